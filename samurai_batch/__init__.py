@@ -1,0 +1,1 @@
+"""samurai_batch: the SAMURAI tracker over datasets of long videos."""

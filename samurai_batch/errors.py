@@ -1,0 +1,69 @@
+"""Every error this package raises on purpose.
+
+    SamuraiBatchError
+    ├── UsageError             the caller's mistake: exit code 2
+    │   ├── ConfigError        a job configuration or an argument
+    │   ├── PromptsError       rows of a prompts table, all of them at once
+    │   └── CheckpointError    a weights file that is not the model it is said to be
+    ├── OutputLockedError      another run is writing to this output: exit code 2
+    ├── VideoError             a video that cannot be read: its tracks fail, the job goes on
+    │   └── TruncatedVideoError    ... and which frame was reached
+    ├── PromptError            a prompt that does not fit its video: its track fails
+    ├── StateError             a saved track state that cannot be trusted
+    └── StorageError           storage that kept failing after bounded retries
+
+Messages are one sentence each: what, where, how to mend it. An invariant of our own is an ``assert``.
+"""
+
+
+class SamuraiBatchError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class UsageError(SamuraiBatchError):
+    """The caller's mistake; the command line prints it as one line and exits with 2."""
+
+
+class ConfigError(UsageError):
+    """A field of a configuration, or an argument, has a value that cannot be used."""
+
+
+class PromptsError(UsageError):
+    """A prompts table has bad rows; ``problems`` lists every one of them."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.source = source
+        self.problems = problems
+        super().__init__(f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {p}" for p in problems))
+
+
+class CheckpointError(UsageError):
+    """A weights file is missing, damaged, or of another model."""
+
+
+class OutputLockedError(SamuraiBatchError):
+    """Another live run is writing to the same output folder."""
+
+
+class VideoError(SamuraiBatchError):
+    """A video is missing, empty, not a video, or changes its size on the way."""
+
+
+class TruncatedVideoError(VideoError):
+    """A video ends before the number of frames it declares; ``frame_reached`` is the first one missing."""
+
+    def __init__(self, message: str, frame_reached: int) -> None:
+        self.frame_reached = frame_reached
+        super().__init__(message)
+
+
+class PromptError(SamuraiBatchError):
+    """A prompt does not fit the video it belongs to."""
+
+
+class StateError(SamuraiBatchError):
+    """A saved track state is damaged, or was written by another version or model."""
+
+
+class StorageError(SamuraiBatchError):
+    """Storage kept answering with errors after the bounded number of retries."""

@@ -1,0 +1,110 @@
+"""What there is to do: videos, prompts, tracks. Plain frozen values, used by every layer."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["forward", "backward", "both"]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Rle:
+    """One mask as compressed COCO run lengths, column-major (pycocotools' own form)."""
+
+    height: int
+    width: int
+    counts: str
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """A box around the object: ``box_xyxy`` in pixels of the original video."""
+
+    frame_index: int
+    box_xyxy: Box
+
+
+@dataclass(frozen=True)
+class PointsPrompt:
+    """Clicks in pixels of the original video; a label is 1 on the object, 0 beside it."""
+
+    frame_index: int
+    points_xy: tuple[tuple[float, float], ...]
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MaskPrompt:
+    """The object's mask at the original video's size."""
+
+    frame_index: int
+    mask: Rle
+
+
+Prompt = BoxPrompt | PointsPrompt | MaskPrompt
+
+
+@dataclass(frozen=True)
+class Video:
+    """One file or one folder of numbered frames."""
+
+    video_id: str
+    uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """One direction of one track: the frames it covers, from its first conditioning frame on.
+
+    ``start_frame`` is that first conditioning frame; ``end_frame`` is the last frame followed, included, or
+    None for "to the end of the video". A reverse leg has ``end_frame <= start_frame``.
+    ``first_row`` is the first frame the leg leaves a row for: the backward leg of a track that goes both
+    ways begins on the prompted frame, whose row the forward leg writes.
+    """
+
+    reverse: bool
+    start_frame: int
+    end_frame: int | None
+    first_row: int
+
+    def covers(self, frame_index: int) -> bool:
+        """Whether the leg follows its object on this frame."""
+        if self.reverse:
+            assert self.end_frame is not None
+            return self.end_frame <= frame_index <= self.start_frame
+        return self.start_frame <= frame_index and (self.end_frame is None or frame_index <= self.end_frame)
+
+    def writes(self, frame_index: int) -> bool:
+        """Whether the leg leaves a row for this frame."""
+        if not self.covers(frame_index):
+            return False
+        return frame_index <= self.first_row if self.reverse else frame_index >= self.first_row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """One object to follow through one video.
+
+    ``start_frame`` and ``end_frame`` (both included, None for the video's own) bound the frames followed; every
+    prompt lies between them. Going forward starts at the first prompted frame, going backward at the last;
+    going both ways starts at the first prompted frame in both directions.
+    """
+
+    video: Video
+    object_id: str
+    prompts: tuple[Prompt, ...] = field(repr=False)
+    start_frame: int | None = None
+    end_frame: int | None = None
+    direction: Direction = "forward"
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The one or two directions this track is followed in; their rows do not overlap."""
+        frames = [prompt.frame_index for prompt in self.prompts]
+        first, last, lowest = min(frames), max(frames), self.start_frame or 0
+        forward = Leg(reverse=False, start_frame=first, end_frame=self.end_frame, first_row=first)
+        if self.direction == "forward":
+            return (forward,)
+        if self.direction == "backward":
+            return (Leg(reverse=True, start_frame=last, end_frame=lowest, first_row=last),)
+        return (forward, Leg(reverse=True, start_frame=first, end_frame=lowest, first_row=first - 1))
