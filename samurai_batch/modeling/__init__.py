@@ -1,1 +1,1 @@
-""""""
+"""The network: torch modules only, without any memory of a video, and the loading of their weights."""

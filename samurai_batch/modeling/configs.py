@@ -1,0 +1,91 @@
+"""The model table: every variant is a row of numbers given to the same code."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam2Config:
+    """One SAM 2 network.
+
+    The trunk is Hiera (https://arxiv.org/abs/2306.00989): ``trunk_dim`` channels and ``trunk_heads`` heads in
+    the first stage, doubled at each of the next three. ``kf_score_weight`` is what the authors of SAMURAI use
+    with this size (their public configurations), when the tracker's settings leave it open.
+    """
+
+    name: str
+    trunk_dim: int
+    trunk_heads: int
+    stages: tuple[int, int, int, int]
+    global_att_blocks: tuple[int, ...]
+    window_spec: tuple[int, int, int, int] = (8, 4, 14, 7)
+    position_grid: int = 7  # side of the background position embedding
+    image_size: int = 1024
+    hidden_dim: int = 256
+    mem_dim: int = 64
+    memory_layers: int = 4
+    memory_mlp_dim: int = 2048
+    decoder_mlp_dim: int = 2048
+    decoder_heads: int = 8
+    iou_head_dim: int = 256
+    mask_in_chans: int = 16
+    fuser_layer_scale: float = 1e-6  # initial value; trained weights replace it
+    is_21: bool = True  # SAM 2.1: spatial embedding of absent objects, temporal encoding of pointers
+    num_maskmem: int = 7
+    max_obj_ptrs: int = 16
+    kf_score_weight: float = 0.25
+
+    @property
+    def trunk_dims(self) -> tuple[int, ...]:
+        """Channels of the four stages."""
+        return tuple(self.trunk_dim * 2**stage for stage in range(4))
+
+
+_TINY = Sam2Config(
+    name="sam2.1_hiera_tiny",
+    trunk_dim=96,
+    trunk_heads=1,
+    stages=(1, 2, 7, 2),
+    global_att_blocks=(5, 7, 9),
+)
+_SMALL = replace(_TINY, name="sam2.1_hiera_small", stages=(1, 2, 11, 2), global_att_blocks=(7, 10, 13))
+_BASE_PLUS = replace(
+    _TINY,
+    name="sam2.1_hiera_base_plus",
+    trunk_dim=112,
+    trunk_heads=2,
+    stages=(2, 3, 16, 3),
+    global_att_blocks=(12, 16, 20),
+    position_grid=14,
+)
+_LARGE = replace(
+    _TINY,
+    name="sam2.1_hiera_large",
+    trunk_dim=144,
+    trunk_heads=2,
+    stages=(2, 6, 36, 4),
+    global_att_blocks=(23, 33, 43),
+    window_spec=(8, 4, 16, 8),
+    kf_score_weight=0.15,
+)
+_SAM21 = (_TINY, _SMALL, _BASE_PLUS, _LARGE)
+_SAM2 = tuple(replace(row, name=row.name.replace("sam2.1", "sam2"), is_21=False) for row in _SAM21)
+
+NANO = Sam2Config(
+    name="nano",
+    trunk_dim=48,
+    trunk_heads=1,
+    stages=(1, 2, 4, 1),
+    global_att_blocks=(5,),
+    window_spec=(8, 4, 8, 4),
+    position_grid=7,
+    image_size=256,
+    hidden_dim=128,
+    mem_dim=32,
+    memory_layers=2,
+    memory_mlp_dim=512,
+    decoder_mlp_dim=512,
+    iou_head_dim=128,
+    fuser_layer_scale=0.1,
+)
+
+MODELS: dict[str, Sam2Config] = {row.name: row for row in (NANO, *_SAM21, *_SAM2)}

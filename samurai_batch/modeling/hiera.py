@@ -1,0 +1,141 @@
+"""Hiera, the image trunk of SAM 2: a vision transformer in four stages with windowed attention.
+
+Source: https://arxiv.org/abs/2306.00989; the window position embedding: https://arxiv.org/abs/2311.05613.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.layers import Mlp
+
+
+def partition_windows(x: Tensor, size: int) -> Tensor:
+    """Cut (B, H, W, C) into windows (B * n, size, size, C), padding right and below with zeros."""
+    batch, height, width, channels = x.shape
+    pad_h, pad_w = -height % size, -width % size
+    if pad_h or pad_w:
+        x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h))
+    x = x.view(batch, (height + pad_h) // size, size, (width + pad_w) // size, size, channels)
+    return x.transpose(2, 3).reshape(-1, size, size, channels)
+
+
+def join_windows(windows: Tensor, height: int, width: int) -> Tensor:
+    """Undo :func:`partition_windows`: (B * n, size, size, C) -> (B, height, width, C), padding cut off."""
+    size, channels = windows.shape[1], windows.shape[3]
+    rows, columns = -(-height // size), -(-width // size)
+    x = windows.view(-1, rows, columns, size, size, channels).transpose(2, 3)
+    return x.reshape(-1, rows * size, columns * size, channels)[:, :height, :width]
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """Halve (B, H, W, C) by 2x2 maximum."""
+    return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+
+
+class MultiScaleAttention(nn.Module):
+    """Attention within each window; where a stage begins, the queries are pooled to half the size."""
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.pool_queries = pool_queries
+        self.qkv = nn.Linear(dim, dim_out * 3)
+        self.proj = nn.Linear(dim_out, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) -> (B, H', W', dim_out)."""
+        batch, height, width, _ = x.shape
+        q, k, v = self.qkv(x).reshape(batch, height * width, 3, self.num_heads, -1).unbind(2)
+        if self.pool_queries:
+            q = max_pool(q.reshape(batch, height, width, -1))
+            height, width = q.shape[1:3]
+            q = q.reshape(batch, height * width, self.num_heads, -1)
+        x = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return self.proj(x.transpose(1, 2).reshape(batch, height, width, -1))
+
+
+class MultiScaleBlock(nn.Module):
+    """A transformer block over windows of ``window_size`` cells (0: over the whole image)."""
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, window_size: int) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.is_stage_start = dim != dim_out
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = MultiScaleAttention(dim, dim_out, num_heads, pool_queries=self.is_stage_start)
+        self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
+        self.mlp = Mlp(dim_out, dim_out * 4, dim_out, num_layers=2, activation=F.gelu)
+        if self.is_stage_start:
+            self.proj = nn.Linear(dim, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) -> (B, H', W', dim_out); H' = H / 2 where a stage begins."""
+        shortcut, x = x, self.norm1(x)
+        if self.is_stage_start:
+            shortcut = max_pool(self.proj(x))
+        if self.window_size == 0:
+            x = self.attn(x)
+        else:
+            x = self.attn(partition_windows(x, self.window_size))
+            x = join_windows(x, *shortcut.shape[1:3])
+        x = shortcut + x
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping 7x7 patches at stride 4."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, kernel_size=7, stride=4, padding=3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, S / 4, S / 4, dim)."""
+        return (self.proj(image)).permute(0, 2, 3, 1)
+
+
+class Hiera(nn.Module):
+    """The trunk: feature maps at strides 4, 8, 16 and 32."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        dims, window, grid = config.trunk_dims, config.window_spec[0], config.position_grid
+        self.patch_embed = PatchEmbed(dims[0])
+        self.pos_embed = nn.Parameter(torch.zeros(1, dims[0], grid, grid))
+        self.pos_embed_window = nn.Parameter(torch.zeros(1, dims[0], window, window))
+        self.blocks = nn.ModuleList()
+        self.stage_ends = [sum(config.stages[: stage + 1]) - 1 for stage in range(4)]
+        dim = dims[0]
+        for stage, depth in enumerate(config.stages):
+            for position in range(depth):
+                # The first block of a stage still attends within the windows of the stage before it.
+                window_stage = stage - 1 if position == 0 and stage > 0 else stage
+                is_global = len(self.blocks) in config.global_att_blocks
+                self.blocks.append(
+                    MultiScaleBlock(
+                        dim=dim,
+                        dim_out=dims[stage],
+                        num_heads=config.trunk_heads * 2**stage,
+                        window_size=0 if is_global else config.window_spec[window_stage],
+                    )
+                )
+                dim = dims[stage]
+
+    def _positions(self, height: int, width: int) -> Tensor:
+        window = self.pos_embed_window
+        background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
+        tiles = window.tile(1, 1, height // window.shape[2], width // window.shape[3])
+        return (background + tiles).permute(0, 2, 3, 1)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) -> four maps (B, C, S / stride, S / stride), finest first."""
+        x = self.patch_embed(image)
+        x = x + self._positions(*x.shape[1:3])
+        outputs = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in self.stage_ends:
+                outputs.append(x.permute(0, 3, 1, 2))
+        return outputs

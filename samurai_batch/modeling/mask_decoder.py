@@ -1,0 +1,111 @@
+"""SAM's mask decoder, with SAM 2's object score and high-resolution features."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samurai_batch.modeling.layers import LayerNorm2d, Mlp
+from samurai_batch.modeling.two_way_transformer import TwoWayTransformer
+
+STABILITY_DELTA, STABILITY_THRESHOLD = 0.05, 0.98
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the decoder proposes for each of B prompts: M masks.
+
+    ``logits`` (B, M, 4h, 4w); ``ious`` (B, M) predicted, in [0, 1] for SAM 2; ``tokens`` (B, M, dim), each
+    mask's output token; ``object_score`` (B, 1), logit of "the object is in the picture".
+    """
+
+    logits: Tensor
+    ious: Tensor
+    tokens: Tensor
+    object_score: Tensor
+
+
+class MaskDecoder(nn.Module):
+    """Decodes image embedding and prompt embeddings into one whole-object mask and three alternatives."""
+
+    num_multimask_outputs = 3
+
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, iou_head_dim: int) -> None:
+        super().__init__()
+        num_masks = self.num_multimask_outputs + 1
+        self.transformer = TwoWayTransformer(dim, num_heads, mlp_dim)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(num_masks, dim)
+        self.obj_score_token = nn.Embedding(1, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
+            LayerNorm2d(dim // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
+            nn.GELU(),
+        )
+        self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
+        self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+        self.output_hypernetworks_mlps = nn.ModuleList(Mlp(dim, dim, dim // 8, 3) for _ in range(num_masks))
+        self.iou_prediction_head = Mlp(dim, iou_head_dim, num_masks, 3)
+        self.pred_obj_score_head = Mlp(dim, dim, 1, 3)
+
+    def forward(
+        self, image: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor, high_res: tuple[Tensor, Tensor]
+    ) -> Candidates:
+        """All four masks of every prompt, the whole-object one first.
+
+        image (B, dim, h, w); image_pe (1, dim, h, w); sparse (B, P, dim); dense broadcastable to image;
+        high_res: (1 or B, dim / 8, 4h, 4w) and (1 or B, dim / 4, 2h, 2w), through conv_s0 and conv_s1.
+        """
+        batch, _, height, width = image.shape
+        first = torch.cat((self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight))
+        tokens = torch.cat((first.expand(batch, -1, -1), sparse), dim=1)
+        tokens, image = self.transformer(image + dense, image_pe.expand(batch, -1, -1, -1), tokens)
+        mask_tokens = tokens[:, 2 : 2 + len(self.output_hypernetworks_mlps)]
+        weights = torch.stack(
+            [mlp(mask_tokens[:, index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
+        )
+        upscaled = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), high_res)
+        return Candidates(
+            logits=(weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:]),
+            ious=self.iou_prediction_head(tokens[:, 1]).sigmoid(),
+            tokens=mask_tokens,
+            object_score=self.pred_obj_score_head(tokens[:, 0]),
+        )
+
+    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor]) -> Tensor:
+        up1, norm, act1, up2, act2 = self.output_upscaling
+        x = act1(norm(up1(image) + high_res[1]))
+        return act2(up2(x) + high_res[0])
+
+
+def take_multimask(all_masks: Candidates) -> Candidates:
+    """The three alternatives, for an ambiguous prompt or while tracking."""
+    return Candidates(
+        all_masks.logits[:, 1:], all_masks.ious[:, 1:], all_masks.tokens[:, 1:], all_masks.object_score
+    )
+
+
+def take_single(all_masks: Candidates, fall_back_if_unstable: bool) -> Candidates:
+    """The whole-object mask; on request the best alternative instead where it is unstable.
+
+    The stability score is the IoU of the mask cut at +0.05 and at −0.05. The token stays the whole-object
+    mask's in either case, as in the release.
+    """
+    logits, ious = all_masks.logits[:, :1], all_masks.ious[:, :1]
+    if fall_back_if_unstable:
+        inner = (logits > STABILITY_DELTA).sum((-1, -2))
+        outer = (logits > -STABILITY_DELTA).sum((-1, -2))
+        stable = (inner >= STABILITY_THRESHOLD * outer) | (outer == 0)
+        best = all_masks.ious[:, 1:].argmax(dim=1, keepdim=True) + 1
+        best_logits = all_masks.logits.gather(1, best[..., None, None].expand_as(logits))
+        logits = torch.where(stable[..., None, None], logits, best_logits)
+        ious = torch.where(stable, ious, all_masks.ious.gather(1, best))
+    return Candidates(logits, ious, all_masks.tokens[:, :1], all_masks.object_score)
+
+
+def resize_logits(logits: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear resizing of (B, M, h, w) logits, corners not aligned."""
+    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)

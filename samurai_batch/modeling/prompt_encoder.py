@@ -1,0 +1,55 @@
+"""SAM's prompt encoder: points, box corners and low-resolution masks become embeddings."""
+
+import torch
+from torch import Tensor, nn
+
+from samurai_batch.modeling.layers import LayerNorm2d
+from samurai_batch.modeling.positions import RandomFourierPositions
+
+PADDING, NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = -1, 0, 1, 2, 3
+
+
+class PromptEncoder(nn.Module):
+    """Embeds prompts for the mask decoder; point coordinates are pixels of the model's S x S image."""
+
+    def __init__(self, dim: int, image_size: int, stride: int = 16, mask_in_chans: int = 16) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.grid_size = image_size // stride
+        self.pe_layer = RandomFourierPositions(dim)
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, dim)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(1, mask_in_chans // 4, kernel_size=2, stride=2),
+            LayerNorm2d(mask_in_chans // 4),
+            nn.GELU(),
+            nn.Conv2d(mask_in_chans // 4, mask_in_chans, kernel_size=2, stride=2),
+            LayerNorm2d(mask_in_chans),
+            nn.GELU(),
+            nn.Conv2d(mask_in_chans, dim, kernel_size=1),
+        )
+        self.no_mask_embed = nn.Embedding(1, dim)
+
+    def image_positions(self) -> Tensor:
+        """Encoding of the image grid: (1, dim, S / 16, S / 16)."""
+        return self.pe_layer.grid(self.grid_size, self.grid_size)
+
+    def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
+        """Points (B, P, 2) in pixels of the S x S image, labels (B, P) in −1 … 3 -> (B, P, dim)."""
+        encoded = self.pe_layer((points + 0.5) / self.image_size)
+        table = torch.cat([e.weight for e in (self.not_a_point_embed, *self.point_embeddings)])
+        is_point = (labels != PADDING)[..., None].to(encoded.dtype)
+        return encoded * is_point + table[labels.long() + 1]
+
+    def embed_mask(self, mask_logits: Tensor | None) -> Tensor:
+        """Low-resolution logits (B, 1, S / 4, S / 4) -> (B, dim, S / 16, S / 16); None -> (1, dim, 1, 1)."""
+        if mask_logits is None:
+            return self.no_mask_embed.weight[:, :, None, None]
+        return self.mask_downscaling(mask_logits)
+
+    def forward(self, points: Tensor, labels: Tensor, mask_logits: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sparse (B, P, dim) and dense embeddings; boxes are two points labelled 2 and 3.
+
+        Without a mask, one padding point closes the list when SAM's rule asks for it: the caller adds it.
+        """
+        return self.embed_points(points, labels), self.embed_mask(mask_logits)

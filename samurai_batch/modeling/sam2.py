@@ -1,0 +1,159 @@
+"""SAM 2: the network, without any memory of a video.
+
+Its five operations are what a tracker calls, frame after frame; whatever is remembered between two calls
+is the caller's (see :mod:`samurai_batch.tracking`). Source: https://arxiv.org/abs/2408.00714.
+
+    encode_image          picture                     -> frame features    once a frame, for all tracks
+    attend_to_memory      features, memories          -> conditioned features
+    decode                features, prompt            -> candidate masks, their scores, the object score
+    object_pointer        chosen mask's token         -> object pointer
+    encode_memory         features, chosen mask       -> spatial memory
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.image_encoder import ImageEncoder
+from samurai_batch.modeling.layers import Mlp
+from samurai_batch.modeling.mask_decoder import Candidates, MaskDecoder
+from samurai_batch.modeling.memory_attention import MemoryAttention
+from samurai_batch.modeling.memory_encoder import MemoryEncoder
+from samurai_batch.modeling.positions import sine_grid, sine_line
+from samurai_batch.modeling.prompt_encoder import PADDING, PromptEncoder
+
+MEMORY_SCALE, MEMORY_BIAS = 20.0, -10.0  # of mask probabilities before the memory encoder
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """What the image encoder computes for B frames; shared by all tracks of the video.
+
+    ``image`` (B, C, S / 16, S / 16); ``high_res``: (B, C / 8, S / 4, S / 4) and (B, C / 4, S / 8, S / 8).
+    """
+
+    image: Tensor
+    high_res: tuple[Tensor, Tensor]
+
+    def frame(self, index: int) -> "FrameFeatures":
+        """The features of one frame of the batch, as a batch of one."""
+        keep = slice(index, index + 1)
+        return FrameFeatures(self.image[keep], (self.high_res[0][keep], self.high_res[1][keep]))
+
+
+class SAM2(nn.Module):
+    """The network of one configuration; parameters named and shaped as in the public checkpoints.
+
+    ``image_size`` S is any multiple of 32; the default is the configuration's.
+    """
+
+    image_pe: Tensor
+    memory_pe: Tensor
+
+    def __init__(self, config: Sam2Config, image_size: int | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.image_size = image_size or config.image_size
+        if self.image_size % 32 or self.image_size <= 0:
+            raise ValueError(f"image_size {self.image_size} is not a positive multiple of 32")
+        dim, side = config.hidden_dim, self.image_size // 16
+        self.image_encoder = ImageEncoder(config)
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.memory_attention = MemoryAttention(config, self.image_size)
+        self.memory_encoder = MemoryEncoder(config)
+        self.sam_prompt_encoder = PromptEncoder(dim, self.image_size, mask_in_chans=config.mask_in_chans)
+        self.sam_mask_decoder = MaskDecoder(
+            dim, config.decoder_heads, config.decoder_mlp_dim, config.iou_head_dim
+        )
+        self.obj_ptr_proj = Mlp(dim, dim, dim, 3)
+        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.num_maskmem, 1, 1, config.mem_dim))
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, dim))
+        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, dim))  # in the checkpoints; never read
+        self.no_obj_ptr = nn.Parameter(torch.zeros(1, dim))
+        if config.is_21:
+            self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, config.mem_dim))
+            self.obj_ptr_tpos_proj = nn.Linear(dim, config.mem_dim)
+        self.register_buffer("image_pe", sine_grid(dim, side, side), persistent=False)
+        self.register_buffer("memory_pe", sine_grid(config.mem_dim, side, side), persistent=False)
+
+    def encode_image(self, pixels: Tensor) -> FrameFeatures:
+        """pixels (B, 3, S, S), normalised by ImageNet mean and deviation -> features of B frames."""
+        stride4, stride8, stride16 = self.image_encoder(pixels)
+        decoder = self.sam_mask_decoder
+        return FrameFeatures(stride16, (decoder.conv_s0(stride4), decoder.conv_s1(stride8)))
+
+    def without_memory(self, features: FrameFeatures) -> Tensor:
+        """Features of conditioning frames, which look at no memory: (B, C, h, w)."""
+        return features.image + self.no_mem_embed[0, 0, :, None, None]
+
+    def attend_to_memory(
+        self, image: Tensor, memories: Tensor, ranks: Tensor, pointers: Tensor, pointer_times: Tensor
+    ) -> Tensor:
+        """Condition features on what is remembered of each of N objects: (N, C, h, w).
+
+        image (1 or N, C, h, w); memories (N, M, mem_dim, h, w); ranks (N, M), each memory's row of
+        ``maskmem_tpos_enc`` (0: the newest, 6: a conditioning frame); pointers (N, P, C); pointer_times
+        (N, P), signed distance in frames over the longest distance.
+        """
+        count, (height, width) = len(memories), memories.shape[-2:]
+        spatial = memories.flatten(3).transpose(2, 3)  # (N, M, L, mem_dim)
+        spatial_pe = self.memory_pe.flatten(1).T + self.maskmem_tpos_enc[ranks][:, :, 0]
+        tokens, tokens_pe = self._pointer_tokens(pointers, pointer_times)
+        attended = self.memory_attention(
+            x=image.flatten(2).transpose(1, 2).expand(count, -1, -1),
+            x_pe=self.image_pe.flatten(1).T,
+            memory=torch.cat((spatial.flatten(1, 2), tokens), dim=1),
+            memory_pe=torch.cat((spatial_pe.flatten(1, 2), tokens_pe), dim=1),
+            num_pointer_tokens=tokens.shape[1],
+        )
+        return attended.transpose(1, 2).unflatten(2, (height, width))
+
+    def _pointer_tokens(self, pointers: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Cut pointers (N, P, C) into tokens of ``mem_dim`` channels, each with its pointer's time."""
+        mem_dim = self.config.mem_dim
+        tokens = pointers.unflatten(2, (-1, mem_dim)).flatten(1, 2)
+        if not self.config.is_21:
+            return tokens, torch.zeros_like(tokens)
+        encoded: Tensor = self.obj_ptr_tpos_proj(sine_line(times, self.config.hidden_dim).to(tokens.dtype))
+        return tokens, encoded.repeat_interleave(tokens.shape[1] // pointers.shape[1], dim=1)
+
+    def decode(
+        self,
+        image: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+    ) -> Candidates:
+        """Four masks for each of N prompts (see :class:`MaskDecoder`), logits at S / 4.
+
+        image (N, C, h, w), conditioned; points (N, P, 2) in pixels of the S x S image, labels (N, P), box
+        corners first; none for an empty prompt; mask_logits (N, 1, S / 4, S / 4).
+        """
+        if points is None or labels is None:
+            points = torch.zeros(len(image), 1, 2, device=image.device)
+            labels = torch.full((len(image), 1), PADDING, device=image.device)
+        # SAM closes a list of points that holds no separate box with one padding point.
+        points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)
+        sparse, dense = self.sam_prompt_encoder(points, labels, mask_logits)
+        image_pe = self.sam_prompt_encoder.image_positions()
+        return self.sam_mask_decoder(image, image_pe, sparse, dense, high_res)
+
+    def object_pointer(self, token: Tensor, is_present: Tensor) -> Tensor:
+        """Pointers (N, C) from output tokens (N, C); where is_present (N,) is false, the common one."""
+        return torch.where(is_present[:, None], self.obj_ptr_proj(token), self.no_obj_ptr)
+
+    def encode_memory(self, image: Tensor, mask: Tensor, is_absent: Tensor) -> Tensor:
+        """Spatial memories (N, mem_dim, h, w) of masks (N, 1, S, S), probabilities in [0, 1].
+
+        image (1 or N, C, h, w): the frame's own features, not the conditioned ones; is_absent (N,): where the
+        object is taken to be out of the picture.
+        """
+        memory: Tensor = self.memory_encoder(image, mask * MEMORY_SCALE + MEMORY_BIAS)
+        if not self.config.is_21:
+            return memory
+        absent = is_absent[:, None, None, None].to(memory.dtype)
+        return memory + absent * self.no_obj_embed_spatial[..., None, None]
