@@ -1,0 +1,154 @@
+"""The mask table: its schema, and rows on their way into Parquet bytes and back.
+
+Every file of every run has the schema `MASK_SCHEMA`, empty ones too. What differs from run to run (the
+tracker settings, the weights' digest, ...) stands in the file's metadata, beside the schema version.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from samurai_batch.errors import StateError
+from samurai_batch.rle import areas_and_boxes, rle_to_coco
+from samurai_batch.tasks import Rle
+
+SCHEMA_VERSION = "1"
+METADATA_PREFIX = "samurai_batch."
+
+# Small enough that a reader of a few frames skips most of a long video, large enough to compress well.
+ROWS_PER_GROUP = 4096
+
+# Parquet calls the items of a list "element"; any other name would not survive writing.
+RLE_TYPE = pa.struct(
+    [
+        pa.field("size", pa.list_(pa.field("element", pa.int32(), nullable=False)), nullable=False),
+        pa.field("counts", pa.string(), nullable=False),
+    ]
+)
+
+MASK_SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("object_id", pa.string(), nullable=False),
+        pa.field("frame_index", pa.int32(), nullable=False),
+        pa.field("timestamp_s", pa.float64(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("segmentation", RLE_TYPE),
+        pa.field("area", pa.int32(), nullable=False),
+        pa.field("bbox_x", pa.float32()),
+        pa.field("bbox_y", pa.float32()),
+        pa.field("bbox_w", pa.float32()),
+        pa.field("bbox_h", pa.float32()),
+        pa.field("mask_score", pa.float32(), nullable=False),
+        pa.field("object_score", pa.float32(), nullable=False),
+        pa.field("motion_score", pa.float32()),
+        pa.field("mask_index", pa.int8(), nullable=False),
+        pa.field("prompted", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskRow:
+    """One object on one frame. ``area`` and the box of the table follow from ``segmentation``.
+
+    ``height`` and ``width`` are the video's, in pixels; ``segmentation`` is None when the object is absent;
+    ``mask_score`` is the predicted IoU of the chosen mask, ``object_score`` the object-present logit,
+    ``motion_score`` the IoU with the Kalman prediction, or None where there was none.
+    """
+
+    video_id: str
+    object_id: str
+    frame_index: int
+    timestamp_s: float
+    height: int
+    width: int
+    segmentation: Rle | None
+    mask_score: float
+    object_score: float
+    motion_score: float | None
+    mask_index: int
+    prompted: bool
+
+    def __post_init__(self) -> None:
+        rle = self.segmentation
+        assert rle is None or (rle.height, rle.width) == (self.height, self.width), (
+            rle,
+            self.height,
+            self.width,
+        )
+
+
+_PLAIN_COLUMNS = (
+    "video_id", "object_id", "frame_index", "timestamp_s", "height", "width",
+    "mask_score", "object_score", "motion_score", "mask_index", "prompted",
+)  # fmt: skip
+_BOX_COLUMNS = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")
+
+
+def rows_to_table(rows: Sequence[MaskRow]) -> pa.Table:
+    """The rows, in their order, as a table of `MASK_SCHEMA`."""
+    columns: dict[str, Sequence[object]] = {name: [getattr(row, name) for row in rows] for name in _PLAIN_COLUMNS}
+    rles = [row.segmentation for row in rows]
+    columns["segmentation"] = [None if rle is None else rle_to_coco(rle) for rle in rles]
+    present = [position for position, rle in enumerate(rles) if rle is not None]
+    present_areas, present_boxes = areas_and_boxes([rle for rle in rles if rle is not None])
+    areas = np.zeros(len(rows), np.int64)
+    areas[present] = present_areas
+    columns["area"] = areas.tolist()
+    boxes: list[Sequence[float | None]] = [(None,) * 4] * len(rows)
+    for position, box in zip(present, present_boxes.tolist(), strict=True):
+        boxes[position] = box
+    columns |= {name: [box[axis] for box in boxes] for axis, name in enumerate(_BOX_COLUMNS)}
+    return pa.table({name: columns[name] for name in MASK_SCHEMA.names}, schema=MASK_SCHEMA)
+
+
+def table_to_bytes(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
+    """A Parquet file (zstd) of a table of `MASK_SCHEMA`; the same table and metadata give the same bytes.
+
+    ``metadata`` is kept in the file under keys that begin with "samurai_batch."; `file_metadata` returns it.
+    """
+    assert table.schema.equals(MASK_SCHEMA), table.schema
+    assert "schema_version" not in metadata
+    kept = {METADATA_PREFIX + key: value for key, value in {**metadata, "schema_version": SCHEMA_VERSION}.items()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(kept),
+        sink,
+        compression="zstd",
+        row_group_size=ROWS_PER_GROUP,
+        use_dictionary=["video_id", "object_id"],
+        write_statistics=[name for name in MASK_SCHEMA.names if name != "segmentation"],
+    )
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def bytes_to_table(data: bytes) -> pa.Table:
+    """The table in bytes that `table_to_bytes` made, without its metadata.
+
+    Raises StateError if they are damaged or of another schema.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(data), partitioning=None).replace_schema_metadata(None)
+    except (pa.ArrowException, OSError) as error:
+        raise StateError(f"this mask table is damaged ({error}); delete it and run the job again") from error
+    if not table.schema.equals(MASK_SCHEMA):
+        raise StateError("this mask table has columns of another version; delete it and run the job again")
+    return table
+
+
+def file_metadata(data: bytes) -> dict[str, str]:
+    """What `table_to_bytes` was given as metadata, and ``schema_version``. Raises StateError if damaged."""
+    try:
+        stored = pq.read_metadata(pa.BufferReader(data)).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise StateError(f"this mask table is damaged ({error}); delete it and run the job again") from error
+    return {
+        key.decode().removeprefix(METADATA_PREFIX): value.decode()
+        for key, value in stored.items()
+        if key.startswith(METADATA_PREFIX.encode())
+    }

@@ -1,0 +1,116 @@
+"""Masks as COCO run lengths (column-major, compressed as pycocotools writes them), and back.
+
+Counts are decoded here and not by pycocotools, which turns counts that end too early into whatever stood in
+memory, and whose decoder warns under numpy 2. What comes from outside goes through `rle_from_coco`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pycocotools.mask as coco
+from numpy.typing import NDArray
+
+from samurai_batch.tasks import Rle
+
+MAX_PIXELS = 2**31 - 1
+_MASKS_PER_CALL = 200  # pycocotools 2.0.11 under numpy 2 fails on more than 255
+_CHARACTERS_PER_RUN = 7  # 5 bits each: more than the 32 bits of a run
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> Rle | None:
+    """The run lengths of a (H, W) mask of dtype bool; None if it is empty."""
+    assert mask.ndim == 2, mask.shape
+    assert mask.dtype == np.bool_, mask.dtype
+    if not mask.any():
+        return None
+    encoded = coco.encode(np.asfortranarray(mask.view(np.uint8)))
+    return Rle(mask.shape[0], mask.shape[1], encoded["counts"].decode("ascii"))
+
+
+def decode_mask(rle: Rle) -> NDArray[np.bool_]:
+    """The (H, W) mask, bool, C order, that `encode_mask` was given."""
+    runs = run_lengths(rle.counts)
+    column_major = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return np.ascontiguousarray(column_major.reshape(rle.width, rle.height).T)
+
+
+def areas_and_boxes(rles: Sequence[Rle]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixels of each mask (n,), and its tight COCO box (n, 4): left, top, width, height in whole pixels."""
+    areas, boxes = np.zeros(len(rles), np.int64), np.zeros((len(rles), 4))
+    for start in range(0, len(rles), _MASKS_PER_CALL):
+        part = slice(start, start + _MASKS_PER_CALL)
+        encoded = [rle_to_coco(rle) for rle in rles[part]]
+        areas[part], boxes[part] = coco.area(encoded), coco.toBbox(encoded)
+    return areas, boxes
+
+
+def rle_to_coco(rle: Rle) -> dict[str, object]:
+    """The form that pycocotools takes and JSON can hold: ``{"size": [height, width], "counts": text}``."""
+    return {"size": [rle.height, rle.width], "counts": rle.counts}
+
+
+def rle_from_coco(value: Mapping[str, object]) -> Rle:
+    """The mask in a COCO dict, whose counts may be compressed (text or bytes) or a list of run lengths.
+
+    Raises ValueError, with the reason, if the runs do not cover the mask's size exactly.
+    """
+    if set(value) != {"size", "counts"}:
+        raise ValueError("a COCO mask has the keys size and counts, and no others")
+    height, width = _size(value["size"])
+    counts = value["counts"]
+    if isinstance(counts, bytes):
+        counts = counts.decode("ascii", errors="replace")
+    if isinstance(counts, str):
+        _check_runs(run_lengths(counts), height, width)
+        return Rle(height, width, counts)
+    if isinstance(counts, list | tuple | np.ndarray) and all(_is_whole(run) for run in counts):
+        runs = [int(run) for run in counts]
+        _check_runs(runs, height, width)
+        encoded = coco.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+        return Rle(height, width, encoded["counts"].decode("ascii"))
+    raise ValueError("counts is neither text nor a list of whole numbers")
+
+
+def run_lengths(counts: str) -> list[int]:
+    """The runs (background first) that compressed counts stand for. Raises ValueError if they are damaged.
+
+    The format is that of ``rleFrString`` in the COCO API: six bits a character from "0" on, five of them the
+    value, low ones first, the sixth "more follows"; from the fourth run on, the change to the last but one.
+    """
+    codes = np.frombuffer(counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return []
+    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
+        raise ValueError("its counts are not compressed COCO run lengths")
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    sizes = ends - starts + 1
+    if sizes.max() > _CHARACTERS_PER_RUN:
+        raise ValueError("its counts hold a run that is too long")
+    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, sizes))
+    runs = np.add.reduceat((codes & 0x1F) << shifts, starts)
+    runs -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * sizes), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    lengths: list[int] = runs.tolist()
+    return lengths
+
+
+def _check_runs(runs: list[int], height: int, width: int) -> None:
+    if any(run < 0 for run in runs):
+        raise ValueError("its counts hold a negative run")
+    if sum(runs) != height * width:
+        raise ValueError(f"its runs cover {sum(runs)} pixels, but its size {height} x {width} has {height * width}")
+
+
+def _size(value: object) -> tuple[int, int]:
+    if not isinstance(value, list | tuple | np.ndarray) or len(value) != 2 or not all(map(_is_whole, value)):
+        raise ValueError("size is not [height, width]")
+    height, width = int(value[0]), int(value[1])
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"its size {height} x {width} is not that of a picture")
+    return height, width
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
