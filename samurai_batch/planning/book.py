@@ -1,0 +1,207 @@
+"""The tracks of a job and how each of them ends: followed to its last chunk, cut short, or given up."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from samurai_batch.planning.chunks import last_frame, step
+from samurai_batch.planning.fit import VideoFacts, misfit
+from samurai_batch.planning.orders import Outcome, TrackSettled, TrackStatus, WorkSpoiled
+from samurai_batch.planning.records import LegRecord, ShardRecord, TrackRecord, VideoRecord
+from samurai_batch.planning.resume import SavedWork, aligned
+from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.planning.shards import Shard
+from samurai_batch.tasks import Leg, Track
+
+TrackKey = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class PendingTrack:
+    """A track that needs work, and what an earlier run has saved of it."""
+
+    track: Track
+    fingerprint: str
+    saved: SavedWork
+
+
+@dataclass(frozen=True)
+class KnownVideo:
+    """What is known of a video before it is opened: an estimate of its length, or all from an earlier run."""
+
+    expected_frames: int
+    facts: VideoFacts | None = None
+
+
+class Book:
+    """Keeps the records of all pending tracks, and the outcomes the driver has not been told yet.
+
+    ``track_frames_left`` sums the frames still to follow over all tracks; it is an estimate where videos are
+    not opened yet.
+    """
+
+    def __init__(self, chunk_frames: int, keep_partial: bool) -> None:
+        self._chunk_frames = chunk_frames
+        self._keep_partial = keep_partial
+        self._outcomes: list[Outcome] = []
+        self.to_publish: deque[TrackRecord] = deque()
+        self.videos: dict[str, VideoRecord] = {}
+        self.num_open = 0
+        self.track_frames_left = 0
+
+    def take_outcomes(self) -> list[Outcome]:
+        """What has been decided since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    # -- taking the job in
+
+    def enter(self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]) -> None:
+        """Make records of all pending tracks, in the shards they belong to; every video is unopened."""
+        by_key = {_key(entry.track): entry for entry in pending}
+        tracks: dict[TrackKey, TrackRecord] = {}
+        for shard in shards:
+            members = [(track, leg) for track, leg in shard.members if _key(track) in by_key]
+            if members:
+                video_id = shard.video.video_id
+                if video_id not in self.videos:
+                    self.videos[video_id] = VideoRecord(shard.video, videos[video_id].expected_frames)
+                self._enter_shard(self.videos[video_id], members, by_key, tracks)
+        assert tracks.keys() == by_key.keys(), "every pending track is in a shard"
+        self.num_open = len(tracks)
+
+    def _enter_shard(
+        self,
+        video: VideoRecord,
+        members: Sequence[tuple[Track, Leg]],
+        pending: Mapping[TrackKey, PendingTrack],
+        tracks: dict[TrackKey, TrackRecord],
+    ) -> None:
+        saved = [(leg, pending[_key(track)].saved) for track, leg in members]
+        legs = []
+        for (track, leg), chunk in zip(members, aligned(saved, self._chunk_frames), strict=True):
+            key = _key(track)
+            if key not in tracks:
+                tracks[key] = TrackRecord(track, pending[key].fingerprint, video)
+                video.tracks.append(tracks[key])
+            legs.append(LegRecord(tracks[key], leg, chunk))
+            tracks[key].legs.append(legs[-1])
+            self._count(legs[-1])
+        video.unopened.append(ShardRecord(video, legs))
+
+    # -- what happens to tracks
+
+    def learn(self, video: VideoRecord, facts: VideoFacts) -> list[ShardRecord]:
+        """Take in a video's length and size; tracks that do not fit it fail. Returns its shards, now ready."""
+        video.facts = facts
+        for track in video.tracks:
+            problem = misfit(track.track, facts)
+            if problem:
+                self.give_up([track], Failure(FailureKind.PROMPT, problem))
+        self._review(video)
+        shards, video.unopened = video.unopened, []
+        return shards
+
+    def advance(self, legs: Iterable[LegRecord], chunk: int) -> None:
+        """The legs have followed and saved ``chunk``."""
+        for leg in legs:
+            leg.next_chunk = chunk + step(leg.leg.reverse)
+            self._count(leg)
+            self._publish_if_followed(leg.track)
+
+    def rewind(self, track: TrackRecord, legs: Iterable[LegRecord]) -> None:
+        """The saved work of these legs cannot be trusted: begin them again. The driver deletes it."""
+        track.has_restarted, track.is_publishing = True, False
+        for leg in legs:
+            leg.rewind(self._chunk_frames)
+            self._count(leg)
+            self._outcomes.append(WorkSpoiled(track.fingerprint, leg.leg.reverse))
+
+    def truncate(self, video: VideoRecord, failure: Failure) -> None:
+        """The video cannot be read from ``failure.frame_reached`` on.
+
+        Tracks that go on beyond it fail; if the job keeps partial tracks, those followed forward from a frame
+        before it are cut short instead.
+        """
+        assert failure.frame_reached is not None
+        frame_reached = min(failure.frame_reached, video.num_frames)
+        for track in video.tracks:
+            for leg in track.legs:
+                if track.is_open and not leg.is_done(self._chunk_frames) and _needs(leg, frame_reached):
+                    self._cut(track, leg, failure, frame_reached)
+        video.readable_frames = frame_reached
+        self._review(video)
+
+    def give_up(self, tracks: Iterable[TrackRecord], failure: Failure) -> None:
+        """The tracks fail; each is settled as soon as no order includes it."""
+        for track in tracks:
+            if track.is_open:
+                track.failure, track.is_cut_short = failure, False
+                for leg in track.legs:
+                    self._count(leg)
+        self.settle_given_up(tracks)
+
+    def settle_given_up(self, tracks: Iterable[TrackRecord]) -> None:
+        """Settle those that have failed and that no replica works on any more."""
+        for track in tracks:
+            if track.is_given_up and not track.is_settled and track.num_running == 0:
+                self._settle(track, "failed", num_rows=0)
+
+    def published(self, track: TrackRecord, num_rows: int) -> None:
+        """The track's mask table is in place."""
+        if track.is_open:
+            self._settle(track, "partial" if track.is_cut_short else "done", num_rows)
+
+    # -- bookkeeping
+
+    def _cut(self, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
+        if self._keep_partial and not leg.leg.reverse and leg.leg.start_frame < frame_reached:
+            track.failure, track.is_cut_short = failure, True
+        else:
+            self.give_up([track], failure)
+
+    def _review(self, video: VideoRecord) -> None:
+        """Go over a video's tracks when more is known of its length."""
+        for track in video.tracks:
+            for leg in track.legs:
+                self._count(leg)
+            self._publish_if_followed(track)
+
+    def _publish_if_followed(self, track: TrackRecord) -> None:
+        if not track.is_open or track.is_publishing:
+            return
+        if all(leg.is_done(self._chunk_frames) for leg in track.legs):
+            track.is_publishing = True
+            self.to_publish.append(track)
+
+    def _count(self, leg: LegRecord) -> None:
+        num_left = len(leg.frames_left(self._chunk_frames)) if leg.track.is_open else 0
+        self.track_frames_left += num_left - leg.num_counted
+        leg.num_counted = num_left
+
+    def _settle(self, track: TrackRecord, status: TrackStatus, num_rows: int) -> None:
+        track.is_settled = True
+        self.num_open -= 1
+        self._outcomes.append(
+            TrackSettled(
+                track=track.track,
+                fingerprint=track.fingerprint,
+                status=status,
+                num_rows=num_rows,
+                attempts=track.num_failed_orders + 1,
+                seconds=track.seconds,
+                failure=track.failure,
+            )
+        )
+
+
+def _key(track: Track) -> TrackKey:
+    return track.video.video_id, track.object_id
+
+
+def _needs(leg: LegRecord, frame_index: int) -> bool:
+    """Whether a leg follows its object on this frame or on later ones of the video."""
+    if leg.leg.reverse:
+        return leg.leg.start_frame >= frame_index
+    end = last_frame(leg.leg, leg.track.video.num_frames)
+    return end is not None and end >= frame_index

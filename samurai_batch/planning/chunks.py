@@ -1,0 +1,79 @@
+"""Where a leg is cut into chunks: at absolute multiples of the chunk length, whatever frame the leg starts on.
+
+Chunk k of a video holds frames [k * chunk_frames, (k + 1) * chunk_frames). A forward leg walks up through the
+chunks, a reverse leg down, so the legs of one direction meet at the same boundaries. ``num_frames`` (of the
+video) may be None while nobody has opened it; then the end of an open forward leg is None as well.
+"""
+
+from collections.abc import Iterable
+
+from samurai_batch.tasks import Leg
+
+
+def chunk_of(frame_index: int, chunk_frames: int) -> int:
+    """The chunk that holds a frame."""
+    return frame_index // chunk_frames
+
+
+def first_chunk(leg: Leg, chunk_frames: int) -> int:
+    """The chunk a leg begins in."""
+    return chunk_of(leg.start_frame, chunk_frames)
+
+
+def last_frame(leg: Leg, num_frames: int | None) -> int | None:
+    """The last frame a leg follows, itself included: the lowest one of a reverse leg."""
+    if leg.reverse:
+        assert leg.end_frame is not None
+        return leg.end_frame
+    if num_frames is None:
+        return leg.end_frame
+    return num_frames - 1 if leg.end_frame is None else min(leg.end_frame, num_frames - 1)
+
+
+def last_chunk(leg: Leg, chunk_frames: int, num_frames: int | None) -> int | None:
+    """The chunk a leg ends in."""
+    frame_index = last_frame(leg, num_frames)
+    return None if frame_index is None else chunk_of(frame_index, chunk_frames)
+
+
+def step(reverse: bool) -> int:
+    """From one chunk to the next one of the walk: +1 forward, -1 in reverse."""
+    return -1 if reverse else 1
+
+
+def is_past(chunk: int, other: int, reverse: bool) -> bool:
+    """Whether the walk meets ``chunk`` after ``other``."""
+    return chunk < other if reverse else chunk > other
+
+
+def frames_left(leg: Leg, next_chunk: int, chunk_frames: int, num_frames: int) -> range:
+    """The frames (ascending) a leg has still to follow when ``next_chunk`` is the next one to do."""
+    end = last_frame(leg, num_frames)
+    assert end is not None
+    if leg.reverse:
+        return range(end, min(leg.start_frame, (next_chunk + 1) * chunk_frames - 1) + 1)
+    return range(max(leg.start_frame, next_chunk * chunk_frames), end + 1)
+
+
+def frames_to_follow(legs: Iterable[Leg], chunk: int, chunk_frames: int, num_frames: int) -> range:
+    """The frames of a chunk that legs of one direction need, in the order they are walked.
+
+    From the first frame that any of them covers to the last: a gap between two of them is walked as well.
+    """
+    legs = tuple(legs)
+    reverse = legs[0].reverse
+    assert all(leg.reverse == reverse for leg in legs), "legs of one call go one way"
+    low, high = chunk * chunk_frames, min((chunk + 1) * chunk_frames, num_frames) - 1
+    spans = [_covered(leg, low, high, num_frames) for leg in legs]
+    spans = [span for span in spans if span]
+    if not spans:
+        return range(0)
+    low, high = min(span[0] for span in spans), max(span[-1] for span in spans)
+    return range(high, low - 1, -1) if reverse else range(low, high + 1)
+
+
+def _covered(leg: Leg, low: int, high: int, num_frames: int) -> range:
+    end = last_frame(leg, num_frames)
+    assert end is not None
+    first, last = (end, leg.start_frame) if leg.reverse else (leg.start_frame, end)
+    return range(max(low, first), min(high, last) + 1)

@@ -1,0 +1,59 @@
+"""What makes two computations of a track the same: one hash over everything that decides its masks.
+
+Chunk length, sharding and replicas do not enter: they change where and when, not what.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The network and the rules that all tracks of a job are followed with.
+
+    ``settings`` are the tracker's thresholds by name, as JSON values; ``tracker_version`` moves when the code
+    computes other masks from the same settings.
+    """
+
+    model: str
+    weights_digest: str
+    image_size: int
+    dtype: str
+    settings: Mapping[str, object]
+    tracker_version: int
+
+
+@dataclass(frozen=True)
+class VideoIdentity:
+    """One state of a video's bytes: another size or version is another video."""
+
+    uri: str
+    size_bytes: int
+    version: str
+
+
+def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
+    """SHA-256 (64 hexadecimal digits) over the canonical JSON of all that decides the masks of ``track``."""
+    content = {
+        "video": [video.uri, video.size_bytes, video.version],
+        "prompts": [_prompt_values(prompt) for prompt in track.prompts],
+        "span": [track.start_frame, track.end_frame, track.direction],
+        "model": [recipe.model, recipe.weights_digest, recipe.image_size, recipe.dtype],
+        "tracker": [recipe.tracker_version, dict(recipe.settings)],
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _prompt_values(prompt: Prompt) -> list[object]:
+    match prompt:
+        case BoxPrompt():
+            return ["box", prompt.frame_index, prompt.box_xyxy]
+        case PointsPrompt():
+            return ["points", prompt.frame_index, prompt.points_xy, prompt.labels]
+        case MaskPrompt():
+            return ["mask", prompt.frame_index, prompt.mask.height, prompt.mask.width, prompt.mask.counts]

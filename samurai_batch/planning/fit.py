@@ -1,0 +1,50 @@
+"""Whether the prompts of a track fit its video, once the video's length and size are known."""
+
+from dataclasses import dataclass
+
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What opening a video tells: its frames, and their size in pixels as displayed."""
+
+    num_frames: int
+    height: int
+    width: int
+
+
+def misfit(track: Track, facts: VideoFacts) -> str | None:
+    """One sentence on what does not fit and how to mend it; None if all does.
+
+    A box may stick out of the picture, as long as some of it lies inside; a click may not.
+    """
+    last = facts.num_frames - 1
+    for prompt in track.prompts:
+        if prompt.frame_index > last:
+            return f"the prompt on frame {prompt.frame_index} lies behind the video's last frame, {last}"
+        problem = _outside(prompt, facts)
+        if problem:
+            return f"the prompt on frame {prompt.frame_index} has {problem}"
+    if track.end_frame is not None and track.end_frame > last:
+        return (
+            f"end_frame {track.end_frame} lies behind the video's last frame, {last}; "
+            "leave end_frame empty to follow to the end"
+        )
+    return None
+
+
+def _outside(prompt: Prompt, facts: VideoFacts) -> str | None:
+    picture = f"a picture of {facts.width}x{facts.height} pixels"
+    match prompt:
+        case BoxPrompt(box_xyxy=(left, top, right, bottom)):
+            if left >= facts.width or top >= facts.height or right <= 0 or bottom <= 0:
+                return f"box_xyxy {list(prompt.box_xyxy)}, all of it outside {picture}"
+        case PointsPrompt():
+            for x, y in prompt.points_xy:
+                if not (0 <= x <= facts.width and 0 <= y <= facts.height):
+                    return f"the point ({x:g}, {y:g}), outside {picture}"
+        case MaskPrompt():
+            if (prompt.mask.height, prompt.mask.width) != (facts.height, facts.width):
+                return f"a mask of {prompt.mask.width}x{prompt.mask.height} pixels, on {picture}"
+    return None

@@ -1,0 +1,139 @@
+"""What the scheduler asks of a replica, what a replica answers, and what the scheduler makes of it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.retry import Failure
+from samurai_batch.tasks import Leg, Track, Video
+
+TrackStatus = Literal["done", "partial", "failed"]
+
+
+@dataclass(frozen=True)
+class OpenOrder:
+    """Open a video and say how long and how large it is."""
+
+    order_id: int
+    video: Video
+
+
+@dataclass(frozen=True)
+class OrderMember:
+    """One leg to follow; its saved work lies under ``fingerprint``."""
+
+    track: Track
+    leg: Leg
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowOrder:
+    """Follow legs of one direction through one chunk of one video.
+
+    ``num_frames`` bounds the frames asked for: the video's own number, or fewer where it is truncated.
+    """
+
+    order_id: int
+    video: Video
+    reverse: bool
+    chunk: int
+    chunk_frames: int
+    num_frames: int
+    members: tuple[OrderMember, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOrder:
+    """Join the parts of a followed track, all of ``rows`` (frame indices), into its mask table.
+
+    ``chunks`` names the parts as (reverse, chunk), in ascending order of their frames.
+    """
+
+    order_id: int
+    track: Track
+    fingerprint: str
+    chunk_frames: int
+    chunks: tuple[tuple[bool, int], ...]
+    rows: range
+
+
+Order = OpenOrder | FollowOrder | PublishOrder
+
+
+@dataclass(frozen=True)
+class VideoOpened:
+    """Answer to an OpenOrder; ``seconds`` includes fetching a remote file."""
+
+    order_id: int
+    facts: VideoFacts
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkFollowed:
+    """Answer to a FollowOrder whose parts and states are all written."""
+
+    order_id: int
+    frames_encoded: int
+    track_frames: int
+    decode_s: float
+    encode_s: float
+    follow_s: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrackPublished:
+    """Answer to a PublishOrder: the mask table stands where readers find it."""
+
+    order_id: int
+    num_rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OrderFailed:
+    """Answer to any order that could not be carried out."""
+
+    order_id: int
+    failure: Failure
+    seconds: float
+
+
+Report = VideoOpened | ChunkFollowed | TrackPublished | OrderFailed
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An order, and the idle replica it goes to."""
+
+    replica_id: str
+    order: Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackSettled:
+    """A track is over: published, published up to a truncation, or failed. No replica works on it any more.
+
+    ``failure`` says why it is not "done"; ``seconds`` is its share of replica time in this run.
+    """
+
+    track: Track
+    fingerprint: str
+    status: TrackStatus
+    num_rows: int
+    attempts: int
+    seconds: float
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class WorkSpoiled:
+    """Saved work that must be deleted before the next assignment: all chunks of one direction of a track."""
+
+    fingerprint: str
+    reverse: bool
+
+
+Outcome = TrackSettled | WorkSpoiled

@@ -1,0 +1,187 @@
+"""What the scheduler remembers: videos, tracks, legs, shards. Mutable, private to planning, without decisions."""
+
+from dataclasses import dataclass, field
+
+from samurai_batch.planning.chunks import (
+    first_chunk,
+    frames_left,
+    is_past,
+    last_chunk,
+    last_frame,
+    step,
+)
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.orders import FollowOrder, Order, OrderMember, PublishOrder
+from samurai_batch.planning.retry import Failure
+from samurai_batch.tasks import Leg, Track, Video
+
+
+@dataclass(slots=True)
+class Tries:
+    """Failures of the piece of work at hand: answers with an error, and replicas that died over it."""
+
+    attempts: int = 0
+    deaths: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class VideoRecord:
+    """One video with pending tracks; its shards are ``unopened`` until its facts are known."""
+
+    video: Video
+    expected_frames: int
+    facts: VideoFacts | None = None
+    readable_frames: int | None = None
+    tracks: "list[TrackRecord]" = field(default_factory=list)
+    unopened: "list[ShardRecord]" = field(default_factory=list)
+    tries: Tries = field(default_factory=Tries)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames to follow: up to a truncation where one is known, an estimate before the video is opened."""
+        if self.readable_frames is not None:
+            return self.readable_frames
+        return self.facts.num_frames if self.facts else self.expected_frames
+
+
+@dataclass(slots=True, eq=False)
+class TrackRecord:
+    """One pending track. ``failure`` ends it unless ``is_cut_short``; ``num_running`` orders include it now."""
+
+    track: Track
+    fingerprint: str
+    video: VideoRecord
+    legs: "list[LegRecord]" = field(default_factory=list)
+    failure: Failure | None = None
+    is_cut_short: bool = False
+    is_publishing: bool = False
+    is_settled: bool = False
+    has_restarted: bool = False
+    num_running: int = 0
+    num_failed_orders: int = 0
+    seconds: float = 0.0
+    tries: Tries = field(default_factory=Tries)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is still something to be done for the track."""
+        return not (self.is_settled or self.is_given_up)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the track has failed; it settles when no order includes it any more."""
+        return self.failure is not None and not self.is_cut_short
+
+    def publish_order(self, order_id: int, chunk_frames: int) -> PublishOrder:
+        """The order to join all parts, lowest frames first: those of the reverse leg, then the forward one's."""
+        legs = sorted(self.legs, key=lambda leg: not leg.leg.reverse)
+        chunks = [(leg.leg.reverse, chunk) for leg in legs for chunk in leg.chunks(chunk_frames)]
+        lowest, highest = legs[0].rows, legs[-1].rows
+        return PublishOrder(
+            order_id=order_id,
+            track=self.track,
+            fingerprint=self.fingerprint,
+            chunk_frames=chunk_frames,
+            chunks=tuple(chunks),
+            rows=range(lowest.start, highest.stop),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class LegRecord:
+    """One leg of a pending track: all chunks before ``next_chunk`` are done.
+
+    ``shard`` is the one it belongs to now; others may still list it. ``num_counted`` is what the total of
+    frames left holds for it.
+    """
+
+    track: TrackRecord
+    leg: Leg
+    next_chunk: int
+    shard: "ShardRecord | None" = None
+    num_counted: int = 0
+
+    def is_done(self, chunk_frames: int) -> bool:
+        """Whether no chunk is left. The video's length must be known."""
+        return is_past(self.next_chunk, self._last_chunk(chunk_frames), self.leg.reverse)
+
+    def frames_left(self, chunk_frames: int) -> range:
+        """The frames still to follow, by the estimated length as long as the video is not opened."""
+        return frames_left(self.leg, self.next_chunk, chunk_frames, self.track.video.num_frames)
+
+    def rewind(self, chunk_frames: int) -> None:
+        """Begin again."""
+        self.next_chunk = first_chunk(self.leg, chunk_frames)
+
+    def chunks(self, chunk_frames: int) -> range:
+        """All chunks of the leg, ascending. The video's length must be known."""
+        ends = first_chunk(self.leg, chunk_frames), self._last_chunk(chunk_frames)
+        return range(min(ends), max(ends) + 1)
+
+    @property
+    def rows(self) -> range:
+        """The frames, ascending, that the leg leaves a row for. The video's length must be known."""
+        end = last_frame(self.leg, self.track.video.num_frames)
+        assert end is not None
+        return range(end, self.leg.first_row + 1) if self.leg.reverse else range(self.leg.first_row, end + 1)
+
+    def _last_chunk(self, chunk_frames: int) -> int:
+        chunk = last_chunk(self.leg, chunk_frames, self.track.video.num_frames)
+        assert chunk is not None
+        return chunk
+
+
+@dataclass(slots=True, eq=False)
+class ShardRecord:
+    """Legs of one direction that go through the chunks in lock step, one order at a time."""
+
+    video: VideoRecord
+    members: list[LegRecord]
+    tries: Tries = field(default_factory=Tries)
+
+    def __post_init__(self) -> None:
+        for member in self.members:
+            member.shard = self
+
+    def prune(self, chunk_frames: int) -> list[LegRecord]:
+        """The members that have something left to do; the others are forgotten."""
+        self.members = [
+            member
+            for member in self.members
+            if member.shard is self and member.track.is_open and not member.is_done(chunk_frames)
+        ]
+        return self.members
+
+    def follow_order(self, order_id: int, chunk_frames: int) -> tuple[FollowOrder, list[LegRecord]]:
+        """The order for the earliest chunk that any member lacks, and the members that lack it."""
+        reverse = self.members[0].leg.reverse
+        chunk = min((member.next_chunk for member in self.members), key=lambda chunk: chunk * step(reverse))
+        legs = [member for member in self.members if member.next_chunk == chunk]
+        order = FollowOrder(
+            order_id=order_id,
+            video=self.video.video,
+            reverse=reverse,
+            chunk=chunk,
+            chunk_frames=chunk_frames,
+            num_frames=self.video.num_frames,
+            members=tuple(OrderMember(leg.track.track, leg.leg, leg.track.fingerprint) for leg in legs),
+        )
+        return order, legs
+
+
+Work = VideoRecord | ShardRecord | TrackRecord
+
+
+@dataclass(slots=True)
+class Running:
+    """An order under way: on which replica, for which piece of work, and the legs a FollowOrder follows."""
+
+    replica_id: str
+    order: Order
+    work: Work
+    legs: list[LegRecord] = field(default_factory=list)
+
+    @property
+    def tracks(self) -> list[TrackRecord]:
+        """The tracks whose saved work the replica may be touching; none while it opens a video."""
+        return [self.work] if isinstance(self.work, TrackRecord) else [leg.track for leg in self.legs]

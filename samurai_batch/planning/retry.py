@@ -1,0 +1,81 @@
+"""What follows a failure: again, in smaller groups, from the start, or not at all. Numbers in, a verdict out."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why an order failed; the ledger keeps these words."""
+
+    VIDEO = "video"  # missing, empty, not a video, changing size
+    TRUNCATED = "truncated"
+    PROMPT = "prompt"
+    STATE = "state"  # saved work that cannot be read back
+    STORAGE = "storage"
+    OUT_OF_MEMORY = "out_of_memory"
+    INTERNAL = "internal"  # an exception nobody foresaw
+    DIED = "replica_died"
+    PREEMPTED = "replica_preempted"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure as a value; ``frame_reached`` is the first frame a truncated video lacks."""
+
+    kind: FailureKind
+    message: str
+    frame_reached: int | None = None
+
+
+class Verdict(Enum):
+    """What to do with the work of a failed order."""
+
+    AGAIN = "the same order again, on whichever replica is free"
+    SPLIT = "two orders of half the tracks each"
+    RESTART = "throw the saved work away and begin at the first chunk"
+    GIVE_UP = "its tracks fail"
+
+
+@dataclass(frozen=True)
+class RetryLimits:
+    """How often one chunk is tried: errors it may answer with, and replicas it may kill."""
+
+    max_attempts: int = 3
+    max_deaths: int = 3
+
+
+def decide(
+    kind: FailureKind,
+    *,
+    attempts: int,
+    deaths: int,
+    num_tracks: int,
+    restarted: bool,
+    limits: RetryLimits,
+) -> Verdict:
+    """The verdict on an order that failed.
+
+    ``attempts`` and ``deaths`` count the failures of this chunk so far, this one included; ``restarted`` says
+    that its saved work has been thrown away once already. Where it is not known which of several tracks is at
+    fault, splitting finds out, and keeps it from taking the others with it. A truncated video is decided
+    here only when it says nothing new: else it depends on the tracks' spans who reaches the missing frames.
+    """
+    match kind:
+        case FailureKind.PREEMPTED:
+            return Verdict.AGAIN
+        case FailureKind.DIED:
+            return Verdict.AGAIN if deaths < limits.max_deaths else Verdict.GIVE_UP
+        case FailureKind.VIDEO | FailureKind.TRUNCATED:
+            return Verdict.GIVE_UP
+        case FailureKind.PROMPT:
+            return Verdict.SPLIT if num_tracks > 1 else Verdict.GIVE_UP
+        case FailureKind.STATE:
+            if num_tracks > 1:
+                return Verdict.SPLIT
+            return Verdict.GIVE_UP if restarted else Verdict.RESTART
+        case FailureKind.OUT_OF_MEMORY if num_tracks > 1:
+            return Verdict.SPLIT
+    if attempts < limits.max_attempts:
+        return Verdict.AGAIN
+    splits = kind is FailureKind.INTERNAL and num_tracks > 1
+    return Verdict.SPLIT if splits else Verdict.GIVE_UP
