@@ -7,9 +7,7 @@ from torch import Tensor, nn
 class Attention(nn.Module):
     """Multi-head attention; ``inner_dim`` may be narrower than ``dim``, keys and values of other width."""
 
-    def __init__(
-        self, dim: int, num_heads: int, inner_dim: int | None = None, key_dim: int | None = None
-    ) -> None:
+    def __init__(self, dim: int, num_heads: int, inner_dim: int | None = None, key_dim: int | None = None) -> None:
         super().__init__()
         inner_dim, key_dim = inner_dim or dim, key_dim or dim
         self.num_heads = num_heads

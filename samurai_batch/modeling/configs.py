@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+NUM_MASKMEM = 7  # rows of the memories' temporal encoding: six recent frames and the conditioning frames
+MAX_OBJ_PTRS = 16  # object pointers: fifteen recent frames and the conditioning frames
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sam2Config:
@@ -30,8 +33,6 @@ class Sam2Config:
     mask_in_chans: int = 16
     fuser_layer_scale: float = 1e-6  # initial value; trained weights replace it
     is_21: bool = True  # SAM 2.1: spatial embedding of absent objects, temporal encoding of pointers
-    num_maskmem: int = 7
-    max_obj_ptrs: int = 16
     kf_score_weight: float = 0.25
 
     @property

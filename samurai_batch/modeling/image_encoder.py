@@ -20,9 +20,7 @@ class FpnNeck(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Four maps, finest first -> (B, hidden_dim, …) at strides 4, 8 and 16."""
-        stride4, stride8, stride16, stride32 = (
-            conv(x) for conv, x in zip(reversed(self.convs), maps, strict=True)
-        )
+        stride4, stride8, stride16, stride32 = (conv(x) for conv, x in zip(reversed(self.convs), maps, strict=True))
         return stride4, stride8, stride16 + F.interpolate(stride32, scale_factor=2.0, mode="nearest")
 
 

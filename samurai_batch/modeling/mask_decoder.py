@@ -83,9 +83,7 @@ class MaskDecoder(nn.Module):
 
 def take_multimask(all_masks: Candidates) -> Candidates:
     """The three alternatives, for an ambiguous prompt or while tracking."""
-    return Candidates(
-        all_masks.logits[:, 1:], all_masks.ious[:, 1:], all_masks.tokens[:, 1:], all_masks.object_score
-    )
+    return Candidates(all_masks.logits[:, 1:], all_masks.ious[:, 1:], all_masks.tokens[:, 1:], all_masks.object_score)
 
 
 def take_single(all_masks: Candidates, fall_back_if_unstable: bool) -> Candidates:

@@ -69,9 +69,7 @@ class MemoryAttention(nn.Module):
         self.register_buffer("rotary_cosine", cosine, persistent=False)
         self.register_buffer("rotary_sine", sine, persistent=False)
 
-    def forward(
-        self, x: Tensor, x_pe: Tensor, memory: Tensor, memory_pe: Tensor, num_pointer_tokens: int
-    ) -> Tensor:
+    def forward(self, x: Tensor, x_pe: Tensor, memory: Tensor, memory_pe: Tensor, num_pointer_tokens: int) -> Tensor:
         """x (N, L, dim), x_pe (L, dim), memory and memory_pe (N, Lm, mem_dim) -> (N, L, dim).
 
         ``memory`` holds whole spatial memories of L cells each, then ``num_pointer_tokens`` pointer tokens.

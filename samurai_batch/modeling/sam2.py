@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
 from samurai_batch.modeling.image_encoder import ImageEncoder
 from samurai_batch.modeling.layers import Mlp
 from samurai_batch.modeling.mask_decoder import Candidates, MaskDecoder
@@ -65,11 +65,9 @@ class SAM2(nn.Module):
         self.memory_attention = MemoryAttention(config, self.image_size)
         self.memory_encoder = MemoryEncoder(config)
         self.sam_prompt_encoder = PromptEncoder(dim, self.image_size, mask_in_chans=config.mask_in_chans)
-        self.sam_mask_decoder = MaskDecoder(
-            dim, config.decoder_heads, config.decoder_mlp_dim, config.iou_head_dim
-        )
+        self.sam_mask_decoder = MaskDecoder(dim, config.decoder_heads, config.decoder_mlp_dim, config.iou_head_dim)
         self.obj_ptr_proj = Mlp(dim, dim, dim, 3)
-        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.num_maskmem, 1, 1, config.mem_dim))
+        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(NUM_MASKMEM, 1, 1, config.mem_dim))
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, dim))
         self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, dim))  # in the checkpoints; never read
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, dim))

@@ -21,9 +21,7 @@ class TwoWayAttentionBlock(nn.Module):
         self.norm4 = nn.LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, num_heads, inner_dim=dim // 2)
 
-    def forward(
-        self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B, P, dim) and image (B, L, dim), each with its positions -> both, updated."""
         if self.is_first:
             tokens = self.self_attn(tokens, tokens, tokens)

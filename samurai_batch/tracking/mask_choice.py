@@ -1,0 +1,79 @@
+"""Choosing among the decoder's candidates, with the motion model's help.
+
+Source: SAMURAI, https://arxiv.org/abs/2411.11922, equations 5 and 6: the chosen mask is the one with the highest
+α·s_kf + (1 − α)·s_mask, where s_kf is the IoU of its box with the Kalman prediction and s_mask its predicted IoU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from samurai_batch.geometry import box_iou
+from samurai_batch.tasks import Box
+from samurai_batch.tracking import kalman
+from samurai_batch.tracking.settings import TrackerSettings
+
+EMPTY_BOX: Box = (0.0, 0.0, 0.0, 0.0)  # what an empty candidate counts as
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The motion model's state: the filter, and for how many frames in a row it has been trusted."""
+
+    filter: kalman.KalmanState | None = None
+    stable: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which candidate, its motion score (None where motion had no say), and the motion model after it.
+
+    ``predicted_box`` (xyxy in pixels of the model's image) is where the motion model expected the object; None
+    where it started anew.
+    """
+
+    index: int
+    motion_score: float | None
+    motion: Motion
+    predicted_box: Box | None = None
+
+
+def choose_by_score(ious: Sequence[float], motion: Motion) -> Choice:
+    """Plain SAM 2: the highest predicted IoU; motion plays no part."""
+    return Choice(_highest(ious), None, motion)
+
+
+def choose_by_motion(ious: Sequence[float], boxes: Sequence[Box], motion: Motion, settings: TrackerSettings) -> Choice:
+    """SAMURAI's choice among candidates with predicted IoUs and tight boxes xyxy.
+
+    The motion model starts on the first frame, is only watched while young, and has a say from
+    ``stable_frames_threshold`` frames on; a chosen mask of low predicted IoU sends it back to the start.
+    """
+    form = settings.motion_state
+    if motion.filter is None or motion.stable == 0:
+        best = _highest(ious)
+        return Choice(best, None, Motion(kalman.initiate(boxes[best], form), stable=1))
+
+    predicted = kalman.predict(motion.filter, form)
+    predicted_box = kalman.box_of(predicted, form)
+    if motion.stable < settings.stable_frames_threshold:
+        best = _highest(ious)
+        if ious[best] > settings.stable_ious_threshold:
+            after = Motion(kalman.update(predicted, boxes[best], form), motion.stable + 1)
+        else:
+            after = Motion(predicted, stable=0)
+        return Choice(best, None, after, predicted_box)
+
+    motion_scores = [0.0 if box == EMPTY_BOX else box_iou(predicted_box, box) for box in boxes]
+    alpha = settings.kf_score_weight
+    assert alpha is not None, "settings are resolved against a model before they are used"
+    best = _highest([alpha * m + (1 - alpha) * s for m, s in zip(motion_scores, ious, strict=True)])
+    if ious[best] < settings.stable_ious_threshold:
+        after = Motion(predicted, stable=0)
+    else:
+        after = Motion(kalman.update(predicted, boxes[best], form), motion.stable)
+    return Choice(best, motion_scores[best], after, predicted_box)
+
+
+def _highest(values: Sequence[float]) -> int:
+    """Index of the highest value, the first of equals."""
+    return max(range(len(values)), key=values.__getitem__)

@@ -1,0 +1,73 @@
+"""Prompts of one frame, from pixels of the video to what the network takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samurai_batch.errors import PromptError
+from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
+
+
+@dataclass(frozen=True)
+class FramePrompt:
+    """All prompts of one object on one frame: points or a mask.
+
+    points (P, 2) float32 in pixels of the model's S x S image, labels (P,) int32 (2 and 3: the corners of a box,
+    which come first), or mask (S, S) float32 of 0 and 1.
+    """
+
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    mask: Tensor | None = None
+
+
+def check_prompts_fit(prompts: Sequence[Prompt], height: int, width: int) -> None:
+    """Raise PromptError if a prompt lies outside the picture, or a mask is of another size."""
+    for prompt in prompts:
+        where = f"the prompt on frame {prompt.frame_index}"
+        size = f"the video is {width}x{height}"
+        match prompt:
+            case BoxPrompt(box_xyxy=(x1, y1, x2, y2)):
+                if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+                    raise PromptError(f"{where}: box {x1:g},{y1:g},{x2:g},{y2:g} lies outside; {size}")
+            case PointsPrompt(points_xy=points):
+                for x, y in points:
+                    if not (0 <= x <= width and 0 <= y <= height):
+                        raise PromptError(f"{where}: point {x:g},{y:g} lies outside; {size}")
+            case MaskPrompt(mask=mask):
+                if (mask.height, mask.width) != (height, width):
+                    raise PromptError(f"{where}: its mask is {mask.width}x{mask.height}; {size}")
+
+
+def to_frame_prompt(
+    prompts: Sequence[Prompt], height: int, width: int, image_size: int, decoded_mask: Tensor | None = None
+) -> FramePrompt:
+    """Scale one frame's prompts from the video's (height, width) to the model's image.
+
+    decoded_mask (height, width) of 0 and 1: the pixels of the MaskPrompt among them, if there is one; a mask
+    says everything, so that no other prompt stands beside it.
+    """
+    if decoded_mask is not None:
+        size = (image_size, image_size)
+        resized = F.interpolate(
+            decoded_mask.float()[None, None], size=size, mode="bilinear", align_corners=False, antialias=True
+        )
+        return FramePrompt(mask=(resized[0, 0] >= 0.5).float())
+    corners: list[tuple[float, float]] = []
+    clicks: list[tuple[float, float]] = []
+    labels: list[int] = []
+    for prompt in prompts:
+        match prompt:
+            case BoxPrompt(box_xyxy=(x1, y1, x2, y2)):
+                corners += [(x1, y1), (x2, y2)]
+            case PointsPrompt(points_xy=points, labels=given):
+                clicks += points
+                labels += given
+    box_labels = [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT] if corners else []
+    scale = torch.tensor([image_size / width, image_size / height], dtype=torch.float64)
+    points_xy = torch.tensor(corners + clicks, dtype=torch.float64) * scale
+    return FramePrompt(points_xy.float(), torch.tensor(box_labels + labels, dtype=torch.int32))

@@ -1,0 +1,78 @@
+"""The tracker's settings, by the papers' and the public code's names."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.modeling.configs import Sam2Config
+
+Mode = Literal["samurai", "sam2"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerSettings:
+    """How masks and memories are chosen; the defaults are what the authors' own demo runs.
+
+    mode: "samurai" adds the motion model and the gated memory to plain "sam2".
+    stable_frames_threshold: frames in a row before the motion model has a say in the choice.
+    stable_ious_threshold: a chosen mask's predicted IoU below it makes the motion model start again.
+    kf_score_weight: α of α·s_kf + (1 − α)·s_mask; None: what the authors use with the model's size.
+    memory_bank_iou_threshold, memory_bank_obj_score_threshold, memory_bank_kf_score_threshold: a frame whose
+        three scores exceed these may be remembered (SAMURAI only).
+    min_obj_score_logits: at or below it the object is absent; None: −1 for SAMURAI, 0 for SAM 2.
+    motion_state: "xyah" filters (centre, aspect, height) as the public code; "xywh" as the paper writes it.
+    max_cond_frames_in_attn: at most so many conditioning frames, the latest, take part in memory attention;
+        this is what keeps a track's state bounded when it has many prompts.
+    dynamic_multimask_via_stability: on prompted frames, an unstable single mask gives way to the best of three.
+    binarize_mask_from_pts_for_mem_enc: memories of prompted frames hold a 0/1 mask, not probabilities.
+    fill_hole_area: holes up to so many cells of the S / 4 grid are filled in the masks written (0: none).
+    """
+
+    mode: Mode = "samurai"
+    stable_frames_threshold: int = 15
+    stable_ious_threshold: float = 0.3
+    kf_score_weight: float | None = None
+    memory_bank_iou_threshold: float = 0.5
+    memory_bank_obj_score_threshold: float = 0.0
+    memory_bank_kf_score_threshold: float = 0.0
+    min_obj_score_logits: float | None = None
+    motion_state: Literal["xyah", "xywh"] = "xyah"
+    max_cond_frames_in_attn: int = 8
+    dynamic_multimask_via_stability: bool = True
+    binarize_mask_from_pts_for_mem_enc: bool = True
+    fill_hole_area: int = 8
+
+    def resolve(self, config: Sam2Config) -> "TrackerSettings":
+        """The same settings with every None replaced by the value that belongs to mode and model."""
+        alpha, absent = self.kf_score_weight, self.min_obj_score_logits
+        return replace(
+            self,
+            kf_score_weight=config.kf_score_weight if alpha is None else alpha,
+            min_obj_score_logits=(-1.0 if self.mode == "samurai" else 0.0) if absent is None else absent,
+        )
+
+    @classmethod
+    def from_overrides(cls, mode: Mode, overrides: dict[str, Any]) -> "TrackerSettings":
+        """Settings of a job; raises ConfigError for a name or a type that does not exist here."""
+        kinds = {field.name: field.type for field in fields(cls)}
+        for name, value in overrides.items():
+            if name not in kinds or name == "mode":
+                known = ", ".join(sorted(set(kinds) - {"mode"}))
+                raise ConfigError(f"tracker.{name}: there is no such setting; the settings are {known}")
+            _check_value(name, value, str(kinds[name]))
+        return cls(mode=mode, **overrides)
+
+
+def _check_value(name: str, value: Any, kind: str) -> None:
+    if name == "motion_state":
+        valid = value in ("xyah", "xywh")
+        kind = '"xyah" or "xywh"'
+    elif "bool" in kind:
+        valid = isinstance(value, bool)
+    elif "float" in kind:
+        valid = (isinstance(value, int | float) and not isinstance(value, bool)) or (value is None and "None" in kind)
+    else:
+        valid = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        kind = "a whole number, 0 or more"
+    if not valid:
+        raise ConfigError(f"tracker.{name}: {value!r} is not {kind}")

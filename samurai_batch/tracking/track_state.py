@@ -1,0 +1,127 @@
+"""All that is remembered of one track between two frames; to bytes and back without losing a bit."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from samurai_batch.errors import StateError
+from samurai_batch.tracking.kalman import KalmanState
+from samurai_batch.tracking.mask_choice import Motion
+from samurai_batch.tracking.memory_bank import Memory, MemoryBank, Pointer
+
+STATE_VERSION = 1
+
+
+@dataclass
+class TrackState:
+    """One direction of one track.
+
+    num_frames: how many frames the track spans in this direction, fixed at its start.
+    age: frames followed so far, which is the next frame's age in the memory bank.
+    """
+
+    num_frames: int
+    age: int = 0
+    bank: MemoryBank = field(default_factory=MemoryBank)
+    motion: Motion = field(default_factory=Motion)
+
+    def num_bytes(self) -> int:
+        """Bytes of tensors held; bounded, whatever the length of the video."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
+
+    def to_bytes(self) -> bytes:
+        """The state as safetensors, its plain values as JSON in the header."""
+        bank, motion = self.bank, self.motion
+        header = {
+            "version": STATE_VERSION,
+            "num_frames": self.num_frames,
+            "age": self.age,
+            "stable": motion.stable,
+            "conditioning": [m.age for m in bank.conditioning],
+            "recent": [[m.age, m.is_trusted] for m in bank.recent],
+            "recent_pointers": [p.age for p in bank.recent_pointers],
+        }
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self._tensors().items()}
+        return bytes(save(tensors, metadata={"track_state": json.dumps(header)}))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        bank, tensors = self.bank, {}
+        for name, memories in (("conditioning", bank.conditioning), ("recent", bank.recent)):
+            if memories:
+                tensors[f"{name}_spatial"] = torch.stack([m.spatial for m in memories])
+        for name, pointers in (
+            ("conditioning", bank.conditioning_pointers),
+            ("recent", bank.recent_pointers),
+        ):
+            if pointers:
+                tensors[f"{name}_pointers"] = torch.stack([p.vector for p in pointers])
+        if self.motion.filter is not None:
+            tensors["kalman_mean"] = torch.from_numpy(self.motion.filter.mean)
+            tensors["kalman_covariance"] = torch.from_numpy(self.motion.filter.covariance)
+        return tensors
+
+    @classmethod
+    def from_bytes(cls, data: bytes, device: torch.device | str = "cpu") -> "TrackState":
+        """The state that :meth:`to_bytes` wrote; raises StateError if these bytes are not one."""
+        try:
+            return cls._from_parts(_read_header(data), load(data), device)
+        except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise StateError(
+                f"a saved track state cannot be read ({error}); remove it and the track starts again"
+            ) from error
+
+    @classmethod
+    def _from_parts(
+        cls, header: dict[str, Any], tensors: dict[str, Tensor], device: torch.device | str
+    ) -> "TrackState":
+        if header["version"] != STATE_VERSION:
+            raise ValueError(f"it has version {header['version']}, this program reads {STATE_VERSION}")
+
+        def rows(name: str, count: int) -> list[Tensor]:
+            if count == 0:
+                return []
+            stacked = tensors[name].to(device)
+            if len(stacked) != count:
+                raise ValueError(f"{name} has {len(stacked)} rows where its header names {count}")
+            return list(stacked)
+
+        conditioning, recent = header["conditioning"], header["recent"]
+        memories = zip(conditioning, rows("conditioning_spatial", len(conditioning)), strict=True)
+        pointers = zip(conditioning, rows("conditioning_pointers", len(conditioning)), strict=True)
+        newest = zip(header["recent_pointers"], rows("recent_pointers", len(header["recent_pointers"])), strict=True)
+        bank = MemoryBank(
+            conditioning=[Memory(int(age), spatial) for age, spatial in memories],
+            conditioning_pointers=[Pointer(int(age), vector) for age, vector in pointers],
+            recent=[
+                Memory(int(age), spatial, bool(trusted))
+                for (age, trusted), spatial in zip(recent, rows("recent_spatial", len(recent)), strict=True)
+            ],
+            recent_pointers=[Pointer(int(age), vector) for age, vector in newest],
+        )
+        motion = Motion(_filter(tensors), int(header["stable"]))
+        return cls(int(header["num_frames"]), int(header["age"]), bank, motion)
+
+
+def _read_header(data: bytes) -> dict[str, Any]:
+    """The JSON beside the tensors: a safetensors file begins with its header's length and the header."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])["__metadata__"]["track_state"]
+    parsed = json.loads(header)
+    if not isinstance(parsed, dict):
+        raise TypeError("its header is not an object")
+    return parsed
+
+
+def _filter(tensors: dict[str, Tensor]) -> KalmanState | None:
+    if "kalman_mean" not in tensors:
+        return None
+    mean, covariance = tensors["kalman_mean"].numpy(), tensors["kalman_covariance"].numpy()
+    if mean.shape != (8,) or covariance.shape != (8, 8) or mean.dtype != np.float64:
+        raise ValueError("its Kalman state has another shape")
+    return KalmanState(mean, covariance)
