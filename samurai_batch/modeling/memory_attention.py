@@ -64,8 +64,12 @@ class MemoryAttention(nn.Module):
             for _ in range(config.memory_layers)
         )
         self.norm = nn.LayerNorm(config.hidden_dim)
-        side = image_size // 16
-        cosine, sine = rotary_tables(config.hidden_dim, side, side)
+        self.grid = (config.hidden_dim, image_size // 16, image_size // 16)
+        self.rebuild_position_tables()
+
+    def rebuild_position_tables(self) -> None:
+        """Compute the rotary tables (L, dim / 2), in float64, on the current default device."""
+        cosine, sine = rotary_tables(*self.grid)
         self.register_buffer("rotary_cosine", cosine, persistent=False)
         self.register_buffer("rotary_sine", sine, persistent=False)
 

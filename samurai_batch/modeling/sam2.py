@@ -59,7 +59,7 @@ class SAM2(nn.Module):
         self.image_size = image_size or config.image_size
         if self.image_size % 32 or self.image_size <= 0:
             raise ValueError(f"image_size {self.image_size} is not a positive multiple of 32")
-        dim, side = config.hidden_dim, self.image_size // 16
+        dim = config.hidden_dim
         self.image_encoder = ImageEncoder(config)
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.memory_attention = MemoryAttention(config, self.image_size)
@@ -74,8 +74,17 @@ class SAM2(nn.Module):
         if config.is_21:
             self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, config.mem_dim))
             self.obj_ptr_tpos_proj = nn.Linear(dim, config.mem_dim)
-        self.register_buffer("image_pe", sine_grid(dim, side, side), persistent=False)
-        self.register_buffer("memory_pe", sine_grid(config.mem_dim, side, side), persistent=False)
+        self.rebuild_position_tables()
+
+    def rebuild_position_tables(self) -> None:
+        """Compute all constant tables, in float64, on the current default device.
+
+        They are no part of a checkpoint: a network that was laid out on the meta device needs them made.
+        """
+        side = self.image_size // 16
+        self.register_buffer("image_pe", sine_grid(self.config.hidden_dim, side, side), persistent=False)
+        self.register_buffer("memory_pe", sine_grid(self.config.mem_dim, side, side), persistent=False)
+        self.memory_attention.rebuild_position_tables()
 
     def encode_image(self, pixels: Tensor) -> FrameFeatures:
         """pixels (B, 3, S, S), normalised by ImageNet mean and deviation -> features of B frames."""

@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samurai_batch.errors import PromptError
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
+from samurai_batch.tasks import BoxPrompt, PointsPrompt, Prompt
 
 
 @dataclass(frozen=True)
@@ -23,24 +22,6 @@ class FramePrompt:
     points: Tensor | None = None
     labels: Tensor | None = None
     mask: Tensor | None = None
-
-
-def check_prompts_fit(prompts: Sequence[Prompt], height: int, width: int) -> None:
-    """Raise PromptError if a prompt lies outside the picture, or a mask is of another size."""
-    for prompt in prompts:
-        where = f"the prompt on frame {prompt.frame_index}"
-        size = f"the video is {width}x{height}"
-        match prompt:
-            case BoxPrompt(box_xyxy=(x1, y1, x2, y2)):
-                if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
-                    raise PromptError(f"{where}: box {x1:g},{y1:g},{x2:g},{y2:g} lies outside; {size}")
-            case PointsPrompt(points_xy=points):
-                for x, y in points:
-                    if not (0 <= x <= width and 0 <= y <= height):
-                        raise PromptError(f"{where}: point {x:g},{y:g} lies outside; {size}")
-            case MaskPrompt(mask=mask):
-                if (mask.height, mask.width) != (height, width):
-                    raise PromptError(f"{where}: its mask is {mask.width}x{mask.height}; {size}")
 
 
 def to_frame_prompt(

@@ -1,0 +1,185 @@
+"""One video, end to end, without Ray: this file tells the story.
+
+    frames ──> encode once ──> step all tracks ──> masks in video pixels ──> rows of the mask table
+
+A chunk is a pure function: (video, frames, track states in) -> (mask rows, track states out). Following a whole
+video is calling it chunk after chunk, anywhere, with the states of the one before.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import pyarrow as pa
+import torch
+
+from samurai_batch.masks.table import MaskRow, rows_to_table
+from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.planning.chunks import frames_to_follow, last_frame
+from samurai_batch.rle import decode_mask, encode_mask
+from samurai_batch.tasks import Leg, MaskPrompt, Track
+from samurai_batch.tracking.masks_out import to_video_masks
+from samurai_batch.tracking.prompts import FramePrompt, to_frame_prompt
+from samurai_batch.tracking.track_state import TrackState
+from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
+from samurai_batch.video import Frame, VideoInfo
+
+
+class FrameSource(Protocol):
+    """What is read of a video: :class:`samurai_batch.video.VideoSource`, or anything like it."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """Number and size of frames."""
+        ...
+
+    def frames(self, indices: range) -> Iterator[Frame]:
+        """The frames, in the order of ``indices``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Member:
+    """One leg to follow through a chunk, with its state after the chunk before (None: it starts in this one)."""
+
+    track: Track
+    leg: Leg
+    state: bytes | None = None
+
+
+@dataclass
+class ChunkResult:
+    """What following a chunk gives, by object id, and where the seconds went.
+
+    ``frames_encoded`` frames were encoded, ``track_frames`` steps of single tracks made; ``decode_s`` is the time
+    spent waiting for frames.
+    """
+
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    states: dict[str, bytes] = field(default_factory=dict)
+    frames_encoded: int = 0
+    track_frames: int = 0
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+    follow_s: float = 0.0
+
+
+def follow_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range) -> ChunkResult:
+    """Follow legs of one direction through ``frames``, given in walking order (descending for reverse legs).
+
+    A member is followed on the frames its leg covers, and leaves rows on those it writes.
+    """
+    result = ChunkResult()
+    followed = [_Followed.start(member, source.info, tracker.model.no_obj_ptr.device) for member in members]
+    clock = time.perf_counter()
+    for frame in source.frames(frames):
+        decoded = time.perf_counter()
+        active = [one for one in followed if one.leg.covers(frame.index)]
+        encoded = decoded
+        if active:
+            features = tracker.encode(_model_input(tracker, frame))
+            encoded = time.perf_counter()
+            results = tracker.step(features, [one.input_on(frame, tracker) for one in active])
+            _write_rows(tracker, frame, active, results)
+            result.frames_encoded += 1
+            result.track_frames += len(active)
+        result.decode_s += decoded - clock
+        result.encode_s += encoded - decoded
+        clock = time.perf_counter()
+        result.follow_s += clock - encoded
+    for one in followed:
+        result.tables[one.track.object_id] = rows_to_table(one.rows)
+        result.states[one.track.object_id] = one.state.to_bytes()
+    return result
+
+
+@dataclass
+class _Followed:
+    """A member on its way through the chunk."""
+
+    track: Track
+    leg: Leg
+    state: TrackState
+    rows: list[MaskRow] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, member: Member, info: VideoInfo, device: torch.device) -> "_Followed":
+        if member.state is not None:
+            return cls(member.track, member.leg, TrackState.from_bytes(member.state, device))
+        end = last_frame(member.leg, info.num_frames)
+        assert end is not None
+        return cls(member.track, member.leg, TrackState(num_frames=abs(end - member.leg.start_frame) + 1))
+
+    def input_on(self, frame: Frame, tracker: Tracker) -> TrackInput:
+        prompts = [prompt for prompt in self.track.prompts if prompt.frame_index == frame.index]
+        if not prompts:
+            return TrackInput(self.state)
+        height, width = frame.pixels.shape[:2]
+        masks = [decode_mask(prompt.mask) for prompt in prompts if isinstance(prompt, MaskPrompt)]
+        mask = torch.from_numpy(masks[0]) if masks else None
+        prompt: FramePrompt = to_frame_prompt(prompts, height, width, tracker.model.image_size, mask)
+        return TrackInput(self.state, prompt)
+
+
+def _model_input(tracker: Tracker, frame: Frame) -> torch.Tensor:
+    model = tracker.model
+    return to_model_input(frame.pixels, model.image_size, model.no_obj_ptr.dtype, model.no_obj_ptr.device)
+
+
+def _write_rows(tracker: Tracker, frame: Frame, active: Sequence[_Followed], results: Sequence[TrackResult]) -> None:
+    height, width = frame.pixels.shape[:2]
+    logits = torch.stack([result.low_res_logits for result in results])
+    masks = to_video_masks(logits, height, width, tracker.settings.fill_hole_area)
+    for one, result, mask in zip(active, results, masks, strict=True):
+        if one.leg.writes(frame.index):
+            row = MaskRow(
+                video_id=one.track.video.video_id,
+                object_id=one.track.object_id,
+                frame_index=frame.index,
+                timestamp_s=frame.timestamp_s,
+                height=height,
+                width=width,
+                segmentation=encode_mask(mask),
+                mask_score=result.mask_score,
+                object_score=result.object_score,
+                motion_score=result.motion_score,
+                mask_index=result.mask_index,
+                prompted=any(prompt.frame_index == frame.index for prompt in one.track.prompts),
+            )
+            one.rows.append(row)
+
+
+def track_video(
+    tracker: Tracker, source: FrameSource, tracks: Sequence[Track], chunk_frames: int = 200
+) -> Mapping[str, pa.Table]:
+    """Follow all tracks of one video in this process: mask tables by object id, sorted by frame.
+
+    The forward legs of all tracks go together, then the backward ones, chunk by chunk as a job would do it.
+    """
+    parts: dict[str, list[pa.Table]] = {track.object_id: [] for track in tracks}
+    for reverse in (False, True):
+        members = [Member(track, leg) for track in tracks for leg in track.legs if leg.reverse == reverse]
+        for result in _follow_all(tracker, source, members, reverse, chunk_frames):
+            for object_id, table in result.tables.items():
+                parts[object_id].append(table)
+    return {
+        object_id: pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
+        for object_id, tables in parts.items()
+    }
+
+
+def _follow_all(
+    tracker: Tracker, source: FrameSource, members: list[Member], reverse: bool, chunk_frames: int
+) -> Iterator[ChunkResult]:
+    """Walk legs of one direction through the video, each chunk from the states of the one before."""
+    num_frames = source.info.num_frames
+    chunks = range(-(-num_frames // chunk_frames))
+    for chunk in reversed(chunks) if reverse else chunks:
+        here = [m for m in members if frames_to_follow([m.leg], chunk, chunk_frames, num_frames)]
+        if not here:
+            continue
+        frames = frames_to_follow([m.leg for m in here], chunk, chunk_frames, num_frames)
+        result = follow_chunk(tracker, source, here, frames)
+        members = [replace(m, state=result.states.get(m.track.object_id, m.state)) for m in members]
+        yield result
