@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from samurai_batch.planning.chunks import last_frame, step
 from samurai_batch.planning.fit import VideoFacts, misfit
-from samurai_batch.planning.orders import Outcome, TrackSettled, TrackStatus, WorkSpoiled
+from samurai_batch.planning.orders import Outcome, TrackSettled, TrackStatus, VideoLearned, WorkSpoiled
 from samurai_batch.planning.records import LegRecord, ShardRecord, TrackRecord, VideoRecord
 from samurai_batch.planning.resume import SavedWork, aligned
 from samurai_batch.planning.retry import Failure, FailureKind
@@ -94,6 +94,7 @@ class Book:
     def learn(self, video: VideoRecord, facts: VideoFacts) -> list[ShardRecord]:
         """Take in a video's length and size; tracks that do not fit it fail. Returns its shards, now ready."""
         video.facts = facts
+        self._outcomes.append(VideoLearned(video.video.video_id, facts))
         for track in video.tracks:
             problem = misfit(track.track, facts)
             if problem:

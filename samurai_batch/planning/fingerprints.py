@@ -37,8 +37,12 @@ class VideoIdentity:
 
 
 def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
-    """SHA-256 (64 hexadecimal digits) over the canonical JSON of all that decides the masks of ``track``."""
+    """SHA-256 (64 hexadecimal digits) over the canonical JSON of all that decides the rows of ``track``.
+
+    Its ids stand in its rows, so they count as well: two objects with the same prompts are two tracks.
+    """
     content = {
+        "ids": [track.video.video_id, track.object_id],
         "video": [video.uri, video.size_bytes, video.version],
         "prompts": [_prompt_values(prompt) for prompt in track.prompts],
         "span": [track.start_frame, track.end_frame, track.direction],

@@ -136,4 +136,12 @@ class WorkSpoiled:
     reverse: bool
 
 
-Outcome = TrackSettled | WorkSpoiled
+@dataclass(frozen=True)
+class VideoLearned:
+    """A video's length and size, worth keeping for later runs."""
+
+    video_id: str
+    facts: VideoFacts
+
+
+Outcome = TrackSettled | WorkSpoiled | VideoLearned

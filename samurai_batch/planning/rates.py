@@ -18,12 +18,15 @@ class Rates:
 
 
 class RateMeter:
-    """Means over all answers so far; what has not been measured yet is taken from the rates given."""
+    """Means over all answers so far; what has not been measured yet is taken from the rates given.
+
+    ``frames_encoded`` and ``track_frames`` (frames followed, summed over tracks) are the sums behind them.
+    """
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
         self._encode_s = self._follow_s = self._open_s = 0.0
-        self._num_frames = self._num_track_frames = self._num_opened = 0
+        self.frames_encoded = self.track_frames = self._num_opened = 0
 
     @property
     def rates(self) -> Rates:
@@ -40,14 +43,14 @@ class RateMeter:
         """Take in what a chunk took; decoding counts to the frames."""
         self._encode_s += report.decode_s + report.encode_s
         self._follow_s += report.follow_s
-        self._num_frames += report.frames_encoded
-        self._num_track_frames += report.track_frames
+        self.frames_encoded += report.frames_encoded
+        self.track_frames += report.track_frames
         self._update()
 
     def _update(self) -> None:
         old = self._rates
         self._rates = Rates(
-            self._encode_s / self._num_frames if self._num_frames else old.encode_s,
-            self._follow_s / self._num_track_frames if self._num_track_frames else old.follow_s,
+            self._encode_s / self.frames_encoded if self.frames_encoded else old.encode_s,
+            self._follow_s / self.track_frames if self.track_frames else old.follow_s,
             self._open_s / self._num_opened if self._num_opened else old.open_s,
         )

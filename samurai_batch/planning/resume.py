@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from samurai_batch.planning.chunks import first_chunk, is_past, step
+from samurai_batch.planning.chunks import first_chunk, is_past, last_chunk, step
 from samurai_batch.tasks import Leg
 
 
@@ -39,12 +39,21 @@ def aligned(legs: Sequence[tuple[Leg, SavedWork]], chunk_frames: int) -> list[in
     go back to the others: followed in the same batch as before, they give the same bits.
     """
     chunks = [next_chunk(leg, saved, chunk_frames) for leg, saved in legs]
+    unfinished = [chunk for chunk, (leg, _) in zip(chunks, legs, strict=True) if not _is_over(leg, chunk, chunk_frames)]
+    if not unfinished:
+        return chunks
     reverse = legs[0][0].reverse
-    earliest = max(chunks) if reverse else min(chunks)
+    earliest = max(unfinished) if reverse else min(unfinished)
     return [
         earliest if chunk == earliest + step(reverse) and _can_begin(leg, saved, earliest, chunk_frames) else chunk
         for chunk, (leg, saved) in zip(chunks, legs, strict=True)
     ]
+
+
+def _is_over(leg: Leg, chunk: int, chunk_frames: int) -> bool:
+    """Whether nothing is left; a leg to the end of a video nobody has opened is never known to be over."""
+    last = last_chunk(leg, chunk_frames, num_frames=None)
+    return last is not None and is_past(chunk, last, leg.reverse)
 
 
 def _can_begin(leg: Leg, saved: SavedWork, chunk: int, chunk_frames: int) -> bool:

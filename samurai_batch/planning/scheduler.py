@@ -75,6 +75,11 @@ class Scheduler:
         return self._book.num_open == 0
 
     @property
+    def num_running(self) -> int:
+        """Orders that no answer has come to yet."""
+        return len(self._running)
+
+    @property
     def track_frames_left(self) -> int:
         """Frames still to follow, summed over tracks; an estimate where videos are not opened yet."""
         return self._book.track_frames_left
@@ -83,6 +88,20 @@ class Scheduler:
     def rates(self) -> Rates:
         """The rates as measured so far."""
         return self._meter.rates
+
+    @property
+    def frames_encoded(self) -> int:
+        """Frames encoded in this run, as far as answers have come."""
+        return self._meter.frames_encoded
+
+    @property
+    def track_frames(self) -> int:
+        """Frames followed in this run, summed over tracks, as far as answers have come."""
+        return self._meter.track_frames
+
+    def is_busy(self, replica_id: str) -> bool:
+        """Whether an answer is still due from a replica."""
+        return replica_id in self._order_at
 
     def take_outcomes(self) -> list[Outcome]:
         """What is decided before any replica answers: tracks that do not fit what is known of their videos."""

@@ -1,0 +1,281 @@
+"""The driver: obeys the scheduler until every track of a job is settled. The output is its only memory.
+
+    prompts table + ledger + saved work ──> scheduler ──order──> pool of replicas
+                                               ^                      │
+              ledger <── outcomes ─────────────┴────── events ────────┘
+
+It may die at any moment: the same command goes on from what stands in the output. Time, storage and pool are
+arguments, so that a simulation can run this very loop.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from samurai_batch.errors import SamuraiBatchError
+from samurai_batch.planning.fingerprints import Recipe
+from samurai_batch.planning.orders import Outcome, TrackSettled, VideoLearned, WorkSpoiled
+from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
+from samurai_batch.runtime.lease import Holder, Lease, this_process
+from samurai_batch.runtime.ledger import RunStatus, Totals
+from samurai_batch.runtime.pool import Answered, Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
+from samurai_batch.runtime.preparation import Preparation, prepare, sweep
+from samurai_batch.runtime.progress import Snapshot, Watch
+from samurai_batch.runtime.recorder import Recorder
+from samurai_batch.runtime.summary import RunSummary
+from samurai_batch.runtime.surroundings import Clock, Store
+from samurai_batch.runtime.work import discard_leg
+from samurai_batch.tasks import Track
+
+logger = logging.getLogger(__name__)
+
+FIRST_RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=1.0)
+"""Ratios to begin with, until the first chunks have been measured: they only rank what waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverSettings:
+    """What the driver needs to know of a job. Times are seconds.
+
+    A run whose heartbeat is older than ``stale_after_s`` is taken for dead; that must be many heartbeats.
+    """
+
+    output: str
+    chunk_frames: int
+    max_tracks_per_shard: int
+    keep_partial: bool
+    limits: RetryLimits
+    num_transfers: int = 16
+    tick_s: float = 0.5
+    heartbeat_s: float = 5.0
+    stale_after_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """The world as the driver meets it."""
+
+    store: Store
+    clock: Clock
+    watch: Watch
+    make_pool: Callable[[], Pool]
+    should_stop: Callable[[], bool]
+    holder: Holder = field(default_factory=this_process)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDescription:
+    """What a run's record says of it."""
+
+    run_id: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+
+
+def new_run_id(clock: Clock) -> str:
+    """A name that sorts by time and is never given twice."""
+    moment = datetime.fromtimestamp(clock.now_s(), UTC)
+    return f"{moment:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def drive(
+    tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings, run: RunDescription, world: Surroundings
+) -> RunSummary:
+    """Settle every track, or stop where the surroundings say so.
+
+    The pool is made only if there is work. Raises OutputLockedError if another run is writing to this output,
+    LedgerError, StorageError, and SamuraiBatchError if no replica can be started; what is done by then is kept.
+    """
+    lease = Lease(world.store, settings.output, world.clock, stale_after_s=settings.stale_after_s)
+    lease.acquire(run.run_id, world.holder, run.config, run.versions)
+    driver = None
+    status: RunStatus = "crashed"
+    try:
+        preparation = prepare(
+            tracks,
+            recipe,
+            world.store,
+            settings.output,
+            chunk_frames=settings.chunk_frames,
+            max_tracks_per_shard=settings.max_tracks_per_shard,
+            keep_partial=settings.keep_partial,
+            num_transfers=settings.num_transfers,
+        )
+        driver = _Driver(preparation, recipe, settings, lease, world)
+        status = driver.run()
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        totals = driver.totals() if driver else Totals()
+        _release(lease, status, totals, driver.rates if driver else None)
+    return RunSummary(run.run_id, settings.output, status, totals, tuple(driver.recorder.problems))
+
+
+def _release(lease: Lease, status: RunStatus, totals: Totals, rates: Rates | None) -> None:
+    try:
+        lease.release(status, totals, rates)
+    except SamuraiBatchError as error:
+        if status == "finished":
+            raise
+        logger.warning("the end of this run could not be recorded: %s", error)
+
+
+class _Driver:
+    """One run over one preparation."""
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        recipe: Recipe,
+        settings: DriverSettings,
+        lease: Lease,
+        world: Surroundings,
+    ) -> None:
+        self._preparation = preparation
+        self._settings = settings
+        self._lease = lease
+        self._world = world
+        self._started_s = world.clock.elapsed_s()
+        self._next_beat_s = self._started_s + settings.heartbeat_s
+        self._idle: dict[str, None] = {}  # in the order they became idle
+        self._replicas: set[str] = set()
+        self._totals = Totals()
+        schedule = ScheduleSettings(
+            chunk_frames=settings.chunk_frames, keep_partial=settings.keep_partial, limits=settings.limits
+        )
+        self._scheduler = Scheduler(
+            preparation.shards, preparation.pending, preparation.known_videos(), schedule, FIRST_RATES
+        )
+        self.recorder = Recorder(
+            world.store,
+            settings.output,
+            (state.ledger for state in preparation.videos.values()),
+            run_id=lease.record.run_id,
+            weights_digest=recipe.weights_digest,
+            num_transfers=settings.num_transfers,
+        )
+
+    @property
+    def rates(self) -> Rates:
+        """The rates measured so far."""
+        return self._scheduler.rates
+
+    def totals(self) -> Totals:
+        """What is done so far."""
+        return replace(
+            self._totals,
+            frames_encoded=self._scheduler.frames_encoded,
+            track_frames=self._scheduler.track_frames,
+            seconds=round(self._elapsed_s(), 3),
+        )
+
+    def run(self) -> RunStatus:
+        """Settle all tracks; returns early when told to stop."""
+        self._begin()
+        if not self._scheduler.is_finished:
+            with closing(self._world.make_pool()) as pool:
+                self._loop(pool)
+        self.recorder.flush()
+        self._show()
+        if not self._scheduler.is_finished:
+            return "interrupted"
+        sweep(self._world.store, self._settings.output, (), self._settings.num_transfers)
+        return "finished"
+
+    def _begin(self) -> None:
+        preparation = self._preparation
+        needed = (pending.fingerprint for pending in preparation.pending)
+        sweep(self._world.store, self._settings.output, needed, self._settings.num_transfers)
+        for track, entry in preparation.settled:
+            self.recorder.note(track, entry)
+        for track, failure in preparation.unreachable:
+            self.recorder.fail_unstarted(track, failure)
+        num_settled = len(preparation.settled)
+        num_partial = sum(entry.status == "partial" for _, entry in preparation.settled)
+        self._totals = Totals(
+            tracks=num_settled + len(preparation.unreachable) + len(preparation.pending),
+            tracks_skipped=num_settled,
+            tracks_done=num_settled - num_partial,
+            tracks_partial=num_partial,
+            tracks_failed=len(preparation.unreachable),
+        )
+        self._obey(self._scheduler.take_outcomes())
+        self.recorder.flush()
+
+    def _loop(self, pool: Pool) -> None:
+        while not self._scheduler.is_finished and not self._world.should_stop():
+            for assignment in self._scheduler.assign(list(self._idle)):
+                del self._idle[assignment.replica_id]
+                pool.submit(assignment.replica_id, assignment.order)
+            assert self._scheduler.num_running or not self._idle, "idle replicas, open tracks and nothing to do"
+            for event in pool.wait(self._settings.tick_s):
+                self._take_in(event)
+            self._beat_if_due()
+            self._show()
+
+    def _take_in(self, event: PoolEvent) -> None:
+        match event:
+            case ReplicaReady(replica_id):
+                self._replicas.add(replica_id)
+                self._idle[replica_id] = None
+            case Answered(replica_id, report):
+                self._obey(self._scheduler.reported(replica_id, report))
+                if replica_id in self._replicas and not self._scheduler.is_busy(replica_id):
+                    self._idle[replica_id] = None
+            case ReplicaDied(replica_id, reason, preempted):
+                logger.warning("replica %s is gone%s: %s", replica_id, " (preempted)" if preempted else "", reason)
+                self._replicas.discard(replica_id)
+                self._idle.pop(replica_id, None)
+                self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
+                self._obey(self._scheduler.replica_lost(replica_id, reason, preempted=preempted))
+            case PoolFailed(reason):
+                self.recorder.flush()
+                raise SamuraiBatchError(f"no replica could be started: {reason}")
+
+    def _obey(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            match outcome:
+                case TrackSettled():
+                    self.recorder.settle(outcome)
+                    self._count_track(outcome)
+                case WorkSpoiled(fingerprint, reverse):
+                    discard_leg(self._world.store, self._settings.output, fingerprint, reverse)
+                case VideoLearned(video_id, facts):
+                    self.recorder.learn(video_id, facts)
+
+    def _count_track(self, outcome: TrackSettled) -> None:
+        name = f"tracks_{outcome.status}"
+        self._totals = replace(
+            self._totals, rows=self._totals.rows + outcome.num_rows, **{name: getattr(self._totals, name) + 1}
+        )
+
+    def _beat_if_due(self) -> None:
+        if self._world.clock.elapsed_s() >= self._next_beat_s:
+            self.recorder.flush()
+            self._lease.beat(self.totals(), self.rates)
+            self._next_beat_s = self._world.clock.elapsed_s() + self._settings.heartbeat_s
+
+    def _show(self) -> None:
+        self._world.watch.show(
+            Snapshot(
+                elapsed_s=self._elapsed_s(),
+                tracks=self._totals.tracks,
+                tracks_done=self._totals.tracks_done,
+                tracks_partial=self._totals.tracks_partial,
+                tracks_failed=self._totals.tracks_failed,
+                frames_encoded=self._scheduler.frames_encoded,
+                track_frames=self._scheduler.track_frames,
+                track_frames_left=self._scheduler.track_frames_left,
+                replicas=len(self._replicas),
+            )
+        )
+
+    def _elapsed_s(self) -> float:
+        return self._world.clock.elapsed_s() - self._started_s

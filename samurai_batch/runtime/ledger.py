@@ -1,0 +1,156 @@
+"""The ledger: small JSON objects beside the mask tables that say what is done, how, and what failed and why.
+
+``_ledger/<video_id>.json`` holds the tracks of one video, ``_ledger/runs/<run_id>.json`` one run. The driver of
+the one run that holds the output's lease writes them; anybody may read them at any time.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from samurai_batch.errors import SamuraiBatchError
+from samurai_batch.planning.fingerprints import VideoIdentity
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.orders import TrackStatus
+from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.retry import FailureKind
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.storage import join, quote_id, redact
+
+LEDGER_VERSION = 1
+RunStatus = Literal["running", "finished", "interrupted", "crashed"]
+
+T = TypeVar("T", "VideoLedger", "RunRecord")
+
+
+class LedgerError(SamuraiBatchError):
+    """A ledger object is damaged, or another version of this package wrote it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackEntry:
+    """How one track ended. ``error`` says why it is not "done"; ``seconds`` is its share of replica time."""
+
+    fingerprint: str | None
+    status: TrackStatus
+    rows: int
+    seconds: float
+    attempts: int
+    weights_digest: str
+    run_id: str
+    error: str | None = None
+    error_kind: FailureKind | None = None
+    frame_reached: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoLedger:
+    """All tracks of one video that have ended, by object id; ``facts`` belong to that state of the video."""
+
+    video_id: str
+    video_uri: str
+    identity: VideoIdentity | None = None
+    facts: VideoFacts | None = None
+    tracks: dict[str, TrackEntry] = field(default_factory=dict)
+    version: int = LEDGER_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What a run has done so far. ``tracks_skipped`` were done before; tracks count once each."""
+
+    tracks: int = 0
+    tracks_skipped: int = 0
+    tracks_done: int = 0
+    tracks_partial: int = 0
+    tracks_failed: int = 0
+    rows: int = 0
+    frames_encoded: int = 0
+    track_frames: int = 0
+    replicas_lost: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run: who runs it, its configuration, and how far it is. Times are seconds since 1970 (UTC)."""
+
+    run_id: str
+    status: RunStatus
+    host: str
+    pid: int
+    process_start: str
+    started_at_s: float
+    heartbeat_at_s: float
+    config: dict[str, Any]
+    versions: dict[str, str]
+    totals: Totals = Totals()
+    rates: Rates | None = None
+    version: int = LEDGER_VERSION
+
+
+_VIDEO = TypeAdapter(VideoLedger)
+_RUN = TypeAdapter(RunRecord)
+
+
+def ledger_uri(output: str) -> str:
+    """The folder of all ledger objects of an output."""
+    return join(output, "_ledger")
+
+
+def video_ledger_uri(output: str, video_id: str) -> str:
+    """Where the ledger of one video lies."""
+    return join(ledger_uri(output), f"{quote_id(video_id)}.json")
+
+
+def runs_uri(output: str) -> str:
+    """The folder of all runs of an output."""
+    return join(ledger_uri(output), "runs")
+
+
+def run_uri(output: str, run_id: str) -> str:
+    """Where the record of one run lies."""
+    return join(runs_uri(output), f"{run_id}.json")
+
+
+def read_video_ledger(store: Store, uri: str) -> VideoLedger | None:
+    """The ledger of a video; None if there is none yet. Raises LedgerError."""
+    return _read(store, uri, _VIDEO)
+
+
+def write_video_ledger(store: Store, output: str, ledger: VideoLedger) -> None:
+    """Replace the ledger of a video."""
+    store.write_bytes(video_ledger_uri(output, ledger.video_id), _VIDEO.dump_json(ledger, indent=1))
+
+
+def read_run(store: Store, uri: str) -> RunRecord | None:
+    """The record of a run; None if there is none. Raises LedgerError."""
+    return _read(store, uri, _RUN)
+
+
+def write_run(store: Store, output: str, record: RunRecord) -> None:
+    """Replace the record of a run."""
+    store.write_bytes(run_uri(output, record.run_id), _RUN.dump_json(record, indent=1))
+
+
+def _read(store: Store, uri: str, adapter: TypeAdapter[T]) -> T | None:
+    try:
+        data = store.read_bytes(uri)
+    except FileNotFoundError:
+        return None
+    try:
+        record = adapter.validate_json(data)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise LedgerError(
+            f"{redact(uri)}: damaged ledger ({place + ': ' if place else ''}{problem['msg']}); "
+            "restore it from a backup, or delete it to have what it lists computed again"
+        ) from error
+    if record.version != LEDGER_VERSION:
+        raise LedgerError(
+            f"{redact(uri)}: ledger of version {record.version}, this program reads version {LEDGER_VERSION}; "
+            "use the program that wrote it, or another output folder"
+        )
+    return record

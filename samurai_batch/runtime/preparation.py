@@ -1,0 +1,146 @@
+"""Before any work: what is done already, what is pending, and what must not be left lying about."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from samurai_batch.errors import StorageError
+from samurai_batch.planning.book import KnownVideo, PendingTrack
+from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
+from samurai_batch.planning.resume import NOTHING_SAVED
+from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.planning.shards import Shard, make_shards
+from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, read_video_ledger, video_ledger_uri
+from samurai_batch.runtime.parallel import for_each
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.runtime.work import discard_track, saved_fingerprints, saved_work
+from samurai_batch.storage import redact
+from samurai_batch.tasks import Track, Video
+
+logger = logging.getLogger(__name__)
+
+BYTES_PER_FRAME = 20_000
+"""Compressed video, to the order of magnitude: it only ranks videos that nobody has opened yet."""
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """A video of the job as storage has it now: its ledger, and its identity or why there is none."""
+
+    video: Video
+    ledger: VideoLedger
+    identity: VideoIdentity | None
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A job sorted out. ``unreachable`` tracks fail without work: their videos cannot be found."""
+
+    shards: list[Shard]
+    videos: dict[str, VideoState]
+    pending: list[PendingTrack]
+    settled: list[tuple[Track, TrackEntry]]
+    unreachable: list[tuple[Track, Failure]]
+
+    def known_videos(self) -> dict[str, KnownVideo]:
+        """What the scheduler is told about each video's length."""
+        return {video_id: _known(state) for video_id, state in self.videos.items()}
+
+
+def prepare(
+    tracks: Sequence[Track],
+    recipe: Recipe,
+    store: Store,
+    output: str,
+    *,
+    chunk_frames: int,
+    max_tracks_per_shard: int,
+    keep_partial: bool,
+    num_transfers: int,
+) -> Preparation:
+    """Compare the prompts table with the ledger and with what earlier runs have saved. Writes nothing.
+
+    A track is settled if the ledger has it under the same fingerprint, done (or partial, where the job keeps
+    partial tracks). While its video cannot be found, what is done stays done. Raises LedgerError, StorageError.
+    """
+    videos = _look_up({track.video for track in tracks}, store, output, num_transfers)
+    settled: list[tuple[Track, TrackEntry]] = []
+    unreachable: list[tuple[Track, Failure]] = []
+    wanted: list[tuple[Track, str]] = []
+    for track in tracks:
+        state = videos[track.video.video_id]
+        entry = state.ledger.tracks.get(track.object_id)
+        track_fingerprint = fingerprint(track, state.identity, recipe) if state.identity else None
+        if entry is not None and _is_settled(entry, track_fingerprint, keep_partial):
+            settled.append((track, entry))
+        elif track_fingerprint is None:
+            assert state.failure is not None
+            unreachable.append((track, state.failure))
+        else:
+            wanted.append((track, track_fingerprint))
+    pending = _with_saved_work(wanted, store, output, chunk_frames, num_transfers)
+    return Preparation(make_shards(tracks, max_tracks_per_shard), videos, pending, settled, unreachable)
+
+
+def sweep(store: Store, output: str, needed: Iterable[str], num_transfers: int) -> None:
+    """Remove saved work under fingerprints that no pending track needs."""
+    leftovers = sorted(saved_fingerprints(store, output) - set(needed))
+    if leftovers:
+        logger.info("removing the saved work of %d tracks that nobody goes on with", len(leftovers))
+    for_each(lambda name: discard_track(store, output, name), leftovers, num_transfers)
+
+
+def _look_up(videos: Iterable[Video], store: Store, output: str, num_transfers: int) -> dict[str, VideoState]:
+    ordered = sorted(videos, key=lambda video: video.video_id)
+    states = for_each(lambda video: _look_up_one(video, store, output), ordered, num_transfers)
+    return {state.video.video_id: state for state in states}
+
+
+def _look_up_one(video: Video, store: Store, output: str) -> VideoState:
+    ledger = read_video_ledger(store, video_ledger_uri(output, video.video_id))
+    if ledger is None:
+        ledger = VideoLedger(video_id=video.video_id, video_uri=redact(video.uri))
+    try:
+        found = store.identity(video.uri)
+    except FileNotFoundError:
+        failure = Failure(FailureKind.VIDEO, f"{redact(video.uri)} does not exist")
+        return VideoState(video, ledger, None, failure)
+    except StorageError as error:
+        return VideoState(video, ledger, None, Failure(FailureKind.STORAGE, str(error)))
+    identity = VideoIdentity(video.uri, found.size_bytes, found.version)
+    if ledger.identity != _redacted(identity):
+        ledger = replace(ledger, video_uri=redact(video.uri), identity=_redacted(identity), facts=None)
+    return VideoState(video, ledger, identity, None)
+
+
+def _redacted(identity: VideoIdentity) -> VideoIdentity:
+    return replace(identity, uri=redact(identity.uri))
+
+
+def _is_settled(entry: TrackEntry, track_fingerprint: str | None, keep_partial: bool) -> bool:
+    if track_fingerprint is None:
+        return entry.status == "done"
+    if entry.fingerprint != track_fingerprint:
+        return False
+    return entry.status == "done" or (entry.status == "partial" and keep_partial)
+
+
+def _with_saved_work(
+    wanted: Sequence[tuple[Track, str]], store: Store, output: str, chunk_frames: int, num_transfers: int
+) -> list[PendingTrack]:
+    saved = saved_fingerprints(store, output)
+
+    def look(pair: tuple[Track, str]) -> PendingTrack:
+        track, name = pair
+        work = saved_work(store, output, name, chunk_frames) if name in saved else NOTHING_SAVED
+        return PendingTrack(track, name, work)
+
+    return for_each(look, wanted, num_transfers)
+
+
+def _known(state: VideoState) -> KnownVideo:
+    if state.ledger.facts is not None:
+        return KnownVideo(state.ledger.facts.num_frames, state.ledger.facts)
+    size_bytes = state.identity.size_bytes if state.identity else 0
+    return KnownVideo(max(1, size_bytes // BYTES_PER_FRAME))

@@ -1,0 +1,146 @@
+"""How far a run is: a progress bar on a terminal, one structured line in the log every few seconds elsewhere."""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A run at one moment; ``tracks_done`` includes those done by earlier runs.
+
+    ``track_frames`` counts frames followed, summed over tracks, in this run; ``track_frames_left`` is an estimate
+    as long as there are videos nobody has opened.
+    """
+
+    elapsed_s: float
+    tracks: int
+    tracks_done: int
+    tracks_partial: int
+    tracks_failed: int
+    frames_encoded: int
+    track_frames: int
+    track_frames_left: int
+    replicas: int
+
+    @property
+    def frames_per_s(self) -> float:
+        """Track-frames per second since the run began."""
+        return self.track_frames / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None while nothing has been followed."""
+        return self.track_frames_left / self.frames_per_s if self.track_frames else None
+
+
+class Watch(Protocol):
+    """Somebody who looks on."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Called by the driver several times a second."""
+        ...
+
+    def __enter__(self) -> "Watch":
+        """Begin to look on."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """The run is over."""
+        ...
+
+
+class LogWatch:
+    """One line of JSON in the log every ``every_s`` seconds, and a last one at the end."""
+
+    def __init__(self, every_s: float = 5.0) -> None:
+        self._every_s = every_s
+        self._next_s = 0.0
+        self._last: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Log the snapshot if it is time."""
+        self._last = snapshot
+        if snapshot.elapsed_s >= self._next_s:
+            self._next_s = snapshot.elapsed_s + self._every_s
+            self._log(snapshot)
+
+    def __enter__(self) -> "LogWatch":
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Log the last snapshot."""
+        if self._last is not None:
+            self._log(self._last)
+
+    def _log(self, snapshot: Snapshot) -> None:
+        left_s = snapshot.seconds_left
+        values = asdict(snapshot) | {
+            "elapsed_s": round(snapshot.elapsed_s, 1),
+            "frames_per_s": round(snapshot.frames_per_s, 2),
+            "seconds_left": None if left_s is None else round(left_s),
+        }
+        logger.info("progress %s", json.dumps(values))
+
+
+class BarWatch:
+    """A progress bar over track-frames."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.percentage:3.0f}%"), BarColumn(), TextColumn("{task.description}"), console=console
+        )
+        self._task: TaskID = self._progress.add_task("starting", total=None)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Redraw."""
+        total = snapshot.track_frames + snapshot.track_frames_left
+        self._progress.update(
+            self._task,
+            completed=snapshot.track_frames if total else 1,
+            total=total or 1,
+            description=describe(snapshot),
+        )
+
+    def __enter__(self) -> "BarWatch":
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
+
+
+def open_watch(console: Console) -> Watch:
+    """A bar where somebody can see it, log lines elsewhere."""
+    return BarWatch(console) if console.is_terminal else LogWatch()
+
+
+def describe(snapshot: Snapshot) -> str:
+    """The line beside the bar."""
+    settled = f"{snapshot.tracks_done + snapshot.tracks_partial}/{snapshot.tracks} tracks"
+    failed = f", {snapshot.tracks_failed} failed" if snapshot.tracks_failed else ""
+    left_s = snapshot.seconds_left
+    left = "" if left_s is None else f", {_clock_time(left_s)} left"
+    return f"{settled}{failed}, {snapshot.frames_per_s:.1f} frames/s{left}"
+
+
+def _clock_time(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}"

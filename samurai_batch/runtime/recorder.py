@@ -1,0 +1,119 @@
+"""Outcomes into the ledger: the driver's pen.
+
+A track's ledger entry is written before its saved work is removed, so that a crash between the two leaves
+something to remove and nothing to compute.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+
+from samurai_batch.masks import mask_table_uri
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.orders import TrackSettled
+from samurai_batch.planning.retry import Failure
+from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, write_video_ledger
+from samurai_batch.runtime.parallel import for_each
+from samurai_batch.runtime.summary import TrackProblem
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.runtime.work import discard_track
+from samurai_batch.tasks import Track
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Holds the ledgers of a job's videos, and writes those that have changed when told to."""
+
+    def __init__(
+        self,
+        store: Store,
+        output: str,
+        ledgers: Iterable[VideoLedger],
+        *,
+        run_id: str,
+        weights_digest: str,
+        num_transfers: int,
+    ) -> None:
+        self._store = store
+        self._output = output
+        self._ledgers = {ledger.video_id: ledger for ledger in ledgers}
+        self._run_id = run_id
+        self._weights_digest = weights_digest
+        self._num_transfers = num_transfers
+        self._changed: set[str] = set()
+        self._finished_work: list[str] = []
+        self._unwanted_tables: list[str] = []
+        self.problems: list[TrackProblem] = []
+        """Every track recorded that is not "done"."""
+
+    def learn(self, video_id: str, facts: VideoFacts) -> None:
+        """Keep a video's length and size with its next entry."""
+        self._ledgers[video_id] = replace(self._ledgers[video_id], facts=facts)
+
+    def settle(self, outcome: TrackSettled) -> None:
+        """Enter how a track ended; its saved work is no longer needed."""
+        failure = outcome.failure
+        entry = TrackEntry(
+            fingerprint=outcome.fingerprint,
+            status=outcome.status,
+            rows=outcome.num_rows,
+            seconds=round(outcome.seconds, 3),
+            attempts=outcome.attempts,
+            weights_digest=self._weights_digest,
+            run_id=self._run_id,
+            error=failure.message if failure else None,
+            error_kind=failure.kind if failure else None,
+            frame_reached=failure.frame_reached if failure else None,
+        )
+        self._enter(outcome.track, entry)
+        self._finished_work.append(outcome.fingerprint)
+
+    def fail_unstarted(self, track: Track, failure: Failure) -> None:
+        """Enter a track that failed before any work: there is not even a fingerprint."""
+        entry = TrackEntry(
+            fingerprint=None,
+            status="failed",
+            rows=0,
+            seconds=0.0,
+            attempts=1,
+            weights_digest=self._weights_digest,
+            run_id=self._run_id,
+            error=failure.message,
+            error_kind=failure.kind,
+            frame_reached=failure.frame_reached,
+        )
+        self._enter(track, entry)
+
+    def note(self, track: Track, entry: TrackEntry) -> None:
+        """Count an entry of an earlier run among the problems, if it is one."""
+        if entry.status != "done":
+            self._add_problem(track, entry)
+
+    def flush(self) -> None:
+        """Write what has changed, then remove the saved work of finished tracks. Raises StorageError."""
+        changed, self._changed = sorted(self._changed), set()
+        for_each(self._write, changed, self._num_transfers)
+        for_each(self._store.delete, self._unwanted_tables, self._num_transfers)
+        self._unwanted_tables = []
+        for_each(lambda name: discard_track(self._store, self._output, name), self._finished_work, self._num_transfers)
+        self._finished_work = []
+
+    def _write(self, video_id: str) -> None:
+        write_video_ledger(self._store, self._output, self._ledgers[video_id])
+
+    def _enter(self, track: Track, entry: TrackEntry) -> None:
+        video_id = track.video.video_id
+        tracks = self._ledgers[video_id].tracks
+        before = tracks.get(track.object_id)
+        if before is not None and before.status == "partial" and entry.status == "failed":
+            self._unwanted_tables.append(mask_table_uri(self._output, video_id, track.object_id))
+        tracks[track.object_id] = entry
+        self._changed.add(video_id)
+        if entry.status != "done":
+            logger.warning("track %s of video %s %s: %s", track.object_id, video_id, entry.status, entry.error)
+            self._add_problem(track, entry)
+
+    def _add_problem(self, track: Track, entry: TrackEntry) -> None:
+        problem = TrackProblem(track.video.video_id, track.object_id, entry.status, entry.error or "")
+        self.problems.append(problem)

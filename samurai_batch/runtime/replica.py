@@ -1,0 +1,259 @@
+"""One copy of the model at work: opens videos, follows chunks, publishes tracks. A plain class; pools wrap it.
+
+A replica keeps the video it has open and nothing else between orders: everything it needs to know about a track
+it reads from storage, and everything it learns it writes there. Whatever goes wrong becomes a report.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from samurai_batch.errors import (
+    PromptError,
+    StateError,
+    StorageError,
+    TruncatedVideoError,
+    VideoError,
+)
+from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
+from samurai_batch.planning.chunks import first_chunk, frames_to_follow, is_past, step
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.orders import (
+    ChunkFollowed,
+    FollowOrder,
+    OpenOrder,
+    Order,
+    OrderFailed,
+    OrderMember,
+    PublishOrder,
+    Report,
+    TrackPublished,
+    VideoOpened,
+)
+from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.runtime.parallel import for_each
+from samurai_batch.runtime.sources import OpenVideo, StoppableSource, StoppedError
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.runtime.work import part_uri, state_uri
+from samurai_batch.storage import redact
+from samurai_batch.tasks import Leg, Track, Video
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FollowedLeg:
+    """One leg to follow, and its track state from the chunk before (None where the leg starts)."""
+
+    track: Track
+    leg: Leg
+    state: bytes | None
+
+
+class FollowResult(Protocol):
+    """What following a chunk gives: `pipeline.ChunkResult`, by object id."""
+
+    @property
+    def tables(self) -> Mapping[str, pa.Table]:
+        """Mask rows of the frames each leg writes."""
+        ...
+
+    @property
+    def states(self) -> Mapping[str, bytes]:
+        """Track states after the last frame."""
+        ...
+
+    @property
+    def frames_encoded(self) -> int:
+        """Frames that went through the image encoder."""
+        ...
+
+    @property
+    def track_frames(self) -> int:
+        """Frames followed, summed over tracks."""
+        ...
+
+    @property
+    def decode_s(self) -> float:
+        """Seconds waited for frames."""
+        ...
+
+    @property
+    def encode_s(self) -> float:
+        """Seconds in the image encoder."""
+        ...
+
+    @property
+    def follow_s(self) -> float:
+        """Seconds in everything after it."""
+        ...
+
+
+Follow = Callable[[StoppableSource, Sequence[FollowedLeg], range], FollowResult]
+"""Follows legs over frames in walking order; raises MemoryError when the device is too small for them."""
+
+
+class Replica:
+    """Carries out orders, one at a time.
+
+    ``metadata`` goes into every mask table, beside the fingerprint; ``num_transfers`` bounds the reads and
+    writes of track states that run at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        follow: Follow,
+        open_video: OpenVideo,
+        store: Store,
+        output: str,
+        metadata: Mapping[str, str],
+        num_transfers: int = 8,
+    ) -> None:
+        self._follow = follow
+        self._open_video = open_video
+        self._store = store
+        self._output = output
+        self._metadata = metadata
+        self._num_transfers = num_transfers
+        self._open: tuple[Video, StoppableSource] | None = None
+        self._is_stopping = False
+
+    def run(self, order: Order) -> Report:
+        """Carry out an order; every failure comes back as an OrderFailed."""
+        started_s = time.monotonic()
+        try:
+            match order:
+                case OpenOrder():
+                    info = self._source(order.video).info
+                    facts = VideoFacts(info.num_frames, info.height, info.width)
+                    return VideoOpened(order.order_id, facts, time.monotonic() - started_s)
+                case FollowOrder():
+                    return self._follow_chunk(order, started_s)
+                case PublishOrder():
+                    num_rows = self._publish(order)
+                    return TrackPublished(order.order_id, num_rows, time.monotonic() - started_s)
+        except Exception as error:  # a replica outlives every order; what nobody foresaw is "internal"
+            failure = as_failure(error)
+            if failure.kind is FailureKind.INTERNAL and not isinstance(error, StoppedError):
+                logger.exception("order %d failed", order.order_id)
+            self.close()  # a reader that has failed once is not asked again
+            return OrderFailed(order.order_id, failure, time.monotonic() - started_s)
+
+    def stop(self) -> None:
+        """Called from another thread: the running order ends at its next frame, unsaved."""
+        self._is_stopping = True
+
+    def close(self) -> None:
+        """Let the open video go."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+    def _source(self, video: Video) -> StoppableSource:
+        if self._open is None or self._open[0] != video:
+            self.close()
+            try:
+                source = self._open_video(video.uri)
+            except FileNotFoundError as error:
+                raise VideoError(f"{redact(video.uri)} does not exist") from error
+            self._open = (video, StoppableSource(source, lambda: self._is_stopping))
+        return self._open[1]
+
+    # -- one chunk
+
+    def _follow_chunk(self, order: FollowOrder, started_s: float) -> ChunkFollowed:
+        source = self._source(order.video)
+        legs = for_each(lambda member: self._load(order, member), order.members, self._num_transfers)
+        frames = frames_to_follow(
+            (member.leg for member in order.members), order.chunk, order.chunk_frames, order.num_frames
+        )
+        result = self._follow(source, legs, frames)
+        self._save(order, result)
+        return ChunkFollowed(
+            order_id=order.order_id,
+            frames_encoded=result.frames_encoded,
+            track_frames=result.track_frames,
+            decode_s=result.decode_s,
+            encode_s=result.encode_s,
+            follow_s=result.follow_s,
+            seconds=time.monotonic() - started_s,
+        )
+
+    def _load(self, order: FollowOrder, member: OrderMember) -> FollowedLeg:
+        if order.chunk == first_chunk(member.leg, order.chunk_frames):
+            return FollowedLeg(member.track, member.leg, None)
+        uri = self._state_uri(order, member, order.chunk - step(order.reverse))
+        try:
+            return FollowedLeg(member.track, member.leg, self._store.read_bytes(uri))
+        except FileNotFoundError as error:
+            raise StateError(f"{redact(uri)}: the track state of the chunk before is missing") from error
+
+    def _save(self, order: FollowOrder, result: FollowResult) -> None:
+        """Write part and state of every member, then drop the states that nobody can ask for any more.
+
+        The input of this chunk stays: should this replica die before it has answered, the chunk is followed again.
+        """
+        outdated = order.chunk - 2 * step(order.reverse)
+
+        def save_one(member: OrderMember) -> None:
+            object_id = member.track.object_id
+            part = table_to_bytes(result.tables[object_id], {})
+            chunk = (order.reverse, order.chunk, order.chunk_frames)
+            self._store.write_bytes(part_uri(self._output, member.fingerprint, *chunk), part)
+            self._store.write_bytes(self._state_uri(order, member, order.chunk), result.states[object_id])
+
+        def drop_outdated(member: OrderMember) -> None:
+            if not is_past(first_chunk(member.leg, order.chunk_frames), outdated, order.reverse):
+                self._store.delete(self._state_uri(order, member, outdated))
+
+        for_each(save_one, order.members, self._num_transfers)
+        for_each(drop_outdated, order.members, self._num_transfers)
+
+    def _state_uri(self, order: FollowOrder, member: OrderMember, chunk: int) -> str:
+        return state_uri(self._output, member.fingerprint, order.reverse, chunk, order.chunk_frames)
+
+    # -- one finished track
+
+    def _publish(self, order: PublishOrder) -> int:
+        def read(chunk: tuple[bool, int]) -> pa.Table:
+            uri = part_uri(self._output, order.fingerprint, *chunk, order.chunk_frames)
+            try:
+                return bytes_to_table(self._store.read_bytes(uri))
+            except FileNotFoundError as error:
+                raise StateError(f"{redact(uri)}: the rows of this chunk are missing") from error
+
+        tables = for_each(read, order.chunks, self._num_transfers)
+        table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
+        if table["frame_index"].to_pylist() != list(order.rows):
+            raise StateError(
+                f"the saved parts hold {table.num_rows} rows that are not frames "
+                f"{order.rows.start} to {order.rows.stop - 1}, once each"
+            )
+        data = table_to_bytes(table, {**self._metadata, "fingerprint": order.fingerprint})
+        uri = mask_table_uri(self._output, order.track.video.video_id, order.track.object_id)
+        self._store.write_bytes(uri, data)
+        return int(table.num_rows)
+
+
+def as_failure(error: Exception) -> Failure:
+    """An exception as a value."""
+    if isinstance(error, TruncatedVideoError):
+        return Failure(FailureKind.TRUNCATED, str(error), error.frame_reached)
+    for error_type, kind in _KINDS:
+        if isinstance(error, error_type):
+            return Failure(kind, str(error) or "the device ran out of memory")
+    return Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+_KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
+    (VideoError, FailureKind.VIDEO),
+    (PromptError, FailureKind.PROMPT),
+    (StateError, FailureKind.STATE),
+    (StorageError, FailureKind.STORAGE),
+    (MemoryError, FailureKind.OUT_OF_MEMORY),
+)

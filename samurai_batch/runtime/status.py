@@ -1,0 +1,61 @@
+"""What the ledger of an output says, without running anything."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from samurai_batch.planning.orders import TrackStatus
+from samurai_batch.runtime.ledger import (
+    RunRecord,
+    VideoLedger,
+    ledger_uri,
+    read_run,
+    read_video_ledger,
+    runs_uri,
+)
+from samurai_batch.runtime.parallel import for_each
+from samurai_batch.runtime.summary import TrackProblem
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.storage import join
+
+
+@dataclass(frozen=True)
+class OutputStatus:
+    """The tracks in the ledger, how they ended, and the newest run. Tracks nobody has begun are not known here."""
+
+    num_videos: int
+    num_tracks: dict[TrackStatus, int]
+    num_rows: int
+    problems: tuple[TrackProblem, ...]
+    newest_run: RunRecord | None
+
+
+def read_status(store: Store, output: str, num_transfers: int = 16) -> OutputStatus:
+    """Read all of an output's ledger. Raises LedgerError, StorageError."""
+    folder = ledger_uri(output)
+    uris = [join(folder, name) for name in store.list_names(folder) if name.endswith(".json")]
+    read = for_each(lambda uri: read_video_ledger(store, uri), uris, num_transfers)
+    ledgers = [ledger for ledger in read if ledger is not None]
+    entries = [entry for ledger in ledgers for entry in ledger.tracks.values()]
+    counts = Counter(entry.status for entry in entries)
+    return OutputStatus(
+        num_videos=len(ledgers),
+        num_tracks={status: counts[status] for status in ("done", "partial", "failed")},
+        num_rows=sum(entry.rows for entry in entries),
+        problems=tuple(problem for ledger in ledgers for problem in _problems(ledger)),
+        newest_run=_newest_run(store, output),
+    )
+
+
+def _problems(ledger: VideoLedger) -> list[TrackProblem]:
+    return [
+        TrackProblem(ledger.video_id, object_id, entry.status, entry.error or "")
+        for object_id, entry in sorted(ledger.tracks.items())
+        if entry.status != "done"
+    ]
+
+
+def _newest_run(store: Store, output: str) -> RunRecord | None:
+    """Run ids begin with the time, so the last name is the newest run."""
+    folder = runs_uri(output)
+    names = [name for name in store.list_names(folder) if name.endswith(".json") and not name.startswith("_")]
+    return read_run(store, join(folder, max(names))) if names else None

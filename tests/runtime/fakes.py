@@ -1,0 +1,283 @@
+"""A stand-in for videos and for the tracker: numbers that depend on every frame, prompt and state before them.
+
+A fake video is a JSON file {"num_frames", "height", "width"} and, optionally, "missing_from" (truncated there) or
+"broken" (not a video). The fake tracker's state is a hash over all it has seen, so that any frame followed twice,
+skipped, or followed from a wrong state changes every row after it.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+
+from samurai_batch import storage
+from samurai_batch.errors import TruncatedVideoError, VideoError
+from samurai_batch.masks import MaskRow, rows_to_table
+from samurai_batch.planning.fingerprints import Recipe
+from samurai_batch.planning.orders import Order
+from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.runtime.driver import DriverSettings, RunDescription, Surroundings, drive, new_run_id
+from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
+from samurai_batch.runtime.progress import Snapshot
+from samurai_batch.runtime.replica import FollowedLeg, Replica
+from samurai_batch.runtime.sources import OpenVideo, StoppableSource
+from samurai_batch.runtime.summary import RunSummary
+from samurai_batch.runtime.surroundings import Store, SystemClock
+from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
+
+RECIPE = Recipe(
+    model="fake", weights_digest="d0", image_size=64, dtype="float64", settings={"mode": "samurai"}, tracker_version=1
+)
+
+
+@dataclass(frozen=True)
+class FakeInfo:
+    num_frames: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class FakeFrame:
+    index: int
+    timestamp_s: float
+
+
+class FakeSource:
+    def __init__(self, uri: str) -> None:
+        content = json.loads(Path(uri).read_text())
+        if content.get("broken"):
+            raise VideoError(f"{uri} is not a video")
+        self.info = FakeInfo(content["num_frames"], content["height"], content["width"])
+        self._missing_from = content.get("missing_from", self.info.num_frames)
+
+    def timestamp_s(self, frame_index: int) -> float:
+        return frame_index / 25
+
+    def frames(self, indices: range) -> Iterator[FakeFrame]:
+        for index in indices:
+            if index >= self._missing_from:
+                raise TruncatedVideoError(f"the video ends at frame {self._missing_from}", self._missing_from)
+            yield FakeFrame(index, self.timestamp_s(index))
+
+    def close(self) -> None:
+        pass
+
+
+open_fake = cast(OpenVideo, FakeSource)
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    tables: Mapping[str, pa.Table]
+    states: Mapping[str, bytes]
+    frames_encoded: int
+    track_frames: int
+    decode_s: float = 0.001
+    encode_s: float = 0.002
+    follow_s: float = 0.001
+
+
+@dataclass
+class FakeTracker:
+    """Follows like a tracker; ``before_frame`` may raise, or kill.
+
+    With ``batch_matters`` a track's rows depend on who else is followed with it, as bits do in float32.
+    """
+
+    batch_matters: bool = False
+    before_frame: Callable[[int, Sequence[FollowedLeg]], None] = lambda index, legs: None
+    calls: list[tuple[str, bool, range, tuple[str, ...]]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def follow(self, source: StoppableSource, legs: Sequence[FollowedLeg], frames: range) -> FakeResult:
+        names = tuple(leg.track.object_id for leg in legs)
+        with self.lock:
+            self.calls.append((legs[0].track.video.video_id, legs[0].leg.reverse, frames, names))
+        states = {leg.track.object_id: leg.state or _first_state(leg) for leg in legs}
+        rows: dict[str, list[MaskRow]] = {leg.track.object_id: [] for leg in legs}
+        num_followed = 0
+        for frame in source.frames(frames):
+            self.before_frame(frame.index, legs)
+            for leg in legs:
+                if leg.leg.covers(frame.index):
+                    object_id = leg.track.object_id
+                    seen = f"{frame.index} {names if self.batch_matters else ''}"
+                    states[object_id] = hashlib.sha256(states[object_id] + seen.encode()).digest()
+                    num_followed += 1
+                    if leg.leg.writes(frame.index):
+                        rows[object_id].append(_row(leg.track, frame.index, source, states[object_id]))
+        tables = {object_id: rows_to_table(found) for object_id, found in rows.items()}
+        return FakeResult(tables, states, len(frames), num_followed)
+
+
+def _first_state(leg: FollowedLeg) -> bytes:
+    return hashlib.sha256(repr((leg.track.prompts, leg.leg)).encode()).digest()
+
+
+def _row(track: Track, frame_index: int, source: StoppableSource, state: bytes) -> MaskRow:
+    return MaskRow(
+        video_id=track.video.video_id,
+        object_id=track.object_id,
+        frame_index=frame_index,
+        timestamp_s=source.timestamp_s(frame_index),
+        height=source.info.height,
+        width=source.info.width,
+        segmentation=None,
+        mask_score=int.from_bytes(state[:3], "big") / 2**24,
+        object_score=int.from_bytes(state[3:6], "big") / 2**24,
+        motion_score=None,
+        mask_index=state[6] % 3,
+        prompted=any(prompt.frame_index == frame_index for prompt in track.prompts),
+    )
+
+
+def write_video(folder: Path, video_id: str, num_frames: int, **more: object) -> Video:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{video_id}.json"
+    path.write_text(json.dumps({"num_frames": num_frames, "height": 48, "width": 64, **more}))
+    return Video(video_id, str(path))
+
+
+def box_track(video: Video, object_id: str, frame: int = 0, direction: Direction = "forward", **span: int) -> Track:
+    prompt = BoxPrompt(frame, (10.0, 10.0, 30.0, 30.0))
+    return Track(video=video, object_id=object_id, prompts=(prompt,), direction=direction, **span)
+
+
+class NoWatch:
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+
+    def show(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def __enter__(self) -> "NoWatch":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def make_replica(output: str, tracker: FakeTracker, store: Store = storage) -> Replica:
+    return Replica(
+        follow=tracker.follow,
+        open_video=open_fake,
+        store=store,
+        output=output,
+        metadata={"run_id": "test"},
+        num_transfers=1,
+    )
+
+
+def driver_settings(output: str, **changes: Any) -> DriverSettings:
+    defaults: dict[str, Any] = {
+        "output": output,
+        "chunk_frames": 10,
+        "max_tracks_per_shard": 4,
+        "keep_partial": False,
+        "limits": RetryLimits(),
+        "num_transfers": 2,
+        "tick_s": 0.05,
+        "heartbeat_s": 0.2,
+    }
+    return DriverSettings(**defaults | changes)
+
+
+def run_tracks(
+    tracks: Sequence[Track],
+    output: Path,
+    tracker: FakeTracker | None = None,
+    *,
+    make_pool: Callable[[], Pool] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    recipe: Recipe = RECIPE,
+    store: Store = storage,
+    num_replicas: int = 1,
+    **changes: Any,
+) -> RunSummary:
+    """Drive tracks to their end over a local pool of fake replicas."""
+    tracker = tracker or FakeTracker()
+
+    def local_pool() -> Pool:
+        def build(payload: FakeTracker) -> Worker:
+            return make_replica(str(output), payload)
+
+        return LocalPool(build, tracker, num_replicas)
+
+    world = Surroundings(
+        store=store,
+        clock=SystemClock(),
+        watch=NoWatch(),
+        make_pool=make_pool or local_pool,
+        should_stop=should_stop,
+    )
+    run = RunDescription(run_id=new_run_id(world.clock), config={}, versions={})
+    return drive(tracks, recipe, driver_settings(str(output), **changes), run, world)
+
+
+class Crash(BaseException):
+    """The process dies here; nothing catches it."""
+
+
+class CrashingStore:
+    """Storage whose process dies at the n-th change, before or after it took effect."""
+
+    def __init__(self, crash_at: int, *, after: bool) -> None:
+        self._left = crash_at
+        self._after = after
+
+    def read_bytes(self, uri: str) -> bytes:
+        self._check_alive()
+        return storage.read_bytes(uri)
+
+    def list_names(self, uri: str) -> list[str]:
+        self._check_alive()
+        return storage.list_names(uri)
+
+    def identity(self, uri: str) -> storage.Identity:
+        return storage.identity(uri)
+
+    def write_bytes(self, uri: str, data: bytes) -> None:
+        self._change(lambda: storage.write_bytes(uri, data))
+
+    def delete(self, uri: str) -> None:
+        self._change(lambda: storage.delete(uri))
+
+    @property
+    def has_crashed(self) -> bool:
+        return self._left <= 0
+
+    def _check_alive(self) -> None:
+        if self.has_crashed:
+            raise Crash
+
+    def _change(self, change: Callable[[], None]) -> None:
+        self._check_alive()
+        self._left -= 1
+        if self.has_crashed and not self._after:
+            raise Crash
+        change()
+        self._check_alive()
+
+
+class InlinePool:
+    """One replica that works while the driver waits; every run is the same run."""
+
+    def __init__(self, replica: Worker) -> None:
+        self._replica = replica
+        self._events: list[PoolEvent] = [ReplicaReady("inline")]
+
+    def submit(self, replica_id: str, order: Order) -> None:
+        self._events.append(Answered(replica_id, self._replica.run(order)))
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        pass

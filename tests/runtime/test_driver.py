@@ -1,0 +1,106 @@
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from samurai_batch import storage
+from samurai_batch.masks import read_masks
+from samurai_batch.runtime.pool import Pool
+from samurai_batch.runtime.summary import exit_code
+from samurai_batch.runtime.surroundings import Store
+from tests.runtime.fakes import (
+    Crash,
+    CrashingStore,
+    FakeTracker,
+    InlinePool,
+    box_track,
+    make_replica,
+    run_tracks,
+    write_video,
+)
+
+
+def rows_of(output: Path) -> pd.DataFrame:
+    return read_masks(str(output)).sort_values(["video_id", "object_id", "frame_index"], ignore_index=True)
+
+
+def test_every_track_gets_every_frame_once_and_in_order(tmp_path: Path) -> None:
+    video, other = write_video(tmp_path, "a", 35), write_video(tmp_path, "b", 12)
+    tracks = [
+        box_track(video, "forward"),
+        box_track(video, "late", 23),
+        box_track(video, "back", 23, "backward"),
+        box_track(video, "both", 17, "both"),
+        box_track(video, "span", 5, start_frame=2, end_frame=20, direction="both"),
+        box_track(other, "first", 0, "both"),
+    ]
+    summary = run_tracks(tracks, tmp_path / "out", num_replicas=2)
+    assert exit_code(summary) == 0
+    table = pd.read_parquet(tmp_path / "out" / "masks")
+    frames = {key: list(rows["frame_index"]) for key, rows in table.groupby(["video_id", "object_id"])}
+    assert frames == {
+        ("a", "forward"): list(range(35)),
+        ("a", "late"): list(range(23, 35)),
+        ("a", "back"): list(range(24)),
+        ("a", "both"): list(range(35)),
+        ("a", "span"): list(range(2, 21)),
+        ("b", "first"): list(range(12)),
+    }
+    assert summary.totals.rows == len(table)
+    assert not storage.list_names(str(tmp_path / "out" / "_work"))
+
+
+def test_running_again_computes_nothing_and_starts_no_replica(tmp_path: Path) -> None:
+    tracks = [box_track(write_video(tmp_path, "a", 25), name) for name in "xyz"]
+    run_tracks(tracks, tmp_path / "out")
+    before = rows_of(tmp_path / "out")
+
+    def no_pool() -> Pool:
+        raise AssertionError("there is nothing to do")
+
+    summary = run_tracks(tracks, tmp_path / "out", make_pool=no_pool)
+    assert summary.totals.tracks_skipped == 3
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "out"), before)
+
+
+@pytest.mark.parametrize("stop_after", range(1, 12))
+def test_stopping_anywhere_and_running_again_gives_the_same_rows(tmp_path: Path, stop_after: int) -> None:
+    video = write_video(tmp_path, "a", 47)
+    tracks = [box_track(video, "one"), box_track(video, "two", 25, "both"), box_track(video, "three", 12, end_frame=30)]
+    run_tracks(tracks, tmp_path / "undisturbed")
+    tracker, again = FakeTracker(), FakeTracker()
+    run_tracks(tracks, tmp_path / "out", tracker, should_stop=lambda: len(tracker.calls) >= stop_after)
+    summary = run_tracks(tracks, tmp_path / "out", again)
+    assert exit_code(summary) == 0
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "out"), rows_of(tmp_path / "undisturbed"))
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_dying_at_any_change_of_storage_changes_no_bit(tmp_path: Path, after: bool) -> None:
+    video = write_video(tmp_path, "a", 23)
+    tracks = [box_track(video, "one"), box_track(video, "two", 12, "both"), box_track(video, "three", end_frame=14)]
+    run_tracks(tracks, tmp_path / "undisturbed", FakeTracker(batch_matters=True))
+    expected = rows_of(tmp_path / "undisturbed")
+    for crash_at in range(1, 200):
+        output = tmp_path / f"{after}-{crash_at}"
+        store = CrashingStore(crash_at, after=after)
+        with suppress(Crash):
+            run_tracks(tracks, output, store=store, make_pool=inline(output, store), num_transfers=1)
+        tracker = FakeTracker(batch_matters=True)
+        summary = run_tracks(
+            tracks, output, make_pool=inline(output, storage, tracker), num_transfers=1, stale_after_s=0
+        )
+        assert exit_code(summary) == 0, crash_at
+        pd.testing.assert_frame_equal(rows_of(output), expected)
+        assert not storage.list_names(str(output / "_work")), crash_at
+        if not store.has_crashed:
+            assert crash_at > 20
+            assert not tracker.calls
+            return
+    raise AssertionError("the run never came to its end")
+
+
+def inline(output: Path, store: Store, tracker: FakeTracker | None = None) -> Callable[[], Pool]:
+    return lambda: InlinePool(make_replica(str(output), tracker or FakeTracker(batch_matters=True), store))
