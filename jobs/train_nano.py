@@ -1,0 +1,82 @@
+"""Train ``nano``, the model inside the package, on generated video.
+
+    OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python jobs/train_nano.py --folder /tmp/nano
+
+May be stopped and started again at any time: it goes on from the state in the folder.
+"""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from samurai_batch.modeling.configs import MODELS
+from samurai_batch.synthetic.settings import SceneSettings
+from samurai_batch.training.batches import BatchSettings
+from samurai_batch.training.losses import LossWeights
+from samurai_batch.training.schedule import Stage
+from samurai_batch.training.trainer import TrainingSettings, train
+
+_PLAIN = SceneSettings(
+    lookalikes=(0, 0),
+    others=(0, 1),
+    occluders=(0, 0),
+    clutter=(0, 2),
+    scale=(0.12, 0.35),
+    camera=0.0,
+    camouflage=0.0,
+    leave=0.0,
+    hiding=0.0,
+    speed=6.0,
+)
+_PICTURES = SceneSettings(scale=(0.12, 0.42), speed=6.0, leave=0.0, hiding=0.1, camouflage=0.25)
+_GENTLE = SceneSettings(scale=(0.12, 0.42), leave=0.15, hiding=0.2, crossing=0.3, others=(0, 1))
+_LIVELY = SceneSettings(leave=0.3, hiding=0.35, speed=1.5, lookalikes=(0, 2))
+
+STAGES = (
+    Stage(
+        name="plain pictures",
+        minutes=2,
+        batches=BatchSettings(
+            scene=_PLAIN, size=128, clips=5, frames=4, still=True, prompt_chances=(0.6, 0.3, 0.0, 0.1)
+        ),
+        weights=LossWeights(focal=0.0, balanced=2.0),
+    ),
+    Stage(
+        name="pictures",
+        minutes=17,
+        batches=BatchSettings(scene=_PICTURES, size=128, clips=5, frames=4, still=True),
+    ),
+    Stage(
+        name="clips",
+        minutes=25,
+        batches=BatchSettings(scene=_GENTLE, size=128, clips=4, frames=5),
+        truth=(1.0, 0.3),
+        first_frame=1.5,
+    ),
+    Stage(
+        name="large clips",
+        minutes=57,
+        batches=BatchSettings(scene=_LIVELY, size=256, clips=2, frames=6),
+        truth=(0.3, 0.0),
+        first_frame=1.5,
+    ),
+)
+
+
+def main() -> None:
+    """Train, or go on training, with one thread."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where the training's state is kept")
+    parser.add_argument("--stretch", type=float, default=1.0, help="multiply the minutes of all stages")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    stages = [replace(stage, minutes=stage.minutes * arguments.stretch) for stage in STAGES]
+    train(MODELS["nano"], stages, TrainingSettings(), arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

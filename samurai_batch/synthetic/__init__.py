@@ -1,0 +1,1 @@
+"""Procedural video with exact masks: for training, demonstrations, tests and measuring."""

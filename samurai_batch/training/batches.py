@@ -1,0 +1,128 @@
+"""Batches of generated clips: frames, masks and prompts as tensors, each made from a seed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
+from samurai_batch.synthetic.clip import Clip, generate_clip
+from samurai_batch.synthetic.settings import SceneSettings
+
+_MIN_PROMPT_SHARE = 0.003  # of the frame, for an object to be prompted
+_PROMPT_KINDS = ("box", "click", "clicks", "mask")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B clips of T frames with N objects in all.
+
+    frames (B, T, S, S, 3) uint8 RGB; masks (N, T, S, S) bool; owner (N,) the clip of each object; points (N, P, 2)
+    in pixels and labels (N, P), as :meth:`SAM2.decode` takes them, on frame 0. Where
+    ``kind`` is "mask" the prompt is the mask itself instead.
+    """
+
+    frames: Tensor
+    masks: Tensor
+    owner: Tensor
+    points: Tensor
+    labels: Tensor
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """What batches are made of. ``still`` takes the frames of a clip as pictures of their own (T = 1)."""
+
+    scene: SceneSettings
+    size: int
+    clips: int
+    frames: int
+    objects: int = 2
+    still: bool = False
+    prompt_chances: tuple[float, float, float, float] = (0.65, 0.2, 0.1, 0.05)
+
+
+class ClipBatches(Dataset[Batch]):
+    """Batch ``index`` of a stage, the same for the same seed however many workers make them."""
+
+    def __init__(self, settings: BatchSettings, seed: tuple[int, ...], length: int = 1_000_000) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        settings = self.settings
+        rng = np.random.Generator(np.random.PCG64([*self.seed, index]))
+        clips = [
+            generate_clip((*self.seed, index, number), settings.scene, settings.frames, settings.size)
+            for number in range(settings.clips)
+        ]
+        if settings.still:
+            clips = [_frame_of(clip, frame) for clip in clips for frame in range(settings.frames)]
+        chosen = [_choose(rng, clip, settings.objects) for clip in clips]
+        masks = np.concatenate(
+            [clip.masks[:, keep].transpose(1, 0, 2, 3) for clip, keep in zip(clips, chosen, strict=True)]
+        )
+        kind = str(rng.choice(_PROMPT_KINDS, p=settings.prompt_chances))
+        points, labels = _prompts(rng, masks[:, 0], kind)
+        return Batch(
+            frames=torch.from_numpy(np.stack([clip.frames for clip in clips])),
+            masks=torch.from_numpy(masks),
+            owner=torch.tensor(np.repeat(np.arange(len(clips)), [len(keep) for keep in chosen])),
+            points=torch.from_numpy(points),
+            labels=torch.from_numpy(labels),
+            kind=kind,
+        )
+
+
+def _frame_of(clip: Clip, frame: int) -> Clip:
+    window = slice(frame, frame + 1)
+    return Clip(clip.frames[window], clip.masks[window], clip.object_ids, clip.roles)
+
+
+def _choose(rng: np.random.Generator, clip: Clip, count: int) -> NDArray[np.int64]:
+    """Up to ``count`` things that are well visible on the first frame, objects and their look-alikes before others."""
+    areas = clip.masks[0].sum((1, 2))
+    visible = np.flatnonzero(areas >= _MIN_PROMPT_SHARE * clip.masks[0, 0].size)
+    order = rng.random(len(visible)) + np.array([clip.roles[index] in ("other", "occluder") for index in visible])
+    return visible[np.argsort(order)][:count]
+
+
+def _prompts(
+    rng: np.random.Generator, masks: NDArray[np.bool_], kind: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    if kind == "click" or kind == "clicks":
+        return _clicks(rng, masks, 1 if kind == "click" else int(rng.integers(2, 5)))
+    labels = np.tile(np.array([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]), (len(masks), 1))
+    return np.stack([_loose_box(rng, mask) for mask in masks]), labels
+
+
+def _loose_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The corners (2, 2) of the mask's box, each side moved by a few percent, most often very little."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], dtype=np.float32)
+    slack = float(rng.choice([0.01, 0.03, 0.08])) * (corners[1] - corners[0])
+    loose: NDArray[np.float32] = (corners + rng.normal(0, 1, (2, 2)) * slack).clip(0, len(mask)).astype(np.float32)
+    return loose
+
+
+def _clicks(
+    rng: np.random.Generator, masks: NDArray[np.bool_], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """``count`` clicks per mask, the first on the object, later ones on it or beside it."""
+    points = np.zeros((len(masks), count, 2), dtype=np.float32)
+    labels = np.full((len(masks), count), POSITIVE)
+    labels[:, 1:] = np.where(rng.random((len(masks), count - 1)) < 0.6, POSITIVE, NEGATIVE)
+    for number, mask in enumerate(masks):
+        for click, label in enumerate(labels[number]):
+            rows, columns = np.nonzero(mask == (label == POSITIVE))
+            pick = int(rng.integers(len(rows)))
+            points[number, click] = columns[pick], rows[pick]
+    return points, labels

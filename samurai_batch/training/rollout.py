@@ -1,0 +1,121 @@
+"""Following the objects of a batch through its clips, as tracking does, with gradients.
+
+The memory bank is plain SAM 2's: the prompted frame and the last six, with pointers to all frames. Two things differ
+from tracking: the true mask may take the predicted one's place in memory (teacher forcing), and memories are dropped at
+random, which stands for SAMURAI's choice of memories and for longer gaps.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samurai_batch.modeling.mask_decoder import Candidates
+from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
+from samurai_batch.training.batches import Batch
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CONDITIONING_RANK = 6
+_RECENT_MEMORIES = 6
+_LONGEST_SPAN = 15  # frames; pointer times are shares of it, as in a clip of at least 16 frames
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """``truth`` is the chance that memory holds the true mask, ``drop`` that an older memory is left out."""
+
+    truth: float
+    drop: float
+
+
+@dataclass(frozen=True)
+class _Memory:
+    spatial: Tensor  # (N, mem_dim, h, w)
+    pointer: Tensor  # (N, C)
+
+
+def normalised(frames: Tensor) -> Tensor:
+    """Frames (..., S, S, 3) uint8 -> (..., 3, S, S) float32 by ImageNet mean and deviation."""
+    pixels = (frames.float() / 255 - torch.tensor(_MEAN)) / torch.tensor(_DEVIATION)
+    return pixels.movedim(-1, -3).contiguous()
+
+
+def encode_frames(model: SAM2, frames: Tensor) -> FrameFeatures:
+    """Features of all frames (B, S, S, 3) in one call; the encoder runs in bfloat16, what follows in float32."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = model.encode_image(normalised(frames))
+    fine, middle = features.high_res
+    return FrameFeatures(features.image.float(), (fine.float(), middle.float()))
+
+
+def follow(model: SAM2, batch: Batch, forcing: Forcing, generator: torch.Generator) -> list[Candidates]:
+    """The candidates of all N objects on each of T frames; frame 0 carries the prompt."""
+    num_clips, num_frames = batch.frames.shape[:2]
+    features = encode_frames(model, batch.frames.transpose(0, 1).flatten(0, 1))
+    results, bank = [], list[_Memory]()
+    for time in range(num_frames):
+        rows = time * num_clips + batch.owner
+        seen = FrameFeatures(features.image[rows], (features.high_res[0][rows], features.high_res[1][rows]))
+        candidates = _decode(model, batch, seen, bank, forcing, generator)
+        results.append(candidates)
+        if time + 1 < num_frames:
+            truth = batch.masks[:, time] if torch.rand((), generator=generator) < forcing.truth else None
+            bank.append(_remember(model, seen, candidates, truth, prompted=time == 0))
+    return results
+
+
+def _decode(
+    model: SAM2,
+    batch: Batch,
+    seen: FrameFeatures,
+    bank: list[_Memory],
+    forcing: Forcing,
+    generator: torch.Generator,
+) -> Candidates:
+    if bank:
+        return model.decode(_recall(model, seen.image, bank, forcing.drop, generator), seen.high_res)
+    if batch.kind == "mask":
+        hint = model.mask_downsample(batch.masks[:, :1].float())
+        return model.decode(seen.image, seen.high_res, mask_logits=hint)
+    return model.decode(model.without_memory(seen), seen.high_res, batch.points, batch.labels)
+
+
+def _recall(model: SAM2, image: Tensor, bank: list[_Memory], drop: float, generator: torch.Generator) -> Tensor:
+    """Memory attention over the prompted frame, the newest memory and those older ones that were not dropped."""
+    kept = torch.rand(len(bank), generator=generator) >= drop
+    kept[-1] = True
+    recent = [age for age in range(len(bank) - 1, 0, -1) if kept[age]][:_RECENT_MEMORIES]
+    ranks = torch.tensor([_CONDITIONING_RANK, *range(len(recent))])
+    spatial = torch.stack([bank[age].spatial for age in (0, *recent)], dim=1)
+    known = [age for age in range(len(bank)) if age == 0 or kept[age]]
+    times = torch.tensor([(len(bank) - age) / _LONGEST_SPAN for age in known])
+    count = len(image)
+    return model.attend_to_memory(
+        image,
+        spatial,
+        ranks.expand(count, -1),
+        torch.stack([bank[age].pointer for age in known], dim=1),
+        times.expand(count, -1),
+    )
+
+
+def _remember(
+    model: SAM2, seen: FrameFeatures, candidates: Candidates, truth: Tensor | None, prompted: bool
+) -> _Memory:
+    """What a frame leaves behind: the chosen mask, or the true one (N, S, S), and the chosen mask's pointer."""
+    size = model.image_size
+    every = torch.arange(len(candidates.logits))
+    chosen = torch.zeros_like(every) if prompted else 1 + candidates.ious[:, 1:].argmax(1)
+    if truth is None:
+        present = candidates.object_score[:, 0] > 0
+        logits = candidates.logits[every, chosen][:, None]
+        mask = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False).sigmoid()
+        mask = mask * present[:, None, None, None]
+    else:
+        present = truth.flatten(1).any(1)
+        mask = truth[:, None].float()
+    return _Memory(
+        spatial=model.encode_memory(seen.image, mask, ~present),
+        pointer=model.object_pointer(candidates.tokens[every, chosen], present),
+    )

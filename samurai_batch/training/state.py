@@ -1,0 +1,81 @@
+"""What a training needs to go on: weights, their average, the optimizers' memory, the curve. safetensors and JSON."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_TENSORS, _PROGRESS = "state.safetensors", "progress.json"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the curve: means over the steps since the one before."""
+
+    step: int
+    elapsed_s: int
+    stage: str
+    means: dict[str, float]
+
+    def __str__(self) -> str:
+        shown = " ".join(f"{name} {value:.3f}" for name, value in self.means.items())
+        return f"{self.stage} step {self.step} {self.elapsed_s} s: {shown}"
+
+
+@dataclass
+class TrainingState:
+    """Everything of a training at one moment. ``average`` is the running average of ``weights``, which is shipped."""
+
+    weights: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    elapsed_s: float = 0.0
+    curve: list[Point] = field(default_factory=list)
+
+    @classmethod
+    def fresh(cls, weights: dict[str, Tensor]) -> "TrainingState":
+        """The state before the first step."""
+        return cls(weights=weights, average={name: tensor.clone() for name, tensor in weights.items()})
+
+
+def save_state(folder: Path, state: TrainingState) -> None:
+    """Write a state into a folder; a reader, or a crash, sees the old one or the new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = {"weights": state.weights, "average": state.average, "optimizer": state.optimizer}
+    tensors = {
+        f"{group}/{name}": value.contiguous() for group, values in groups.items() for name, value in values.items()
+    }
+    progress = {"step": state.step, "elapsed_s": state.elapsed_s, "curve": [asdict(point) for point in state.curve]}
+    partial = folder / f"{_TENSORS}.partial"
+    # Progress rides in the tensors' file too: both are of one moment, or neither.
+    save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
+    partial.replace(folder / _TENSORS)
+    (folder / _PROGRESS).write_text(json.dumps(progress, indent=1))
+
+
+def load_state(folder: Path) -> TrainingState | None:
+    """Read the state in a folder; None if there is none."""
+    path = folder / _TENSORS
+    if not path.exists():
+        return None
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
+    for key, value in load_file(path).items():
+        group, name = key.split("/", 1)
+        groups[group][name] = value
+    progress = json.loads(_metadata(path)["progress"])
+    return TrainingState(
+        **groups,
+        step=progress["step"],
+        elapsed_s=progress["elapsed_s"],
+        curve=[Point(**point) for point in progress["curve"]],
+    )
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    metadata: dict[str, str] = header["__metadata__"]
+    return metadata

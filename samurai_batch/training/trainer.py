@@ -1,0 +1,183 @@
+"""The training loop: batches in, weights and a curve out; may be stopped and taken up at any time."""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader
+
+from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.sam2 import SAM2
+from samurai_batch.training.batches import Batch, ClipBatches
+from samurai_batch.training.initial import initial_weights
+from samurai_batch.training.losses import FrameLoss, frame_loss
+from samurai_batch.training.optimizer import Optimizers, blend
+from samurai_batch.training.rollout import Forcing, follow
+from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, truth_chance
+from samurai_batch.training.state import Point, TrainingState, load_state, save_state
+from samurai_batch.training.warmup import warm_decoder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a network is trained, whatever it is trained on."""
+
+    seed: int = 0
+    rate: float = 3e-3
+    weight_decay: float = 0.05
+    warm_steps: int = 40
+    decay_from: float = 0.55
+    max_gradient: float = 1.0
+    average_keep: float = 0.998
+    save_every_s: float = 180.0
+    log_every: int = 20
+
+
+def train(config: Sam2Config, stages: Sequence[Stage], settings: TrainingSettings, folder: Path) -> TrainingState:
+    """Train through the stages, going on from the state in ``folder`` if there is one; returns the last state.
+
+    The state is saved there every few minutes and at the end. Time is counted in minutes of training, so a run
+    that was stopped takes up where it was.
+    """
+    state = load_state(folder) or _beginning(config, settings, folder)
+    while (now := moment(stages, state.elapsed_s / 60)) is not None:
+        _run_stage(config, stages, now.stage, settings, folder, state)
+    save_state(folder, state)
+    return state
+
+
+def _beginning(config: Sam2Config, settings: TrainingSettings, folder: Path) -> TrainingState:
+    weights = warm_decoder(config, initial_weights(config, settings.seed), settings.seed)
+    state = TrainingState.fresh(weights)
+    save_state(folder, state)
+    return state
+
+
+@dataclass
+class _Meter:
+    """What was read since the last line of the log; not every step reads everything."""
+
+    read: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.read.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, float]:
+        means = {name: sum(values) / len(values) for name, values in self.read.items()}
+        self.read = {}
+        return means
+
+
+def _run_stage(
+    config: Sam2Config,
+    stages: Sequence[Stage],
+    index: int,
+    settings: TrainingSettings,
+    folder: Path,
+    state: TrainingState,
+) -> None:
+    """Train until the stage's minutes are over; ``state`` moves along."""
+    stage = stages[index]
+    model = SAM2(config, stage.batches.size).float()
+    model.load_state_dict(state.weights)
+    optimizers = Optimizers(model, settings.rate, settings.weight_decay)
+    optimizers.load_tensors(state.optimizer)
+    generator = torch.Generator().manual_seed(settings.seed + state.step)
+    meter, saved, started = _Meter(), time.monotonic(), time.monotonic()
+    logger.info("stage %s from step %d", stage.name, state.step)
+    batches = iter(_loader(stage, (settings.seed, index, state.step)))
+    while (now := moment(stages, state.elapsed_s / 60)) is not None and now.stage == index:
+        values = _step(model, optimizers, next(batches), stage, now, settings, state.step, generator)
+        keep = min(settings.average_keep, (state.step + 1) / (state.step + 10))
+        blend(state.average.values(), (model.state_dict()[name] for name in state.average), keep)
+        state.step += 1
+        state.elapsed_s += time.monotonic() - started
+        started = time.monotonic()
+        meter.add(values)
+        if state.step % settings.log_every == 0:
+            point = Point(state.step, round(state.elapsed_s), stage.name, meter.means())
+            state.curve.append(point)
+            logger.info("%s", point)
+        if time.monotonic() - saved > settings.save_every_s:
+            _capture(state, model, optimizers)
+            save_state(folder, state)
+            saved = time.monotonic()
+    _capture(state, model, optimizers)
+
+
+def _capture(state: TrainingState, model: SAM2, optimizers: Optimizers) -> None:
+    state.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    state.optimizer = {name: tensor.detach().clone() for name, tensor in optimizers.tensors().items()}
+
+
+def _loader(stage: Stage, seed: tuple[int, ...]) -> DataLoader[Batch]:
+    """Batches made by one process beside the training, a few ahead."""
+    return DataLoader(
+        ClipBatches(stage.batches, seed),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=4,
+        worker_init_fn=_step_back,
+    )
+
+
+def _step_back(worker: int) -> None:
+    torch.set_num_threads(1)
+    os.nice(5)
+
+
+def _step(
+    model: SAM2,
+    optimizers: Optimizers,
+    batch: Batch,
+    stage: Stage,
+    now: Moment,
+    settings: TrainingSettings,
+    step: int,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """One update of the parameters; returns what the log shows. A step whose loss is not finite is left out."""
+    forcing = Forcing(truth_chance(stage, now.stage_share), stage.drop)
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention is slower here, in bfloat16 six times
+        losses = clip_losses(model, batch, stage, forcing, generator)
+        shares = [stage.first_frame, *[1.0] * (len(losses) - 1)]
+        total = sum((loss.total * share for loss, share in zip(losses, shares, strict=True)), torch.zeros(()))
+        total = total / sum(shares)
+        total.backward()
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient))
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"step {step}: the gradient is not finite; lower the rate and resume")
+    optimizers.step(rate_factor(step, now.share, settings.warm_steps, settings.decay_from))
+    return {"loss": total.item(), "gradient": norm} | _readings(losses, batch)
+
+
+def clip_losses(
+    model: SAM2, batch: Batch, stage: Stage, forcing: Forcing, generator: torch.Generator
+) -> list[FrameLoss]:
+    """The loss of every frame of a batch, the prompted one first."""
+    cover = F.avg_pool2d(batch.masks.float(), 4)
+    present = batch.masks.flatten(2).any(2)
+    return [
+        frame_loss(candidates, cover[:, time], present[:, time], time == 0, stage.weights)
+        for time, candidates in enumerate(follow(model, batch, forcing, generator))
+    ]
+
+
+def _readings(losses: list[FrameLoss], batch: Batch) -> dict[str, float]:
+    readings = {f"{batch.kind}_iou": losses[0].iou.item(), "mask": losses[0].mask.item()}
+    if len(losses) > 1:
+        readings["tracked_iou"] = sum(loss.iou.item() for loss in losses[1:]) / (len(losses) - 1)
+        readings["last_iou"] = losses[-1].iou.item()
+        readings["object_score"] = sum(loss.object_score.item() for loss in losses) / len(losses)
+    return readings

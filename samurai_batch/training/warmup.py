@@ -1,0 +1,72 @@
+"""A minute in which the decoder learns what a prompt is, on ellipses without any picture.
+
+Pictures drown the prompt: trained with them from the start, the decoder marks every object, whichever was asked for,
+for hundreds of steps. With nothing to look at, it can only look at the prompt, and learns in a hundred.
+"""
+
+import logging
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.mask_decoder import Candidates
+from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE
+from samurai_batch.modeling.sam2 import SAM2
+from samurai_batch.training.losses import LossWeights, frame_loss
+from samurai_batch.training.optimizer import Optimizers
+
+logger = logging.getLogger(__name__)
+
+_SIZE, _OBJECTS = 128, 32
+_WEIGHTS = LossWeights(focal=0.0, balanced=2.0)
+
+
+def warm_decoder(
+    config: Sam2Config, weights: dict[str, Tensor], seed: int, steps: int = 300, rate: float = 3e-3
+) -> dict[str, Tensor]:
+    """Weights whose decoder finds an ellipse from its box, its mask, or a click in its centre."""
+    model = SAM2(config, _SIZE).float()
+    model.load_state_dict(weights)
+    optimizers = Optimizers(model, rate, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        centre = torch.rand(_OBJECTS, 2, generator=generator) * 80 + 24
+        radius = torch.rand(_OBJECTS, 2, generator=generator) * 28 + 6
+        mask = _ellipses(centre, radius)
+        kind = ("box", "mask", "box", "click")[step % 4]
+        with sdpa_kernel(SDPBackend.MATH):
+            candidates = _decode(model, kind, centre, radius, mask)
+            target, present = F.avg_pool2d(mask, 4)[:, 0], torch.ones(_OBJECTS, dtype=torch.bool)
+            loss = frame_loss(candidates, target, present, True, _WEIGHTS)
+            torch.autograd.backward(loss.total)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizers.step(min((step + 1) / 10, 1.0))
+        if step % 20 < 4:
+            logger.info("warm-up step %d %s: IoU %.3f", step, kind, loss.iou.item())
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _ellipses(centre: Tensor, radius: Tensor) -> Tensor:
+    """Masks (N, 1, S, S) of upright ellipses; centre and radius (N, 2) are x, y in pixels."""
+    axis = torch.arange(_SIZE) + 0.5
+    x = (axis - centre[:, :1]) / radius[:, :1]
+    y = (axis - centre[:, 1:]) / radius[:, 1:]
+    return (x[:, None, None, :] ** 2 + y[:, None, :, None] ** 2 < 1).float()
+
+
+def _decode(model: SAM2, kind: str, centre: Tensor, radius: Tensor, mask: Tensor) -> Candidates:
+    dim, side, count = model.config.hidden_dim, _SIZE // 16, len(centre)
+    image = torch.zeros(count, dim, side, side)
+    fine = torch.zeros(count, dim // 8, side * 4, side * 4)
+    middle = torch.zeros(count, dim // 4, side * 2, side * 2)
+    if kind == "mask":
+        return model.decode(image, (fine, middle), mask_logits=model.mask_downsample(mask))
+    if kind == "click":
+        return model.decode(image, (fine, middle), centre[:, None], torch.full((count, 1), POSITIVE))
+    corners = torch.stack([centre - radius, centre + radius], dim=1)
+    return model.decode(
+        image, (fine, middle), corners, torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]]).expand(count, -1)
+    )
