@@ -1,0 +1,38 @@
+"""A whole run in a process of its own: a local Ray, two actors, the fake tracker. To be killed."""
+
+import sys
+from pathlib import Path
+
+from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
+from samurai_batch.runtime.signals import stop_on_signals
+from samurai_batch.runtime.summary import exit_code
+from samurai_batch.tasks import Track, Video
+from tests.runtime.fakes import box_track, run_tracks
+from tests.runtime.ray_worker import WorkerPlan, make_worker
+
+
+def tracks_in(folder: Path) -> list[Track]:
+    """Two tracks, both ways, in each of the videos a and b."""
+    videos = [Video(name, str(folder / f"{name}.json")) for name in "ab"]
+    return [box_track(video, name, 20, "both") for video in videos for name in "xy"]
+
+
+def main(folder: Path) -> int:
+    """Run the tracks in ``folder`` to their end."""
+    plan = WorkerPlan(str(folder / "out"), str(folder / "pids"), frame_s=0.03)
+    connect(None)
+    try:
+        with stop_on_signals() as should_stop:
+            summary = run_tracks(
+                tracks_in(folder),
+                folder / "out",
+                make_pool=lambda: RayPool(make_worker, plan, 2, ReplicaResources(num_cpus=0.5)),
+                should_stop=should_stop,
+            )
+        return exit_code(summary)
+    finally:
+        disconnect()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
