@@ -14,9 +14,11 @@ from typing import Protocol
 import pyarrow as pa
 import torch
 
+from samurai_batch.errors import PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.planning.chunks import frames_to_follow, last_frame
+from samurai_batch.planning.fit import VideoFacts, misfit
 from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import Leg, MaskPrompt, Track
 from samurai_batch.tracking.masks_out import to_video_masks
@@ -156,7 +158,12 @@ def track_video(
     """Follow all tracks of one video in this process: mask tables by object id, sorted by frame.
 
     The forward legs of all tracks go together, then the backward ones, chunk by chunk as a job would do it.
+    Raises PromptError, before any work, for a track that does not fit its video.
     """
+    facts = VideoFacts(source.info.num_frames, source.info.height, source.info.width)
+    for track in tracks:
+        if problem := misfit(track, facts):
+            raise PromptError(f"object {track.object_id!r}: {problem}")
     parts: dict[str, list[pa.Table]] = {track.object_id: [] for track in tracks}
     for reverse in (False, True):
         members = [Member(track, leg) for track in tracks for leg in track.legs if leg.reverse == reverse]

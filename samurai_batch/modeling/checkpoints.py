@@ -132,6 +132,8 @@ def _parse(data: bytes, source: str) -> dict[str, Tensor]:
 
 
 def _parse_torch(data: bytes, source: str) -> dict[str, Tensor]:
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise CheckpointError(f"weights {source} are damaged (the end of the file is missing); download them again")
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -142,9 +144,13 @@ def _parse_torch(data: bytes, source: str) -> dict[str, Tensor]:
     except (RuntimeError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
         raise CheckpointError(f"weights {source} are damaged ({_first_line(error)}); download them again") from error
     tensors = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+    if not isinstance(tensors, dict) or not all(_is_parameter(*item) for item in tensors.items()):
         raise CheckpointError(f"weights {source} hold no parameters under the key 'model'")
     return tensors
+
+
+def _is_parameter(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
 
 
 def _first_line(error: Exception) -> str:
@@ -155,6 +161,9 @@ def _check_fits(tensors: Mapping[str, Tensor], config: Sam2Config, source: str) 
     """Raise CheckpointError unless names and shapes are exactly the model's; name the model they are of."""
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes == parameter_shapes(config):
+        whole = sorted(name for name, value in tensors.items() if not value.is_floating_point())
+        if whole:
+            raise CheckpointError(f"weights {source}: {whole[0]} holds {tensors[whole[0]].dtype}, not real numbers")
         return
     for other in MODELS.values():
         if shapes == parameter_shapes(other):

@@ -28,13 +28,15 @@ class KalmanState:
 
 
 def measure(box_xyxy: Box, form: Form) -> Vector:
-    """A box as measurement (4,); a height of 0 counts as 1 in the "xyah" form, as in the public code."""
+    """A box as measurement (4,).
+
+    A height of 0 counts as 1 in the "xyah" form, as in the public code; so does either side in the "xywh" form,
+    whose noise is in proportion to both: a filter of an empty box would be certain of it, and fail on the next one.
+    """
     x1, y1, x2, y2 = box_xyxy
-    width, height = x2 - x1, y2 - y1
-    if form == "xyah":
-        height = height if height != 0 else 1.0
-        width = width / height
-    return np.array([(x1 + x2) / 2, (y1 + y2) / 2, width, height])
+    width, height = x2 - x1, (y2 - y1) or 1.0
+    third = width / height if form == "xyah" else width or 1.0
+    return np.array([(x1 + x2) / 2, (y1 + y2) / 2, third, height])
 
 
 def box_of(state: KalmanState, form: Form) -> Box:

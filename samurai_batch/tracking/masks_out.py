@@ -27,7 +27,7 @@ def fill_holes(logits: Tensor, max_area: int) -> Tensor:
     """Raise background parts (8-connected) of at most ``max_area`` cells in (h, w) logits to just above 0."""
     background = (logits <= 0).cpu().numpy()
     labels, count = ndimage.label(background, structure=_EIGHT_NEIGHBOURS)
-    if count <= 1:
+    if count == 0:
         return logits
     area = np.bincount(labels.ravel())
     area[0] = max_area + 1  # label 0 is the foreground

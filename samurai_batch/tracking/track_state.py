@@ -1,5 +1,6 @@
 """All that is remembered of one track between two frames; to bytes and back without losing a bit."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +49,8 @@ class TrackState:
             "recent_pointers": [p.age for p in bank.recent_pointers],
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self._tensors().items()}
-        return bytes(save(tensors, metadata={"track_state": json.dumps(header)}))
+        text = json.dumps(header)
+        return bytes(save(tensors, metadata={"track_state": text, "sha256": _digest(text, tensors)}))
 
     def _tensors(self) -> dict[str, Tensor]:
         bank, tensors = self.bank, {}
@@ -70,8 +72,9 @@ class TrackState:
     def from_bytes(cls, data: bytes, device: torch.device | str = "cpu") -> "TrackState":
         """The state that :meth:`to_bytes` wrote; raises StateError if these bytes are not one."""
         try:
-            return cls._from_parts(_read_header(data), load(data), device)
-        except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
+            tensors = load(data)  # checks the file's own header, which is read again for the plain values in it
+            return cls._from_parts(_read_header(data, tensors), tensors, device)
+        except (SafetensorError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
             raise StateError(
                 f"a saved track state cannot be read ({error}); remove it and the track starts again"
             ) from error
@@ -108,14 +111,25 @@ class TrackState:
         return cls(int(header["num_frames"]), int(header["age"]), bank, motion)
 
 
-def _read_header(data: bytes) -> dict[str, Any]:
+def _read_header(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """The JSON beside the tensors: a safetensors file begins with its header's length and the header."""
     length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])["__metadata__"]["track_state"]
-    parsed = json.loads(header)
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    if metadata["sha256"] != _digest(metadata["track_state"], tensors):
+        raise ValueError("its bytes are not those that were written")
+    parsed = json.loads(metadata["track_state"])
     if not isinstance(parsed, dict):
         raise TypeError("its header is not an object")
     return parsed
+
+
+def _digest(header: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of a whole state: one wrong bit in a memory would go unnoticed into every mask after it."""
+    digest = hashlib.sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _filter(tensors: dict[str, Tensor]) -> KalmanState | None:

@@ -241,8 +241,10 @@ class Tracker:
         for row, (item, proposal) in enumerate(zip(inputs, proposals, strict=True)):
             state, choice = item.state, proposal.choice
             scores = (proposal.ious[choice.index], proposal.object_score, choice.motion_score)
-            # Clones, so that a memory that outlives its neighbours does not keep their storage alive.
-            memory = Memory(state.age, spatial[row].clone(), is_trusted(*scores, self.settings))
+            # Clones, so that a memory that outlives its neighbours does not keep their storage alive; contiguous,
+            # as they are when they come back from bytes.
+            spatial_row = spatial[row].clone(memory_format=torch.contiguous_format)
+            memory = Memory(state.age, spatial_row, is_trusted(*scores, self.settings))
             pointer = Pointer(state.age, pointers[row].clone())
             remember = state.bank.add if item.prompt is None else state.bank.add_conditioning
             remember(memory, pointer, self.settings)
