@@ -1,0 +1,222 @@
+"""Weights files: the released names and shapes, loaded strictly; whatever else is refused in one clear sentence."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
+from torch import Tensor
+
+from samurai_batch.errors import CheckpointError, ConfigError
+from samurai_batch.modeling import checkpoints
+from samurai_batch.modeling.checkpoints import build_model, load_weights, model_config, parameter_shapes
+from samurai_batch.modeling.configs import MODELS
+from samurai_batch.modeling.untrained import seeded_weights
+from tests.deterministic import SMALL, deterministic_frames, normalised
+
+RELEASED = Path(__file__).parent.parent / "checkpoints"
+SAM2_ROWS = [
+    f"sam2{version}_hiera_{size}" for version in ("", ".1") for size in ("tiny", "small", "base_plus", "large")
+]
+
+
+def released_shapes(name: str) -> dict[str, list[int]]:
+    """Names and shapes as the authors' file holds them."""
+    shapes: dict[str, list[int]] = json.loads(gzip.decompress((RELEASED / f"{name}.json.gz").read_bytes()))
+    return shapes
+
+
+@pytest.fixture
+def small_row(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The tests' small network as a row of the model table."""
+    monkeypatch.setitem(MODELS, SMALL.name, SMALL)
+    return SMALL.name
+
+
+@pytest.fixture
+def small_tensors() -> dict[str, Tensor]:
+    return seeded_weights(parameter_shapes(SMALL), seed=3)
+
+
+def torch_bytes(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def written(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", SAM2_ROWS)
+def test_names_and_shapes_are_those_of_the_released_checkpoint(name: str) -> None:
+    ours = {key: list(shape) for key, shape in parameter_shapes(model_config(name)).items()}
+    assert ours == released_shapes(name)
+
+
+def test_no_two_models_hold_the_same_names_and_shapes() -> None:
+    shapes = [parameter_shapes(config) for config in MODELS.values()]
+    assert all(a != b for i, a in enumerate(shapes) for b in shapes[:i])
+
+
+@pytest.mark.parametrize("form", ["released", "bare", "safetensors"])
+def test_weights_load_from_every_form_as_they_were_written(
+    form: str, small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    data = {
+        "released": lambda: torch_bytes({"model": small_tensors}),
+        "bare": lambda: torch_bytes(small_tensors),
+        "safetensors": lambda: save(small_tensors),
+    }[form]()
+    path = written(tmp_path / "weights", data)
+    weights = load_weights(small_row, path)
+    assert weights.digest == hashlib.sha256(data).hexdigest()
+    assert weights.source == path
+    assert weights.are_trained
+    model = build_model(weights, dtype=torch.float32)
+    assert model.state_dict().keys() == small_tensors.keys()
+    assert all(torch.equal(value, small_tensors[name]) for name, value in model.state_dict().items())
+
+
+def test_a_released_file_loads_strictly_into_the_largest_model(tmp_path: Path) -> None:
+    name = "sam2.1_hiera_large"
+    shapes = released_shapes(name)
+    tensors = {key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}  # no storage of their own
+    path = written(tmp_path / "large.pt", torch_bytes({"model": tensors}))
+    model = build_model(load_weights(name, path), image_size=32, device="cpu")
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not model.training
+
+
+def test_half_precision_weights_load_and_run_in_the_precision_asked_for(
+    small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    halves = {key: value.half() for key, value in small_tensors.items()}
+    model = build_model(load_weights(small_row, written(tmp_path / "half", save(halves))), dtype=torch.float64)
+    assert model.no_obj_ptr.dtype == torch.float64
+    assert model.encode_image(normalised(deterministic_frames(1, 64)[0])).image.dtype == torch.float64
+
+
+def test_a_model_built_from_weights_equals_one_built_the_plain_way(small_row: str) -> None:
+    weights = load_weights(small_row, "untrained:5")
+    model = build_model(weights, dtype=torch.float64)
+    plain = checkpoints.SAM2(SMALL)
+    plain.load_state_dict(weights.tensors)
+    pixels = normalised(deterministic_frames(1, 64)[0])
+    assert torch.equal(model.encode_image(pixels).image, plain.double().encode_image(pixels).image)
+    assert torch.equal(model.image_pe, plain.image_pe)
+
+
+def test_untrained_weights_depend_on_their_seed_and_say_what_they_are(small_row: str) -> None:
+    first, again, other = (load_weights(small_row, f"untrained:{seed}") for seed in (1, 1, 2))
+    assert first.digest == again.digest != other.digest
+    assert all(torch.equal(value, again.tensors[name]) for name, value in first.tensors.items())
+    assert not torch.equal(first.tensors["no_obj_ptr"], other.tensors["no_obj_ptr"])
+    assert not first.are_trained
+    assert first.source == "untrained:1"
+
+
+def refuse(model: str, weights: str | None) -> str:
+    """The one sentence with which these weights are refused."""
+    with pytest.raises(CheckpointError) as refusal:
+        load_weights(model, weights)
+    assert "\n" not in str(refusal.value)
+    if weights is not None:
+        assert weights in str(refusal.value)
+    return str(refusal.value)
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(small_row: str, tmp_path: Path) -> None:
+    class Code:
+        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    path = written(tmp_path / "code.pt", torch_bytes({"model": {"no_obj_ptr": Code()}}))
+    assert "code in a checkpoint is never run" in refuse(small_row, path)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("form", ["pt", "safetensors"])
+def test_a_file_cut_short_anywhere_is_refused(
+    form: str, small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    data = torch_bytes({"model": small_tensors}) if form == "pt" else save(small_tensors)
+    for size in (0, 1, 2, 100, len(data) // 2, len(data) - 1):
+        assert "download them again" in refuse(small_row, written(tmp_path / f"cut{size}", data[:size]))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(junk=st.binary(max_size=200), begins_as_zip=st.booleans())
+def test_bytes_that_are_no_weights_are_refused(junk: bytes, begins_as_zip: bool, tmp_path: Path) -> None:
+    data = b"PK" + junk if begins_as_zip else junk
+    refuse("nano", written(tmp_path / "junk", data))
+
+
+def test_weights_of_another_model_are_refused_by_that_models_name(tmp_path: Path) -> None:
+    shapes = released_shapes("sam2.1_hiera_small")
+    tensors = {key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}
+    path = written(tmp_path / "small.pt", torch_bytes({"model": tensors}))
+    message = refuse("sam2.1_hiera_tiny", path)
+    assert "those of sam2.1_hiera_small" in message
+    assert "model: sam2.1_hiera_small" in message
+
+
+def test_missing_unknown_and_misshapen_parameters_are_counted_and_named(
+    small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    changed = dict(small_tensors)
+    del changed["no_obj_ptr"]
+    changed["surplus"] = torch.zeros(1)
+    changed["no_mem_embed"] = torch.zeros(2)
+    message = refuse(small_row, written(tmp_path / "changed", save(changed)))
+    assert "1 missing (such as no_obj_ptr)" in message
+    assert "1 unknown (such as surplus)" in message
+    assert "1 of another shape (such as no_mem_embed)" in message
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model": 3}, {"model": {1: torch.zeros(1)}}, {"epoch": 7}])
+def test_a_checkpoint_without_parameters_is_refused(content: object, small_row: str, tmp_path: Path) -> None:
+    assert "no parameters under the key 'model'" in refuse(
+        small_row, written(tmp_path / "empty.pt", torch_bytes(content))
+    )
+
+
+def test_parameters_that_are_whole_numbers_are_refused(
+    small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    changed = small_tensors | {"no_obj_ptr": torch.zeros(1, 32, dtype=torch.int64)}
+    assert "no_obj_ptr holds torch.int64" in refuse(small_row, written(tmp_path / "whole", save(changed)))
+
+
+def test_a_missing_file_is_refused(small_row: str, tmp_path: Path) -> None:
+    assert "do not exist" in refuse(small_row, str(tmp_path / "nowhere.pt"))
+
+
+def test_weights_that_do_not_ship_are_refused_with_what_to_do() -> None:
+    assert "download them and name the file" in refuse("sam2.1_hiera_tiny", None)
+
+
+def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"'sam3' is not known; the models are .*sam2\.1_hiera_tiny"):
+        load_weights("sam3")
+
+
+@pytest.mark.parametrize("seed", ["", "x", "-1", "1.5"])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: str) -> None:
+    with pytest.raises(ConfigError, match="a whole number"):
+        load_weights("nano", f"untrained:{seed}")
+
+
+@pytest.mark.parametrize("image_size", [0, -32, 16, 33, 100])
+def test_an_image_size_that_is_no_multiple_of_32_is_refused(image_size: int, small_row: str) -> None:
+    with pytest.raises(ConfigError, match=f"image_size {image_size} is not a positive multiple of 32"):
+        build_model(load_weights(small_row, "untrained:0"), image_size=image_size)
