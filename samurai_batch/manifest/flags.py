@@ -1,0 +1,118 @@
+"""Prompts given on the command line: one video, one frame, and boxes, points or masks on it."""
+
+import posixpath
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.manifest import cells
+from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
+
+Value = TypeVar("Value")
+
+
+def prompts_from_flags(
+    video_uri: str,
+    *,
+    boxes: Sequence[str] = (),
+    points: Sequence[str] = (),
+    negatives: Sequence[str] = (),
+    masks: Sequence[str] = (),
+    frame: int = 0,
+    start_frame: int | None = None,
+    end_frame: int | None = None,
+    direction: Direction = "forward",
+) -> list[Track]:
+    """The tracks that flags describe, called "1", "2", ...; the video is called by its file's name.
+
+    ``boxes`` are ``"x1,y1,x2,y2"``, ``points`` (on the object) and ``negatives`` (beside it) ``"x,y"``, all in
+    pixels; ``masks`` are URIs of PNGs. Every box and every mask is an object of its own. Points belong to the
+    one box there is, or are one object together. Raises ConfigError with the flag, its value and the remedy.
+    """
+    _parsed("--frame", frame, cells.whole_number)
+    box_prompts = [BoxPrompt(frame, _parsed("--box", text, _box)) for text in boxes]
+    mask_prompts = [MaskPrompt(frame, _parsed("--mask", uri, cells.png_mask)) for uri in masks]
+    clicks = _clicks(frame, points, negatives)
+    whole_prompts: list[Prompt] = [*box_prompts, *mask_prompts]
+    objects: list[tuple[Prompt, ...]] = [(prompt,) for prompt in whole_prompts]
+    if clicks is not None:
+        objects = [_with_clicks(objects, clicks)]
+    if not objects:
+        raise ConfigError("no prompt is given; add --box x1,y1,x2,y2, --point x,y or --mask file.png")
+    _check_span(frame, start_frame, end_frame)
+    video = Video(_video_id(video_uri), video_uri)
+    return [
+        Track(
+            video=video,
+            object_id=str(number),
+            prompts=prompts,
+            start_frame=start_frame,
+            end_frame=end_frame,
+            direction=direction,
+        )
+        for number, prompts in enumerate(objects, start=1)
+    ]
+
+
+def _clicks(frame: int, points: Sequence[str], negatives: Sequence[str]) -> PointsPrompt | None:
+    positive = [_parsed("--point", text, _point) for text in points]
+    negative = [_parsed("--negative", text, _point) for text in negatives]
+    if not positive and not negative:
+        return None
+    return PointsPrompt(frame, (*positive, *negative), (1,) * len(positive) + (0,) * len(negative))
+
+
+def _with_clicks(objects: list[tuple[Prompt, ...]], clicks: PointsPrompt) -> tuple[Prompt, ...]:
+    """The one object there is, with points that say more about it."""
+    if len(objects) > 1:
+        raise ConfigError(
+            f"--point and --negative cannot tell which of {len(objects)} objects they mean; write a prompts table"
+        )
+    if not objects and 1 not in clicks.labels:
+        raise ConfigError("--negative alone says where the object is not; add --point x,y or --box x1,y1,x2,y2")
+    if objects and isinstance(objects[0][0], MaskPrompt):
+        raise ConfigError("--mask stands alone on its frame; remove --point and --negative")
+    return (*objects[0], clicks) if objects else (clicks,)
+
+
+def _check_span(frame: int, start_frame: int | None, end_frame: int | None) -> None:
+    for flag, value in (("--start-frame", start_frame), ("--end-frame", end_frame)):
+        if value is not None:
+            _parsed(flag, value, cells.whole_number)
+    if start_frame is not None and frame < start_frame:
+        raise ConfigError(f"--frame {frame} lies before --start-frame {start_frame}; exchange them")
+    if end_frame is not None and frame > end_frame:
+        raise ConfigError(f"--frame {frame} lies after --end-frame {end_frame}; exchange them")
+
+
+def _parsed(flag: str, value: object, parse: Callable[[object], Value]) -> Value:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ConfigError(f"{flag} {value}: {error}") from error
+
+
+def _box(text: object) -> tuple[float, float, float, float]:
+    return cells.box(_comma_separated(text, "x1,y1,x2,y2"))
+
+
+def _point(text: object) -> tuple[float, float]:
+    numbers = _comma_separated(text, "x,y")
+    return cells.points([numbers])[0]
+
+
+def _comma_separated(text: object, example: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in str(text).split(",")]
+    except ValueError as error:
+        raise ValueError(f"is not numbers between commas; write {example} in pixels") from error
+    if len(numbers) != example.count(",") + 1:
+        raise ValueError(f"has {len(numbers)} number(s); write {example} in pixels")
+    return numbers
+
+
+def _video_id(uri: str) -> str:
+    path = uri.partition("?")[0] if storage.is_remote(uri) else uri
+    name = posixpath.basename(path.rstrip("/"))
+    return posixpath.splitext(name)[0] or "video"

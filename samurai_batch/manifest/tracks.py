@@ -1,0 +1,191 @@
+"""Rows that can be read by themselves into tracks, and what is wrong between the rows of one track."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from samurai_batch.manifest.problems import Problems, shown
+from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
+
+DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
+_KINDS = (BoxPrompt, PointsPrompt, MaskPrompt)  # the order of one frame's prompts in a track
+
+Codes = NDArray[np.int64]
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows whose place could be read, in the order of the table; None where a value is not given or unreadable.
+
+    ``positions`` are the places of these rows in the table, counted from 0.
+    """
+
+    positions: Codes
+    video_ids: Sequence[str]
+    video_uris: Sequence[str | None]
+    object_ids: Sequence[str]
+    frames: Codes
+    starts: Sequence[int | None]
+    ends: Sequence[int | None]
+    directions: Sequence[Direction | None]
+    prompts: Sequence[Prompt | None]
+
+    def videos(self) -> Codes:
+        """One number per distinct video id, for each row, in order of appearance."""
+        return _codes(self.video_ids)
+
+    def tracks(self) -> Codes:
+        """One number per distinct track, for each row, in order of appearance."""
+        objects = _codes(self.object_ids)
+        return _codes(self.videos() * (objects.max(initial=0) + 1) + objects)
+
+    def called(self, index: int, problems: Problems) -> str:
+        """What a person calls the row at ``index`` of these lists."""
+        return f"row {problems.row_number(int(self.positions[index]))}"
+
+    def report(self, index: int, text: str, problems: Problems) -> None:
+        """Say what is wrong with the row at ``index`` of these lists."""
+        problems.about_row(problems.row_number(int(self.positions[index])), text)
+
+
+def check_tracks(rows: Rows, problems: Problems) -> None:
+    """Report rows that contradict other rows of their video, track or frame."""
+    tracks = rows.tracks()
+    _check_agreement("video_uri", rows.video_uris, rows.videos(), "video", rows, problems)
+    _check_agreement("direction", rows.directions, tracks, "track", rows, problems)
+    _check_agreement("start_frame", rows.starts, tracks, "track", rows, problems)
+    _check_agreement("end_frame", rows.ends, tracks, "track", rows, problems)
+    _check_spans(rows, tracks, problems)
+    for members in _frames_to_look_at(rows, tracks):
+        _check_frame(rows, members, problems)
+
+
+def group_tracks(rows: Rows) -> list[Track]:
+    """The tracks of checked rows, in order of appearance; prompts by frame, then box, points, mask, then row."""
+    tracks = rows.tracks()
+    order = np.lexsort((_kinds(rows), rows.frames, tracks)).tolist()
+    ends = np.cumsum(np.bincount(tracks)).tolist()
+    starts, stops = _given_by_group(rows.starts, tracks), _given_by_group(rows.ends, tracks)
+    directions: dict[int, Direction] = _given_by_group(rows.directions, tracks)
+    videos: dict[str, Video] = {}
+    grouped = []
+    for track, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        members = order[begin:end]
+        video = Video(rows.video_ids[members[0]], _checked(rows.video_uris[members[0]]))
+        grouped.append(
+            Track(
+                video=videos.setdefault(video.video_id, video),
+                object_id=rows.object_ids[members[0]],
+                prompts=tuple(_checked(rows.prompts[index]) for index in members),
+                start_frame=starts.get(track),
+                end_frame=stops.get(track),
+                direction=directions.get(track, "forward"),
+            )
+        )
+    return grouped
+
+
+def _check_agreement(
+    column: str, values: Sequence[object], groups: Codes, of: str, rows: Rows, problems: Problems
+) -> None:
+    """Rows of one group say the same, or nothing."""
+    codes = _codes(values)
+    given = np.flatnonzero(codes >= 0)
+    first_of = np.zeros(groups.max(initial=-1) + 1, np.int64)
+    distinct, first_given = np.unique(groups[given], return_index=True)
+    first_of[distinct] = given[first_given]
+    firsts = first_of[groups[given]]
+    contradicts = codes[given] != codes[firsts]
+    for index, first in zip(given[contradicts].tolist(), firsts[contradicts].tolist(), strict=True):
+        reason = f"{rows.called(first, problems)} of the same {of} says {shown(values[first])}; make them agree"
+        problems.about_cell(int(rows.positions[index]), column, values[index], reason)
+
+
+def _check_spans(rows: Rows, tracks: Codes, problems: Problems) -> None:
+    """Spans do not end before they start, and every prompt lies in the span of its track."""
+    starts, ends = _given_by_group(rows.starts, tracks), _given_by_group(rows.ends, tracks)
+    if not starts and not ends:
+        return
+    for index, track in enumerate(tracks.tolist()):
+        start, end, frame = starts.get(track, 0), ends.get(track), int(rows.frames[index])
+        position = int(rows.positions[index])
+        if end is not None and end < start:
+            if rows.ends[index] is not None:
+                reason = f"its track starts later, at start_frame {start}; exchange them"
+                problems.about_cell(position, "end_frame", end, reason)
+        elif frame < start or (end is not None and frame > end):
+            span = f"{start} to {'the last' if end is None else end}"
+            reason = f"outside the frames of its track, {span}; move the prompt or widen the span"
+            problems.about_cell(position, "frame_index", frame, reason)
+
+
+def _frames_to_look_at(rows: Rows, tracks: Codes) -> Iterator[list[int]]:
+    """The rows of each frame of each track on which something may be wrong: most frames have one good box."""
+    frames = _codes(tracks * 2**31 + rows.frames)
+    kinds = _kinds(rows)
+    num_frames = int(frames.max(initial=-1)) + 1
+    boxes, points, masks, unreadable = (
+        np.bincount(frames[kinds == kind], minlength=num_frames) for kind in range(len(_KINDS) + 1)
+    )
+    on_object = [isinstance(prompt, PointsPrompt) and 1 in prompt.labels for prompt in rows.prompts]
+    positives = np.bincount(frames[np.array(on_object, np.bool_)], minlength=num_frames)
+    several = (boxes > 1) | (points > 1) | (masks > 1) | ((masks > 0) & (boxes + points > 0))
+    is_unclear = boxes + masks + positives + unreadable == 0
+    members = np.flatnonzero((several | is_unclear)[frames])
+    ordered = members[np.argsort(frames[members], kind="stable")]
+    borders = np.flatnonzero(np.diff(frames[ordered])) + 1
+    for group in np.split(ordered, borders) if len(ordered) else []:
+        yield group.tolist()
+
+
+def _check_frame(rows: Rows, members: Sequence[int], problems: Problems) -> None:
+    """A frame has at most one box, a mask stands alone, nothing is said twice, and something is on the object."""
+    first_of: dict[Prompt, int] = {}
+    for index in members:
+        prompt = rows.prompts[index]
+        if prompt is not None and first_of.setdefault(prompt, index) != index:
+            rows.report(index, f"repeats {rows.called(first_of[prompt], problems)}; remove one of them", problems)
+    boxes = [index for prompt, index in first_of.items() if isinstance(prompt, BoxPrompt)]
+    masks = [index for prompt, index in first_of.items() if isinstance(prompt, MaskPrompt)]
+    place = f"frame {int(rows.frames[members[0]])} of its track"
+    for index in boxes[1:]:
+        first = rows.called(boxes[0], problems)
+        rows.report(index, f"a second box on {place}, after {first}; keep one of them", problems)
+    for index in [index for index in first_of.values() if masks and index != masks[0]]:
+        first = rows.called(masks[0], problems)
+        rows.report(index, f"{place} has a mask in {first}, and a mask stands alone; keep one of them", problems)
+    is_clear = any(not isinstance(prompt, PointsPrompt) or 1 in prompt.labels for prompt in first_of)
+    if not is_clear and None not in (rows.prompts[index] for index in members):
+        text = f"{place} has only negative points; add a box, or a point with label 1"
+        rows.report(members[0], text, problems)
+
+
+def _kinds(rows: Rows) -> Codes:
+    """Which of `_KINDS` each row's prompt is; their number for one that could not be read."""
+    place_of: dict[type, int] = {kind: place for place, kind in enumerate(_KINDS)}
+    return np.array([place_of.get(type(prompt), len(_KINDS)) for prompt in rows.prompts], np.int64)
+
+
+def _codes(values: Sequence[object] | Codes) -> Codes:
+    """One number per distinct value, in order of appearance; -1 for None."""
+    codes, _ = pd.factorize(values if isinstance(values, np.ndarray) else np.array(values, dtype=object))
+    return np.asarray(codes, np.int64)
+
+
+def _given_by_group(values: Sequence[Value | None], groups: Codes) -> dict[int, Value]:
+    """The first value given in each group."""
+    given: dict[int, Value] = {}
+    for value, group in zip(values, groups.tolist(), strict=True):
+        if value is not None:
+            given.setdefault(group, value)
+    return given
+
+
+def _checked(value: Value | None) -> Value:
+    assert value is not None, "rows with problems are not grouped"
+    return value
