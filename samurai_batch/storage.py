@@ -232,9 +232,7 @@ def _is_finished(name: str) -> bool:
 
 def _identity_of(uri: str, info: dict[str, Any]) -> Identity:
     if info.get("size") is None:
-        raise StorageError(
-            f"{redact(uri)}: its storage does not tell sizes; copy it to local disk or S3 first"
-        )
+        raise StorageError(f"{redact(uri)}: its storage does not tell sizes; copy it to local disk or S3 first")
     if is_remote(uri):
         version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
     else:

@@ -1,1 +1,54 @@
-""""""
+"""Videos: frames by index with their times, from files, folders of numbered frames, and remote storage."""
+
+from pathlib import Path
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError, VideoError
+from samurai_batch.video.file import FileReader
+from samurai_batch.video.folder import FolderReader
+from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
+from samurai_batch.video.source import VideoSource
+from samurai_batch.video.staging import StagingCache
+
+__all__ = ["FOLDER_FPS", "Frame", "StagingCache", "VideoInfo", "VideoSource", "open_staged", "open_video"]
+
+FOLDER_FPS = 25.0
+"""Frames per second of a folder of frames, where nobody says otherwise."""
+
+
+def open_video(path: str | Path, *, fps: float = FOLDER_FPS) -> VideoSource:
+    """Open a local video file, or a folder of numbered JPEG or PNG frames.
+
+    ``fps`` is the rate of a folder's frames, which know no time of their own; files ignore it. Raises VideoError if
+    there is nothing, or no video, at ``path``.
+    """
+    return VideoSource(_reader(Path(path), str(path), fps), str(path))
+
+
+def open_staged(uri: str, cache: StagingCache, *, fps: float = FOLDER_FPS) -> VideoSource:
+    """Open a video anywhere, through a local copy that is in use until the source is closed.
+
+    Raises VideoError as `open_video` does, and StorageError if it cannot be copied.
+    """
+    name = storage.redact(uri)
+    try:
+        path = cache.stage(uri)
+    except FileNotFoundError as error:
+        raise VideoError(f"{name} does not exist") from error
+    try:
+        return VideoSource(_reader(path, name, fps), name, on_close=lambda: cache.release(uri))
+    except BaseException:
+        cache.release(uri)
+        raise
+
+
+def _reader(path: Path, name: str, fps: float) -> FrameReader:
+    if fps <= 0:
+        raise ConfigError(f"fps={fps} is not a frame rate; give frames per second, above 0")
+    if path.is_dir():
+        return FolderReader(path, name, fps)
+    if not path.exists():
+        raise VideoError(f"{name} does not exist")
+    if not path.stat().st_size:
+        raise VideoError(f"{name} is empty")
+    return FileReader(path, name)

@@ -1,0 +1,173 @@
+"""What a video file's packets say about its frames, without decoding any.
+
+decord tells neither how many frames a container declares, nor whether what it found is all of them, and it rounds
+times to float32 (4 ms in the tenth hour). So the packets are listed by PyAV, once, when a video is opened.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import av
+import av.error
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from samurai_batch.errors import VideoError
+from samurai_batch.video.parameter_sets import ParameterSets
+
+DURATION_TOLERANCE_S = 1.0
+
+AnyPacket: TypeAlias = "av.Packet[Any]"
+
+
+@dataclass(frozen=True, eq=False)
+class PacketIndex:
+    """The frames of a file, in presentation order.
+
+    ``pts`` (N,) int64 are the presentation times of the frames that can be had, in units of ``time_base`` seconds,
+    and ``key_pts`` those of the packets decoding can start from, in file order. ``num_declared`` is more than N in a
+    truncated file. ``is_regular`` says that file order and presentation order agree at every key packet (closed
+    groups of pictures), that every packet is shown, no two at one time, and that coding parameters never change.
+    """
+
+    container: str
+    codec: str
+    time_base: Fraction
+    pts: NDArray[np.int64]
+    key_pts: NDArray[np.int64]
+    num_declared: int
+    is_regular: bool
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the file ends before the frames it declares."""
+        return self.num_declared > len(self.pts)
+
+    def timestamp_s(self, index: int) -> float:
+        """Presentation time of a frame in seconds."""
+        return float(int(self.pts[index]) * self.time_base)
+
+
+@dataclass
+class _Packets:
+    """The packets of the video stream in file order, and where the file ends."""
+
+    pts: list[int] = field(default_factory=list)
+    dts: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)  # positions in file order
+    discarded: list[int] = field(default_factory=list)  # shown by no player: cut away by an edit list
+    end_s: float = 0.0  # of the last packet of any stream
+    is_cut: bool = False  # the last packet is incomplete
+    has_new_parameters: bool = False
+
+
+def best_video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The stream a player would show. Raises VideoError if there is none."""
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream):
+        raise VideoError(f"{name}: the file has no video stream")
+    return stream
+
+
+def shown_at(packet: AnyPacket) -> int | None:
+    """Presentation time of a packet in units of its time base; AVI, for one, knows decoding times only."""
+    return packet.dts if packet.pts is None else packet.pts
+
+
+def read_packet_index(path: Path, name: str) -> PacketIndex:
+    """List the packets of a file: reads all of it, once. Raises VideoError if it is no video, or has no frames."""
+    try:
+        with av.open(str(path)) as container:
+            stream = best_video_stream(container, name)
+            packets = _read_packets(container, stream)
+            return _index(container, stream, packets, name)
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise VideoError(f"{name}: not a readable video: {error}") from error
+
+
+def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
+    packets = _Packets()
+    parameters = ParameterSets(stream.codec_context)
+    for packet in _demux(container):
+        pts = shown_at(packet)
+        if pts is None:
+            continue
+        packets.end_s = max(packets.end_s, float((pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index != stream.index:
+            continue
+        position = len(packets.pts)
+        packets.pts.append(pts)
+        packets.dts.append(pts if packet.dts is None else packet.dts)
+        packets.is_cut = packet.is_corrupt
+        if packet.is_discard:
+            packets.discarded.append(position)
+        if packet.is_keyframe:
+            packets.keys.append(position)
+            packets.has_new_parameters |= parameters.change_in(packet)
+    return packets
+
+
+def _demux(container: InputContainer) -> Iterator[AnyPacket]:
+    """Packets up to the end, or to where the file cannot be read any further."""
+    try:
+        yield from container.demux()
+    except av.error.InvalidDataError:
+        return
+
+
+def _index(container: InputContainer, stream: VideoStream, packets: _Packets, name: str) -> PacketIndex:
+    if packets.is_cut:
+        packets.pts.pop()
+        packets.dts.pop()
+    keys = [position for position in packets.keys if position < len(packets.pts)]
+    if not keys:
+        raise VideoError(f"{name}: the file holds no whole key frame; it is empty, or was cut off at its start")
+    num_found = len(packets.pts) + packets.is_cut
+    num_declared = _num_declared(container, stream, packets, num_found)
+    is_truncated = packets.is_cut or num_declared > num_found
+
+    all_pts = np.array(packets.pts, dtype=np.int64)
+    is_shown = all_pts >= all_pts[keys[0]]
+    is_shown[[position for position in packets.discarded if position < len(all_pts)]] = False
+    if is_truncated:
+        # What is missing comes later in the file, so is shown after its last whole packet was to be decoded.
+        is_shown &= all_pts <= packets.dts[-1]
+    pts = np.sort(all_pts[is_shown])
+    if not len(pts):
+        raise VideoError(f"{name}: the file holds no frames")
+    return PacketIndex(
+        container=container.format.name.partition(",")[0],
+        codec=stream.codec_context.name,
+        time_base=stream.time_base or Fraction(1),
+        pts=pts,
+        key_pts=all_pts[keys],
+        num_declared=max(num_declared - len(packets.discarded), len(pts) + is_truncated),
+        is_regular=not packets.has_new_parameters and _is_regular(all_pts, keys, is_shown),
+    )
+
+
+def _is_regular(all_pts: NDArray[np.int64], keys: list[int], is_shown: NDArray[np.bool_]) -> bool:
+    in_order = np.sort(all_pts)
+    return bool(
+        is_shown.all() and keys[0] == 0 and (in_order[keys] == all_pts[keys]).all() and (np.diff(in_order) > 0).all()
+    )
+
+
+def _num_declared(container: InputContainer, stream: VideoStream, packets: _Packets, num_found: int) -> int:
+    """How many frames the file says it has; what was found, where it does not say."""
+    if container.format.name.startswith("mov"):
+        return len(stream.index_entries)  # as edited: samples that an edit list cuts off do not count
+    if stream.frames:
+        return stream.frames
+    if container.duration is None or not packets.pts:
+        return num_found
+    missing_s = container.duration / av.time_base - packets.end_s
+    if missing_s <= DURATION_TOLERANCE_S:
+        return num_found
+    rate = stream.average_rate or stream.guessed_rate
+    return num_found + max(1, round(missing_s * rate)) if rate else num_found + 1

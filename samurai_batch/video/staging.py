@@ -1,0 +1,158 @@
+"""Local copies of remote videos: each fetched once per machine, the least recently used removed when room is short."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samurai_batch import storage
+from samurai_batch.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+_LOCK_SUFFIX = ".lock"
+_PARTIAL_SUFFIX = ".partial"
+
+
+class StagingCache:
+    """A folder of copies shared by any number of processes of one machine.
+
+    A copy belongs to one state of its original (by `storage.identity`), so an original that was rewritten is fetched
+    again. Copies that a process has staged and not released are in use and never removed, so ``limit_bytes`` can be
+    exceeded by what is in use at once. A process that dies releases what it holds.
+
+    On disk: ``<key>/<name>`` is a whole copy, ``<key>.partial`` one being made, and ``<key>.lock`` is locked shared by
+    those who use the copy, exclusively by the one who makes or removes it; it holds the size in bytes, and its time is
+    that of the last use.
+    """
+
+    def __init__(self, root: Path, limit_bytes: int) -> None:
+        self._root = root
+        self._limit_bytes = limit_bytes
+        self._held: dict[str, list[int]] = {}
+
+    def stage(self, uri: str) -> Path:
+        """The path of a local copy, in use until `release`; a local URI's own path.
+
+        Raises FileNotFoundError if there is no such file or folder, StorageError if it cannot be copied.
+        """
+        if not storage.is_remote(uri):
+            return storage.local_path(uri)
+        self._root.mkdir(parents=True, exist_ok=True)
+        identity = storage.identity(uri)
+        key = hashlib.sha256(f"{uri}\n{identity.size_bytes}\n{identity.version}".encode()).hexdigest()[:32]
+        copy = self._root / key / uri.rstrip("/").rpartition("/")[2]
+        while True:
+            lock = _lock(self._lock_path(key), fcntl.LOCK_SH)
+            if copy.exists():
+                os.utime(lock)
+                self._held.setdefault(uri, []).append(lock)
+                return copy
+            os.close(lock)
+            self._fetch(uri, key, copy.name, identity.size_bytes)
+
+    def release(self, uri: str) -> None:
+        """One `stage` of this URI is no longer in use."""
+        if locks := self._held.get(uri):
+            os.close(locks.pop())
+
+    def close(self) -> None:
+        """Release everything."""
+        for locks in self._held.values():
+            while locks:
+                os.close(locks.pop())
+
+    def _lock_path(self, key: str) -> Path:
+        return self._root / f"{key}{_LOCK_SUFFIX}"
+
+    def _fetch(self, uri: str, key: str, name: str, size_bytes: int) -> None:
+        """Make the copy, unless another process has made it while this one waited for the lock."""
+        with _locked(self._lock_path(key), fcntl.LOCK_EX) as lock:
+            whole, partial = self._root / key, self._root / f"{key}{_PARTIAL_SUFFIX}"
+            if whole.exists():
+                return
+            self._reserve(lock, size_bytes)
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            try:
+                storage.copy_to_local(uri, partial / name)
+                if (copied_bytes := _size_bytes(partial)) != size_bytes:
+                    raise StorageError(
+                        f"{storage.redact(uri)}: {copied_bytes} bytes were copied, {size_bytes} expected; it was "
+                        "rewritten meanwhile, run again"
+                    )
+                partial.replace(whole)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def _reserve(self, lock: int, size_bytes: int) -> None:
+        """Write down the size of what is about to come, and make room for it."""
+        with _locked(self._root / "all.lock", fcntl.LOCK_EX):
+            os.truncate(lock, 0)
+            os.pwrite(lock, str(size_bytes).encode(), 0)
+            entries = [path for path in self._root.glob(f"*{_LOCK_SUFFIX}") if path.name != "all.lock"]
+            total_bytes = sum(_reserved_bytes(path) for path in entries)
+            for path in sorted(entries, key=lambda path: path.stat().st_mtime_ns):
+                if total_bytes <= self._limit_bytes:
+                    return
+                total_bytes -= self._remove(path)
+            if total_bytes > self._limit_bytes:
+                logger.warning("staged videos in use take %d bytes, the limit is %d", total_bytes, self._limit_bytes)
+
+    def _remove(self, lock_path: Path) -> int:
+        """Remove a copy, or what a dead process left of one, unless it is in use; the bytes gained."""
+        try:
+            lock = _lock(lock_path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        try:
+            size_bytes = _reserved_bytes(lock_path)
+            key = lock_path.name.removesuffix(_LOCK_SUFFIX)
+            shutil.rmtree(self._root / key, ignore_errors=True)
+            shutil.rmtree(self._root / f"{key}{_PARTIAL_SUFFIX}", ignore_errors=True)
+            lock_path.unlink()
+            return size_bytes
+        finally:
+            os.close(lock)
+
+
+def _lock(path: Path, operation: int) -> int:
+    """An open, locked descriptor of the file now at ``path``; closing it unlocks. Raises BlockingIOError if LOCK_NB."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, operation)
+            if _is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the file was removed while this process waited for its lock
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _locked(path: Path, operation: int) -> Iterator[int]:
+    lock = _lock(path, operation)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _reserved_bytes(lock_path: Path) -> int:
+    return int(lock_path.read_bytes() or b"0")
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
