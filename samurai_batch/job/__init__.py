@@ -1,0 +1,6 @@
+"""What one job is to do: a frozen configuration, from keywords or from a YAML file."""
+
+from samurai_batch.job.config import JobConfig
+from samurai_batch.job.loading import load_job, make_job
+
+__all__ = ["JobConfig", "load_job", "make_job"]

@@ -1,0 +1,142 @@
+"""The fields of a job. Each description is what ``--help`` and the documentation print."""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+_IMAGE_SIZE_STEP = 32  # the coarsest features have one cell for so many pixels
+_UNTRAINED = re.compile(r"untrained:\d{1,18}", re.ASCII)
+
+Setting = bool | int | float | str | None
+
+
+class JobConfig(BaseModel):
+    """One job: what to follow, with which model, on what, and where the tables go.
+
+    Build it with `make_job` or `load_job`, whose ConfigError names field, value and remedy; called directly it
+    raises pydantic's own ValidationError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    prompts: str = Field(min_length=1, description="prompts table: path or URI of a .parquet, .csv or .jsonl file")
+    output: str = Field(min_length=1, description="output folder: path or URI; tables go to <output>/masks")
+    model: str = Field(
+        default="sam2.1_hiera_tiny",
+        min_length=1,
+        description="name of the model; `samurai-batch models` lists them",
+    )
+    weights: str | None = Field(
+        default=None,
+        min_length=1,
+        description="weights: path or URI of a checkpoint, or untrained:<seed> for weights drawn from a seed, whose"
+        " masks mean nothing; left out, those that ship inside the package",
+    )
+    image_size: int | None = Field(
+        default=None,
+        gt=0,
+        description="side in pixels to which frames are scaled for the model, a multiple of 32; left out, the"
+        " model's own",
+    )
+    dtype: Literal["float32", "bfloat16", "float64"] = Field(
+        default="float32", description="number format of the model: float32, bfloat16 or float64"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where the model runs: cpu, cuda, or auto for cuda where there is one"
+    )
+    mode: Literal["samurai", "sam2"] = Field(
+        default="samurai", description="tracker: samurai, or plain sam2 without motion model and memory selection"
+    )
+    tracker: dict[str, Setting] = Field(
+        default_factory=dict, description="tracker settings that differ from their defaults, by name"
+    )
+    pool: Literal["ray", "local"] = Field(
+        default="ray", description="where replicas run: as ray actors, or local in this one process"
+    )
+    ray_address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="address of an existing Ray cluster, auto for the one of this machine; left out, a local one is"
+        " started",
+    )
+    replicas: int | None = Field(
+        default=None, ge=1, description="number of model copies; left out, as many as there is room for"
+    )
+    num_cpus_per_replica: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="CPUs that Ray reserves for one replica"
+    )
+    num_gpus_per_replica: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="GPUs that Ray reserves for one replica, below 1 to share one; left out, 1 if device asks for"
+        " cuda, or is auto and the cluster has GPUs, otherwise 0",
+    )
+    threads_per_replica: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPU threads one replica computes with; left out, num_cpus_per_replica rounded up",
+    )
+    chunk_frames: int = Field(
+        default=200, ge=1, description="frames between two checkpoints; a crash costs at most so many per replica"
+    )
+    max_tracks_per_shard: int = Field(
+        default=8, ge=1, description="tracks of one video that one replica follows together at most"
+    )
+    keep_partial: bool = Field(
+        default=False, description="publish the rows up to where a truncated video ends: true or false"
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="how often a chunk may kill its replica before its tracks are given up"
+    )
+    cache_dir: str | None = Field(
+        default=None,
+        min_length=1,
+        description="local folder for copies of remote videos; left out, samurai_batch in the user's cache folder",
+    )
+    cache_limit_gb: float = Field(
+        default=50.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="size that cache_dir is kept below, in 10^9 bytes, by removing what was unused longest",
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _seed_is_a_number(cls, weights: str | None) -> str | None:
+        if weights is not None and weights.startswith("untrained") and not _UNTRAINED.fullmatch(weights):
+            raise ValueError("the seed of untrained weights is missing or no whole number, as in untrained:0")
+        return weights
+
+    @field_validator("image_size")
+    @classmethod
+    def _size_fits_the_model(cls, image_size: int | None) -> int | None:
+        if image_size is not None and image_size % _IMAGE_SIZE_STEP:
+            raise ValueError(f"it should be a multiple of {_IMAGE_SIZE_STEP}")
+        return image_size
+
+    @field_validator("num_gpus_per_replica")
+    @classmethod
+    def _only_one_gpu_is_shared(cls, num_gpus: float | None) -> float | None:
+        if num_gpus is not None and num_gpus > 1 and not num_gpus.is_integer():
+            raise ValueError("above 1 it should be a whole number")
+        return num_gpus
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> "JobConfig":
+        if self.pool == "local" and self.ray_address is not None:
+            raise _contradiction("ray_address", "pool is local, which uses no Ray; remove one of them")
+        if self.device == "cpu" and self.num_gpus_per_replica:
+            raise _contradiction("num_gpus_per_replica", "device is cpu, which uses no GPU; remove one of them")
+        if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:
+            raise _contradiction(
+                "num_gpus_per_replica", "device is cuda, and Ray hides GPUs not asked for; ask for one"
+            )
+        return self
+
+
+def _contradiction(field: str, reason: str) -> PydanticCustomError:
+    """An error of the whole configuration that can still be shown at the field to change."""
+    return PydanticCustomError("contradiction", "{reason}", {"field": field, "reason": reason})

@@ -1,0 +1,175 @@
+"""Job configurations from YAML, keywords and command-line overrides; what is wrong is said in the user's terms."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.job.config import JobConfig
+
+_MAX_BYTES = 1_000_000
+_MAX_DEPTH = 10
+_MAX_SHOWN = 80  # characters of a value in a message
+_TRACKER = "tracker."
+
+Place = str
+"""Where a value was given: a file and line, or the command line."""
+
+
+def load_job(path: str, overrides: Mapping[str, str] | None = None) -> JobConfig:
+    """The job of a YAML file at a path or URI, with single fields replaced by what the command line says.
+
+    ``overrides`` are texts by field name; ``tracker.<setting>`` replaces one tracker setting, ``none`` stands for
+    left out. Raises ConfigError: one line per mistake, with file, line, field, value and remedy.
+    """
+    source = storage.redact(path)
+    try:
+        data = storage.read_bytes(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{source}: there is no such file; give the path of a job's YAML file") from error
+    values, lines = _parse_yaml(data, source)
+    places = {field: f"{source}:{line}" for field, line in lines.items()}
+    for name, text in (overrides or {}).items():
+        _override(values, name, text)
+        places[name] = "command line"
+    return make_job(values, source, places)
+
+
+def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[str, Place] | None = None) -> JobConfig:
+    """The job of these values by field name. Raises ConfigError, one line per mistake.
+
+    ``places`` says where a field was given; ``source`` stands for those that it does not name.
+    """
+    try:
+        return JobConfig.model_validate(values)
+    except ValidationError as error:
+        details = {_field_of(detail): detail for detail in reversed(error.errors())}
+        lines = [
+            f"{_place_of(field, places or {}, source)}: {_explain(field, detail)}"
+            for field, detail in reversed(details.items())
+        ]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The values of a file, and the line of each field."""
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"{source}: {len(data)} bytes are too many for a job's YAML file; is it another file?")
+    try:
+        _refuse_nesting_and_aliases(data, source)
+        root = yaml.compose(data, Loader=yaml.SafeLoader)
+        if root is None:
+            return {}, {}
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigError(f"{source}:1: this is not a job; write lines of the form `field: value`")
+        lines = _lines_of_fields(root, source)
+        return yaml.safe_load(data), lines
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(
+            f"{source}:{line}: this is not YAML: {error.problem or error.context}; mend the line"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: this is not YAML text: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ConfigError(f"{source}: a value cannot be read: {error}; write it in quotes") from error
+
+
+def _refuse_nesting_and_aliases(data: bytes, source: str) -> None:
+    """Before anything is built: a few lines of aliases can stand for gigabytes."""
+    depth = 0
+    for event in yaml.parse(data, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{source}:{line}: aliases (*name) are not allowed in a job; write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ConfigError(f"{source}:{line}: nested more than {_MAX_DEPTH} deep; a job is a flat list of fields")
+
+
+def _lines_of_fields(mapping: yaml.MappingNode, source: str, prefix: str = "") -> dict[str, int]:
+    """The line of each field, those of tracker settings under ``tracker.<setting>``."""
+    lines: dict[str, int] = {}
+    for key, value in mapping.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"{source}:{line}: the name of a field is a word, not a list or a mapping")
+        name = prefix + key.value
+        if name in lines:
+            raise ConfigError(f"{source}:{line}: {name} was given in line {lines[name]} already; remove one of them")
+        lines[name] = line
+        if name + "." == _TRACKER and isinstance(value, yaml.MappingNode):
+            lines |= _lines_of_fields(value, source, _TRACKER)
+    return lines
+
+
+def _override(values: dict[str, Any], name: str, text: str) -> None:
+    if not name.startswith(_TRACKER):
+        values[name] = _from_text(name, text)
+        return
+    settings = values.get("tracker") or {}
+    if isinstance(settings, dict):
+        values["tracker"] = settings | {name.removeprefix(_TRACKER): _scalar(text)}
+
+
+def _from_text(name: str, text: str) -> object:
+    """The text as the field's type; as it is where it does not fit, so that checking the job reports it."""
+    field = JobConfig.model_fields.get(name)
+    if field is None or (text.lower() in ("none", "null") and field.default is None):
+        return None if field else text
+    try:
+        adapter: TypeAdapter[object] = TypeAdapter(field.annotation or str)
+        return adapter.validate_strings(text, strict=False)
+    except ValidationError:
+        return text
+
+
+def _scalar(text: str) -> object:
+    """A tracker setting as YAML would read it."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return text
+    return text if isinstance(value, dict | list) else value
+
+
+def _field_of(detail: ErrorDetails) -> str:
+    names = [str(part) for part in detail["loc"]] or [str(detail.get("ctx", {}).get("field", ""))]
+    return ".".join(names[:2]) if names[0] == "tracker" else names[0]
+
+
+def _place_of(field: str, places: Mapping[str, Place], source: str) -> Place:
+    return places.get(field) or places.get(field.partition(".")[0]) or source
+
+
+def _explain(field: str, detail: ErrorDetails) -> str:
+    """One sentence: field, value, what is wrong, remedy."""
+    kind, value = detail["type"], detail["input"]
+    if kind == "missing":
+        return f"{field} is missing; add it ({_description(field)})"
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(field, JobConfig.model_fields, n=1, cutoff=0.5)
+        remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(JobConfig.model_fields)}"
+        return f"{field} is not a field of a job; {remedy}"
+    if kind == "contradiction":
+        return f"{field} is given, but {detail['msg']}"
+    reason = detail["msg"].removeprefix("Value error, ")
+    reason = reason.replace("Input should", "it should").replace("String should", "it should")
+    if field.startswith(_TRACKER):
+        reason = "it should be a number, a word, true or false"
+    return f"{field} is {_shown(value)}: {reason} ({_description(field)})"
+
+
+def _description(field: str) -> str:
+    known = JobConfig.model_fields.get(field.partition(".")[0])
+    return str(known.description) if known else "not a field of a job"
+
+
+def _shown(value: object) -> str:
+    text = repr(storage.redact(value)) if isinstance(value, str) else repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
