@@ -1,0 +1,199 @@
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samurai_batch.planning.book import KnownVideo
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, Order, VideoOpened
+from samurai_batch.planning.scheduler import Scheduler
+from samurai_batch.planning.shards import legs_with_rows
+from samurai_batch.tasks import Direction, Track
+from tests.planning.builders import track, video
+from tests.planning.simulation import World, fingerprint_of, frames_of, make_scheduler, run
+
+DIRECTIONS: list[Direction] = ["forward", "backward", "both"]
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> tuple[list[Track], dict[str, int]]:
+    num_frames = {name: draw(st.integers(1, 60)) for name in "abc"[: draw(st.integers(1, 3))]}
+    tracks = []
+    for number in range(draw(st.integers(1, 9))):
+        video_id = draw(st.sampled_from(sorted(num_frames)))
+        frame = draw(st.integers(0, num_frames[video_id] - 1))
+        end = draw(st.none() | st.integers(frame, num_frames[video_id] - 1))
+        start = draw(st.none() | st.integers(0, frame))
+        direction = draw(st.sampled_from(DIRECTIONS))
+        tracks.append(
+            track(str(number), frame, of=video(video_id), start_frame=start, end_frame=end, direction=direction)
+        )
+    return tracks, num_frames
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    jobs(), st.integers(1, 25), st.integers(1, 5), st.integers(1, 4), st.sampled_from([0.0, 0.05, 0.3]), st.integers()
+)
+def test_whatever_happens_every_track_is_followed_in_order_or_fails_with_a_reason(
+    job: tuple[list[Track], dict[str, int]],
+    chunk_frames: int,
+    limit: int,
+    num_replicas: int,
+    trouble: float,
+    seed: int,
+) -> None:
+    tracks, num_frames = job
+    world = World(num_frames)
+    scheduler = make_scheduler(tracks, chunk_frames=chunk_frames, limit=limit)
+    run(scheduler, world, num_replicas, random.Random(seed), trouble=trouble)
+    assert world.settled.keys() == {fingerprint_of(one) for one in tracks}
+    assert scheduler.track_frames_left == 0
+    for one in tracks:
+        name, total = fingerprint_of(one), num_frames[one.video.video_id]
+        outcome = world.settled[name]
+        if outcome.status == "failed":
+            assert outcome.failure is not None
+            assert trouble > 0
+            continue
+        frames = []
+        for leg in legs_with_rows(one):
+            assert world.followed[name, leg.reverse] == frames_of(leg, total)
+            frames += [index for index in range(total) if leg.writes(index)]
+        assert sorted(frames) == list(world.rows[name])
+        assert outcome.num_rows == len(frames)
+
+
+@settings(max_examples=60, deadline=None)
+@given(jobs(), st.integers(1, 25), st.booleans(), st.integers(1, 59), st.integers())
+def test_a_truncation_is_told_only_of_tracks_that_reach_it(
+    job: tuple[list[Track], dict[str, int]], chunk_frames: int, keep_partial: bool, missing_from: int, seed: int
+) -> None:
+    tracks, num_frames = job
+    world = World(num_frames, dict.fromkeys(num_frames, missing_from))
+    run(
+        make_scheduler(tracks, chunk_frames=chunk_frames, keep_partial=keep_partial),
+        world, 3, random.Random(seed), trouble=0.0,
+    )  # fmt: skip
+    for one in tracks:
+        name, total = fingerprint_of(one), num_frames[one.video.video_id]
+        legs = legs_with_rows(one)
+        reaching = [leg for leg in legs if max(frames_of(leg, total)) >= missing_from]
+        keeps = keep_partial and all(not leg.reverse and leg.start_frame < missing_from for leg in reaching)
+        expected = "done" if not reaching else "partial" if keeps else "failed"
+        assert world.settled[name].status == expected
+        if expected == "partial":
+            wanted = {index for leg in legs for index in range(missing_from) if leg.writes(index)}
+            assert set(world.rows[name]) == wanted
+
+
+def only(scheduler: Scheduler, replica_id: str) -> Order:
+    (assignment,) = scheduler.assign([replica_id])
+    return assignment.order
+
+
+def answer(world: World, scheduler: Scheduler, replica_id: str, order: Order) -> None:
+    world.take_in(scheduler.reported(replica_id, world.carry_out(order)))
+
+
+def test_a_video_is_opened_once_and_its_shards_then_go_to_all_idle_replicas() -> None:
+    scheduler = make_scheduler([track(str(number)) for number in range(8)], limit=4)
+    world = World({"v": 30})
+    opening = only(scheduler, "r1")
+    assert isinstance(opening, OpenOrder)
+    assert scheduler.assign(["r2"]) == []
+    answer(world, scheduler, "r1", opening)
+    orders = [assignment.order for assignment in scheduler.assign(["r1", "r2"])]
+    assert [len(order.members) for order in orders if isinstance(order, FollowOrder)] == [4, 4]
+
+
+def test_a_video_known_from_an_earlier_run_is_not_opened_for_its_length() -> None:
+    known = {"v": KnownVideo(30, VideoFacts(30, 48, 64))}
+    assert isinstance(only(make_scheduler([track()], known=known), "r1"), FollowOrder)
+
+
+def test_the_longest_video_goes_first() -> None:
+    tracks = [track(of=video(name)) for name in "abc"]
+    known = {name: KnownVideo(length) for name, length in [("a", 100), ("b", 300), ("c", 200)]}
+    scheduler = make_scheduler(tracks, known=known)
+    orders = [assignment.order for assignment in scheduler.assign(["r1", "r2", "r3"])]
+    assert [order.video.video_id for order in orders if isinstance(order, OpenOrder)] == ["b", "c", "a"]
+
+
+def test_a_replica_goes_on_with_the_shard_it_has_begun() -> None:
+    known = {name: KnownVideo(100, VideoFacts(100, 48, 64)) for name in "ab"}
+    scheduler = make_scheduler([track(of=video(name)) for name in "ab"], known=known)
+    world = World({"a": 100, "b": 100})
+    first = {assignment.replica_id: assignment.order for assignment in scheduler.assign(["r1", "r2"])}
+    for replica_id in ("r2", "r1"):
+        answer(world, scheduler, replica_id, first[replica_id])
+    second = {assignment.replica_id: assignment.order for assignment in scheduler.assign(["r2", "r1"])}
+    for replica_id, order in second.items():
+        before = first[replica_id]
+        assert isinstance(order, FollowOrder)
+        assert isinstance(before, FollowOrder)
+        assert (order.video, order.chunk) == (before.video, before.chunk + 1)
+
+
+def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() -> None:
+    known = {"v": KnownVideo(100, VideoFacts(100, 48, 64))}
+    scheduler = make_scheduler([track()], known=known)
+    world = World({"v": 100})
+    answer(world, scheduler, "r1", only(scheduler, "r1"))
+    interrupted = only(scheduler, "r1")
+    assert scheduler.assign(["r2"]) == []
+    scheduler.replica_lost("r1", "gone", preempted=False)
+    order = only(scheduler, "r2")
+    assert isinstance(order, FollowOrder)
+    assert isinstance(interrupted, FollowOrder)
+    assert order.chunk == interrupted.chunk == 1
+
+
+def test_tracks_that_do_not_fit_are_told_before_any_replica_is_asked() -> None:
+    known = {"v": KnownVideo(10, VideoFacts(10, 48, 64))}
+    scheduler = make_scheduler([track("late", 10), track("good")], known=known)
+    world = World({"v": 10})
+    world.take_in(scheduler.take_outcomes())
+    assert world.settled.keys() == {"v/late"}
+
+
+def test_rates_are_those_measured() -> None:
+    scheduler = make_scheduler([track()])
+    opening = only(scheduler, "r1")
+    scheduler.reported("r1", VideoOpened(opening.order_id, VideoFacts(30, 48, 64), 7.0))
+    order = only(scheduler, "r1")
+    report = ChunkFollowed(
+        order_id=order.order_id,
+        frames_encoded=10,
+        track_frames=20,
+        decode_s=1.0,
+        encode_s=4.0,
+        follow_s=6.0,
+        seconds=12.0,
+    )
+    scheduler.reported("r1", report)
+    assert (scheduler.rates.encode_s, scheduler.rates.follow_s, scheduler.rates.open_s) == (0.5, 0.3, 7.0)
+    assert (scheduler.frames_encoded, scheduler.track_frames) == (10, 20)
+
+
+@pytest.mark.parametrize("num_replicas", [1, 7, 40])
+def test_an_even_load_is_spread_evenly(num_replicas: int) -> None:
+    chance = random.Random(0)
+    lengths = {f"v{number}": chance.randint(50, 400) for number in range(120)}
+    known = {name: KnownVideo(length, VideoFacts(length, 48, 64)) for name, length in lengths.items()}
+    scheduler = make_scheduler([track(of=video(name)) for name in lengths], known=known)
+    finish_s = dict.fromkeys((f"r{number}" for number in range(num_replicas)), 0.0)
+    world = World(lengths)
+    running: dict[str, Order] = {}
+    while not scheduler.is_finished:
+        idle = sorted(finish_s.keys() - running.keys(), key=lambda name: finish_s[name])
+        running |= {assignment.replica_id: assignment.order for assignment in scheduler.assign(idle)}
+        name = min(running, key=lambda name: finish_s[name])
+        order = running.pop(name)
+        report = world.carry_out(order)
+        finish_s[name] += report.encode_s + report.follow_s if isinstance(report, ChunkFollowed) else 0.0
+        world.take_in(scheduler.reported(name, report))
+    total_s = sum(lengths.values()) * 1.25
+    bound_s = max(total_s / num_replicas, max(lengths.values()) * 1.25)
+    assert max(finish_s.values()) <= 1.1 * bound_s
