@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from samurai_batch import storage
 from samurai_batch.errors import SamuraiBatchError
+from samurai_batch.job import JobConfig
+from samurai_batch.manifest import read_prompts
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Outcome, TrackSettled, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
@@ -26,12 +29,17 @@ from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RunStatus, Totals
 from samurai_batch.runtime.pool import Answered, Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.preparation import Preparation, prepare, sweep
-from samurai_batch.runtime.progress import Snapshot, Watch
+from samurai_batch.runtime.progress import LogWatch, Snapshot, Watch
+from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_absolute_video, with_redacted_uris
 from samurai_batch.runtime.recorder import Recorder
+from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import Clock, Store
+from samurai_batch.runtime.surroundings import Clock, Store, SystemClock
 from samurai_batch.runtime.work import discard_leg
 from samurai_batch.tasks import Track
+
+if TYPE_CHECKING:
+    from samurai_batch.runtime.assembly import ReplicaPlan
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +64,17 @@ class DriverSettings:
     heartbeat_s: float = 5.0
     stale_after_s: float = 60.0
 
+    @classmethod
+    def of(cls, config: JobConfig) -> "DriverSettings":
+        """The settings of a job."""
+        return cls(
+            output=config.output,
+            chunk_frames=config.chunk_frames,
+            max_tracks_per_shard=config.max_tracks_per_shard,
+            keep_partial=config.keep_partial,
+            limits=RetryLimits(config.max_attempts, config.max_attempts),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -69,7 +88,7 @@ class Surroundings:
     holder: Holder = field(default_factory=this_process)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RunDescription:
     """What a run's record says of it."""
 
@@ -82,6 +101,41 @@ def new_run_id(clock: Clock) -> str:
     """A name that sorts by time and is never given twice."""
     moment = datetime.fromtimestamp(clock.now_s(), UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def run_job(
+    config: JobConfig,
+    *,
+    tracks: Sequence[Track] | None = None,
+    watch: Watch | None = None,
+    make_pool: "Callable[[ReplicaPlan], Pool] | None" = None,
+) -> RunSummary:
+    """Run a job to its end: the same call resumes it, and does nothing when all is done.
+
+    ``tracks`` stand for the prompts table; ``watch`` is told of progress (default: lines in the log); ``make_pool``
+    replaces the pool that the job asks for. Raises UsageError for what is wrong with the job, and what `drive` raises.
+    """
+    from samurai_batch.modeling.checkpoints import load_weights
+    from samurai_batch.runtime import assembly  # torch is loaded by those who run a job
+
+    config = with_absolute_paths(config)
+    job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
+    tracks = read_prompts(config.prompts) if tracks is None else tracks
+    tracks = [with_absolute_video(track) for track in tracks]
+    weights = load_weights(config.model, config.weights)
+    recipe = job_recipe(config, weights.digest)
+    clock = SystemClock()
+    run = RunDescription(new_run_id(clock), with_redacted_uris(config), assembly.versions())
+    plan = assembly.ReplicaPlan(config, weights, assembly.table_metadata(recipe, weights, run.run_id))
+    with stop_on_signals() as should_stop, watch or LogWatch() as shown:
+        world = Surroundings(
+            store=storage,
+            clock=clock,
+            watch=shown,
+            make_pool=lambda: (make_pool or assembly.make_pool)(plan),
+            should_stop=should_stop,
+        )
+        return drive(tracks, recipe, DriverSettings.of(config), run, world)
 
 
 def drive(

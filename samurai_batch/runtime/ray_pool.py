@@ -7,7 +7,10 @@ replaced by a new one, under a new id, as soon as the cluster has room for it.
 
 import logging
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -38,37 +41,50 @@ _GONE = (RayActorError, NodeDiedError, OutOfMemoryError, OwnerDiedError, WorkerC
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaResources:
-    """What one replica asks of Ray; ``num_gpus`` may be a fraction. ``num_threads`` bounds its CPU threads."""
+    """What one replica asks of Ray; ``num_gpus`` may be a fraction."""
 
     num_cpus: float = 1.0
     num_gpus: float = 0.0
-    num_threads: int | None = None
 
 
 def connect(address: str | None) -> bool:
     """Join the cluster at ``address``, or the one a submitted job runs in, or start one on this machine.
 
-    Returns whether one was started here; it then ends with this process, or by `disconnect`. Raises ConfigError
-    if there is no cluster at the address.
+    Returns whether this call made the connection, so that `disconnect` is up to the caller: it ends a cluster that was
+    started here. Raises ConfigError if there is no cluster at the address.
     """
     if ray.is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS")
-    if address is None:
-        ray.init(address="local", include_dashboard=False, log_to_driver=True, configure_logging=False)
-        return True
     try:
-        ray.init(address=address, log_to_driver=True, configure_logging=False)
+        with _own_signal_handlers():
+            ray.init(address=address or "local", include_dashboard=False if address is None else None)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise
         raise ConfigError(
             f"ray_address {address!r}: no Ray cluster answers there ({error}); start one, or leave it empty"
         ) from error
-    return False
+    return True
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Put back the handler of SIGTERM that `ray.init` replaces, where this thread may."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def disconnect() -> None:
     """Leave the cluster, and end it if it was started here."""
     ray.shutdown()
+
+
+def has_gpus() -> bool:
+    """Whether the cluster has GPUs as it stands now."""
+    return _cluster_resources().get("GPU", 0.0) > 0
 
 
 def num_replicas_that_fit(resources: ReplicaResources) -> int:
@@ -107,14 +123,20 @@ class _Seat:
 
 
 class RayPool(Generic[Payload]):
-    """``num_replicas`` actors, each building its worker once from ``payload``."""
+    """``num_replicas`` actors, each building its worker once from ``payload``.
+
+    ``num_replicas`` None takes as many as there is room for. With ``owns_connection`` the pool disconnects from Ray
+    when it is closed. Raises ConfigError if not even one replica fits.
+    """
 
     def __init__(
         self,
         make_worker: Callable[[Payload], Worker],
         payload: Payload,
-        num_replicas: int,
+        num_replicas: int | None,
         resources: ReplicaResources,
+        *,
+        owns_connection: bool = False,
     ) -> None:
         fit = num_replicas_that_fit(resources)
         if fit < 1:
@@ -122,11 +144,13 @@ class RayPool(Generic[Payload]):
                 f"a replica asks for {resources.num_cpus:g} CPUs and {resources.num_gpus:g} GPUs, and no node of this "
                 f"cluster has them ({_describe_cluster()}); ask for less, or use another cluster"
             )
+        num_replicas = num_replicas or fit
         if fit < num_replicas:
             logger.warning("%d replicas asked for, room for %d now; the others wait for nodes", num_replicas, fit)
         self._make_worker = make_worker
         self._payload = ray.put(payload)
         self._resources = resources
+        self._owns_connection = owns_connection
         self._num_made = 0
         self._num_failed_starts = 0
         self._events: list[PoolEvent] = []
@@ -157,6 +181,8 @@ class RayPool(Generic[Payload]):
         for seat in self._seats.values():
             ray.kill(seat.actor)
         self._seats.clear()
+        if self._owns_connection:
+            disconnect()
 
     def _add(self) -> None:
         replica_id = f"replica-{self._num_made}"
@@ -167,8 +193,6 @@ class RayPool(Generic[Payload]):
             "max_restarts": 0,
             "max_task_retries": 0,
         }
-        if self._resources.num_threads:
-            options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(self._resources.num_threads)}}
         actor_type: Any = ray.remote(**options)(_Actor)
         actor = actor_type.remote(self._make_worker, self._payload)
         self._seats[replica_id] = _Seat(replica_id, actor, actor.ready.remote())

@@ -1,0 +1,136 @@
+"""From a job's configuration to the parts that run it: tracker settings, recipe, replicas, a pool of them."""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from samurai_batch import storage
+from samurai_batch.job import JobConfig
+from samurai_batch.modeling.checkpoints import Weights, build_model
+from samurai_batch.pipeline import ChunkResult, Member, follow_chunk
+from samurai_batch.planning.fingerprints import Recipe
+from samurai_batch.runtime.pool import LocalPool, Pool
+from samurai_batch.runtime.recipe import tracker_settings
+from samurai_batch.runtime.replica import FollowedLeg, Replica
+from samurai_batch.runtime.sources import StoppableSource
+from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.video import StagingCache, open_staged
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class ReplicaPlan:
+    """All that a process needs to build its replica; the weights are most of it."""
+
+    config: JobConfig
+    weights: Weights
+    metadata: Mapping[str, str]
+
+
+def make_replica(plan: ReplicaPlan) -> Replica:
+    """Build the network once, with its caches; called in the process that follows with it."""
+    config = plan.config
+    tracker = make_tracker(config, plan.weights)
+    cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
+    return Replica(
+        follow=lambda source, legs, frames: _follow(tracker, source, legs, frames),
+        open_video=lambda uri: open_staged(uri, cache),
+        store=storage,
+        output=config.output,
+        metadata=plan.metadata,
+    )
+
+
+def make_replica_process(plan: ReplicaPlan) -> Replica:
+    """`make_replica` in a process of its own, whose CPU threads are the replica's."""
+    threads = plan.config.threads_per_replica or math.ceil(plan.config.num_cpus_per_replica) or 1
+    torch.set_num_threads(threads)
+    return make_replica(plan)
+
+
+def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
+    """The tracker of a job on the device it asks for; "auto" takes a GPU where there is one."""
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = build_model(weights, config.image_size, DTYPES[config.dtype], device)
+    return Tracker(model, tracker_settings(config))
+
+
+def make_pool(plan: ReplicaPlan) -> Pool:
+    """The pool a job asks for, its replicas being built."""
+    config = plan.config
+    if config.pool == "local":
+        return LocalPool(make_replica, plan, config.replicas or 1)
+    from samurai_batch.runtime import ray_pool  # Ray is loaded by jobs that run on it
+
+    has_connected = ray_pool.connect(config.ray_address)
+    try:
+        resources = ray_pool.ReplicaResources(num_cpus=config.num_cpus_per_replica, num_gpus=_num_gpus(config))
+        return ray_pool.RayPool(make_replica_process, plan, config.replicas, resources, owns_connection=has_connected)
+    except BaseException:
+        if has_connected:
+            ray_pool.disconnect()
+        raise
+
+
+def table_metadata(recipe: Recipe, weights: Weights, run_id: str) -> dict[str, str]:
+    """What every mask table of a run says of how it was made."""
+    return {
+        "run_id": run_id,
+        "model": recipe.model,
+        "weights": weights.source,
+        "weights_digest": recipe.weights_digest,
+        "image_size": str(recipe.image_size),
+        "dtype": recipe.dtype,
+        "tracker_settings": json.dumps(dict(recipe.settings)),
+        "tracker_version": str(recipe.tracker_version),
+        "samurai_batch_version": version("samurai-batch"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What a run's record says of the software it ran on."""
+    packages = ("samurai-batch", "torch", "ray", "pyarrow", "numpy", "decord2")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def cache_folder(config: JobConfig) -> Path:
+    """Where copies of remote videos lie on this machine."""
+    if config.cache_dir is not None:
+        return storage.local_path(config.cache_dir)
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache") / "samurai_batch" / "videos"
+
+
+def _num_gpus(config: JobConfig) -> float:
+    if config.num_gpus_per_replica is not None:
+        return config.num_gpus_per_replica
+    from samurai_batch.runtime.ray_pool import has_gpus
+
+    return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
+
+
+def _follow(tracker: Tracker, source: StoppableSource, legs: Sequence[FollowedLeg], frames: range) -> ChunkResult:
+    """`follow_chunk`, with every way the device's memory can end as a MemoryError."""
+    members = [Member(leg.track, leg.leg, leg.state) for leg in legs]
+    try:
+        return follow_chunk(tracker, source, members, frames)
+    except torch.OutOfMemoryError as error:
+        message = str(error)
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        message = str(error)
+    # Only out here are the tensors of the failed step free, and can go back to the device.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise MemoryError(message.partition("\n")[0])
