@@ -1,5 +1,6 @@
 """The tracker's settings, by the papers' and the public code's names."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -70,9 +71,12 @@ def _check_value(name: str, value: Any, kind: str) -> None:
     elif "bool" in kind:
         valid = isinstance(value, bool)
     elif "float" in kind:
-        valid = (isinstance(value, int | float) and not isinstance(value, bool)) or (value is None and "None" in kind)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        valid = math.isfinite(value) if is_number else value is None and "None" in kind
+        kind = "a finite number"
     else:
-        valid = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        kind = "a whole number, 0 or more"
+        lowest = 1 if name == "max_cond_frames_in_attn" else 0  # without any, a track would have no object
+        valid = isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+        kind = f"a whole number, {lowest} or more"
     if not valid:
         raise ConfigError(f"tracker.{name}: {value!r} is not {kind}")

@@ -50,7 +50,8 @@ class TrackState:
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self._tensors().items()}
         text = json.dumps(header)
-        return bytes(save(tensors, metadata={"track_state": text, "sha256": _digest(text, tensors)}))
+        # One entry: safetensors writes several in no order of their own, and equal states are equal bytes.
+        return bytes(save(tensors, metadata={"track_state": f"{_digest(text, tensors)} {text}"}))
 
     def _tensors(self) -> dict[str, Tensor]:
         bank, tensors = self.bank, {}
@@ -114,10 +115,10 @@ class TrackState:
 def _read_header(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """The JSON beside the tensors: a safetensors file begins with its header's length and the header."""
     length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    if metadata["sha256"] != _digest(metadata["track_state"], tensors):
+    digest, _, text = json.loads(data[8 : 8 + length])["__metadata__"]["track_state"].partition(" ")
+    if digest != _digest(text, tensors):
         raise ValueError("its bytes are not those that were written")
-    parsed = json.loads(metadata["track_state"])
+    parsed = json.loads(text)
     if not isinstance(parsed, dict):
         raise TypeError("its header is not an object")
     return parsed
@@ -136,6 +137,8 @@ def _filter(tensors: dict[str, Tensor]) -> KalmanState | None:
     if "kalman_mean" not in tensors:
         return None
     mean, covariance = tensors["kalman_mean"].numpy(), tensors["kalman_covariance"].numpy()
-    if mean.shape != (8,) or covariance.shape != (8, 8) or mean.dtype != np.float64:
-        raise ValueError("its Kalman state has another shape")
+    if mean.shape != (8,) or covariance.shape != (8, 8) or {mean.dtype, covariance.dtype} != {np.dtype(np.float64)}:
+        raise ValueError("its Kalman state has another shape or type")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise ValueError("its Kalman state is not finite")
     return KalmanState(mean, covariance)

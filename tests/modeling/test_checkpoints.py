@@ -16,9 +16,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.modeling import checkpoints
 from samurai_batch.modeling.checkpoints import build_model, load_weights, model_config, parameter_shapes
 from samurai_batch.modeling.configs import MODELS
+from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
 from tests.deterministic import SMALL, deterministic_frames, normalised
 
@@ -109,7 +109,7 @@ def test_half_precision_weights_load_and_run_in_the_precision_asked_for(
 def test_a_model_built_from_weights_equals_one_built_the_plain_way(small_row: str) -> None:
     weights = load_weights(small_row, "untrained:5")
     model = build_model(weights, dtype=torch.float64)
-    plain = checkpoints.SAM2(SMALL)
+    plain = SAM2(SMALL)
     plain.load_state_dict(weights.tensors)
     pixels = normalised(deterministic_frames(1, 64)[0])
     assert torch.equal(model.encode_image(pixels).image, plain.double().encode_image(pixels).image)

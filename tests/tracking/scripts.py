@@ -1,0 +1,129 @@
+"""What happens to whom, on which frame: small plays that the tests of the tracker run again and again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
+from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
+from samurai_batch.tracking.prompts import FramePrompt
+from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.track_state import TrackState
+from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
+from tests.deterministic import deterministic_frames, normalised, small_model
+
+SIZE, NUM_FRAMES = 64, 24
+
+
+def box(x1: float, y1: float, x2: float, y2: float) -> FramePrompt:
+    """Corners in pixels of the model's picture."""
+    return FramePrompt(
+        torch.tensor([[x1, y1], [x2, y2]]), torch.tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT], dtype=torch.int32)
+    )
+
+
+def clicks(*points: tuple[float, float, int]) -> FramePrompt:
+    """Points as x, y, label."""
+    return FramePrompt(
+        torch.tensor([[x, y] for x, y, _ in points]), torch.tensor([label for *_, label in points], dtype=torch.int32)
+    )
+
+
+def mask(rows: slice, columns: slice) -> FramePrompt:
+    """A rectangle of pixels; an empty one is a mask that says the object is absent."""
+    pixels = torch.zeros(SIZE, SIZE)
+    pixels[rows, columns] = 1
+    return FramePrompt(mask=pixels)
+
+
+@dataclass(frozen=True)
+class Script:
+    """One track's prompts by frame, and the last frame it is followed on."""
+
+    prompts: Mapping[int, FramePrompt]
+    end_frame: int = NUM_FRAMES - 1
+
+    @property
+    def start_frame(self) -> int:
+        return min(self.prompts)
+
+    def state(self) -> TrackState:
+        return TrackState(num_frames=self.end_frame - self.start_frame + 1)
+
+    def covers(self, frame_index: int) -> bool:
+        return self.start_frame <= frame_index <= self.end_frame
+
+
+EIGHT: tuple[Script, ...] = (
+    Script({0: box(12, 16, 35, 38)}),
+    Script({0: clicks((25, 28, 1))}),
+    Script({0: mask(slice(16, 32), slice(12, 32))}),
+    Script({3: box(30, 5, 60, 40), 9: clicks((40, 20, 1), (10, 50, 0))}),
+    Script({5: clicks((44, 19, 0), (19, 32, 1), (30, 30, 1))}, end_frame=15),
+    Script({0: box(2, 2, 50, 60), 1: box(4, 4, 50, 60), 2: mask(slice(4, 60), slice(4, 50)), 12: clicks((20, 20, 1))}),
+    Script({8: mask(slice(0, 0), slice(0, 0)), 14: box(1, 1, 20, 20)}),
+    Script({22: clicks((32, 32, 1))}),
+)
+
+
+@cache
+def features(model: SAM2, seed: int = 0) -> tuple[FrameFeatures, ...]:
+    """Features of the test video's frames."""
+    tracker = Tracker(model, TrackerSettings())
+    return tuple(tracker.encode(normalised(frame)) for frame in deterministic_frames(NUM_FRAMES, SIZE, seed))
+
+
+def make_tracker(settings: TrackerSettings | None = None, seed: int = 0) -> Tracker:
+    """A tracker of the small network, whose scores cross every threshold on the test video."""
+    return Tracker(small_model(seed), settings or TrackerSettings(stable_frames_threshold=3))
+
+
+def play(
+    tracker: Tracker, scripts: Sequence[Script], video: Sequence[FrameFeatures], first: int = 0
+) -> list[dict[int, TrackResult]]:
+    """Follow the scripts together; what each found, by frame."""
+    found: list[dict[int, TrackResult]] = [{} for _ in scripts]
+    for frame_index, track, result, _ in steps(tracker, scripts, video, first):
+        found[track][frame_index] = result
+    return found
+
+
+def steps(
+    tracker: Tracker, scripts: Sequence[Script], video: Sequence[FrameFeatures], first: int = 0
+) -> Iterator[tuple[int, int, TrackResult, TrackState]]:
+    """Each step of each track: frame, number of the track, its result, its state after it."""
+    states = [script.state() for script in scripts]
+    for frame_index, seen in enumerate(video, first):
+        active = [track for track, script in enumerate(scripts) if script.covers(frame_index)]
+        if not active:
+            continue
+        inputs = [TrackInput(states[track], scripts[track].prompts.get(frame_index)) for track in active]
+        for track, result in zip(active, tracker.step(seen, inputs), strict=True):
+            yield frame_index, track, result, states[track]
+
+
+def are_the_same(a: TrackResult, b: TrackResult) -> bool:
+    """Bit for bit."""
+    return torch.equal(a.low_res_logits, b.low_res_logits) and _scores(a) == _scores(b)
+
+
+def assert_close(a: TrackResult, b: TrackResult, tolerance: float = 1e-9) -> None:
+    """The same decisions, the same numbers up to rounding in another order."""
+    assert a.mask_index == b.mask_index
+    assert (a.motion_score is None) == (b.motion_score is None)
+    torch.testing.assert_close(_numbers(a), _numbers(b), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(a.low_res_logits, b.low_res_logits, rtol=tolerance, atol=tolerance)
+
+
+def _scores(result: TrackResult) -> tuple[object, ...]:
+    return tuple(value for name, value in vars(result).items() if name != "low_res_logits")
+
+
+def _numbers(result: TrackResult) -> Tensor:
+    motion = -1.0 if result.motion_score is None else result.motion_score
+    expected = result.predicted_box_xyxy or (-1.0,) * 4
+    values = [result.mask_score, result.object_score, motion, *result.candidate_ious, *expected]
+    return torch.tensor(values, dtype=torch.float64)

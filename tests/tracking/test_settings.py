@@ -1,0 +1,58 @@
+"""The tracker's settings: the papers' names, the authors' values."""
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.modeling.configs import MODELS
+from samurai_batch.tracking.settings import TrackerSettings
+
+
+@pytest.mark.parametrize(("size", "alpha"), [("tiny", 0.25), ("small", 0.25), ("base_plus", 0.25), ("large", 0.15)])
+def test_the_weight_of_motion_is_what_the_authors_use_with_the_models_size(size: str, alpha: float) -> None:
+    resolved = TrackerSettings().resolve(MODELS[f"sam2.1_hiera_{size}"])
+    assert resolved.kf_score_weight == alpha
+    assert resolved.min_obj_score_logits == -1.0
+
+
+def test_plain_sam2_takes_an_object_as_absent_at_zero() -> None:
+    assert TrackerSettings(mode="sam2").resolve(MODELS["nano"]).min_obj_score_logits == 0.0
+
+
+def test_a_value_that_is_given_is_kept() -> None:
+    given = TrackerSettings(kf_score_weight=0.0, min_obj_score_logits=0.0)
+    assert given.resolve(MODELS["sam2.1_hiera_large"]) == given
+
+
+def test_overrides_of_a_job_become_settings() -> None:
+    overrides = {"kf_score_weight": 0.6, "motion_state": "xywh", "fill_hole_area": 0}
+    expected = TrackerSettings(mode="sam2", kf_score_weight=0.6, motion_state="xywh", fill_hole_area=0)
+    assert TrackerSettings.from_overrides("sam2", overrides) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kf_weight", 0.1),
+        ("mode", "sam2"),
+        ("kf_score_weight", "high"),
+        ("stable_frames_threshold", -1),
+        ("stable_frames_threshold", 2.5),
+        ("stable_frames_threshold", None),
+        ("motion_state", "xyz"),
+        ("binarize_mask_from_pts_for_mem_enc", 1),
+        ("fill_hole_area", True),
+        ("max_cond_frames_in_attn", 0),
+        ("stable_ious_threshold", float("nan")),
+        ("min_obj_score_logits", float("inf")),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"tracker.{name}"):
+        TrackerSettings.from_overrides("samurai", {name: value})
+
+
+def test_settings_are_plain_values() -> None:
+    assert all(isinstance(value, str | int | float | None) for value in asdict(TrackerSettings()).values())
