@@ -1,0 +1,6 @@
+"""Measuring: benchmarks into prompts tables, and mask tables against their truth."""
+
+from samurai_batch.evaluation.datasets import DATASETS, read_sequences, sequence_tracks, write_dataset_prompts
+from samurai_batch.evaluation.evaluate import Evaluation, evaluate
+
+__all__ = ["DATASETS", "Evaluation", "evaluate", "read_sequences", "sequence_tracks", "write_dataset_prompts"]

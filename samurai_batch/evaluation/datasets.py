@@ -1,0 +1,128 @@
+"""The benchmarks by name, how each counts, and their prompts as tracks."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.evaluation import box_datasets, mask_datasets
+from samurai_batch.evaluation.boxes import BoxProtocol
+from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence, Truth
+from samurai_batch.geometry import mask_box_xywh
+from samurai_batch.manifest import write_prompts
+from samurai_batch.rle import encode_mask
+from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, Prompt, Track, Video
+
+PromptKind = Literal["box", "mask"]
+
+LASOT_PROTOCOL = BoxProtocol(absent_prediction="repeat", counts_absent=True)
+GOT10K_PROTOCOL = BoxProtocol(
+    absent_prediction="empty", counts_absent=False, first_frame="skipped", pooled=True, clipped=True
+)
+TRACKINGNET_PROTOCOL = BoxProtocol(absent_prediction="empty", counts_absent=True, whole_pixels=True, precision="area")
+OTB_PROTOCOL = BoxProtocol(absent_prediction="repeat", counts_absent=False)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One benchmark. ``protocol`` is None where masks are measured, by J and F.
+
+    ``exclusive``: every pixel belongs to one object, so where predicted masks overlap, the surer one keeps it.
+    """
+
+    name: str
+    read: Callable[[Path], Iterator[Sequence]]
+    protocol: BoxProtocol | None = None
+    exclusive: bool = False
+
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset("davis16", mask_datasets.davis16),
+        Dataset("davis17", mask_datasets.davis17, exclusive=True),
+        Dataset("sav", mask_datasets.sav),
+        Dataset("lasot", box_datasets.lasot, LASOT_PROTOCOL),
+        Dataset("lasot-ext", box_datasets.lasot, LASOT_PROTOCOL),
+        Dataset("got10k", box_datasets.got10k, GOT10K_PROTOCOL),
+        Dataset("trackingnet", box_datasets.trackingnet, TRACKINGNET_PROTOCOL),
+        Dataset("otb", box_datasets.otb, OTB_PROTOCOL),
+        Dataset("nfs", box_datasets.nfs, OTB_PROTOCOL),
+    )
+}
+
+
+def dataset_named(name: str) -> Dataset:
+    """The benchmark of this name. Raises ConfigError if it is not known."""
+    if name not in DATASETS:
+        raise ConfigError(f"dataset {name!r} is not known; use one of {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def read_sequences(name: str, root: str | Path, only: Iterable[str] | None = None) -> Iterator[Sequence]:
+    """The sequences of a benchmark's folder, or those whose names are in ``only``. Raises ConfigError."""
+    dataset = dataset_named(name)
+    wanted = None if only is None else set(only)
+    for sequence in dataset.read(Path(root)):
+        if wanted is None or sequence.name in wanted:
+            yield sequence
+        if wanted is not None:
+            wanted.discard(sequence.name)
+    if wanted:
+        raise ConfigError(f"{root}: there is no sequence {', '.join(sorted(wanted))} in this copy of {name}")
+
+
+def write_dataset_prompts(
+    dataset: str, root: str | Path, prompts_uri: str, kind: PromptKind = "box", only: Iterable[str] | None = None
+) -> int:
+    """Write a benchmark's prompts table (``samurai-batch prompts``); returns how many tracks it holds.
+
+    Raises ConfigError.
+    """
+    tracks = [track for sequence in read_sequences(dataset, root, only) for track in sequence_tracks(sequence, kind)]
+    write_prompts(prompts_uri, tracks)
+    return len(tracks)
+
+
+def sequence_tracks(sequence: Sequence, kind: PromptKind = "box") -> list[Track]:
+    """The tracks of one sequence, each with one prompt where its truth begins: a box, or the whole mask.
+
+    Raises ConfigError if masks are asked of a benchmark that has none.
+    """
+    if kind not in ("box", "mask"):
+        raise ConfigError(f"prompts by {kind!r} are not known; use box or mask")
+    video = Video(sequence.name, str(sequence.frames_folder.absolute()))
+    return [
+        Track(
+            video=video,
+            object_id=object_id,
+            prompts=(_prompt(truth, kind, sequence.name),),
+            end_frame=_end_frame(truth),
+        )
+        for object_id, truth in sequence.objects.items()
+    ]
+
+
+def _end_frame(truth: Truth) -> int | None:
+    """Where boxes stop, tracking may. A single box is no truth to stop at: the rest of it is not public."""
+    if isinstance(truth, MaskTruth) or len(truth.boxes_xywh) == 1:
+        return None
+    return truth.first_frame() + len(truth.boxes_xywh) - 1
+
+
+def _prompt(truth: Truth, kind: PromptKind, name: str) -> Prompt:
+    if isinstance(truth, BoxTruth):
+        if kind == "mask":
+            raise ConfigError(f"{name}: this benchmark has boxes alone; use prompts by box")
+        return BoxPrompt(truth.first_frame(), _xyxy(*truth.boxes_xywh[0].tolist()))
+    frame_index = truth.first_frame()
+    mask, _ = truth.read(frame_index)
+    box_xywh, rle = mask_box_xywh(mask), encode_mask(mask)
+    assert box_xywh is not None
+    assert rle is not None
+    return MaskPrompt(frame_index, rle) if kind == "mask" else BoxPrompt(frame_index, _xyxy(*box_xywh))
+
+
+def _xyxy(left: float, top: float, width: float, height: float) -> Box:
+    return left, top, left + width, top + height

@@ -1,0 +1,188 @@
+"""``samurai-batch evaluate``: the mask tables of a run against a benchmark's truth, as tables and plots."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.evaluation.boxes import BoxErrors, BoxProtocol, BoxScores, box_scores
+from samurai_batch.evaluation.datasets import Dataset, dataset_named, read_sequences
+from samurai_batch.evaluation.measure import BOX_COLUMNS, object_box_errors, regions_per_frame
+from samurai_batch.evaluation.plots import Curve, curve_plot
+from samurai_batch.evaluation.regions import statistics
+from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence
+from samurai_batch.masks import read_masks
+
+_REGION_COLUMNS = ["video_id", "object_id", "frame_index", "segmentation", "mask_score"]
+_SCORES = (
+    "success_auc", "precision", "normalised_precision", "average_overlap", "success_rate_50", "success_rate_75",
+)  # fmt: skip
+_CURVES = ("success_curve", "precision_curve", "normalised_precision_curve")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found. All scores are from 0 to 1.
+
+    ``objects``: a row per track; ``sequences``: a row per video; ``overall``: one row, the benchmark's own numbers.
+    ``frames``: J and F frame by frame (masks only). ``plots``: SVG text by name (boxes only).
+    """
+
+    dataset: str
+    objects: pd.DataFrame
+    sequences: pd.DataFrame
+    overall: pd.DataFrame
+    frames: pd.DataFrame
+    plots: Mapping[str, str]
+
+    def write(self, folder: str) -> None:
+        """Leave all of it in a folder, as CSV and SVG files."""
+        for name in ("objects", "sequences", "overall", "frames"):
+            table = cast(pd.DataFrame, getattr(self, name))
+            if len(table):
+                storage.write_bytes(storage.join(folder, f"{name}.csv"), table.to_csv(index=False).encode())
+        for name, svg in self.plots.items():
+            storage.write_bytes(storage.join(folder, f"{name}.svg"), svg.encode())
+
+
+def evaluate(
+    masks_uri: str,
+    dataset: str,
+    root: str | Path,
+    output: str | None = None,
+    sequences: Iterable[str] | None = None,
+    missing_is_absent: bool = False,
+) -> Evaluation:
+    """Measure an output folder (``masks_uri``) against a benchmark's folder (``root``), and write it to ``output``.
+
+    The benchmark's sequences are the video ids, as `write_dataset_prompts` names them; ``sequences`` keeps a part of
+    them. A track without a table is an error, or counts as absent throughout. Raises ConfigError.
+    """
+    kind, chosen = dataset_named(dataset), list(read_sequences(dataset, root, sequences))
+    _check_tracks(masks_uri, chosen, missing_is_absent)
+    evaluation = _evaluate_masks(masks_uri, kind, chosen) if kind.protocol is None else None
+    if evaluation is None:
+        assert kind.protocol is not None
+        evaluation = _evaluate_boxes(masks_uri, kind, chosen, kind.protocol)
+    if output is not None:
+        evaluation.write(output)
+    return evaluation
+
+
+def _check_tracks(masks_uri: str, sequences: list[Sequence], missing_is_absent: bool) -> None:
+    ids = read_masks(masks_uri, [one.name for one in sequences], columns=["video_id", "object_id"])
+    there = set(ids.drop_duplicates().itertuples(index=False, name=None))
+    missing = [(one.name, object_id) for one in sequences for object_id in one.objects]
+    missing = [track for track in missing if track not in there]
+    if missing and not missing_is_absent:
+        named = ", ".join(f"{video}/{object_id}" for video, object_id in missing[:5])
+        raise ConfigError(
+            f"{storage.redact(masks_uri)}: {len(missing)} track(s) of the benchmark have no table ({named}"
+            f"{', ...' if len(missing) > 5 else ''}); run what is missing, choose sequences, or count it as absent"
+        )
+
+
+def _evaluate_masks(masks_uri: str, dataset: Dataset, sequences: list[Sequence]) -> Evaluation:
+    frames = []
+    for sequence in sequences:
+        rows = read_masks(masks_uri, videos=[sequence.name], columns=_REGION_COLUMNS)
+        truths = {key: truth for key, truth in sequence.objects.items() if isinstance(truth, MaskTruth)}
+        measured = regions_per_frame(rows, truths, dataset.exclusive)
+        measured.insert(0, "video_id", sequence.name)
+        frames.append(measured)
+    per_frame = pd.concat(frames, ignore_index=True)
+    objects = pd.DataFrame(
+        [
+            _region_row(sequence.name, object_id, measured[measured["object_id"] == object_id])
+            for sequence, measured in zip(sequences, frames, strict=True)
+            for object_id in sequence.objects
+        ]
+    )
+    scores = [name for name in objects.columns if name not in ("video_id", "object_id", "num_frames")]
+    by_sequence = objects.groupby("video_id", sort=False)[scores].mean().reset_index()
+    overall = objects[scores].mean().to_frame().T  # over objects, as DAVIS 2017 and SA-V; DAVIS 2016 has one each
+    overall.insert(0, "dataset", dataset.name)
+    return Evaluation(dataset.name, objects, by_sequence, overall, per_frame, {})
+
+
+def _region_row(video_id: str, object_id: str, frames: pd.DataFrame) -> dict[str, object]:
+    region, contour = (statistics(frames[name].to_numpy(np.float64)) for name in ("J", "F"))
+    return {
+        "video_id": video_id,
+        "object_id": object_id,
+        "num_frames": len(frames),
+        "J&F": (region.mean + contour.mean) / 2,
+        "J_mean": region.mean,
+        "J_recall": region.recall,
+        "J_decay": region.decay,
+        "F_mean": contour.mean,
+        "F_recall": contour.recall,
+        "F_decay": contour.decay,
+    }
+
+
+def _evaluate_boxes(masks_uri: str, dataset: Dataset, sequences: list[Sequence], protocol: BoxProtocol) -> Evaluation:
+    errors: dict[tuple[str, str], BoxErrors] = {}
+    for sequence in sequences:
+        columns = ["object_id", "frame_index", "height", "width", *BOX_COLUMNS]
+        rows = read_masks(masks_uri, videos=[sequence.name], columns=columns)
+        for object_id, truth in sequence.objects.items():
+            assert isinstance(truth, BoxTruth)
+            if len(truth.boxes_xywh) == 1:
+                message = "only its first box is public; write its boxes as MOT text, and hand them to its server"
+                raise ConfigError(f"{sequence.name}: {message}")
+            own = rows[rows["object_id"] == object_id].reset_index(drop=True)
+            errors[sequence.name, object_id] = object_box_errors(own, truth, protocol)
+    scores = {ids: box_scores(error, protocol) for ids, error in errors.items()}
+    objects = pd.DataFrame(
+        [
+            {"video_id": ids[0], "object_id": ids[1], "num_frames": len(errors[ids]), **_named_scores(score)}
+            for ids, score in scores.items()
+        ]
+    )
+    by_sequence = objects.groupby("video_id", sort=False)[list(_SCORES)].mean().reset_index()
+    whole = _pooled(errors, protocol) if protocol.pooled else _mean_scores(list(scores.values()))
+    overall = pd.DataFrame([{"dataset": dataset.name, **_named_scores(whole)}])
+    return Evaluation(
+        dataset.name, objects, by_sequence, overall, pd.DataFrame(), _plots(dataset.name, whole, protocol)
+    )
+
+
+def _named_scores(scores: BoxScores) -> dict[str, float]:
+    return {name: getattr(scores, name) for name in _SCORES}
+
+
+def _pooled(errors: Mapping[tuple[str, str], BoxErrors], protocol: BoxProtocol) -> BoxScores:
+    names = ("overlap", "distance_px", "normalised_distance")
+    return box_scores(
+        BoxErrors(*(np.concatenate([getattr(error, name) for error in errors.values()]) for name in names)), protocol
+    )
+
+
+def _mean_scores(scores: list[BoxScores]) -> BoxScores:
+    """Every score and curve averaged over tracks; those without a frame that counts are left out."""
+    counted = [one for one in scores if np.isfinite(one.success_curve).all()]
+    if not counted:
+        raise ConfigError("no track has a frame that counts; is the truth of this set public?")
+    means: dict[str, Any] = {name: float(np.nanmean([getattr(one, name) for one in counted])) for name in _SCORES}
+    means |= {name: np.mean([getattr(one, name) for one in counted], axis=0) for name in _CURVES}
+    return replace(counted[0], **means)
+
+
+def _plots(name: str, scores: BoxScores, protocol: BoxProtocol) -> dict[str, str]:
+    distances = protocol.distance_thresholds_px
+    success = Curve(f"AUC {scores.success_auc:.3f}", np.linspace(0, 1, 21), scores.success_curve)
+    precision = Curve(f"{scores.precision:.3f}", distances, scores.precision_curve)
+    normalised = Curve(f"{scores.normalised_precision:.3f}", distances / 100, scores.normalised_precision_curve)
+    return {
+        "success": curve_plot(f"Success on {name}", "overlap threshold", "share of frames", [success]),
+        "precision": curve_plot(f"Precision on {name}", "distance of centres (px)", "share of frames", [precision]),
+        "normalised_precision": curve_plot(
+            f"Normalised precision on {name}", "distance of centres / size", "share of frames", [normalised]
+        ),
+    }

@@ -1,0 +1,82 @@
+"""What a benchmark gives: sequences, and where each object really is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from samurai_batch.errors import ConfigError
+
+Mask = NDArray[np.bool_]
+PngKind = Literal["binary", "labels"]
+
+VOID_LABEL = 255
+
+
+@dataclass(frozen=True, eq=False)
+class BoxTruth:
+    """A box on every frame from frame ``start`` on: ``boxes_xywh`` (T, 4), and where the target is ``visible`` (T,).
+
+    Pixels and their origin are as the benchmark's files have them.
+    """
+
+    start: int
+    boxes_xywh: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+
+    def first_frame(self) -> int:
+        """The frame of the first box."""
+        return self.start
+
+
+@dataclass(frozen=True)
+class MaskTruth:
+    """A PNG for some frames, by frame index.
+
+    ``label`` is the object's value in PNGs of labels (255 is void); in binary ones all that is not 0 is the object.
+    """
+
+    pngs: Mapping[int, Path]
+    kind: PngKind
+    label: int = 1
+
+    def read(self, frame_index: int) -> tuple[Mask, Mask | None]:
+        """The mask of an annotated frame, (H, W) bool, and the void pixels if the benchmark has such."""
+        values = read_png(self.pngs[frame_index])
+        if self.kind == "binary":
+            return values != 0, None
+        return values == self.label, values == VOID_LABEL
+
+    def first_frame(self) -> int:
+        """The first annotated frame that shows the object. Raises ConfigError if none does."""
+        for frame_index in sorted(self.pngs):
+            if self.read(frame_index)[0].any():
+                return frame_index
+        folder = next(iter(self.pngs.values())).parent
+        raise ConfigError(f"{folder}: no annotation shows object {self.label}; is the data set complete?")
+
+
+Truth: TypeAlias = BoxTruth | MaskTruth
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One video of a benchmark: a folder of frames, and the truth of each object by its id."""
+
+    name: str
+    frames_folder: Path
+    objects: Mapping[str, Truth]
+
+
+def read_png(path: Path) -> NDArray[np.uint8]:
+    """The values of a grey or palette PNG, (H, W) uint8. Raises ConfigError if it is neither, or damaged."""
+    try:
+        with Image.open(path) as image:
+            values = np.array(image if image.mode in ("L", "P") else image.convert("L"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as an annotation ({error}); fetch the data set again") from error
+    return values
