@@ -1,0 +1,147 @@
+"""Imports point down: what the layers are, and a walk over every import in the package."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "samurai_batch"
+
+LAYERS = {
+    "errors": 0,
+    "tasks": 0,
+    "geometry": 0,
+    "rle": 0,
+    "storage": 0,
+    "manifest": 0,
+    "modeling": 1,
+    "video": 1,
+    "masks": 1,
+    "planning": 1,
+    "synthetic": 1,
+    "exports": 1,
+    "tracking": 2,
+    "images": 2,
+    "evaluation": 2,
+    "rendering": 2,
+    "job": 3,
+    "pipeline": 3,
+    "training": 3,
+    "runtime": 4,
+    "demo": 5,
+    "cli": 5,
+}
+PACKAGES_APART = 1  # in this layer, no package knows another
+
+ONLY_IN = {
+    "ray": ["runtime/ray_pool.py"],
+    "fsspec": ["storage.py"],
+    "s3fs": [],
+    "decord": ["video/*.py"],
+    "torch": ["modeling/*.py", "tracking/*.py", "images/*.py", "training/*.py", "pipeline.py", "runtime/*.py"],
+}
+PLANNING_MAY_USE = {"errors", "tasks", "planning"}
+NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, anywhere in it, and the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            if node.module == "samurai_batch":
+                yield from ((f"samurai_batch.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield node.module, node.lineno
+
+
+def part_of(path: Path) -> str:
+    """The top-level module or package of ours that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def ours(path: Path) -> Iterator[tuple[str, int]]:
+    for module, line in imports(path):
+        names = module.split(".")
+        if names[0] == "samurai_batch" and len(names) > 1:
+            yield names[1], line
+
+
+def test_every_module_has_its_place_in_the_table() -> None:
+    assert {part_of(path) for path in modules()} - {"__init__", "__main__"} <= LAYERS.keys()
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for path in modules():
+        here = part_of(path)
+        if here in ("__init__", "__main__"):
+            continue
+        for there, line in ours(path):
+            is_down = LAYERS[there] < LAYERS[here]
+            is_beside = LAYERS[there] == LAYERS[here] and LAYERS[here] != PACKAGES_APART
+            if there != here and not is_down and not is_beside:
+                wrong.append(f"{path.relative_to(PACKAGE)}:{line} (layer {LAYERS[here]}) imports {there}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_parts_import_each_other() -> None:
+    edges = {(part_of(path), there) for path in modules() for there, _ in ours(path)}
+    assert not {(a, b) for a, b in edges if a < b and (b, a) in edges and "__init__" not in (a, b)}
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
+    allowed = {path for pattern in ONLY_IN[library] for path in PACKAGE.glob(pattern)}
+    users = {path for path in modules() for module, _ in imports(path) if module.split(".")[0] == library}
+    assert not {str(path.relative_to(PACKAGE)) for path in users - allowed}
+
+
+def test_planning_is_the_standard_library_and_what_there_is_to_do() -> None:
+    for path in sorted((PACKAGE / "planning").glob("*.py")):
+        assert {there for there, _ in ours(path)} <= PLANNING_MAY_USE, path
+        others = {module.split(".")[0] for module, _ in imports(path)} - {"samurai_batch"}
+        assert others <= sys.stdlib_module_names - NO_CLOCK_AND_NO_INPUT, path
+
+
+def test_only_the_command_line_prints() -> None:
+    printing = {
+        part_of(path)
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert printing <= {"cli"}
+
+
+def test_files_and_functions_stay_small() -> None:
+    for path in modules():
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
+
+
+@pytest.mark.parametrize("statement", ["import samurai_batch", "from samurai_batch import errors"])
+def test_importing_the_package_is_cheap_and_changes_nothing(statement: str) -> None:
+    code = (
+        "import logging, os, sys; before = dict(os.environ);"
+        f"{statement};"
+        "assert dict(os.environ) == before; assert not logging.root.handlers;"
+        "heavy = {'torch', 'ray', 'pandas', 'numpy', 'pyarrow', 'decord', 'fsspec', 'pydantic', 'rich', 'typer'};"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "[]"

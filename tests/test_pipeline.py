@@ -1,0 +1,255 @@
+"""One video end to end: chunks, spans, directions, and what a row says."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from samurai_batch.errors import PromptError, StateError
+from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
+from samurai_batch.pipeline import Member, follow_chunk, track_video
+from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, Track, Video
+from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.video import Frame, VideoInfo
+from tests.deterministic import deterministic_frames, small_model
+
+HEIGHT, WIDTH, NUM_FRAMES = 48, 80, 15
+VIDEO = Video("clip", "clip.mp4")
+PIXELS = deterministic_frames(NUM_FRAMES, WIDTH)[:, :HEIGHT]
+
+
+@dataclass
+class FakeSource:
+    """Frames out of an array, with a clock that is not even; remembers what was asked for."""
+
+    pixels: NDArray[np.uint8]
+    asked: list[range]
+
+    @property
+    def info(self) -> VideoInfo:
+        return VideoInfo(*self.pixels.shape[:3])
+
+    def frames(self, indices: range) -> Iterator[Frame]:
+        self.asked.append(indices)
+        for index in indices:
+            yield Frame(index, timestamp_of(index), np.ascontiguousarray(self.pixels[index]))
+
+
+def timestamp_of(frame_index: int) -> float:
+    return 0.5 + frame_index**2 / 100
+
+
+def source(pixels: NDArray[np.uint8] = PIXELS) -> FakeSource:
+    return FakeSource(pixels, [])
+
+
+def tracker() -> Tracker:
+    return Tracker(small_model(), TrackerSettings(stable_frames_threshold=3))
+
+
+def rectangle() -> Rle:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:30, 20:50] = True
+    rle = encode_mask(mask)
+    assert rle is not None
+    return rle
+
+
+def box(frame_index: int) -> BoxPrompt:
+    return BoxPrompt(frame_index, (15.0, 12.0, 45.0, 30.0))
+
+
+def click(frame_index: int) -> PointsPrompt:
+    return PointsPrompt(frame_index, ((30.0, 20.0),), (1,))
+
+
+TRACKS = (
+    Track(video=VIDEO, object_id="all", prompts=(box(0),)),
+    Track(video=VIDEO, object_id="corrected", prompts=(click(3), box(3), click(9)), end_frame=12),
+    Track(video=VIDEO, object_id="back", prompts=(box(11), click(7)), start_frame=2, direction="backward"),
+    Track(video=VIDEO, object_id="both", prompts=(MaskPrompt(6, rectangle()), click(10)), direction="both"),
+    Track(video=VIDEO, object_id="both from the first", prompts=(click(0),), end_frame=4, direction="both"),
+    Track(video=VIDEO, object_id="the last", prompts=(click(14),)),
+)
+ROWS = {
+    "all": range(15),
+    "corrected": range(3, 13),
+    "back": range(2, 12),
+    "both": range(15),
+    "both from the first": range(5),
+    "the last": range(14, 15),
+}
+
+
+def test_every_frame_of_every_track_leaves_one_row_in_order() -> None:
+    tables = track_video(tracker(), source(), TRACKS)
+    assert {name: table["frame_index"].to_pylist() for name, table in tables.items()} == {
+        name: list(rows) for name, rows in ROWS.items()
+    }
+
+
+@settings(max_examples=5, deadline=None)
+@given(chunk_frames=st.sampled_from([1, 2, 3, 4, 7, 14, 15, 100]))
+def test_the_length_of_chunks_changes_no_bit(chunk_frames: int) -> None:
+    cast = TRACKS[1:4]
+    whole = track_video(tracker(), source(), cast)
+    chunked = track_video(tracker(), source(), cast, chunk_frames)
+    assert all(chunked[name].equals(table) for name, table in whole.items())
+
+
+def test_rows_say_what_was_found_and_when() -> None:
+    tables = track_video(tracker(), source(), TRACKS)
+    assert all(table.schema.equals(MASK_SCHEMA) for table in tables.values())
+    prompted = {track.object_id: {prompt.frame_index for prompt in track.prompts} for track in TRACKS}
+    rows = [row for table in tables.values() for row in table.to_pylist()]
+    for row in rows:
+        assert (row["video_id"], row["height"], row["width"]) == ("clip", HEIGHT, WIDTH)
+        assert row["timestamp_s"] == timestamp_of(row["frame_index"])
+        assert row["prompted"] == (row["frame_index"] in prompted[row["object_id"]])
+        assert 0 <= row["mask_index"] <= 2
+        check_mask(row)
+    assert any(row["motion_score"] is not None for row in rows)
+    assert any(row["area"] for row in rows)
+
+
+def check_mask(row: dict[str, object]) -> None:
+    """Area and box are those of the mask; an absent object has neither mask nor box."""
+    segmentation = row["segmentation"]
+    if segmentation is None:
+        assert (row["area"], row["bbox_x"]) == (0, None)
+        return
+    assert isinstance(segmentation, dict)
+    assert segmentation["size"] == [HEIGHT, WIDTH]
+    mask = decode_mask(Rle(HEIGHT, WIDTH, segmentation["counts"]))
+    assert row["area"] == int(mask.sum()) > 0
+    ys, xs = np.nonzero(mask)
+    assert (row["bbox_x"], row["bbox_y"]) == (xs.min(), ys.min())
+    assert (row["bbox_w"], row["bbox_h"]) == (np.ptp(xs) + 1, np.ptp(ys) + 1)
+
+
+def test_going_backward_is_going_forward_through_the_video_turned_round() -> None:
+    backward = Track(video=VIDEO, object_id="x", prompts=(box(13), click(8)), direction="backward")
+    forward = Track(video=VIDEO, object_id="x", prompts=(box(1), click(6)))
+    a = track_video(tracker(), source(), [backward])["x"].to_pylist()
+    b = track_video(tracker(), source(PIXELS[::-1]), [forward])["x"].to_pylist()
+    for there, back in zip(a[::-1], b, strict=True):
+        assert there.pop("frame_index") == 14 - back.pop("frame_index")
+        there.pop("timestamp_s"), back.pop("timestamp_s")
+        assert there == back
+
+
+def test_both_ways_is_forward_from_the_prompt_and_backward_before_it() -> None:
+    both = Track(video=VIDEO, object_id="x", prompts=(box(6),), direction="both")
+    found = {
+        direction: track_video(tracker(), source(), [replace(both, direction=direction)])["x"]
+        for direction in ("forward", "backward", "both")
+    }
+    expected = pa.concat_tables([found["backward"].slice(0, 6), found["forward"]])
+    assert found["both"].equals(expected.combine_chunks())
+
+
+def test_rows_of_a_track_do_not_depend_on_the_others() -> None:
+    together = track_video(tracker(), source(), TRACKS)
+    for track in TRACKS[:4]:
+        assert_close(together[track.object_id], track_video(tracker(), source(), [track])[track.object_id])
+
+
+def assert_close(a: pa.Table, b: pa.Table) -> None:
+    scores = ("mask_score", "object_score", "motion_score")
+    assert a.drop_columns(list(scores)).equals(b.drop_columns(list(scores)))
+    for name in scores:
+        x, y = (np.array(table[name].to_pylist(), np.float64) for table in (a, b))
+        np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-6)  # float32 in the table
+
+
+def test_a_mask_prompt_comes_back_as_its_own_mask() -> None:
+    track = Track(video=VIDEO, object_id="x", prompts=(MaskPrompt(0, rectangle()),), end_frame=0)
+    (row,) = track_video(tracker(), source(), [track])["x"].to_pylist()
+    found = decode_mask(Rle(HEIGHT, WIDTH, row["segmentation"]["counts"]))
+    given_mask = decode_mask(rectangle())
+    assert (found & given_mask).sum() / (found | given_mask).sum() > 0.8  # it went through the grid of S / 4
+
+
+def test_only_frames_that_a_track_needs_are_read_and_each_is_encoded_once() -> None:
+    video = source()
+    result = follow_chunk(tracker(), video, members(TRACKS[1:2], reverse=False), range(3, 10))
+    assert video.asked == [range(3, 10)]
+    assert (result.frames_encoded, result.track_frames) == (7, 7)
+    assert min(result.decode_s, result.encode_s, result.follow_s) >= 0
+
+    shared = follow_chunk(tracker(), source(), members([TRACKS[0], TRACKS[1]], reverse=False), range(0, 5))
+    assert (shared.frames_encoded, shared.track_frames) == (5, 7)
+
+    track_video(tracker(), video := source(), [TRACKS[1]], chunk_frames=5)
+    assert video.asked == [range(3, 5), range(5, 10), range(10, 13)]
+    track_video(tracker(), video := source(), [TRACKS[2]], chunk_frames=5)
+    assert video.asked == [range(11, 9, -1), range(9, 4, -1), range(4, 1, -1)]
+
+
+def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
+    cast = [
+        Track(video=VIDEO, object_id="early", prompts=(box(0),), end_frame=2),
+        Track(video=VIDEO, object_id="late", prompts=(box(9),), end_frame=10),
+    ]
+    result = follow_chunk(tracker(), source(), members(cast, reverse=False), range(0, 11))
+    assert (result.frames_encoded, result.track_frames) == (5, 5)
+
+
+def members(tracks: Sequence[Track], reverse: bool) -> list[Member]:
+    return [Member(track, leg) for track in tracks for leg in track.legs if leg.reverse == reverse]
+
+
+def test_a_chunk_is_a_pure_function() -> None:
+    first = follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 6))
+    member = Member(TRACKS[0], TRACKS[0].legs[0], first.states["all"])
+    a, b = (follow_chunk(tracker(), source(), [member], range(6, 10)) for _ in range(2))
+    assert a.tables["all"].equals(b.tables["all"])
+    assert a.states == b.states
+    assert member.state == first.states["all"]
+
+
+def test_a_damaged_state_is_refused() -> None:
+    member = Member(TRACKS[0], TRACKS[0].legs[0], b"not a state")
+    with pytest.raises(StateError):
+        follow_chunk(tracker(), source(), [member], range(6, 10))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"prompts": (box(15),)}, "behind the video's last frame, 14"),
+        ({"prompts": (BoxPrompt(0, (90.0, 0.0, 95.0, 10.0)),)}, "outside"),
+        ({"prompts": (MaskPrompt(0, Rle(2, 2, "04")),)}, "a mask of 2x2 pixels"),
+        ({"end_frame": 15}, "end_frame 15"),
+    ],
+)
+def test_a_track_that_does_not_fit_its_video_is_refused_before_any_work(
+    changes: dict[str, object], reason: str
+) -> None:
+    video = source()
+    with pytest.raises(PromptError, match=reason) as refusal:
+        track_video(tracker(), video, [TRACKS[0], replace(TRACKS[0], object_id="bad", **changes)])  # type: ignore[arg-type]
+    assert "'bad'" in str(refusal.value)
+    assert not video.asked
+
+
+directions: st.SearchStrategy[Direction] = st.sampled_from(["forward", "backward", "both"])
+
+
+@settings(max_examples=8, deadline=None)
+@given(prompted=st.sets(st.integers(2, 9), min_size=1, max_size=3), direction=directions, chunk=st.integers(1, 6))
+def test_spans_are_kept_whatever_is_prompted_in_them(prompted: set[int], direction: Direction, chunk: int) -> None:
+    prompts = tuple(click(frame_index) for frame_index in sorted(prompted))
+    track = Track(video=VIDEO, object_id="x", prompts=prompts, start_frame=1, end_frame=10, direction=direction)
+    rows = track_video(tracker(), source(), [track], chunk)["x"]["frame_index"].to_pylist()
+    low = min(prompted) if direction == "forward" else 1
+    high = max(prompted) if direction == "backward" else 10
+    assert rows == list(range(low, high + 1))
+    assert all(b == a + 1 for a, b in pairwise(rows))
