@@ -23,7 +23,6 @@ from samurai_batch.manifest import read_prompts
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Outcome, TrackSettled, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
-from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RunStatus, Totals
@@ -32,6 +31,7 @@ from samurai_batch.runtime.preparation import Preparation, prepare, sweep
 from samurai_batch.runtime.progress import LogWatch, Snapshot, Watch
 from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_absolute_video, with_redacted_uris
 from samurai_batch.runtime.recorder import Recorder
+from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Clock, Store, SystemClock
@@ -45,35 +45,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=1.0)
 """Ratios to begin with, until the first chunks have been measured: they only rank what waits."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriverSettings:
-    """What the driver needs to know of a job. Times are seconds.
-
-    A run whose heartbeat is older than ``stale_after_s`` is taken for dead; that must be many heartbeats.
-    """
-
-    output: str
-    chunk_frames: int
-    max_tracks_per_shard: int
-    keep_partial: bool
-    limits: RetryLimits
-    num_transfers: int = 16
-    tick_s: float = 0.5
-    heartbeat_s: float = 5.0
-    stale_after_s: float = 60.0
-
-    @classmethod
-    def of(cls, config: JobConfig) -> "DriverSettings":
-        """The settings of a job."""
-        return cls(
-            output=config.output,
-            chunk_frames=config.chunk_frames,
-            max_tracks_per_shard=config.max_tracks_per_shard,
-            keep_partial=config.keep_partial,
-            limits=RetryLimits(config.max_attempts, config.max_attempts),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,16 +122,7 @@ def drive(
     driver = None
     status: RunStatus = "crashed"
     try:
-        preparation = prepare(
-            tracks,
-            recipe,
-            world.store,
-            settings.output,
-            chunk_frames=settings.chunk_frames,
-            max_tracks_per_shard=settings.max_tracks_per_shard,
-            keep_partial=settings.keep_partial,
-            num_transfers=settings.num_transfers,
-        )
+        preparation = prepare(tracks, recipe, world.store, settings)
         driver = _Driver(preparation, recipe, settings, lease, world)
         status = driver.run()
     except KeyboardInterrupt:

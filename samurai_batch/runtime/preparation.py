@@ -12,6 +12,7 @@ from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.shards import Shard, make_shards
 from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.parallel import for_each
+from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.work import discard_track, saved_fingerprints, saved_work
 from samurai_batch.storage import redact
@@ -19,7 +20,7 @@ from samurai_batch.tasks import Track, Video
 
 logger = logging.getLogger(__name__)
 
-BYTES_PER_FRAME = 20_000
+BYTES_PER_FRAME = 10_000
 """Compressed video, to the order of magnitude: it only ranks videos that nobody has opened yet."""
 
 
@@ -52,35 +53,36 @@ def prepare(
     tracks: Sequence[Track],
     recipe: Recipe,
     store: Store,
-    output: str,
+    settings: DriverSettings,
     *,
-    chunk_frames: int,
-    max_tracks_per_shard: int,
-    keep_partial: bool,
-    num_transfers: int,
+    trust_weights: bool = False,
 ) -> Preparation:
     """Compare the prompts table with the ledger and with what earlier runs have saved. Writes nothing.
 
     A track is settled if the ledger has it under the same fingerprint, done (or partial, where the job keeps
-    partial tracks). While its video cannot be found, what is done stays done. Raises LedgerError, StorageError.
+    partial tracks). While its video cannot be found, what is done stays done. With ``trust_weights`` every entry
+    is compared under the weights it was made with: for those who ask before they have any.
+    Raises LedgerError, StorageError.
     """
-    videos = _look_up({track.video for track in tracks}, store, output, num_transfers)
+    videos = _look_up({track.video for track in tracks}, store, settings)
     settled: list[tuple[Track, TrackEntry]] = []
     unreachable: list[tuple[Track, Failure]] = []
     wanted: list[tuple[Track, str]] = []
     for track in tracks:
         state = videos[track.video.video_id]
         entry = state.ledger.tracks.get(track.object_id)
-        track_fingerprint = fingerprint(track, state.identity, recipe) if state.identity else None
-        if entry is not None and _is_settled(entry, track_fingerprint, keep_partial):
+        made_by = replace(recipe, weights_digest=entry.weights_digest) if trust_weights and entry else recipe
+        track_fingerprint = fingerprint(track, state.identity, made_by) if state.identity else None
+        if entry is not None and _is_settled(entry, track_fingerprint, settings.keep_partial):
             settled.append((track, entry))
         elif track_fingerprint is None:
             assert state.failure is not None
             unreachable.append((track, state.failure))
         else:
             wanted.append((track, track_fingerprint))
-    pending = _with_saved_work(wanted, store, output, chunk_frames, num_transfers)
-    return Preparation(make_shards(tracks, max_tracks_per_shard), videos, pending, settled, unreachable)
+    pending = _with_saved_work(wanted, store, settings)
+    shards = make_shards(tracks, settings.max_tracks_per_shard)
+    return Preparation(shards, videos, pending, settled, unreachable)
 
 
 def sweep(store: Store, output: str, needed: Iterable[str], num_transfers: int) -> None:
@@ -91,9 +93,9 @@ def sweep(store: Store, output: str, needed: Iterable[str], num_transfers: int) 
     for_each(lambda name: discard_track(store, output, name), leftovers, num_transfers)
 
 
-def _look_up(videos: Iterable[Video], store: Store, output: str, num_transfers: int) -> dict[str, VideoState]:
+def _look_up(videos: Iterable[Video], store: Store, settings: DriverSettings) -> dict[str, VideoState]:
     ordered = sorted(videos, key=lambda video: video.video_id)
-    states = for_each(lambda video: _look_up_one(video, store, output), ordered, num_transfers)
+    states = for_each(lambda video: _look_up_one(video, store, settings.output), ordered, settings.num_transfers)
     return {state.video.video_id: state for state in states}
 
 
@@ -126,17 +128,16 @@ def _is_settled(entry: TrackEntry, track_fingerprint: str | None, keep_partial: 
     return entry.status == "done" or (entry.status == "partial" and keep_partial)
 
 
-def _with_saved_work(
-    wanted: Sequence[tuple[Track, str]], store: Store, output: str, chunk_frames: int, num_transfers: int
-) -> list[PendingTrack]:
-    saved = saved_fingerprints(store, output)
+def _with_saved_work(wanted: Sequence[tuple[Track, str]], store: Store, settings: DriverSettings) -> list[PendingTrack]:
+    saved = saved_fingerprints(store, settings.output)
 
     def look(pair: tuple[Track, str]) -> PendingTrack:
         track, name = pair
-        work = saved_work(store, output, name, chunk_frames) if name in saved else NOTHING_SAVED
+        is_saved = name in saved
+        work = saved_work(store, settings.output, name, settings.chunk_frames) if is_saved else NOTHING_SAVED
         return PendingTrack(track, name, work)
 
-    return for_each(look, wanted, num_transfers)
+    return for_each(look, wanted, settings.num_transfers)
 
 
 def _known(state: VideoState) -> KnownVideo:

@@ -1,0 +1,126 @@
+"""What a run would do, said beforehand. Needs no GPU, no weights and no Ray, and writes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from samurai_batch import storage
+from samurai_batch.job import JobConfig
+from samurai_batch.manifest import read_prompts
+from samurai_batch.planning.chunks import first_chunk, frames_left
+from samurai_batch.planning.shards import Shard, cost_s
+from samurai_batch.runtime.driver import FIRST_RATES
+from samurai_batch.runtime.preparation import Preparation, prepare
+from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_absolute_video
+from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.summary import TrackProblem
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.tasks import Track
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """Tracks that one replica follows together, and how many frames that takes; an estimate unless all are known."""
+
+    video_id: str
+    reverse: bool
+    num_tracks: int
+    num_frames: int
+    is_estimate: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run of this job would find and do. Weights are taken to be those the ledger knows.
+
+    ``shards`` of pending tracks, the longest first; ``unreachable`` tracks would fail at once.
+    """
+
+    output: str
+    num_videos: int
+    num_tracks: int
+    num_done: int
+    num_partial: int
+    num_new: int
+    num_stale: int
+    num_failed_before: int
+    unreachable: tuple[TrackProblem, ...]
+    shards: tuple[PlannedShard, ...]
+
+    def describe(self, num_shown: int = 20) -> str:
+        """A few lines for people."""
+        pending = f"{self.num_new} new, {self.num_stale} stale, {self.num_failed_before} failed before"
+        partial = f", {self.num_partial} partial" if self.num_partial else ""
+        lines = [
+            f"{self.num_tracks} tracks of {self.num_videos} videos: {self.num_done} done already{partial}, {pending}",
+            *(f"cannot start: {one.video_id} / {one.object_id}: {one.error}" for one in self.unreachable),
+        ]
+        if self.shards:
+            lines.append(f"{len(self.shards)} shards to follow, the longest first:")
+        lines += [_describe_shard(shard) for shard in self.shards[:num_shown]]
+        if len(self.shards) > num_shown:
+            lines.append(f"  ... and {len(self.shards) - num_shown} more")
+        return "\n".join(lines)
+
+
+def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: Store = storage) -> Plan:
+    """Compare a job with its output. ``tracks`` stand for the prompts table.
+
+    Raises UsageError for what is wrong with the job, LedgerError and StorageError.
+    """
+    config = with_absolute_paths(config)
+    recipe = job_recipe(config, weights_digest="")
+    tracks = [with_absolute_video(track) for track in (read_prompts(config.prompts) if tracks is None else tracks)]
+    preparation = prepare(tracks, recipe, store, DriverSettings.of(config), trust_weights=True)
+    entries = {
+        (state.video.video_id, object_id): entry
+        for state in preparation.videos.values()
+        for object_id, entry in state.ledger.tracks.items()
+    }
+    before = [entries.get((one.track.video.video_id, one.track.object_id)) for one in preparation.pending]
+    num_failed = sum(entry is not None and entry.status == "failed" for entry in before)
+    num_new = before.count(None)
+    return Plan(
+        output=config.output,
+        num_videos=len(preparation.videos),
+        num_tracks=len(tracks),
+        num_done=sum(entry.status == "done" for _, entry in preparation.settled),
+        num_partial=sum(entry.status == "partial" for _, entry in preparation.settled),
+        num_new=num_new,
+        num_stale=len(before) - num_new - num_failed,
+        num_failed_before=num_failed,
+        unreachable=tuple(
+            TrackProblem(track.video.video_id, track.object_id, "failed", failure.message)
+            for track, failure in preparation.unreachable
+        ),
+        shards=_planned(preparation, config.chunk_frames),
+    )
+
+
+def _planned(preparation: Preparation, chunk_frames: int) -> tuple[PlannedShard, ...]:
+    pending = {(one.track.video.video_id, one.track.object_id) for one in preparation.pending}
+    known = preparation.known_videos()
+    planned: list[tuple[float, PlannedShard]] = []
+    for shard in preparation.shards:
+        spans = _spans(shard, pending, chunk_frames, known[shard.video.video_id].expected_frames)
+        if spans:
+            num_frames = len(set().union(*spans))
+            is_estimate = known[shard.video.video_id].facts is None and any(
+                leg.end_frame is None for _, leg in shard.members
+            )
+            row = PlannedShard(shard.video.video_id, shard.reverse, len(spans), num_frames, is_estimate)
+            planned.append((cost_s(spans, FIRST_RATES), row))
+    return tuple(row for _, row in sorted(planned, key=lambda pair: -pair[0]))
+
+
+def _spans(shard: Shard, pending: set[tuple[str, str]], chunk_frames: int, num_frames: int) -> list[range]:
+    return [
+        frames_left(leg, first_chunk(leg, chunk_frames), chunk_frames, max(num_frames, leg.start_frame + 1))
+        for track, leg in shard.members
+        if (track.video.video_id, track.object_id) in pending
+    ]
+
+
+def _describe_shard(shard: PlannedShard) -> str:
+    about = "about " if shard.is_estimate else ""
+    direction = "backward" if shard.reverse else "forward"
+    return f"  {shard.video_id}: {shard.num_tracks} tracks {direction} over {about}{shard.num_frames} frames"
