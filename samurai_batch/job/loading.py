@@ -21,23 +21,26 @@ Place = str
 """Where a value was given: a file and line, or the command line."""
 
 
-def load_job(path: str, overrides: Mapping[str, str] | None = None) -> JobConfig:
-    """The job of a YAML file at a path or URI, with single fields replaced by what the command line says.
+def load_job(path: str | None, overrides: Mapping[str, str] | None = None) -> JobConfig:
+    """The job of a YAML file at a path or URI (None: of no file), with fields replaced by what the command line says.
 
     ``overrides`` are texts by field name; ``tracker.<setting>`` replaces one tracker setting, ``none`` stands for
     left out. Raises ConfigError: one line per mistake, with file, line, field, value and remedy.
     """
-    source = storage.redact(path)
-    try:
-        data = storage.read_bytes(path)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{source}: there is no such file; give the path of a job's YAML file") from error
-    values, lines = _parse_yaml(data, source)
+    source = "command line" if path is None else storage.redact(path)
+    values, lines = ({}, {}) if path is None else _parse_yaml(_read(path, source), source)
     places = {field: f"{source}:{line}" for field, line in lines.items()}
     for name, text in (overrides or {}).items():
         _override(values, name, text)
         places[name] = "command line"
     return make_job(values, source, places)
+
+
+def _read(path: str, source: str) -> bytes:
+    try:
+        return storage.read_bytes(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{source}: there is no such file; give the path of a job's YAML file") from error
 
 
 def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[str, Place] | None = None) -> JobConfig:

@@ -1,0 +1,33 @@
+# Two commands: `make demo` shows what the program does, `make test` proves it. Both set everything up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One thread per process: the tests run two processes side by side, and threads that spin fight each other.
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+
+.PHONY: setup demo check test unit clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/samurai-batch demo --output demo
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: setup
+	$(TEST_ENV) $(BIN)/pytest -n 2 -m "not slow and not ray and not server"
+
+test: check
+	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup
+
+clean:
+	rm -rf $(VENV) demo
