@@ -17,6 +17,7 @@ import torch
 from samurai_batch.errors import PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.planning.chunks import frames_to_follow, last_frame
 from samurai_batch.planning.fit import VideoFacts, misfit
 from samurai_batch.rle import decode_mask, encode_mask
@@ -70,10 +71,11 @@ class ChunkResult:
 def follow_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range) -> ChunkResult:
     """Follow legs of one direction through ``frames``, given in walking order (descending for reverse legs).
 
-    A member is followed on the frames its leg covers, and leaves rows on those it writes.
+    A member is followed on the frames its leg covers, and leaves rows on those it writes. Raises StateError for a
+    state that is damaged or another network's, and what reading the video raises.
     """
     result = ChunkResult()
-    followed = [_Followed.start(member, source.info, tracker.model.no_obj_ptr.device) for member in members]
+    followed = [_Followed.start(member, source.info, tracker.model) for member in members]
     clock = time.perf_counter()
     for frame in source.frames(frames):
         decoded = time.perf_counter()
@@ -106,9 +108,11 @@ class _Followed:
     rows: list[MaskRow] = field(default_factory=list)
 
     @classmethod
-    def start(cls, member: Member, info: VideoInfo, device: torch.device) -> "_Followed":
+    def start(cls, member: Member, info: VideoInfo, model: SAM2) -> "_Followed":
         if member.state is not None:
-            return cls(member.track, member.leg, TrackState.from_bytes(member.state, device))
+            state = TrackState.from_bytes(member.state, model.no_obj_ptr.device)
+            state.check_made_by(model.config, model.image_size)
+            return cls(member.track, member.leg, state)
         end = last_frame(member.leg, info.num_frames)
         assert end is not None
         return cls(member.track, member.leg, TrackState(num_frames=abs(end - member.leg.start_frame) + 1))

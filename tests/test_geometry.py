@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ def pixels_of(box: Box) -> NDArray[np.bool_]:
     return picture
 
 
+@settings(deadline=None)
 @given(a=boxes, b=boxes)
 def test_iou_is_shared_pixels_over_pixels_of_either(a: Box, b: Box) -> None:
     union = int((pixels_of(a) | pixels_of(b)).sum())
@@ -31,6 +32,7 @@ def test_iou_is_shared_pixels_over_pixels_of_either(a: Box, b: Box) -> None:
     assert box_iou(a, b) == box_iou(b, a)
 
 
+@settings(deadline=None)
 @given(box=boxes)
 def test_a_box_is_its_own_match_unless_it_is_empty(box: Box) -> None:
     assert box_iou(box, box) == (1.0 if pixels_of(box).any() else 0.0)
@@ -40,6 +42,7 @@ def test_boxes_that_only_touch_do_not_overlap() -> None:
     assert box_iou((0, 0, 5, 5), (5, 0, 9, 5)) == 0.0
 
 
+@settings(deadline=None)
 @given(mask=arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_the_box_of_a_mask_holds_all_its_pixels_and_none_to_spare(mask: NDArray[np.bool_]) -> None:
     box = mask_box_xywh(mask)

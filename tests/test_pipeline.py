@@ -18,7 +18,7 @@ from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, 
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import Frame, VideoInfo
-from tests.deterministic import deterministic_frames, small_model
+from tests.deterministic import SMALL, deterministic_frames, seeded_model, small_model
 
 HEIGHT, WIDTH, NUM_FRAMES = 48, 80, 15
 VIDEO = Video("clip", "clip.mp4")
@@ -219,6 +219,14 @@ def test_a_damaged_state_is_refused() -> None:
     member = Member(TRACKS[0], TRACKS[0].legs[0], b"not a state")
     with pytest.raises(StateError):
         follow_chunk(tracker(), source(), [member], range(6, 10))
+
+
+def test_a_state_of_another_network_or_image_size_is_refused() -> None:
+    state = follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 3)).states["all"]
+    member = Member(TRACKS[0], TRACKS[0].legs[0], state)
+    for other in (seeded_model(SMALL, 96), seeded_model(replace(SMALL, mem_dim=16), 64)):
+        with pytest.raises(StateError, match="not made by test at image size"):
+            follow_chunk(Tracker(other, TrackerSettings()), source(), [member], range(3, 5))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samurai_batch.tasks import BoxPrompt, Direction, Leg, Track, Video
@@ -35,6 +35,7 @@ def test_legs_begin_on_a_prompted_frame_and_end_where_the_span_does(direction: D
     assert [written(leg) for leg in found] == [list(rows) for rows in legs]
 
 
+@settings(deadline=None)
 @given(
     frames=st.lists(st.integers(3, 20), min_size=1, max_size=4),
     start=st.none() | st.integers(0, 3),
@@ -50,6 +51,7 @@ def test_going_both_ways_writes_every_frame_of_the_span_once(
     assert not backward.writes(min(frames))
 
 
+@settings(deadline=None)
 @given(frames=st.lists(st.integers(3, 20), min_size=1, max_size=4), direction=st.sampled_from(["forward", "backward"]))
 def test_going_one_way_covers_every_prompted_frame(frames: list[int], direction: Direction) -> None:
     (leg,) = track(frames, direction).legs

@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from samurai_batch.errors import StateError
+from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.tracking.kalman import KalmanState
 from samurai_batch.tracking.mask_choice import Motion
 from samurai_batch.tracking.memory_bank import Memory, MemoryBank, Pointer
@@ -35,6 +36,17 @@ class TrackState:
     def num_bytes(self) -> int:
         """Bytes of tensors held; bounded, whatever the length of the video."""
         return sum(tensor.nbytes for tensor in self._tensors().values())
+
+    def check_made_by(self, config: Sam2Config, image_size: int) -> None:
+        """Raise StateError unless what is remembered has the shapes of this network at this image size."""
+        side = image_size // 16
+        shapes = {m.spatial.shape for m in (*self.bank.conditioning, *self.bank.recent)}
+        shapes |= {p.vector.shape for p in (*self.bank.conditioning_pointers, *self.bank.recent_pointers)}
+        if not shapes <= {(config.mem_dim, side, side), (config.hidden_dim,)}:
+            raise StateError(
+                f"a saved track state was not made by {config.name} at image size {image_size}; "
+                "remove it and the track starts again"
+            )
 
     def to_bytes(self) -> bytes:
         """The state as safetensors, its plain values as JSON in the header."""

@@ -116,6 +116,7 @@ def test_covariance_stays_symmetric_and_positive_definite_however_boxes_jump(for
 
 
 @pytest.mark.parametrize("form", FORMS)
+@settings(deadline=None)
 @given(box=boxes_within(512))
 def test_the_first_state_rests_on_its_box(form: Form, box: Box) -> None:
     x1, y1, x2, y2 = box

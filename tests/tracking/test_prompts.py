@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samurai_batch.tasks import BoxPrompt, PointsPrompt
@@ -49,6 +49,7 @@ def test_a_mask_is_resized_and_is_only_0_and_1() -> None:
     assert float(prompt.mask.mean()) == pytest.approx(float(mask.float().mean()), abs=0.02)
 
 
+@settings(deadline=None)
 @given(size=st.sampled_from([32, 64, 96]), fill=st.booleans())
 def test_a_mask_of_the_models_own_size_stays_as_it_is(size: int, fill: bool) -> None:
     mask = torch.full((size, size), fill)

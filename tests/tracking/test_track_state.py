@@ -134,6 +134,7 @@ def test_one_changed_byte_is_refused_or_means_nothing(saved: bytes, data: st.Dat
     assert state.to_bytes() == saved  # white space between the header's values
 
 
+@settings(deadline=None)
 @given(junk=st.binary(max_size=300))
 def test_bytes_that_are_no_state_are_refused(junk: bytes) -> None:
     refuse(junk)
