@@ -1,6 +1,12 @@
-"""Masks as tables: one row per (video, object, frame), written as Parquet, read into pandas."""
+"""Masks as tables: one row per (video, object, frame), written as Parquet, read into pandas.
 
-from samurai_batch.masks.reading import mask_table_uri, read_masks
+Importing this package gives every DataFrame the accessor ``df.masks``.
+"""
+
+from samurai_batch.masks.accessor import MasksAccessor
+from samurai_batch.masks.compact import compact_masks
+from samurai_batch.masks.locating import mask_table_uri
+from samurai_batch.masks.reading import read_masks
 from samurai_batch.masks.table import (
     MASK_SCHEMA,
     MaskRow,
@@ -14,7 +20,9 @@ from samurai_batch.rle import decode_mask, encode_mask
 __all__ = [
     "MASK_SCHEMA",
     "MaskRow",
+    "MasksAccessor",
     "bytes_to_table",
+    "compact_masks",
     "decode_mask",
     "encode_mask",
     "file_metadata",

@@ -2,28 +2,18 @@
 
 import functools
 import operator
-import posixpath
 from collections.abc import Collection, Iterable
-from typing import NoReturn, cast
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-import pyarrow.fs as pafs
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StorageError
+from samurai_batch.masks.locating import table_paths
 from samurai_batch.masks.table import MASK_SCHEMA
-
-MASKS_FOLDER = "masks"
-TABLE_SUFFIX = ".parquet"
-
-
-def mask_table_uri(output: str, video_id: str, object_id: str) -> str:
-    """Where a finished track's table stands in an output folder."""
-    name = storage.quote_id(object_id) + TABLE_SUFFIX
-    return storage.join(output, MASKS_FOLDER, storage.quote_id(video_id), name)
 
 
 def read_masks(
@@ -32,20 +22,21 @@ def read_masks(
     objects: Iterable[str] | None = None,
     frames: Collection[int] | None = None,
     columns: Iterable[str] | None = None,
+    min_score: float | None = None,
 ) -> pd.DataFrame:
-    """Mask rows of an output folder, of its ``masks`` folder, of one video in it, or of one file.
+    """Mask rows of an output folder, of its ``masks`` folder, of one video in it, of one file, or compacted ones.
 
-    ``videos``, ``objects`` (ids) and ``frames`` (a range or any collection of frame indices) keep only what
-    is in them, None keeps all; what is asked for and not there leaves no row. ``columns`` chooses and orders
-    columns. Rows come file by file in the order of their names, each sorted by frame_index. An output
-    without a finished track gives an empty frame. Raises ConfigError if an argument is wrong or ``uri`` is
-    no output, and StorageError if reading fails.
+    ``videos``, ``objects`` (ids) and ``frames`` (a range or any collection of frame indices) keep only what is in
+    them, None keeps all; what is asked for and not there leaves no row. ``min_score`` keeps rows whose mask_score is
+    at least that. ``columns`` chooses and orders columns. Rows come file by file in the order of their names, each
+    sorted by frame_index. An output without a finished track gives an empty frame. Raises ConfigError if an argument
+    is wrong or ``uri`` is no output, and StorageError if reading fails.
     """
     names = _checked_columns(columns)
     video_ids, object_ids = _checked_ids("videos", videos), _checked_ids("objects", objects)
-    row_filter = _row_filter(video_ids, object_ids, frames)
+    row_filter = _row_filter(video_ids, object_ids, frames, min_score)
     try:
-        paths = _table_paths(uri, video_ids, object_ids)
+        paths = table_paths(uri, video_ids, object_ids)
         if not paths:
             return cast(pd.DataFrame, MASK_SCHEMA.empty_table().select(names).to_pandas())
         # The schema is given, and no partitioning: neither folder names nor a first file decide on columns.
@@ -91,70 +82,16 @@ def _checked_ids(argument: str, ids: Iterable[str] | None) -> list[str] | None:
     return checked
 
 
-def _table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
-    """The files that can hold what is asked for, as paths of the Arrow file system, in order."""
-    filesystem, root = storage.arrow_filesystem(uri)
-    if filesystem.get_file_info(root).type == pafs.FileType.File:
-        return [root]
-    tables, folders = _children(uri)
-    if tables:
-        return [posixpath.join(root, name) for name in tables if _is_asked(name, objects)]
-    if not folders and not storage.exists(uri):
-        _refuse_missing(uri)
-    masks = storage.join(uri, MASKS_FOLDER) if _is_output(uri, folders) else uri
-    names = _all_tables(masks) if videos is None else _tables_of(masks, videos)
-    masks_root = storage.arrow_filesystem(masks)[1]
-    return [posixpath.join(masks_root, name) for name in names if _is_asked(name, objects)]
-
-
-def _children(uri: str) -> tuple[list[str], list[str]]:
-    """The names of the mask tables and of the folders directly below, each sorted; none if it is missing."""
-    filesystem, root = storage.arrow_filesystem(uri)
-    infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
-    tables = sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
-    folders = sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
-    return [name for name in tables if _is_table(name)], folders
-
-
-def _is_output(uri: str, folders: list[str]) -> bool:
-    """Whether this is an output folder, not its ``masks`` folder: which may hold a video called "masks"."""
-    if MASKS_FOLDER not in folders:
-        return any(name.startswith("_") for name in folders)
-    tables, _ = _children(storage.join(uri, MASKS_FOLDER))
-    return not tables
-
-
-def _all_tables(masks: str) -> list[str]:
-    """``video/object.parquet`` of every table, by one listing: there may be many thousand videos."""
-    filesystem, root = storage.arrow_filesystem(masks)
-    infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
-    names = [posixpath.relpath(info.path, root) for info in infos if info.type == pafs.FileType.File]
-    return sorted(name for name in names if name.count("/") == 1 and _is_table(posixpath.basename(name)))
-
-
-def _tables_of(masks: str, videos: list[str]) -> list[str]:
-    """``video/object.parquet`` of the tables of these videos, without a look at the others."""
-    folders = sorted({storage.quote_id(video) for video in videos})
-    return [f"{folder}/{name}" for folder in folders for name in _children(storage.join(masks, folder))[0]]
-
-
-def _is_table(name: str) -> bool:
-    return name.endswith(TABLE_SUFFIX) and not name.startswith(("_", "."))
-
-
-def _is_asked(name: str, objects: list[str] | None) -> bool:
-    object_id = storage.unquote_id(posixpath.basename(name).removesuffix(TABLE_SUFFIX))
-    return objects is None or object_id in objects
-
-
 def _row_filter(
-    videos: list[str] | None, objects: list[str] | None, frames: Collection[int] | None
+    videos: list[str] | None, objects: list[str] | None, frames: Collection[int] | None, min_score: float | None
 ) -> pc.Expression | None:
     """The same conditions on rows: Parquet's statistics skip what cannot match."""
     conditions = [] if frames is None else _frame_conditions(frames)
     for column, wanted in (("video_id", videos), ("object_id", objects)):
         if wanted is not None:
             conditions.append(pc.field(column).isin(pa.array(wanted, pa.string())))
+    if min_score is not None:
+        conditions.append(pc.field("mask_score") >= pa.scalar(min_score, pa.float32()))
     return functools.reduce(operator.and_, conditions) if conditions else None
 
 
@@ -167,7 +104,3 @@ def _frame_conditions(frames: Collection[int]) -> list[pc.Expression]:
     if isinstance(frames, range) and abs(frames.step) == 1:
         return bounds
     return [*bounds, frame_index.isin(pa.array(list(frames), pa.int64()))]
-
-
-def _refuse_missing(uri: str) -> NoReturn:
-    raise ConfigError(f"{storage.redact(uri)}: nothing is there; give the output folder of a job, or a part of it")

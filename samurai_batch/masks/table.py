@@ -19,7 +19,8 @@ SCHEMA_VERSION = "1"
 METADATA_PREFIX = "samurai_batch."
 
 # Small enough that a reader of a few frames skips most of a long video, large enough to compress well.
-ROWS_PER_GROUP = 4096
+ROW_GROUP_BYTES = 2**20
+MAX_ROWS_PER_GROUP = 4096
 
 # Parquet calls the items of a list "element"; any other name would not survive writing.
 RLE_TYPE = pa.struct(
@@ -50,6 +51,13 @@ MASK_SCHEMA = pa.schema(
         pa.field("prompted", pa.bool_(), nullable=False),
     ]
 )
+
+WRITE_OPTIONS = {
+    "compression": "zstd",
+    "use_dictionary": ["video_id", "object_id"],
+    "write_statistics": [name for name in MASK_SCHEMA.names if name != "segmentation"],
+}
+"""How every Parquet file of mask rows is written; what a filter may prune by has statistics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +124,12 @@ def table_to_bytes(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     assert "schema_version" not in metadata
     kept = {METADATA_PREFIX + key: value for key, value in {**metadata, "schema_version": SCHEMA_VERSION}.items()}
     sink = pa.BufferOutputStream()
+    rows_per_group = ROW_GROUP_BYTES * max(table.num_rows, 1) // max(table.nbytes, 1)
     pq.write_table(
         table.replace_schema_metadata(kept),
         sink,
-        compression="zstd",
-        row_group_size=ROWS_PER_GROUP,
-        use_dictionary=["video_id", "object_id"],
-        write_statistics=[name for name in MASK_SCHEMA.names if name != "segmentation"],
+        row_group_size=min(max(rows_per_group, 1), MAX_ROWS_PER_GROUP),
+        **WRITE_OPTIONS,
     )
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 

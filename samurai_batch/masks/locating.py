@@ -1,0 +1,127 @@
+"""Which files of an output hold the rows that are asked for: as few of them, by as few look-ups, as it takes."""
+
+import json
+import posixpath
+from dataclasses import dataclass
+from typing import NoReturn
+
+import pyarrow.fs as pafs
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+
+MASKS_FOLDER = "masks"
+TABLE_SUFFIX = ".parquet"
+CURRENT_NAME = "_current.json"
+
+# Up to here, asking for each table by name takes fewer requests than listing the folders of their videos.
+_MAX_NAMED = 16
+
+
+def mask_table_uri(output: str, video_id: str, object_id: str) -> str:
+    """Where a finished track's table stands in an output folder."""
+    name = storage.quote_id(object_id) + TABLE_SUFFIX
+    return storage.join(output, MASKS_FOLDER, storage.quote_id(video_id), name)
+
+
+def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
+    """The files that can hold what is asked for, as paths of the Arrow file system, in order.
+
+    Raises ConfigError if there is nothing at ``uri``.
+    """
+    filesystem, root = storage.arrow_filesystem(uri)
+    if filesystem.get_file_info(root).type == pafs.FileType.File:
+        return [root]
+    below = _children(uri)
+    if CURRENT_NAME in below.files:
+        return _compacted_paths(uri)
+    if below.tables:
+        return [posixpath.join(root, name) for name in below.tables if _is_asked(name, objects)]
+    if not below.folders and not storage.exists(uri):
+        _refuse_missing(uri)
+    masks = storage.join(uri, MASKS_FOLDER) if _is_output(uri, below.folders) else uri
+    masks_root = storage.arrow_filesystem(masks)[1]
+    return [posixpath.join(masks_root, name) for name in _track_names(masks, videos, objects)]
+
+
+def track_names(masks: str) -> list[str]:
+    """``video/object.parquet`` of every table in a masks folder, by one listing: there may be many thousand videos."""
+    filesystem, root = storage.arrow_filesystem(masks)
+    infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
+    names = [posixpath.relpath(info.path, root) for info in infos if info.type == pafs.FileType.File]
+    return sorted(name for name in names if name.count("/") == 1 and _is_table(posixpath.basename(name)))
+
+
+def current_generation(folder: str) -> str | None:
+    """The name of the complete generation in a compacted folder; None if there is none yet."""
+    try:
+        pointer = json.loads(storage.read_bytes(storage.join(folder, CURRENT_NAME)))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{storage.redact(folder)}: {CURRENT_NAME} is damaged; compact again") from error
+    return str(pointer["generation"])
+
+
+@dataclass(frozen=True)
+class _Children:
+    """What is directly below a folder, each sorted."""
+
+    files: list[str]
+    folders: list[str]
+
+    @property
+    def tables(self) -> list[str]:
+        return [name for name in self.files if _is_table(name)]
+
+
+def _children(uri: str) -> _Children:
+    filesystem, root = storage.arrow_filesystem(uri)
+    infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+    files = sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
+    return _Children(files, sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory))
+
+
+def _compacted_paths(uri: str) -> list[str]:
+    generation = current_generation(uri)
+    assert generation is not None
+    folder = storage.join(uri, generation)
+    root = storage.arrow_filesystem(folder)[1]
+    return [posixpath.join(root, name) for name in _children(folder).tables]
+
+
+def _is_output(uri: str, folders: list[str]) -> bool:
+    """Whether this is an output folder, not its ``masks`` folder: which may hold a video called "masks"."""
+    if any(name.startswith("_") for name in folders):  # the ledger; a video's folder never begins so
+        return True
+    return MASKS_FOLDER in folders and not _children(storage.join(uri, MASKS_FOLDER)).tables
+
+
+def _track_names(masks: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
+    if videos is None:
+        return [name for name in track_names(masks) if _is_asked(name, objects)]
+    folders = sorted({storage.quote_id(video) for video in videos})
+    if objects is not None and len(folders) * len(objects) <= _MAX_NAMED:
+        tables = sorted({storage.quote_id(an_object) + TABLE_SUFFIX for an_object in objects})
+        return _existing(masks, [f"{folder}/{table}" for folder in folders for table in tables])
+    names = [f"{folder}/{name}" for folder in folders for name in _children(storage.join(masks, folder)).tables]
+    return [name for name in names if _is_asked(name, objects)]
+
+
+def _existing(masks: str, names: list[str]) -> list[str]:
+    filesystem, root = storage.arrow_filesystem(masks)
+    infos = filesystem.get_file_info([posixpath.join(root, name) for name in names])
+    return [name for name, info in zip(names, infos, strict=True) if info.type == pafs.FileType.File]
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith(TABLE_SUFFIX) and not name.startswith(("_", "."))
+
+
+def _is_asked(name: str, objects: list[str] | None) -> bool:
+    object_id = storage.unquote_id(posixpath.basename(name).removesuffix(TABLE_SUFFIX))
+    return objects is None or object_id in objects
+
+
+def _refuse_missing(uri: str) -> NoReturn:
+    raise ConfigError(f"{storage.redact(uri)}: nothing is there; give the output folder of a job, or a part of it")
