@@ -109,8 +109,14 @@ class Scheduler:
 
     def assign(self, idle: Iterable[str]) -> list[Assignment]:
         """One order for each idle replica, as long as there is work."""
-        orders = ((replica_id, self._next_order(replica_id)) for replica_id in idle)
-        return [Assignment(replica_id, order) for replica_id, order in orders if order is not None]
+        assignments = []
+        for replica_id in idle:
+            if not (self._book.to_publish or self._resting or self._waiting):
+                break  # a thousand idle replicas at the end of a job are not asked one by one
+            order = self._next_order(replica_id)
+            if order is not None:
+                assignments.append(Assignment(replica_id, order))
+        return assignments
 
     def reported(self, replica_id: str, report: Report) -> list[Outcome]:
         """Take in an answer. One that comes late, or twice, changes nothing."""

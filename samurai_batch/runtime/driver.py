@@ -35,7 +35,7 @@ from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Clock, Store, SystemClock
-from samurai_batch.runtime.work import discard_leg
+from samurai_batch.runtime.work import discard_leg, work_uri
 from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class _Driver:
         self._show()
         if not self._scheduler.is_finished:
             return "interrupted"
-        sweep(self._world.store, self._settings.output, (), self._settings.num_transfers)
+        self._world.store.delete(work_uri(self._settings.output))
         return "finished"
 
     def _begin(self) -> None:
@@ -222,6 +222,10 @@ class _Driver:
             tracks_partial=num_partial,
             tracks_failed=len(preparation.unreachable),
         )
+        logger.info(
+            "run %s: %d tracks, %d of them done already, %d to follow",
+            self._lease.record.run_id, self._totals.tracks, num_settled, len(preparation.pending),
+        )  # fmt: skip
         self._obey(self._scheduler.take_outcomes())
         self.recorder.flush()
 

@@ -114,7 +114,7 @@ def _planned(preparation: Preparation, chunk_frames: int) -> tuple[PlannedShard,
 
 def _spans(shard: Shard, pending: set[tuple[str, str]], chunk_frames: int, num_frames: int) -> list[range]:
     return [
-        frames_left(leg, first_chunk(leg, chunk_frames), chunk_frames, max(num_frames, leg.start_frame + 1))
+        frames_left(leg, first_chunk(leg, chunk_frames), chunk_frames, num_frames)
         for track, leg in shard.members
         if (track.video.video_id, track.object_id) in pending
     ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from samurai_batch.errors import (
@@ -229,7 +230,7 @@ class Replica:
 
         tables = for_each(read, order.chunks, self._num_transfers)
         table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
-        if table["frame_index"].to_pylist() != list(order.rows):
+        if not np.array_equal(table["frame_index"].to_numpy(), np.arange(order.rows.start, order.rows.stop)):
             raise StateError(
                 f"the saved parts hold {table.num_rows} rows that are not frames "
                 f"{order.rows.start} to {order.rows.stop - 1}, once each"

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.summary import exit_code
 from samurai_batch.runtime.surroundings import Store
 from tests.runtime.fakes import (
+    RECIPE,
     Crash,
     CrashingStore,
     FakeTracker,
@@ -104,3 +106,63 @@ def test_dying_at_any_change_of_storage_changes_no_bit(tmp_path: Path, after: bo
 
 def inline(output: Path, store: Store, tracker: FakeTracker | None = None) -> Callable[[], Pool]:
     return lambda: InlinePool(make_replica(str(output), tracker or FakeTracker(batch_matters=True), store))
+
+
+def test_two_objects_with_the_same_prompts_are_two_tracks(tmp_path: Path) -> None:
+    video = write_video(tmp_path, "a", 25)
+    summary = run_tracks([box_track(video, name) for name in "xy"], tmp_path / "out", max_tracks_per_shard=1)
+    assert exit_code(summary) == 0
+    rows = rows_of(tmp_path / "out")
+    assert list(rows.groupby("object_id").size()) == [25, 25]
+
+
+def test_only_what_is_new_or_stale_is_computed(tmp_path: Path) -> None:
+    video, other = write_video(tmp_path, "a", 25), write_video(tmp_path, "b", 25)
+    tracks = [box_track(video, "x"), box_track(other, "x")]
+    run_tracks(tracks, tmp_path / "out")
+    write_video(tmp_path, "b", 27)
+    tracker = FakeTracker()
+    summary = run_tracks([*tracks, box_track(video, "new")], tmp_path / "out", tracker)
+    assert {(video_id, names) for video_id, *_, names in tracker.calls} == {("a", ("new",)), ("b", ("x",))}
+    assert (summary.totals.tracks_skipped, summary.totals.tracks_done) == (1, 3)
+    stale = replace(RECIPE, weights_digest="d1")
+    assert run_tracks(tracks, tmp_path / "out", recipe=stale).totals.tracks_skipped == 0
+
+
+def test_a_table_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    tracks = [box_track(write_video(tmp_path, "a", 25), name) for name in "xy"]
+    run_tracks(tracks, tmp_path / "out")
+    (tmp_path / "out/masks/a/x.parquet").unlink()
+    assert run_tracks(tracks, tmp_path / "out").totals.tracks_skipped == 1
+    assert len(rows_of(tmp_path / "out")) == 50
+
+
+def test_what_is_done_stays_done_when_its_video_is_gone(tmp_path: Path) -> None:
+    track = box_track(write_video(tmp_path, "a", 25), "x")
+    run_tracks([track], tmp_path / "out")
+    Path(track.video.uri).unlink()
+    assert exit_code(run_tracks([track], tmp_path / "out")) == 0
+    assert exit_code(run_tracks([track, box_track(track.video, "y")], tmp_path / "out")) == 3
+
+
+def test_saved_work_that_nobody_goes_on_with_is_removed(tmp_path: Path) -> None:
+    track = box_track(write_video(tmp_path, "a", 45), "x")
+    tracker = FakeTracker()
+    run_tracks([track], tmp_path / "out", tracker, should_stop=lambda: len(tracker.calls) >= 2)
+    (name,) = storage.list_names(str(tmp_path / "out/_work"))
+    again = FakeTracker()
+    changed = box_track(track.video, "x", 1)
+    run_tracks([changed], tmp_path / "out", again, should_stop=lambda: len(again.calls) >= 2)
+    (other,) = storage.list_names(str(tmp_path / "out/_work"))
+    assert other != name
+
+
+def test_another_chunk_length_begins_unfinished_tracks_again(tmp_path: Path) -> None:
+    track = box_track(write_video(tmp_path, "a", 45), "x")
+    tracker = FakeTracker()
+    run_tracks([track], tmp_path / "undisturbed")
+    run_tracks([track], tmp_path / "out", tracker, should_stop=lambda: len(tracker.calls) >= 3)
+    again = FakeTracker()
+    run_tracks([track], tmp_path / "out", again, chunk_frames=7)
+    assert again.calls[0][2] == range(7)
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "out"), rows_of(tmp_path / "undisturbed"))

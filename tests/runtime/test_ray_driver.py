@@ -13,7 +13,7 @@ from samurai_batch.masks import read_masks
 from tests.runtime.fakes import run_tracks, write_video
 from tests.runtime.ray_driver import tracks_in
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
 
 ROOT = Path(__file__).parents[2]
 

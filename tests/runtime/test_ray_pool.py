@@ -16,7 +16,7 @@ from samurai_batch.runtime.summary import exit_code
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.ray_worker import WorkerPlan, failing_worker, make_worker
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
 
 RESOURCES = ReplicaResources(num_cpus=0.5)
 

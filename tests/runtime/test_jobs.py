@@ -1,0 +1,156 @@
+"""Whole jobs with the real tracker: a small untrained network over small folders of frames."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.manifest import write_prompts
+from samurai_batch.masks import file_metadata, mask_table_uri, read_masks
+from samurai_batch.runtime.assembly import ReplicaPlan, make_replica
+from samurai_batch.runtime.driver import run_job
+from samurai_batch.runtime.dry_run import plan_job
+from samurai_batch.runtime.pool import LocalPool, PoolEvent
+from samurai_batch.runtime.summary import exit_code
+from samurai_batch.tasks import Track, Video
+from tests.runtime.fakes import NoWatch, box_track
+
+NUM_FRAMES = 11
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def write_frames(folder_uri: str, seed: int) -> str:
+    rng = np.random.default_rng(seed)
+    background = rng.integers(0, 255, (48, 64, 3), np.uint8)
+    for index in range(NUM_FRAMES):
+        picture = background.copy()
+        picture[10 + index : 30 + index, 10:30] = 200
+        data = io.BytesIO()
+        Image.fromarray(picture).save(data, "png")
+        storage.write_bytes(f"{folder_uri}/{index:03}.png", data.getvalue())
+    return folder_uri
+
+
+def make_tracks(root: str) -> list[Track]:
+    first, second = (Video(name, write_frames(f"{root}/videos/{name}", seed)) for seed, name in enumerate("ab"))
+    return [
+        box_track(first, "one"),
+        box_track(first, "two", 6, "both"),
+        box_track(second, "one", 4, "backward"),
+        box_track(second, "ü/..", 2),
+    ]
+
+
+def make_config(root: str, output: str, **more: object) -> JobConfig:
+    fields = {"model": "nano", "weights": "untrained:0", "image_size": 64, "chunk_frames": 4, "pool": "local"}
+    return make_job({"prompts": f"{root}/prompts.parquet", "output": f"{root}/{output}", **fields, **more})
+
+
+def rows_of(config: JobConfig) -> pd.DataFrame:
+    rows = read_masks(config.output)
+    return rows.assign(segmentation=rows["segmentation"].map(str))
+
+
+class ImpatientPool(LocalPool[ReplicaPlan]):
+    """Somebody loses patience after the fifth event."""
+
+    def __init__(self, plan: ReplicaPlan) -> None:
+        super().__init__(make_replica, plan)
+        self._num_left = 5
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        if self._num_left <= 0:
+            raise KeyboardInterrupt
+        events = super().wait(timeout_s)
+        self._num_left -= len(events)
+        return events
+
+
+@pytest.mark.slow
+def test_a_job_leaves_the_same_tables_however_it_is_run(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    write_prompts(f"{root}/prompts.parquet", make_tracks(root))
+    config = make_config(root, "out")
+    assert plan_job(config).num_new == 4
+    summary = run_job(config, watch=NoWatch())
+    assert exit_code(summary) == 0
+    assert summary.totals.rows == len(rows_of(config)) == 11 + 11 + 5 + 9
+    assert plan_job(config).num_done == 4
+
+    stopped = make_config(root, "stopped")
+    watch = NoWatch()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(stopped, watch=watch, make_pool=ImpatientPool)
+    assert storage.list_names(f"{stopped.output}/_work")
+    assert exit_code(run_job(stopped, watch=watch)) == 0
+    pd.testing.assert_frame_equal(rows_of(stopped), rows_of(config))
+    assert not storage.list_names(f"{stopped.output}/_work")
+
+
+@pytest.mark.slow
+def test_a_table_says_how_it_was_made(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    config = make_config(root, "out", mode="sam2", tracker={"fill_hole_area": 0})
+    summary = run_job(config, tracks=make_tracks(root)[:1], watch=NoWatch())
+    metadata = file_metadata(storage.read_bytes(mask_table_uri(config.output, "a", "one")))
+    assert metadata["run_id"] == summary.run_id
+    assert metadata["model"] == "nano"
+    assert '"mode": "sam2"' in metadata["tracker_settings"]
+    assert '"fill_hole_area": 0' in metadata["tracker_settings"]
+    assert len(metadata["fingerprint"]) == len(metadata["weights_digest"]) == 64
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_prompts_videos_and_tables_may_all_lie_on_s3(tmp_path: Path, s3_uri: str) -> None:
+    tracks = make_tracks(str(tmp_path))
+    run_job(make_config(str(tmp_path), "out"), tracks=tracks, watch=NoWatch())
+    write_prompts(f"{s3_uri}/prompts.parquet", make_tracks(s3_uri))
+    config = make_config(s3_uri, "out", cache_dir=str(tmp_path / "cache"))
+    assert exit_code(run_job(config, watch=NoWatch())) == 0
+    pd.testing.assert_frame_equal(rows_of(config), rows_of(make_config(str(tmp_path), "out")))
+    assert not storage.list_names(f"{config.output}/_work")
+    assert run_job(config, watch=NoWatch()).totals.tracks_skipped == 4
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.xdist_group("ray")
+def test_ray_replicas_give_what_a_local_one_gives(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    tracks = make_tracks(root)
+    local, on_ray = make_config(root, "out"), make_config(root, "ray", pool="ray", replicas=2)
+    run_job(local, tracks=tracks, watch=NoWatch())
+    assert exit_code(run_job(on_ray, tracks=tracks, watch=NoWatch())) == 0
+    pd.testing.assert_frame_equal(rows_of(on_ray), rows_of(local))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "huge"}, "model 'huge' is not known"),
+        ({"tracker": {"alpha": 1}}, "tracker.alpha: there is no such setting"),
+    ],
+)
+def test_a_job_that_cannot_run_is_refused_before_anything_is_read(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run_job(make_config(str(tmp_path), "out", **changes))
+    assert not storage.exists(str(tmp_path / "out"))

@@ -1,0 +1,89 @@
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from samurai_batch import storage
+from samurai_batch.errors import OutputLockedError
+from samurai_batch.planning.rates import Rates
+from samurai_batch.runtime.lease import Holder, Lease, is_gone, this_process
+from samurai_batch.runtime.ledger import LedgerError, Totals, read_run, run_uri
+
+ELSEWHERE = Holder("elsewhere", 17, "0")
+RATES = Rates(1.0, 1.0, 1.0)
+
+
+@dataclass
+class FakeClock:
+    moment_s: float = 1000.0
+
+    def now_s(self) -> float:
+        return self.moment_s
+
+    def elapsed_s(self) -> float:
+        return self.moment_s
+
+
+def lease_on(output: Path, clock: FakeClock) -> Lease:
+    return Lease(storage, str(output), clock, stale_after_s=60.0)
+
+
+def test_a_fresh_heartbeat_keeps_others_out(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = lease_on(tmp_path, clock)
+    first.acquire("run-1", ELSEWHERE, {}, {})
+    clock.moment_s += 50
+    first.beat(Totals(tracks=5), RATES)
+    clock.moment_s += 50
+    with pytest.raises(OutputLockedError, match=r"run-1 \(process 17 on elsewhere\) .* showed life 50 s ago"):
+        lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
+    found = read_run(storage, run_uri(str(tmp_path), "run-1"))
+    assert found is not None
+    assert (found.totals.tracks, found.heartbeat_at_s) == (5, 1050.0)
+
+
+def test_a_run_that_shows_no_life_is_taken_over_and_stops_when_it_wakes(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first, second = lease_on(tmp_path, clock), lease_on(tmp_path, clock)
+    first.acquire("run-1", ELSEWHERE, {}, {})
+    clock.moment_s += 61
+    second.acquire("run-2", ELSEWHERE, {}, {})
+    with pytest.raises(OutputLockedError, match="run-2 has taken this output over from run-1"):
+        first.beat(Totals(), RATES)
+    second.beat(Totals(), RATES)
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted", "crashed"])
+def test_a_run_that_has_ended_keeps_nobody_out(tmp_path: Path, status: str) -> None:
+    clock = FakeClock()
+    first = lease_on(tmp_path, clock)
+    first.acquire("run-1", ELSEWHERE, {}, {})
+    first.release(status, Totals(), None)  # type: ignore[arg-type]
+    lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
+
+
+def test_a_killed_process_of_this_machine_keeps_nobody_out(tmp_path: Path) -> None:
+    clock = FakeClock()
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    holder = Holder(this_process().host, child.pid, "0")
+    child.wait()
+    lease_on(tmp_path, clock).acquire("run-1", holder, {}, {})
+    lease_on(tmp_path, clock).acquire("run-2", this_process(), {}, {})
+    with pytest.raises(OutputLockedError):
+        lease_on(tmp_path, clock).acquire("run-3", this_process(), {}, {})
+
+
+def test_a_process_number_used_again_is_another_process() -> None:
+    here = this_process()
+    assert not is_gone(here)
+    assert is_gone(Holder(here.host, os.getpid(), "before"))
+    assert not is_gone(Holder("elsewhere", os.getpid(), "before"))
+
+
+def test_a_damaged_lease_says_what_to_do(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "_ledger/runs/_lease.json"), b"{}")
+    with pytest.raises(LedgerError, match="delete it if no other run is writing"):
+        lease_on(tmp_path, FakeClock()).acquire("run-1", ELSEWHERE, {}, {})

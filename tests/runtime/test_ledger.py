@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from samurai_batch import storage
+from samurai_batch.planning.fingerprints import VideoIdentity
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.retry import FailureKind
+from samurai_batch.runtime.ledger import (
+    LedgerError,
+    RunRecord,
+    Totals,
+    TrackEntry,
+    VideoLedger,
+    read_run,
+    read_video_ledger,
+    run_uri,
+    video_ledger_uri,
+    write_run,
+    write_video_ledger,
+)
+
+ENTRY = TrackEntry(
+    fingerprint="f" * 64,
+    status="partial",
+    rows=12,
+    seconds=3.25,
+    attempts=2,
+    weights_digest="d",
+    run_id="r",
+    error="the video ends at frame 12",
+    error_kind=FailureKind.TRUNCATED,
+    frame_reached=12,
+)
+LEDGER = VideoLedger(
+    video_id="a/b ü",
+    video_uri="s3://bucket/a.mp4",
+    identity=VideoIdentity("s3://bucket/a.mp4", 17, "etag"),
+    facts=VideoFacts(20, 48, 64),
+    tracks={"x": ENTRY},
+)
+RUN = RunRecord(
+    run_id="20260101T000000Z-0",
+    status="running",
+    host="h",
+    pid=1,
+    process_start="2",
+    started_at_s=3.5,
+    heartbeat_at_s=4.5,
+    config={"tracker": {"mode": "sam2"}, "replicas": None},
+    versions={"torch": "2"},
+    totals=Totals(tracks=3),
+    rates=Rates(0.1, 0.2, 0.3),
+)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    output = str(tmp_path)
+    write_video_ledger(storage, output, LEDGER)
+    assert read_video_ledger(storage, video_ledger_uri(output, LEDGER.video_id)) == LEDGER
+    write_run(storage, output, RUN)
+    assert read_run(storage, run_uri(output, RUN.run_id)) == RUN
+
+
+def test_what_is_not_there_is_none(tmp_path: Path) -> None:
+    assert read_video_ledger(storage, str(tmp_path / "x.json")) is None
+
+
+def test_a_ledger_is_json_with_the_names_of_the_design(tmp_path: Path) -> None:
+    write_video_ledger(storage, str(tmp_path), LEDGER)
+    (path,) = (tmp_path / "_ledger").iterdir()
+    assert path.name == "a%2Fb%20%C3%BC.json"
+    entry = json.loads(path.read_text())["tracks"]["x"]
+    assert {"fingerprint", "status", "rows", "seconds", "attempts", "error"} <= entry.keys()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b'{"video_id": "a"}',
+        b'{"video_id": "a", "video_uri": "b", "tracks": {"x": {"status": "great"}}}',
+        b'{"video_id": "a", "video_uri": "b", "tracks": {}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_ledger_says_what_to_do(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(data)
+    with pytest.raises(LedgerError, match=r"a\.json: damaged ledger .*restore it from a backup, or delete it"):
+        read_video_ledger(storage, str(path))
+
+
+def test_a_ledger_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"video_id": "a", "video_uri": "b", "version": 2}')
+    with pytest.raises(LedgerError, match="version 2, this program reads version 1; use the program that wrote it"):
+        read_video_ledger(storage, str(path))

@@ -1,0 +1,63 @@
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from samurai_batch.planning.orders import FollowOrder, OrderFailed, OrderMember
+from samurai_batch.runtime.pool import Answered, LocalPool, PoolFailed, ReplicaReady
+from samurai_batch.runtime.replica import Replica
+from tests.runtime.fakes import FakeTracker, box_track, make_replica, write_video
+
+
+def order_in(tmp_path: Path, num_frames: int) -> FollowOrder:
+    track = box_track(write_video(tmp_path, "a", num_frames), "x")
+    members = (OrderMember(track, track.legs[0], "f"),)
+    return FollowOrder(
+        order_id=1,
+        video=track.video,
+        reverse=False,
+        chunk=0,
+        chunk_frames=num_frames,
+        num_frames=num_frames,
+        members=members,
+    )
+
+
+def build(tracker: FakeTracker, output: Path) -> Callable[[None], Replica]:
+    return lambda payload: make_replica(str(output), tracker)
+
+
+def test_closing_ends_a_running_order_at_its_next_frame_and_saves_nothing(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def slow(index: int, legs: object) -> None:
+        begun.set()
+        time.sleep(0.01)
+
+    pool = LocalPool(build(FakeTracker(before_frame=slow), tmp_path / "out"), None)
+    assert pool.wait(5.0) == [ReplicaReady("local-0")]
+    pool.submit("local-0", order_in(tmp_path, 10_000))
+    begun.wait(5.0)
+    started_s = time.monotonic()
+    pool.close()
+    assert time.monotonic() - started_s < 5.0
+    (event,) = pool.wait(1.0)
+    assert isinstance(event, Answered)
+    assert isinstance(event.report, OrderFailed)
+    assert not (tmp_path / "out").exists()
+
+
+def test_waiting_ends_when_the_time_is_up(tmp_path: Path) -> None:
+    pool = LocalPool(build(FakeTracker(), tmp_path), None)
+    pool.wait(5.0)
+    assert pool.wait(0.01) == []
+    pool.close()
+
+
+def test_a_pool_fails_when_its_last_replica_does_not_start() -> None:
+    def broken(payload: None) -> Replica:
+        raise RuntimeError("no such device")
+
+    pool = LocalPool(broken, None, num_replicas=2)
+    assert pool.wait(5.0) == [PoolFailed("RuntimeError: no such device")]
+    pool.close()

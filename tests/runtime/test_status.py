@@ -1,0 +1,58 @@
+from pathlib import Path
+
+from samurai_batch import storage
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.runtime.dry_run import plan_job
+from samurai_batch.runtime.ledger import Totals
+from samurai_batch.runtime.status import read_status
+from samurai_batch.runtime.summary import RunSummary, TrackProblem, exit_code
+from samurai_batch.tasks import Video
+from tests.runtime.fakes import box_track, run_tracks, write_video
+
+
+def test_the_ledger_alone_says_what_is_done_and_what_failed_and_why(tmp_path: Path) -> None:
+    good, bad = write_video(tmp_path, "good", 15), write_video(tmp_path, "bad", 15, broken=True)
+    summary = run_tracks([box_track(good, "x"), box_track(good, "y", 20), box_track(bad, "x")], tmp_path / "out")
+    status = read_status(storage, str(tmp_path / "out"))
+    assert status.num_videos == 2
+    assert status.num_tracks == {"done": 1, "partial": 0, "failed": 2}
+    assert status.num_rows == 15
+    assert [(one.video_id, one.object_id) for one in status.problems] == [("bad", "x"), ("good", "y")]
+    assert status.newest_run is not None
+    assert (status.newest_run.run_id, status.newest_run.status) == (summary.run_id, "finished")
+    assert status.newest_run.totals == summary.totals
+
+
+def test_an_empty_output_has_an_empty_status(tmp_path: Path) -> None:
+    status = read_status(storage, str(tmp_path))
+    assert status.num_videos == 0
+    assert status.newest_run is None
+
+
+def test_exit_codes_say_whether_all_is_done() -> None:
+    problem = TrackProblem("v", "x", "failed", "why")
+    assert exit_code(RunSummary("r", "o", "finished", Totals(), ())) == 0
+    assert exit_code(RunSummary("r", "o", "finished", Totals(), (problem,))) == 3
+    assert exit_code(RunSummary("r", "o", "interrupted", Totals(), (problem,))) == 1
+
+
+def job(output: Path) -> JobConfig:
+    return make_job({"prompts": "given.csv", "output": str(output), "model": "nano", "chunk_frames": 10})
+
+
+def test_a_plan_counts_what_is_new_and_what_cannot_start_and_writes_nothing(tmp_path: Path) -> None:
+    video = write_video(tmp_path, "a", 45)
+    tracks = [
+        box_track(video, "x", end_frame=29),
+        box_track(video, "y", 20, "both"),
+        box_track(Video("no", "/no"), "x"),
+    ]
+    plan = plan_job(job(tmp_path / "out"), tracks)
+    assert (plan.num_tracks, plan.num_new, plan.num_done) == (3, 2, 0)
+    assert [(one.video_id, one.error) for one in plan.unreachable] == [("no", "/no does not exist")]
+    assert [(shard.reverse, shard.num_tracks, shard.num_frames) for shard in plan.shards] == [
+        (False, 2, 30),
+        (True, 1, 21),
+    ]
+    assert "a: 1 tracks backward over 21 frames" in plan.describe()
+    assert not (tmp_path / "out").exists()
