@@ -1,0 +1,123 @@
+"""JSON: COCO and YouTube-VIS (one file for all videos), and SA-V (one for each)."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from samurai_batch.exports.tracks import MaskOnFrame, VideoMasks
+from samurai_batch.masks.coco import CATEGORY, coco_annotations, frame_file_name, mask_fields
+from samurai_batch.rle import areas_and_boxes, rle_from_coco, rle_to_coco
+from samurai_batch.storage import quote_id
+
+Files = Iterator[tuple[str, bytes]]
+
+
+def coco(videos: Iterable[VideoMasks]) -> Files:
+    """``annotations.json``: an image for each frame, an annotation for each mask on it."""
+    yield "annotations.json", _dumped(coco_annotations(pd.concat([video.rows for video in videos])))
+
+
+def youtube_vis(videos: Iterable[VideoMasks]) -> Files:
+    """``instances.json``: an annotation for each track, with null where the object is absent.
+
+    A video is as long as its last frame with a row.
+    """
+    listed: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, video in enumerate(videos, start=1):
+        length = video.num_frames
+        size = {"height": video.height, "width": video.width, "length": length}
+        names = [frame_file_name(video.video_id, index) for index in range(length)]
+        listed.append({"id": number, "file_names": names, "video_id": video.video_id, **size})
+        for object_id in video.object_ids:
+            track = {"segmentations": [None] * length, "bboxes": [None] * length, "areas": [None] * length}
+            scores = []
+            for mask in _present(video, object_id):
+                assert mask.rle is not None
+                fields = mask_fields(rle_to_coco(mask.rle))
+                for name, key in (("segmentations", "segmentation"), ("bboxes", "bbox"), ("areas", "area")):
+                    track[name][mask.frame_index] = fields[key]
+                scores.append(mask.score)
+            annotation = {"id": len(annotations) + 1, "video_id": number, "category_id": CATEGORY["id"], "iscrowd": 0}
+            score = float(np.mean(scores)) if scores else 0.0
+            annotations.append({**annotation, "object_id": object_id, "score": score, **size, **track})
+    yield "instances.json", _dumped({"videos": listed, "annotations": annotations, "categories": [CATEGORY]})
+
+
+def sav(videos: Iterable[VideoMasks]) -> Files:
+    """``<video_id>_auto.json``, as SA-V's training set has it: ``masklet[frame][object]``, empty masks where absent.
+
+    ``masklet_object_id`` is ours; the data set's own scenery ("Indoor"), split and stability scores are left empty.
+    """
+    for video in videos:
+        yield f"{quote_id(video.video_id)}_auto.json", _dumped(_sav_video(video))
+
+
+def _sav_video(video: VideoMasks) -> dict[str, Any]:
+    ids = video.object_ids
+    nothing = rle_to_coco(_empty(video))
+    masklets = [[nothing] * len(ids) for _ in range(video.num_frames)]
+    areas = np.zeros((video.num_frames, len(ids)), np.int64)
+    for mask in video.masks():
+        if mask.rle is not None:
+            place = mask.frame_index, ids.index(mask.object_id)
+            masklets[place[0]][place[1]] = rle_to_coco(mask.rle)
+            areas[place] = areas_and_boxes([mask.rle])[0][0]
+    means = [float(column[column > 0].mean()) if column.any() else 0.0 for column in areas.T]
+    resolution = float(video.height * video.width)
+    return {
+        "video_id": video.video_id,
+        "video_duration": _duration_s(video.rows),
+        "video_frame_count": float(video.num_frames),
+        "video_height": float(video.height),
+        "video_width": float(video.width),
+        "video_resolution": resolution,
+        "video_environment": [],
+        "video_split": "",
+        "masklet": masklets,
+        "masklet_id": list(range(len(ids))),
+        "masklet_object_id": ids,
+        "masklet_size_rel": [mean / resolution for mean in means],
+        "masklet_size_abs": means,
+        "masklet_size_bucket": [_bucket(mean) for mean in means],
+        "masklet_visibility_changes": [_visibility_changes(column > 0) for column in areas.T],
+        "masklet_first_appeared_frame": [int(np.argmax(column > 0)) for column in areas.T],
+        "masklet_frame_count": [video.num_frames] * len(ids),
+        "masklet_edited_frame_count": [0] * len(ids),
+        "masklet_type": ["auto"] * len(ids),
+        "masklet_stability_score": None,
+        "masklet_num": len(ids),
+    }
+
+
+def _present(video: VideoMasks, object_id: str) -> Iterator[MaskOnFrame]:
+    return (mask for mask in video.masks() if mask.object_id == object_id and mask.rle is not None)
+
+
+def _empty(video: VideoMasks) -> Any:
+    return rle_from_coco({"size": [video.height, video.width], "counts": [video.height * video.width]})
+
+
+def _duration_s(rows: pd.DataFrame) -> float:
+    """From the first frame's time to the end of the last one's, taken to last as long as the mean."""
+    times = rows.drop_duplicates("frame_index").sort_values("frame_index")
+    span = float(times["timestamp_s"].iloc[-1] - times["timestamp_s"].iloc[0])
+    steps = int(times["frame_index"].iloc[-1] - times["frame_index"].iloc[0])
+    return span * (steps + 1) / steps if steps else 0.0
+
+
+def _bucket(area_px: float) -> str:
+    return "small" if area_px < 32**2 else "medium" if area_px < 96**2 else "large"
+
+
+def _visibility_changes(visible: Any) -> int:
+    """How often it comes or goes after it came first."""
+    after = visible[int(np.argmax(visible)) :]
+    return int(np.count_nonzero(after[1:] != after[:-1]))
+
+
+def _dumped(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

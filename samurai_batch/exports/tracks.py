@@ -1,0 +1,89 @@
+"""The rows of one video, as exports need them: by object and frame, masks checked."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.masks.label_map import num_shared_pixels, to_label_map
+from samurai_batch.rle import decode_mask, rle_from_coco
+from samurai_batch.tasks import Rle
+
+MAX_LABELS = 254  # 0 is the background, 255 is void
+
+
+@dataclass(frozen=True)
+class MaskOnFrame:
+    """One row: ``rle`` is None where the object is absent."""
+
+    object_id: str
+    frame_index: int
+    rle: Rle | None
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class VideoMasks:
+    """All rows of one video. ``num_frames`` reaches to the last frame that has a row."""
+
+    video_id: str
+    height: int
+    width: int
+    rows: pd.DataFrame
+
+    @classmethod
+    def of_rows(cls, video_id: str, rows: pd.DataFrame) -> "VideoMasks":
+        """Rows of a mask table of one video, in any order; at least one."""
+        ordered = rows.sort_values(["frame_index", "object_id"], ignore_index=True)
+        return cls(video_id, int(rows["height"].iloc[0]), int(rows["width"].iloc[0]), ordered)
+
+    @property
+    def num_frames(self) -> int:
+        """One more than the last frame that has a row."""
+        return int(self.rows["frame_index"].max()) + 1
+
+    @property
+    def object_ids(self) -> list[str]:
+        """Numbers in their own order, then texts."""
+        ids = {str(object_id) for object_id in self.rows["object_id"].unique()}
+        return sorted(ids, key=lambda text: (not text.isdecimal(), int(text) if text.isdecimal() else 0, text))
+
+    def labels(self) -> dict[str, int]:
+        """A label from 1 to 254 for each object: its own number if all ids are such numbers, else counted through.
+
+        Raises ConfigError if there are more objects than labels.
+        """
+        ids = self.object_ids
+        if len(ids) > MAX_LABELS:
+            remedy = "export some of the objects, or another format"
+            raise ConfigError(f"{self.video_id}: {len(ids)} objects, but a PNG has {MAX_LABELS} labels; {remedy}")
+        if all(text.isdecimal() and text == str(int(text)) and 1 <= int(text) <= MAX_LABELS for text in ids):
+            return {text: int(text) for text in ids}
+        return {text: number for number, text in enumerate(ids, start=1)}
+
+    def masks(self) -> Iterator[MaskOnFrame]:
+        """Every row, by frame and object."""
+        return (_mask_of(row) for row in self.rows.to_dict("records"))
+
+    def frames(self) -> Iterator[tuple[int, list[MaskOnFrame]]]:
+        """The present masks of each frame that has a row."""
+        for _, rows in self.rows.groupby("frame_index"):
+            masks = [_mask_of(row) for row in rows.to_dict("records")]
+            yield masks[0].frame_index, [mask for mask in masks if mask.rle is not None]
+
+    def label_map(self, masks: list[MaskOnFrame], labels: Mapping[str, int]) -> tuple[NDArray[np.uint8], int]:
+        """One label per pixel (H, W) uint8, the surer mask first, and how many pixels several masks wanted."""
+        decoded = [decode_mask(mask.rle) for mask in masks if mask.rle is not None]
+        chosen = [labels[mask.object_id] for mask in masks]
+        scores = [mask.score for mask in masks]
+        return to_label_map(decoded, chosen, scores, self.height, self.width), num_shared_pixels(decoded)
+
+
+def _mask_of(row: Mapping[Any, Any]) -> MaskOnFrame:
+    segmentation = row["segmentation"]
+    rle = rle_from_coco(segmentation) if isinstance(segmentation, Mapping) else None
+    return MaskOnFrame(str(row["object_id"]), int(row["frame_index"]), rle, float(row["mask_score"]))
