@@ -16,30 +16,35 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.modeling.configs import MODELS, Sam2Config
+from samurai_batch.modeling.configs import MODELS, SAM_MODELS, Sam2Config, SamConfig
+from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
 
 UNTRAINED = "untrained:"
 SHIPPED = Path(__file__).parent / "weights"
 
+Config = TypeVar("Config", Sam2Config, SamConfig, default=Sam2Config)
+
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Generic[Config]):
     """Parameters by the checkpoint's own names, and the SHA-256 of what they were read from.
 
     ``source`` says where they came from, without credentials.
     """
 
-    config: Sam2Config
+    config: Config
     tensors: dict[str, Tensor]
     digest: str
     source: str
@@ -52,6 +57,10 @@ class Weights:
 
 def model_config(name: str) -> Sam2Config:
     """The row of the model table; raises ConfigError for a name that is not in it."""
+    if name in SAM_MODELS:
+        raise ConfigError(
+            f"model {name!r} segments single images and follows nothing; choose one of {', '.join(MODELS)}"
+        )
     if name not in MODELS:
         raise ConfigError(f"model {name!r} is not known; the models are {', '.join(MODELS)}")
     return MODELS[name]
@@ -63,10 +72,20 @@ def load_weights(model: str, weights: str | None = None) -> Weights:
     Raises ConfigError for an unknown model and CheckpointError for a file that is missing, damaged, holds code,
     or belongs to another model.
     """
-    config = model_config(model)
+    return _load(model_config(model), weights)
+
+
+def load_sam_weights(model: str, weights: str | None = None) -> Weights[SamConfig]:
+    """As `load_weights`, for a row of SAM's own table."""
+    if model not in SAM_MODELS:
+        raise ConfigError(f"model {model!r} is not a SAM; those are {', '.join(SAM_MODELS)}")
+    return _load(SAM_MODELS[model], weights)
+
+
+def _load(config: Config, weights: str | None) -> Weights[Config]:
     if weights is not None and weights.startswith(UNTRAINED):
         return _drawn(config, weights)
-    data = _shipped(config) if weights is None else _read(weights)
+    data = _shipped(config.name) if weights is None else _read(weights)
     source = "shipped with the package" if weights is None else storage.redact(weights)
     tensors = _parse(data, source)
     _check_fits(tensors, config, source)
@@ -89,7 +108,23 @@ def build_model(
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
-def _drawn(config: Sam2Config, name: str) -> Weights:
+def build_sam(
+    weights: Weights[SamConfig],
+    image_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> SAM:
+    """SAM's network of these weights; ``image_size`` can only be the one it was trained for."""
+    size = weights.config.image_size
+    if image_size not in (None, size):
+        raise ConfigError(f"image_size {image_size}: {weights.config.name} knows {size} alone; leave it out")
+    with torch.device("meta"):
+        model = SAM(weights.config)
+    model.load_state_dict(weights.tensors, strict=True, assign=True)
+    return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def _drawn(config: Config, name: str) -> Weights[Config]:
     seed = name.removeprefix(UNTRAINED)
     if not seed.isdecimal():
         raise ConfigError(f"weights {name!r}: after {UNTRAINED!r} comes a seed, a whole number such as 0")
@@ -97,18 +132,19 @@ def _drawn(config: Sam2Config, name: str) -> Weights:
     return Weights(config, tensors, hashlib.sha256(f"{config.name} {name}".encode()).hexdigest(), name)
 
 
-def parameter_shapes(config: Sam2Config) -> dict[str, torch.Size]:
+def parameter_shapes(config: Sam2Config | SamConfig) -> dict[str, torch.Size]:
     """Names and shapes of everything a checkpoint of this model holds."""
     with torch.device("meta"):
-        return {name: value.shape for name, value in SAM2(config).state_dict().items()}
+        model = SAM(config) if isinstance(config, SamConfig) else SAM2(config)
+        return {name: value.shape for name, value in model.state_dict().items()}
 
 
-def _shipped(config: Sam2Config) -> bytes:
-    path = SHIPPED / f"{config.name}.safetensors"
+def _shipped(model: str) -> bytes:
+    path = SHIPPED / f"{model}.safetensors"
     if not path.exists():
         raise CheckpointError(
-            f"the weights of {config.name} do not ship with this package; download them and name the file"
-            f" (weights: /path/to/{config.name}.pt, or an https://, s3:// or hf:// address)"
+            f"the weights of {model} do not ship with this package; download them and name the file"
+            f" (weights: /path/to/{model}.pt, or an https://, s3:// or hf:// address)"
         )
     return path.read_bytes()
 
@@ -157,7 +193,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _check_fits(tensors: Mapping[str, Tensor], config: Sam2Config, source: str) -> None:
+def _check_fits(tensors: Mapping[str, Tensor], config: Sam2Config | SamConfig, source: str) -> None:
     """Raise CheckpointError unless names and shapes are exactly the model's; name the model they are of."""
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes == parameter_shapes(config):
@@ -165,7 +201,8 @@ def _check_fits(tensors: Mapping[str, Tensor], config: Sam2Config, source: str) 
         if whole:
             raise CheckpointError(f"weights {source}: {whole[0]} holds {tensors[whole[0]].dtype}, not real numbers")
         return
-    for other in MODELS.values():
+    others: list[Sam2Config | SamConfig] = [*MODELS.values(), *SAM_MODELS.values()]
+    for other in others:
         if shapes == parameter_shapes(other):
             raise CheckpointError(
                 f"weights {source} are those of {other.name}, not of {config.name}; set model: {other.name}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 NUM_MASKMEM = 7  # rows of the memories' temporal encoding: six recent frames and the conditioning frames
+PATCH_SIZE = 16  # pixels of SAM's patches, in both directions
 MAX_OBJ_PTRS = 16  # object pointers: fifteen recent frames and the conditioning frames
 
 
@@ -90,3 +91,28 @@ NANO = Sam2Config(
 )
 
 MODELS: dict[str, Sam2Config] = {row.name: row for row in (NANO, *_SAM21, *_SAM2)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamConfig:
+    """One SAM network: a vision transformer of ``depth`` blocks, all but a few attending within windows."""
+
+    name: str
+    embed_dim: int
+    depth: int
+    num_heads: int
+    global_att_blocks: tuple[int, ...]
+    window_size: int = 14
+    image_size: int = 1024
+    hidden_dim: int = 256
+    decoder_mlp_dim: int = 2048
+    decoder_heads: int = 8
+    iou_head_dim: int = 256
+    mask_in_chans: int = 16
+
+
+_VIT_B = SamConfig(name="sam_vit_b", embed_dim=768, depth=12, num_heads=12, global_att_blocks=(2, 5, 8, 11))
+_VIT_L = SamConfig(name="sam_vit_l", embed_dim=1024, depth=24, num_heads=16, global_att_blocks=(5, 11, 17, 23))
+_VIT_H = SamConfig(name="sam_vit_h", embed_dim=1280, depth=32, num_heads=16, global_att_blocks=(7, 15, 23, 31))
+
+SAM_MODELS: dict[str, SamConfig] = {row.name: row for row in (_VIT_B, _VIT_L, _VIT_H)}

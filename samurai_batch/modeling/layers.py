@@ -44,3 +44,17 @@ class Mlp(nn.Module):
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)
+
+
+class TwoLayerMlp(nn.Module):
+    """Two linear layers with an activation between them, as SAM names them."""
+
+    def __init__(self, dim: int, hidden_dim: int, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(dim, hidden_dim)
+        self.lin2 = nn.Linear(hidden_dim, dim)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., dim) -> the same shape."""
+        return self.lin2(self.activation(self.lin1(x)))

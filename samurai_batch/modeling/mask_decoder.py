@@ -1,5 +1,6 @@
-"""SAM's mask decoder, with SAM 2's object score and high-resolution features."""
+"""SAM's mask decoder; in SAM 2 with an object score and high-resolution features."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,8 @@ class Candidates:
     """What the decoder proposes for each of B prompts: M masks.
 
     ``logits`` (B, M, 4h, 4w); ``ious`` (B, M) predicted, in [0, 1] for SAM 2; ``tokens`` (B, M, dim), each
-    mask's output token; ``object_score`` (B, 1), logit of "the object is in the picture".
+    mask's output token; ``object_score`` (B, 1), logit of "the object is in the picture": infinite for SAM, which
+    takes every object to be there.
     """
 
     logits: Tensor
@@ -27,17 +29,22 @@ class Candidates:
 
 
 class MaskDecoder(nn.Module):
-    """Decodes image embedding and prompt embeddings into one whole-object mask and three alternatives."""
+    """Decodes image embedding and prompt embeddings into one whole-object mask and three alternatives.
+
+    SAM's has neither the object score nor the high-resolution features, and its predicted IoUs are not squashed.
+    """
 
     num_multimask_outputs = 3
 
-    def __init__(self, dim: int, num_heads: int, mlp_dim: int, iou_head_dim: int) -> None:
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, iou_head_dim: int, is_sam2: bool = True) -> None:
         super().__init__()
         num_masks = self.num_multimask_outputs + 1
-        self.transformer = TwoWayTransformer(dim, num_heads, mlp_dim)
+        self.is_sam2 = is_sam2
+        self.transformer = TwoWayTransformer(dim, num_heads, mlp_dim, is_sam2)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(num_masks, dim)
-        self.obj_score_token = nn.Embedding(1, dim)
+        if is_sam2:
+            self.obj_score_token = nn.Embedding(1, dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
             LayerNorm2d(dim // 4),
@@ -45,37 +52,59 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
             nn.GELU(),
         )
-        self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
-        self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+        if is_sam2:
+            self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
+            self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
         self.output_hypernetworks_mlps = nn.ModuleList(Mlp(dim, dim, dim // 8, 3) for _ in range(num_masks))
         self.iou_prediction_head = Mlp(dim, iou_head_dim, num_masks, 3)
-        self.pred_obj_score_head = Mlp(dim, dim, 1, 3)
+        if is_sam2:
+            self.pred_obj_score_head = Mlp(dim, dim, 1, 3)
 
     def forward(
-        self, image: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor, high_res: tuple[Tensor, Tensor]
+        self,
+        image: Tensor,
+        image_pe: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        high_res: tuple[Tensor, Tensor] | None = None,
     ) -> Candidates:
         """All four masks of every prompt, the whole-object one first.
 
         image (B, dim, h, w); image_pe (1, dim, h, w); sparse (B, P, dim); dense broadcastable to image;
-        high_res: (1 or B, dim / 8, 4h, 4w) and (1 or B, dim / 4, 2h, 2w), through conv_s0 and conv_s1.
+        high_res, SAM 2 alone: (1 or B, dim / 8, 4h, 4w) and (1 or B, dim / 4, 2h, 2w), through conv_s0 and conv_s1.
         """
         batch, _, height, width = image.shape
-        first = torch.cat((self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight))
+        first = self._output_tokens()
         tokens = torch.cat((first.expand(batch, -1, -1), sparse), dim=1)
         tokens, image = self.transformer(image + dense, image_pe.expand(batch, -1, -1, -1), tokens)
-        mask_tokens = tokens[:, 2 : 2 + len(self.output_hypernetworks_mlps)]
+        iou_token = len(first) - len(self.output_hypernetworks_mlps) - 1
+        mask_tokens = tokens[:, iou_token + 1 : len(first)]
         weights = torch.stack(
             [mlp(mask_tokens[:, index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
         upscaled = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), high_res)
+        ious = self.iou_prediction_head(tokens[:, iou_token])
         return Candidates(
             logits=(weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:]),
-            ious=self.iou_prediction_head(tokens[:, 1]).sigmoid(),
+            ious=ious.sigmoid() if self.is_sam2 else ious,
             tokens=mask_tokens,
-            object_score=self.pred_obj_score_head(tokens[:, 0]),
+            object_score=self._object_score(tokens),
         )
 
-    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor]) -> Tensor:
+    def _output_tokens(self) -> Tensor:
+        """The tokens that stand before a prompt's own: object score (SAM 2), predicted IoU, four masks."""
+        tokens = (self.iou_token.weight, self.mask_tokens.weight)
+        return torch.cat((self.obj_score_token.weight, *tokens) if self.is_sam2 else tokens)
+
+    def _object_score(self, tokens: Tensor) -> Tensor:
+        if not self.is_sam2:
+            return tokens.new_full((len(tokens), 1), math.inf)
+        return self.pred_obj_score_head(tokens[:, 0])
+
+    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor] | None) -> Tensor:
+        if high_res is None:
+            assert not self.is_sam2
+            return self.output_upscaling(image)
         up1, norm, act1, up2, act2 = self.output_upscaling
         x = act1(norm(up1(image) + high_res[1]))
         return act2(up2(x) + high_res[0])

@@ -19,11 +19,16 @@ def to_model_input(
     image = torch.from_numpy(pixels).to(device, non_blocking=True).permute(2, 0, 1)[None]
     if image.shape[-2:] != (image_size, image_size):
         image = _resize(image, image_size)
+    return normalise(image, dtype)
+
+
+def normalise(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Pixels (B, 3, H, W) in [0, 255] -> the same shape in ``dtype``, by ImageNet mean and deviation."""
     mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
     deviation = torch.tensor(IMAGENET_DEVIATION, dtype=torch.float64)
     exact = torch.promote_types(dtype, torch.float32)
-    scale = (1 / (255 * deviation)).to(device, exact)[:, None, None]
-    shift = (mean / deviation).to(device, exact)[:, None, None]
+    scale = (1 / (255 * deviation)).to(image.device, exact)[:, None, None]
+    shift = (mean / deviation).to(image.device, exact)[:, None, None]
     return (image.to(exact) * scale - shift).to(dtype)
 
 

@@ -1,22 +1,24 @@
 """The mask decoder's transformer: prompt tokens and image cells attend to each other both ways."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samurai_batch.modeling.attention import Attention
-from samurai_batch.modeling.layers import Mlp
+from samurai_batch.modeling.layers import Mlp, TwoLayerMlp
 
 
 class TwoWayAttentionBlock(nn.Module):
     """Tokens attend to themselves, to the image, pass an MLP; then the image attends to the tokens."""
 
-    def __init__(self, dim: int, num_heads: int, mlp_dim: int, is_first: bool) -> None:
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, is_first: bool, is_sam2: bool) -> None:
         super().__init__()
         self.is_first = is_first
         self.self_attn = Attention(dim, num_heads)
         self.norm1 = nn.LayerNorm(dim)
         self.cross_attn_token_to_image = Attention(dim, num_heads, inner_dim=dim // 2)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, mlp_dim, dim, num_layers=2)
+        # The same two layers; the checkpoints of SAM and SAM 2 name them differently.
+        self.mlp = Mlp(dim, mlp_dim, dim, num_layers=2) if is_sam2 else TwoLayerMlp(dim, mlp_dim, F.relu)
         self.norm3 = nn.LayerNorm(dim)
         self.norm4 = nn.LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, num_heads, inner_dim=dim // 2)
@@ -39,10 +41,11 @@ class TwoWayAttentionBlock(nn.Module):
 class TwoWayTransformer(nn.Module):
     """Two blocks and a last look of the tokens at the image."""
 
-    def __init__(self, dim: int, num_heads: int, mlp_dim: int, depth: int = 2) -> None:
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, is_sam2: bool = True, depth: int = 2) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            TwoWayAttentionBlock(dim, num_heads, mlp_dim, is_first=index == 0) for index in range(depth)
+            TwoWayAttentionBlock(dim, num_heads, mlp_dim, is_first=index == 0, is_sam2=is_sam2)
+            for index in range(depth)
         )
         self.final_attn_token_to_image = Attention(dim, num_heads, inner_dim=dim // 2)
         self.norm_final_attn = nn.LayerNorm(dim)

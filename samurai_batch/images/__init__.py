@@ -1,0 +1,1 @@
+"""Single images: prompts answered by SAM or SAM 2, everything mode, and prompts by words."""

@@ -1,0 +1,215 @@
+"""What SAM and SAM 2 do differently with a single image; everything above sees one protocol.
+
+                      SAM                             SAM 2
+resizing              long side to S, then padded     both sides to S
+one mask              as decoded                      the best of three where it is unstable
+masks at image size   by way of S x S, padding cut    at once
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samurai_batch.modeling.checkpoints import build_model, build_sam, load_sam_weights, load_weights
+from samurai_batch.modeling.configs import SAM_MODELS
+from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_multimask, take_single
+from samurai_batch.modeling.pixels import normalise
+from samurai_batch.modeling.sam import SAM
+from samurai_batch.modeling.sam2 import SAM2
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the encoder computes for one image: ``image`` (1, C, h, w); ``high_res`` as in FrameFeatures, or None."""
+
+    image: Tensor
+    high_res: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class NetworkPrompts:
+    """B prompts of one shape, as the network takes them, on its device.
+
+    points (B, P, 2) in pixels of the S x S image, box corners first; labels (B, P); has_box: whether there are
+    corners; mask_logits (B, 1, S / 4, S / 4).
+    """
+
+    points: Tensor
+    labels: Tensor
+    has_box: bool = False
+    mask_logits: Tensor | None = None
+
+
+class ImageNetwork(Protocol):
+    """A network for single images, and how it wants them."""
+
+    default_pred_iou_thresh: float
+
+    @property
+    def image_size(self) -> int:
+        """S, in pixels."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        ...
+
+    def scale_xy(self, height: int, width: int) -> tuple[float, float]:
+        """By what x and y of an image of this size are multiplied to be pixels of the S x S image."""
+        ...
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Image (H, W, 3) uint8 RGB -> (1, 3, S, S) as the encoder takes it."""
+        ...
+
+    def encode(self, prepared: Tensor) -> list[ImageFeatures]:
+        """Prepared images (B, 3, S, S) -> the features of each."""
+        ...
+
+    def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
+        """Three masks for each prompt or, without multimask, one; logits at S / 4."""
+        ...
+
+    def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Logits (B, M, S / 4, S / 4) -> (B, M, height, width) of the image itself, float32 at least."""
+        ...
+
+
+class SamNetwork:
+    """SAM."""
+
+    default_pred_iou_thresh = 0.88
+
+    def __init__(self, model: SAM) -> None:
+        self.model = model
+
+    @property
+    def image_size(self) -> int:
+        """S, in pixels."""
+        return self.model.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.model.image_encoder.pos_embed.device
+
+    def scale_xy(self, height: int, width: int) -> tuple[float, float]:
+        """From pixels of the image to pixels of the S x S image."""
+        new_height, new_width = self._resized(height, width)
+        return new_width / width, new_height / height
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        scale = self.image_size / max(height, width)
+        # A side of an image some thousand times longer than wide would otherwise round to nothing.
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Image (H, W, 3) -> (1, 3, S, S): 8-bit bilinear with antialiasing, normalised, padded right and below."""
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+        size = self._resized(*pixels.shape[:2])
+        if image.shape[-2:] != size:
+            image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
+        normalised = normalise(image.to(self.device), self.model.image_encoder.pos_embed.dtype)
+        return F.pad(normalised, (0, self.image_size - size[1], 0, self.image_size - size[0]))
+
+    def encode(self, prepared: Tensor) -> list[ImageFeatures]:
+        """(B, 3, S, S) -> the features of each."""
+        return [ImageFeatures(image[None]) for image in self.model.encode_image(prepared)]
+
+    def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
+        """Three masks for each prompt, or the whole-object one."""
+        image = features.image.expand(len(prompts.points), -1, -1, -1)
+        masks = self.model.decode(image, prompts.points, prompts.labels, prompts.mask_logits, has_box=prompts.has_box)
+        return take_multimask(masks) if multimask else take_single(masks, fall_back_if_unstable=False)
+
+    def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Up to S x S, padding cut off, then to the image's size."""
+        padded = resize_logits(_exact(logits), self.image_size, self.image_size)
+        new_height, new_width = self._resized(height, width)
+        return resize_logits(padded[..., :new_height, :new_width], height, width)
+
+
+class Sam2Network:
+    """SAM 2, asked about one image: no memory takes part."""
+
+    default_pred_iou_thresh = 0.8
+
+    def __init__(self, model: SAM2) -> None:
+        self.model = model
+
+    @property
+    def image_size(self) -> int:
+        """S, in pixels."""
+        return self.model.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.model.no_mem_embed.device
+
+    def scale_xy(self, height: int, width: int) -> tuple[float, float]:
+        """From pixels of the image to pixels of the S x S image."""
+        return self.image_size / width, self.image_size / height
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Image (H, W, 3) -> (1, 3, S, S), normalised; bilinear with antialiasing, in floating point.
+
+        The release resizes single images so, and the frames of videos otherwise (bicubic, 8 bits).
+        """
+        image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
+        size = (self.image_size, self.image_size)
+        if image.shape[-2:] != size:
+            image = F.interpolate(image.float(), size=size, mode="bilinear", antialias=True)
+        return normalise(image, self.model.no_mem_embed.dtype)
+
+    def encode(self, prepared: Tensor) -> list[ImageFeatures]:
+        """(B, 3, S, S) -> the features of each."""
+        features = self.model.encode_image(prepared)
+        one_by_one = [features.frame(index) for index in range(len(prepared))]
+        return [ImageFeatures(self.model.without_memory(one), one.high_res) for one in one_by_one]
+
+    def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
+        """Three masks for each prompt, or the whole-object one, with the release's fall-back."""
+        assert features.high_res is not None
+        masks = self._decode_all(features.image, features.high_res, prompts)
+        return take_multimask(masks) if multimask else take_single(masks, fall_back_if_unstable=True)
+
+    def _decode_all(self, image: Tensor, high_res: tuple[Tensor, Tensor], prompts: NetworkPrompts) -> Candidates:
+        image = image.expand(len(prompts.points), -1, -1, -1)
+        if prompts.points.shape[1] > 0:
+            return self.model.decode(image, high_res, prompts.points, prompts.labels, prompts.mask_logits)
+        # A mask alone: unlike on a tracked frame, no padding point stands in for the clicks.
+        sparse, dense = self.model.sam_prompt_encoder(prompts.points, prompts.labels, prompts.mask_logits)
+        image_pe = self.model.sam_prompt_encoder.image_positions()
+        masks: Candidates = self.model.sam_mask_decoder(image, image_pe, sparse, dense, high_res)
+        return masks
+
+    def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """To the image's size at once."""
+        return resize_logits(_exact(logits), height, width)
+
+
+def load_network(
+    model: str,
+    weights: str | None = None,
+    image_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> ImageNetwork:
+    """A network by its name in the model table, with its weights (see :mod:`samurai_batch.modeling.checkpoints`).
+
+    Raises ConfigError and CheckpointError as `load_weights` and `build_model` do.
+    """
+    if model in SAM_MODELS:
+        return SamNetwork(build_sam(load_sam_weights(model, weights), image_size, dtype, device))
+    return Sam2Network(build_model(load_weights(model, weights), image_size, dtype, device))
+
+
+def _exact(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,111 @@
+"""SAM's image encoder: a plain vision transformer with windowed attention and relative positions.
+
+Sources: SAM, https://arxiv.org/abs/2304.02643; the backbone, https://arxiv.org/abs/2203.16527; relative positions
+decomposed into rows and columns, https://arxiv.org/abs/2112.01526.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samurai_batch.modeling.configs import PATCH_SIZE, SamConfig
+from samurai_batch.modeling.hiera import join_windows, partition_windows
+from samurai_batch.modeling.layers import LayerNorm2d, TwoLayerMlp
+
+
+class RelativeAttention(nn.Module):
+    """Attention over a square of ``side`` cells, whose logits also depend on how far apart two cells are.
+
+    The logit of query cell q and key cell k is q·k / √c + q·row[q.y − k.y] + q·column[q.x − k.x].
+    """
+
+    def __init__(self, dim: int, num_heads: int, side: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, dim * 3)
+        self.proj = nn.Linear(dim, dim)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * side - 1, dim // num_heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, dim // num_heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, side, side, dim) -> the same shape."""
+        batch, side, _, dim = x.shape
+        q, k, v = self.qkv(x).view(batch, side * side, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=self._biases(q, side))
+        return self.proj(x.transpose(1, 2).reshape(batch, side, side, dim))
+
+    def _biases(self, q: Tensor, side: int) -> Tensor:
+        """What relative positions add to the logits: (B, heads, side * side, side * side)."""
+        cell = torch.arange(side, device=q.device)
+        offset = cell[:, None] - cell[None, :] + side - 1  # (query, key)
+        grid = q.unflatten(2, (side, side))
+        rows = torch.einsum("bnyxc,ykc->bnyxk", grid, self.rel_pos_h[offset])
+        columns = torch.einsum("bnyxc,xkc->bnyxk", grid, self.rel_pos_w[offset])
+        return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
+
+
+class Block(nn.Module):
+    """A transformer block over windows of ``window_size`` cells (0: over the whole grid of ``side`` cells)."""
+
+    def __init__(self, dim: int, num_heads: int, window_size: int, side: int) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = RelativeAttention(dim, num_heads, window_size or side)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = TwoLayerMlp(dim, dim * 4, F.gelu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) -> the same shape."""
+        attended = self.norm1(x)
+        if self.window_size == 0:
+            attended = self.attn(attended)
+        else:
+            attended = self.attn(partition_windows(attended, self.window_size))
+            attended = join_windows(attended, *x.shape[1:3])
+        x = x + attended
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbed(nn.Module):
+    """Patches of 16 x 16 pixels, side by side."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, kernel_size=PATCH_SIZE, stride=PATCH_SIZE)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, S / 16, S / 16, dim)."""
+        return self.proj(image).permute(0, 2, 3, 1)
+
+
+class VisionTransformer(nn.Module):
+    """The encoder: one feature map at stride 16."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        side = config.image_size // PATCH_SIZE
+        self.patch_embed = PatchEmbed(config.embed_dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, side, side, config.embed_dim))
+        self.blocks = nn.ModuleList(
+            Block(
+                config.embed_dim,
+                config.num_heads,
+                window_size=0 if index in config.global_att_blocks else config.window_size,
+                side=side,
+            )
+            for index in range(config.depth)
+        )
+        self.neck = nn.Sequential(
+            nn.Conv2d(config.embed_dim, config.hidden_dim, kernel_size=1, bias=False),
+            LayerNorm2d(config.hidden_dim),
+            nn.Conv2d(config.hidden_dim, config.hidden_dim, kernel_size=3, padding=1, bias=False),
+            LayerNorm2d(config.hidden_dim),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S), normalised -> (B, hidden_dim, S / 16, S / 16)."""
+        x = self.patch_embed(image) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.neck(x.permute(0, 3, 1, 2))
