@@ -257,10 +257,11 @@ def _retrying(what: str, uri: str, action: Callable[[], T]) -> T:
             if not _is_storage_error(error):
                 raise
             if _is_permanent(error):
-                raise StorageError(f"{redact(uri)}: {what} failed: {error}") from error
+                raise StorageError(f"{redact(uri)}: {what} failed: {error}; check the path and your rights") from error
             if attempt == NUM_ATTEMPTS:
-                message = f"{redact(uri)}: {what} failed {attempt} times, at last with: {error}"
-                raise StorageError(message) from error
+                raise StorageError(
+                    f"{redact(uri)}: {what} failed {attempt} times, at last with: {error}; check storage and network"
+                ) from error
             wait_s = FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311
             logger.warning("%s: %s failed (%s), trying again in %.2f s", redact(uri), what, error, wait_s)
             time.sleep(wait_s)

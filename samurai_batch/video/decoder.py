@@ -1,96 +1,36 @@
-"""Two decoders with one answer: decord, and PyAV where decord would return other frames than those asked for.
+"""Pixels of a video file, each frame placed by its own presentation time.
 
-What decord 0.6.0 and decord2 3.4.0 were seen to do: they return wrong frames after seeking where groups of pictures are
-open (the default of x265), in AVI with H.264 and in MPEG-PS; frames that an edit list cuts away are counted, and then
-the last frame is repeated; MPEG-TS starts 86 frames late; a change of size is scaled away; near the end of a truncated
-file they fail about 90 frames early, at a frame that depends on timing. In the files `decord_is_exact` names, their
-frames equal PyAV's bit for bit.
+PyAV decodes, not decord. decord 0.6.0 and decord2 3.4.0 decode ahead of a slow consumer without bound (0.4 to 1.8 GB
+within 1,500 frames of 1280x720), and say nothing when they return other frames than those asked for: after seeks
+where groups of pictures are open (the default of x265), with edit lists, in MPEG-TS and MPEG-PS, in H.264 in AVI, and
+where the size changes. Where both are right, their frames are the same bit for bit.
 """
 
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
 
 import av
 import av.error
-import decord
 import numpy as np
 
 from samurai_batch.errors import VideoError
 from samurai_batch.video.frames import Pixels
 from samurai_batch.video.packet_index import AnyPacket, PacketIndex, best_video_stream, shown_at
 
-NUM_THREADS = 1  # the decoder runs beside the tracker; a second thread made neither decoder faster on 720p H.264
+NUM_THREADS = 1  # the decoder runs beside the tracker, which wants the other cores
 
 
-class Decoder(Protocol):
-    """Decodes one file."""
-
-    def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it, each in its place; ends the iteration before."""
-        ...
-
-    def close(self) -> None:
-        """Let the file go."""
-        ...
-
-
-def decord_is_exact(index: PacketIndex) -> bool:
-    """Whether decord returns exactly the frames asked for, as far as the packets tell."""
-    return (
-        index.container in {"mov", "matroska"}
-        and index.codec in {"h264", "hevc"}
-        and index.is_regular
-        and not index.is_truncated
-    )
-
-
-class DecordGaveUpError(Exception):
-    """decord failed. It decodes ahead of the frames it returns, so which frame is at fault it cannot say."""
-
-
-class DecordDecoder:
-    """decord, for files it reads exactly. ``height`` and ``width`` are pixels as displayed."""
-
-    def __init__(self, path: Path, num_frames: int, height: int, width: int) -> None:
-        self._num_frames, self._height, self._width = num_frames, height, width
-        decord.logging.set_level(decord.logging.QUIET)  # it prints; what fails is raised, too
-        # decord hands out the nearest frame for one it cannot decode; less than one such frame is allowed.
-        fault_tolerance = 0.5 / num_frames
-        self._reader = decord.VideoReader(
-            str(path), ctx=decord.cpu(0), num_threads=NUM_THREADS, fault_tol=fault_tolerance
-        )
-
-    def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it. Raises DecordGaveUpError."""
-        try:
-            self._reader.seek_accurate(start)
-            for _ in range(start, self._num_frames):
-                yield self._compact(self._reader.next().asnumpy())
-        except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
-            raise DecordGaveUpError(str(error)) from error
-
-    def close(self) -> None:
-        """Let the file go."""
-        del self._reader
-
-    def _compact(self, frame: Pixels) -> Pixels:
-        # decord takes padded rows for more channels: (64, 144, 4) for 64 rows of 144 pixels, padded to 192.
-        rows = frame.reshape(self._height, -1)[:, : 3 * self._width]
-        return np.ascontiguousarray(rows).reshape(self._height, self._width, 3)
-
-
-class PyAVDecoder:
-    """PyAV, for every file: places each frame by its presentation time, and so notices what is missing."""
+class Decoder:
+    """Decodes one file from any frame on, and notices what is missing."""
 
     def __init__(self, path: Path, name: str, index: PacketIndex) -> None:
         self._path, self._name, self._index = path, name, index
         self._open()
 
     def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it. Raises VideoError."""
+        """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
         expected = start
         try:
             for frame in self._frames_in_place(start):
@@ -156,11 +96,10 @@ class PyAVDecoder:
 
     def _packets_from(self, key_pts: int) -> Iterator[AnyPacket]:
         """Packets from exactly this key packet on, wherever the container's own seek leads."""
-        if key_pts != self._index.key_pts[0]:
-            with suppress(av.error.FFmpegError):
-                self._container.seek(key_pts, stream=self._stream)
-                if packets := self._find_key(key_pts):
-                    return packets
+        with suppress(av.error.FFmpegError):
+            self._container.seek(key_pts, stream=self._stream)
+            if packets := self._find_key(key_pts):
+                return packets
         self.close()
         self._open()
         return self._find_key(key_pts) or iter(())

@@ -1,35 +1,23 @@
-"""A video file: which frames it has by its packets, and their pixels by whichever decoder is right for it."""
+"""A video file: which frames it has by its packets, and their pixels by decoding."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
-from samurai_batch.video.decoders import (
-    Decoder,
-    DecordDecoder,
-    DecordGaveUpError,
-    PyAVDecoder,
-    decord_is_exact,
-)
+from samurai_batch.video.decoder import Decoder
 from samurai_batch.video.frames import Pixels, VideoInfo
 from samurai_batch.video.packet_index import read_packet_index
-
-logger = logging.getLogger(__name__)
 
 
 class FileReader:
     """One video file. Raises VideoError if it is no video, or its first frame cannot be decoded."""
 
     def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
+        self._name = name
         self._index = read_packet_index(path, name)
-        self._decoder: Decoder = PyAVDecoder(path, name, self._index)
+        self._decoder = Decoder(path, name, self._index)
         height, width, _ = next(self._decoder.frames_from(0)).shape
         self._info = VideoInfo(self._index.num_declared, height, width)
-        if decord_is_exact(self._index):
-            self._decoder.close()
-            self._decoder = DecordDecoder(path, len(self._index.pts), height, width)
         self._frames: Iterator[Pixels] = iter(())
         self._next: int | None = None
 
@@ -58,14 +46,7 @@ class FileReader:
         if index != self._next:
             self._frames = self._decoder.frames_from(index)
         self._next = None  # unless this frame comes, the next one begins anew
-        try:
-            pixels = next(self._frames)
-        except DecordGaveUpError as error:
-            logger.info("%s: PyAV goes on from frame %d, where decord failed: %s", self._name, index, error)
-            self._decoder.close()
-            self._decoder = PyAVDecoder(self._path, self._name, self._index)
-            self._frames = self._decoder.frames_from(index)
-            pixels = next(self._frames)
+        pixels = next(self._frames)
         height, width, _ = pixels.shape
         if (height, width) != (self._info.height, self._info.width):
             raise VideoError(

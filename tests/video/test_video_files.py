@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
-import decord
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +9,8 @@ from hypothesis import strategies as st
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.video import Frame, VideoSource, open_video
+from samurai_batch.video.decoder import Decoder
+from samurai_batch.video.frames import Pixels
 from tests.video.movies import (
     FASTSTART,
     picture,
@@ -148,18 +149,18 @@ def test_a_consumer_may_stop_early_and_begin_elsewhere(plain: Path) -> None:
 
 
 def test_reading_on_where_the_last_range_ended_does_not_seek(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seeks: list[int] = []
-    seek = decord.VideoReader.seek_accurate
+    starts: list[int] = []
+    frames_from = Decoder.frames_from
 
-    def noted_seek(reader: object, frame: int) -> None:
-        seeks.append(frame)
-        seek(reader, frame)
+    def noted_frames_from(decoder: Decoder, start: int) -> Iterator[Pixels]:
+        starts.append(start)
+        return frames_from(decoder, start)
 
-    monkeypatch.setattr(decord.VideoReader, "seek_accurate", noted_seek)
     with open_video(plain) as source:
+        monkeypatch.setattr(Decoder, "frames_from", noted_frames_from)
         for start in range(0, 60, 20):
             assert_frames(source, range(start, start + 20), plain)
-    assert seeks == [0]
+    assert starts == [0]
 
 
 # -- what is no video
