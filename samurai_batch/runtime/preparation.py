@@ -70,7 +70,7 @@ def prepare(
 
     A track is settled if its mask table is there, and the ledger has it under the same fingerprint, done (or partial,
     where the job keeps partial tracks). While its video cannot be found, what is done stays done. With
-    ``trust_weights`` every entry is compared under the weights it was made with: for those who ask before they have any.
+    ``trust_weights`` every entry is compared under the weights it was made with: for who asks before having any.
     Raises LedgerError, StorageError.
     """
     videos = _look_up({track.video for track in tracks}, store, settings)

@@ -10,6 +10,7 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.masks import read_masks
+from samurai_batch.runtime.summary import exit_code
 from tests.runtime.fakes import run_tracks, write_video
 from tests.runtime.ray_driver import tracks_in
 
@@ -42,19 +43,34 @@ def wait_until_frame(folder: Path, frame_index: int) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_driver_killed_on_the_way_is_resumed_by_the_same_command(tmp_path: Path, number: signal.Signals) -> None:
+def interrupt(folder: Path, number: signal.Signals) -> int:
+    """Start a run, signal it in the middle, and return how it ended."""
     for name in "ab":
-        write_video(tmp_path, name, 60)
-    run_tracks(tracks_in(tmp_path), tmp_path / "undisturbed")
-    with start(tmp_path) as driver:
-        wait_until_frame(tmp_path, 33)
+        write_video(folder, name, 60)
+    run_tracks(tracks_in(folder), folder / "undisturbed")
+    with start(folder) as driver:
+        wait_until_frame(folder, 33)
         driver.send_signal(number)
-        driver.wait(timeout=10)
-    assert driver.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 1)
-    assert storage.list_names(str(tmp_path / "out" / "_work"))
+        code = driver.wait(timeout=10)
+    assert storage.list_names(str(folder / "out" / "_work"))
+    return code
+
+
+def assert_same_rows(folder: Path) -> None:
+    pd.testing.assert_frame_equal(read_masks(str(folder / "out")), read_masks(str(folder / "undisturbed")))
+
+
+def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path: Path) -> None:
+    assert interrupt(tmp_path, signal.SIGKILL) == -signal.SIGKILL
     first_pids = pids_of_replicas(tmp_path)
     with start(tmp_path) as again:
         assert again.wait(timeout=120) == 0
-    pd.testing.assert_frame_equal(read_masks(str(tmp_path / "out")), read_masks(str(tmp_path / "undisturbed")))
+    assert_same_rows(tmp_path)
     assert not [pid for pid in first_pids if is_alive(pid)]
+
+
+def test_a_driver_asked_to_stop_ends_within_seconds_and_is_resumed(tmp_path: Path) -> None:
+    assert interrupt(tmp_path, signal.SIGTERM) == 1
+    assert not [pid for pid in pids_of_replicas(tmp_path) if is_alive(pid)]
+    assert exit_code(run_tracks(tracks_in(tmp_path), tmp_path / "out")) == 0
+    assert_same_rows(tmp_path)
