@@ -40,7 +40,7 @@ class Decoder:
                 expected += 1
         except av.error.FFmpegError as error:
             raise VideoError(
-                f"{self._name}: decoding failed at frame {expected}; the file is damaged: {error}"
+                f"{self._name}: decoding failed at frame {expected}; the file is damaged: {error.strerror}"
             ) from error
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ def missing_bytes(path: Path) -> int:
     with path.open("rb") as file:
         head = file.read(4096)
     start = head.find(_SEGMENT)
-    if start < 0:
+    if not 0 <= start < len(head) - len(_SEGMENT) - 8:
         return 0
     size_at = start + len(_SEGMENT)
     num_bytes = 9 - head[size_at].bit_length()

@@ -61,6 +61,10 @@ class _Packets:
     end_s: float = 0.0  # of the last packet of any stream
     is_cut: bool = False  # the last packet is incomplete
 
+    @property
+    def num_found(self) -> int:
+        return len(self.pts)
+
 
 def best_video_stream(container: InputContainer, name: str) -> VideoStream:
     """The stream a player would show. Raises VideoError if there is none."""
@@ -85,8 +89,8 @@ def read_packet_index(path: Path, name: str) -> PacketIndex:
             packets = _read_packets(container, stream)
             is_shorter = container.format.name.startswith("matroska") and missing_bytes(path) > 0
             return _index(container, stream, packets, is_shorter, name)
-    except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise VideoError(f"{name}: not a readable video: {error}") from error
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{name}: not a readable video: {error.strerror}") from error
 
 
 def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
@@ -120,15 +124,14 @@ def _demux(container: InputContainer) -> Iterator[AnyPacket]:
 def _index(
     container: InputContainer, stream: VideoStream, packets: _Packets, is_shorter: bool, name: str
 ) -> PacketIndex:
+    num_declared = _num_declared(container, stream, packets, is_shorter or packets.is_cut)
+    is_truncated = is_shorter or packets.is_cut or num_declared > packets.num_found
     if packets.is_cut:
         packets.pts.pop()
         packets.dts.pop()
     keys = [position for position in packets.keys if position < len(packets.pts)]
     if not keys:
         raise VideoError(f"{name}: the file holds no whole key frame; it is empty, or was cut off at its start")
-    num_found = len(packets.pts) + packets.is_cut
-    num_declared = _num_declared(container, stream, packets, num_found)
-    is_truncated = is_shorter or packets.is_cut or num_declared > num_found
 
     all_pts = np.array(packets.pts, dtype=np.int64)
     is_shown = all_pts >= all_pts[keys[0]]
@@ -147,15 +150,15 @@ def _index(
     )
 
 
-def _num_declared(container: InputContainer, stream: VideoStream, packets: _Packets, num_found: int) -> int:
+def _num_declared(container: InputContainer, stream: VideoStream, packets: _Packets, is_known_cut: bool) -> int:
     """How many frames the file says it has; what was found, where it does not say."""
     if container.format.name.startswith("mov"):
         return len(stream.index_entries)  # as edited: samples that an edit list cuts off do not count
     missing_s = _declared_end_s(container, stream) - packets.end_s
-    if missing_s <= DURATION_TOLERANCE_S:
-        return num_found
     rate = stream.average_rate or stream.guessed_rate
-    return num_found + max(1, round(missing_s * rate)) if rate else num_found + 1
+    if missing_s <= (0 if is_known_cut else DURATION_TOLERANCE_S) or not rate:
+        return packets.num_found
+    return packets.num_found + round(missing_s * rate)
 
 
 def _declared_end_s(container: InputContainer, stream: VideoStream) -> float:

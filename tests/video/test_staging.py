@@ -242,6 +242,6 @@ def test_a_video_on_s3_is_staged_by_several_processes_at_once(
         "print(open_staged(sys.argv[1], StagingCache(Path(sys.argv[2]), 10**6)).info.num_frames)"
     )
     command = [sys.executable, "-c", code, uri, str(tmp_path / "cache")]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
-    assert [process.communicate()[0] for process in processes] == [b"5\n"] * 3
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate()[0] for process in processes] == [b"5\n"] * 2
     assert staged_names(tmp_path / "cache") == {"movie.mp4"}
