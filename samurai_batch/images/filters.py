@@ -1,0 +1,68 @@
+"""Which masks are kept: stability, duplicates, small regions. Each function does one step and nothing else."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
+
+
+def stability_scores(logits: Tensor, threshold: float, offset: float) -> Tensor:
+    """IoU of each mask of logits (N, H, W), cut a little above and a little below the threshold: (N,) in [0, 1].
+
+    A mask that is empty even when cut below has score 0.
+    """
+    inner = (logits > threshold + offset).sum((-1, -2))
+    outer = (logits > threshold - offset).sum((-1, -2))
+    return inner.double() / outer.clamp(min=1)
+
+
+def without_duplicates(
+    boxes_xyxy: NDArray[np.float64], preference: NDArray[np.float64], max_iou: float
+) -> NDArray[np.int64]:
+    """Indices to keep, best first: no box whose IoU with a better one exceeds ``max_iou``.
+
+    boxes_xyxy (N, 4), end excluded; preference (N,) or (N, K): the higher the better, compared column by column,
+    ties go to the earlier one.
+    """
+    columns = preference[:, None] if preference.ndim == 1 else preference
+    order = np.lexsort((*(-columns[:, ::-1].T),))
+    kept: list[int] = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        order = order[_ious(boxes_xyxy[best], boxes_xyxy[order]) <= max_iou]
+    return np.array(kept, np.int64)
+
+
+def _ious(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    extent = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    common = extent.clip(min=0).prod(axis=1)
+    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - common
+    ious: NDArray[np.float64] = common / np.maximum(union, np.finfo(float).tiny)
+    return ious
+
+
+def without_small_regions(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
+    """The mask (H, W) with holes, then islands of fewer than ``min_area`` pixels (8-connected) gone.
+
+    A mask of small islands alone comes out empty; SAM's release keeps the largest of them.
+    """
+    filled = mask | _small_parts(~mask, min_area)
+    cleaned: NDArray[np.bool_] = filled & ~_small_parts(filled, min_area)
+    return cleaned
+
+
+def _small_parts(region: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
+    labels, _ = ndimage.label(region, structure=_EIGHT_NEIGHBOURS)
+    is_small = np.bincount(labels.ravel()) < min_area
+    is_small[0] = False  # label 0 is all that is not in the region
+    parts: NDArray[np.bool_] = is_small[labels]
+    return parts
+
+
+def tight_box_xyxy(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom) of a mask that is not empty, end excluded."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

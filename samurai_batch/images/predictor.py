@@ -1,0 +1,163 @@
+"""One image, asked many times: the same calls for SAM and SAM 2.
+
+    predictor = ImagePredictor(load_network("nano"))
+    predictor.set_image(pixels)
+    found = predictor.predict(points_xy=[(120, 80)], labels=[1])
+    found.masks, found.ious      # three masks, for one click can mean three things
+
+Coordinates are pixels of the image, x before y, from its top left corner.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from samurai_batch.errors import PromptError
+from samurai_batch.images.networks import ImageFeatures, ImageNetwork, NetworkPrompts
+from samurai_batch.images.prompts import BatchPrompts, check_image, check_prompts
+from samurai_batch.modeling.mask_decoder import Candidates
+from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
+
+LOGIT_LIMIT = 32.0  # of the low-resolution logits given back, as in SAM 2's release
+MASK_THRESHOLD = 0.0
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image of (height, width) pixels as the encoder left it. It may be kept, and asked again later."""
+
+    features: ImageFeatures
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers to one prompt (leading axis M) or to B of them (leading axes B, M): M is 3, or 1 without multimask.
+
+    masks (…, H, W) bool, at the image's own size; ious (…) float64, predicted; low_res_logits (…, S / 4, S / 4)
+    float32 in −32 … 32, fit to be the ``mask_logits`` of the next question; logits (…, H, W) float32, on request.
+    """
+
+    masks: NDArray[np.bool_]
+    ious: NDArray[np.float64]
+    low_res_logits: NDArray[np.float32]
+    logits: NDArray[np.float32] | None = None
+
+    @property
+    def best(self) -> int:
+        """Which of one prompt's masks has the highest predicted IoU."""
+        return int(self.ious.argmax())
+
+
+class ImagePredictor:
+    """Answers prompts about images with one network; remembers the image that was set, and nothing else."""
+
+    def __init__(self, network: ImageNetwork) -> None:
+        self.network = network
+        self._image: EncodedImage | None = None
+
+    @property
+    def image(self) -> EncodedImage:
+        """The image that was set last; raises PromptError if none was."""
+        if self._image is None:
+            raise PromptError("no image is set; call set_image first")
+        return self._image
+
+    def set_image(self, image: NDArray[np.uint8] | EncodedImage) -> None:
+        """Take (H, W, 3) uint8 RGB, or an image encoded before; what is asked next is about it."""
+        self._image = image if isinstance(image, EncodedImage) else self.encode([image])[0]
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[EncodedImage]:
+        """Images (H, W, 3) uint8 RGB, of any sizes, through the encoder together."""
+        for image in images:
+            check_image(image)
+        prepared = torch.cat([self.network.prepare(np.ascontiguousarray(image)) for image in images])
+        features = self.network.encode(prepared)
+        return [EncodedImage(one, image.shape[0], image.shape[1]) for one, image in zip(features, images, strict=True)]
+
+    def predict(
+        self,
+        *,
+        points_xy: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        box_xyxy: ArrayLike | None = None,
+        mask_logits: ArrayLike | None = None,
+        multimask: bool = True,
+        return_logits: bool = False,
+    ) -> Prediction:
+        """Answer one prompt: clicks (P, 2) with labels (P,), 1 on the object and 0 beside it; a box; both; a mask.
+
+        mask_logits (S / 4, S / 4): low-resolution logits of an answer before. With ``multimask``, three masks.
+        Raises PromptError for a prompt that is none, or does not fit the image.
+        """
+        answer = self.predict_batch(
+            points_xy=None if points_xy is None else np.asarray(points_xy)[None],
+            labels=None if labels is None else np.asarray(labels)[None],
+            boxes_xyxy=None if box_xyxy is None else np.asarray(box_xyxy)[None],
+            mask_logits=None if mask_logits is None else np.asarray(mask_logits)[None],
+            multimask=multimask,
+            return_logits=return_logits,
+        )
+        logits = None if answer.logits is None else answer.logits[0]
+        return Prediction(answer.masks[0], answer.ious[0], answer.low_res_logits[0], logits)
+
+    def predict_batch(
+        self,
+        *,
+        points_xy: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        boxes_xyxy: ArrayLike | None = None,
+        mask_logits: ArrayLike | None = None,
+        multimask: bool = True,
+        return_logits: bool = False,
+    ) -> Prediction:
+        """Answer B prompts about the image at once, each as `predict` would.
+
+        points_xy (B, P, 2), labels (B, P), boxes_xyxy (B, 4), mask_logits (B, S / 4, S / 4).
+        """
+        image = self.image
+        prompts = check_prompts(points_xy, labels, boxes_xyxy, mask_logits, self.network.image_size // 4)
+        prompts.check_inside(image.height, image.width)
+        found = self.ask(prompts, multimask=multimask)
+        logits = self.logits_at_image_size(found.logits)
+        return Prediction(
+            masks=(logits > MASK_THRESHOLD).cpu().numpy(),
+            ious=found.ious.double().cpu().numpy(),
+            low_res_logits=found.logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy(),
+            logits=logits.float().cpu().numpy() if return_logits else None,
+        )
+
+    @torch.inference_mode()
+    def ask(self, prompts: BatchPrompts, *, multimask: bool) -> Candidates:
+        """What the decoder answers to B prompts in pixels of the image: tensors, logits at S / 4."""
+        return self.network.decode(self.image.features, self._to_network(prompts), multimask=multimask)
+
+    @torch.inference_mode()
+    def logits_at_image_size(self, logits: Tensor) -> Tensor:
+        """Logits (B, M, S / 4, S / 4) -> (B, M, H, W)."""
+        return self.network.to_image(logits, self.image.height, self.image.width)
+
+    def _to_network(self, prompts: BatchPrompts) -> NetworkPrompts:
+        """Scale to the S x S image: box corners become the first two points."""
+        has_box = prompts.boxes_xyxy is not None
+        points, labels = prompts.points_xy, prompts.labels
+        if prompts.boxes_xyxy is not None:
+            points = np.concatenate((prompts.boxes_xyxy.reshape(-1, 2, 2), points), axis=1)
+            corners = np.broadcast_to((BOX_TOP_LEFT, BOX_BOTTOM_RIGHT), (len(points), 2))
+            labels = np.concatenate((corners, labels), axis=1)
+        scaled = points * self.network.scale_xy(self.image.height, self.image.width)
+        device, dtype = self.network.device, self.image.features.image.dtype
+        exact = torch.promote_types(dtype, torch.float32)
+        mask = prompts.mask_logits
+        return NetworkPrompts(
+            points=torch.from_numpy(scaled).to(device, exact),
+            labels=torch.from_numpy(labels.astype(np.int64)).to(device),
+            has_box=has_box,
+            mask_logits=None if mask is None else torch.from_numpy(mask)[:, None].to(device, dtype),
+        )
