@@ -3,10 +3,14 @@
 The network is the smallest image size of untrained weights: what the masks show is the golden tests' business.
 """
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -28,10 +32,14 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
 
 
-def run_job(prompts: str, output: str, *more: str) -> subprocess.CompletedProcess[str]:
+def job_arguments(prompts: str, output: str, *more: str) -> list[str]:
     model = ["--model", "nano", "--weights", "untrained:0", "--image-size", "64"]
     fields = ["--set", "chunk_frames=16", "--set", "num_cpus_per_replica=0.5"]
-    return command("run", "--prompts", prompts, "-o", output, "--replicas", "2", *model, *fields, *more)
+    return ["run", "--prompts", prompts, "-o", output, "--replicas", "2", *model, *fields, *more]
+
+
+def run_job(prompts: str, output: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return command(*job_arguments(prompts, output, *more))
 
 
 def tracks_of(folder: str) -> list[Track]:
@@ -125,7 +133,58 @@ def test_bad_videos_fail_their_tracks_with_a_reason_and_all_else_is_finished(
     undisturbed = pd.read_parquet(f"{finished[1]}/masks").sort_values(columns, ignore_index=True)
     table = pd.read_parquet(tmp_path / "out" / "masks").sort_values(columns, ignore_index=True)
     pd.testing.assert_frame_equal(table, undisturbed)
-    assert not list((tmp_path / "out" / "_work").iterdir())
+    assert not storage.list_names(f"{tmp_path}/out/_work")
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, from the kernel's table."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = list(children.get(pid, []))
+    for child in found:
+        found += children.get(child, [])
+    return found
+
+
+def replicas_of(pid: int) -> list[int]:
+    """The actor processes of the local Ray that a driver has started."""
+    found = []
+    for child in descendants(pid):
+        with contextlib.suppress(OSError):
+            if b"ray::_Actor" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
+
+
+def wait_for_more_work(output: Path, driver: subprocess.Popen[bytes], than: int = 0) -> int:
+    """Until more than so many chunks are saved; their number."""
+    deadline = time.monotonic() + 200
+    while (count := len(list(output.glob("_work/*/*")))) <= than:
+        assert driver.poll() is None, "the run ended before it was disturbed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return count
+
+
+def test_a_killed_replica_and_a_killed_driver_change_no_row(
+    videos: Path, finished: tuple[str, str], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-m", "samurai_batch", *job_arguments(finished[0], str(output))]) as driver:
+        saved = wait_for_more_work(output, driver)
+        os.kill(replicas_of(driver.pid)[0], signal.SIGKILL)
+        wait_for_more_work(output, driver, than=saved)
+        driver.kill()
+    assert not (output / "masks").exists() or len(list(output.glob("masks/*/*"))) < len(EXPECTED_FRAMES)
+    again = run_job(finished[0], str(output))
+    assert again.returncode == 0, again.stderr
+    columns = ["video_id", "object_id", "frame_index"]
+    table = pd.read_parquet(output / "masks").sort_values(columns, ignore_index=True)
+    undisturbed = pd.read_parquet(f"{finished[1]}/masks").sort_values(columns, ignore_index=True)
+    pd.testing.assert_frame_equal(table, undisturbed)
 
 
 def test_an_impossible_prompt_is_refused_before_any_work(videos: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def table_metadata(recipe: Recipe, weights: Weights, run_id: str) -> dict[str, s
 
 def versions() -> dict[str, str]:
     """What a run's record says of the software it ran on."""
-    packages = ("samurai-batch", "torch", "ray", "pyarrow", "numpy", "decord2")
+    packages = ("samurai-batch", "torch", "ray", "pyarrow", "numpy", "av")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
