@@ -1,0 +1,66 @@
+"""A cluster of two nodes on this machine: `python cluster/local.py`, until ctrl-C.
+
+The nodes are two `ray start` of their own, so that one of them can be killed to see what becomes of a job. The job
+API answers on http://127.0.0.1:8265. It stops the processes it started and no others.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def node_commands(port: int, dashboard_port: int, num_cpus: int) -> list[list[str]]:
+    """The command lines of the head and of the second node; the head's dashboard serves the job API."""
+    head = [
+        f"--head --port={port} --dashboard-host=127.0.0.1 --dashboard-port={dashboard_port}",
+        f"--ray-client-server-port={port + 1} --dashboard-agent-listen-port={port + 2}",
+        f"--metrics-export-port={port + 3}",
+    ]
+    second = [f"--address=127.0.0.1:{port} --dashboard-agent-listen-port={port + 4}"]
+    second += [f"--metrics-export-port={port + 5}"]
+    shared = f"--block --num-cpus={num_cpus} --disable-usage-stats --object-store-memory=100000000"
+    return [[RAY, "start", *" ".join(node).split(), *shared.split()] for node in (head, second)]
+
+
+def run(commands: list[list[str]], between_s: float) -> int:
+    """Start the nodes, stay until one of them ends, and stop the others. Returns 1: a node that ends has failed."""
+    nodes: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            nodes.append(subprocess.Popen(command))  # noqa: S603
+            time.sleep(between_s)
+        while all(node.poll() is None for node in nodes):
+            time.sleep(0.2)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for node in reversed(nodes):
+            node.terminate()
+        for node in nodes:
+            node.wait()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Parse the ports and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=6379, help="of the head; the next five are used as well")
+    parser.add_argument("--dashboard-port", type=int, default=8265, help="of the job API")
+    parser.add_argument("--num-cpus", type=int, default=1, help="CPUs that each node offers")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(node_commands(arguments.port, arguments.dashboard_port, arguments.num_cpus), between_s=5.0))
+
+
+if __name__ == "__main__":
+    main()
