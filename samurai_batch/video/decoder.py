@@ -48,7 +48,7 @@ class Decoder:
         self._container.close()
 
     def _open(self) -> None:
-        self._container = av.open(str(self._path))
+        self._container = av.open(str(self._path), metadata_errors="replace")
         self._stream = best_video_stream(self._container, self._name)
         self._stream.codec_context.thread_count = NUM_THREADS
 

@@ -84,7 +84,7 @@ def shown_at(packet: AnyPacket) -> int | None:
 def read_packet_index(path: Path, name: str) -> PacketIndex:
     """List the packets of a file: reads all of it, once. Raises VideoError if it is no video, or has no frames."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = best_video_stream(container, name)
             packets = _read_packets(container, stream)
             is_shorter = container.format.name.startswith("matroska") and missing_bytes(path) > 0

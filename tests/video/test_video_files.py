@@ -164,6 +164,15 @@ def test_reading_on_where_the_last_range_ended_does_not_seek(plain: Path, monkey
     assert starts == [0]
 
 
+def test_titles_in_old_encodings_do_no_harm(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "movie.mkv", num_frames=5)
+    data = path.read_bytes()
+    assert b"DURATION" in data
+    path.write_bytes(data.replace(b"DURATION", b"DUR\xfcTION"))
+    with open_video(path) as source:
+        assert len(list(source.frames(range(5)))) == 5
+
+
 # -- what is no video
 
 
