@@ -22,7 +22,7 @@ LAYERS = {
     "masks": 1,
     "planning": 1,
     "synthetic": 1,
-    "exports": 1,
+    "exports": 2,
     "tracking": 2,
     "images": 2,
     "evaluation": 2,
@@ -31,6 +31,7 @@ LAYERS = {
     "pipeline": 3,
     "training": 3,
     "runtime": 4,
+    "report": 5,
     "demo": 5,
     "cli": 5,
 }
@@ -40,7 +41,7 @@ ONLY_IN = {
     "ray": ["runtime/ray_pool.py"],
     "fsspec": ["storage.py"],
     "s3fs": [],
-    "decord": ["video/*.py"],
+    "av": ["video/*.py", "rendering/mp4.py"],
     "torch": ["modeling/*.py", "tracking/*.py", "images/*.py", "training/*.py", "pipeline.py", "runtime/*.py"],
 }
 PLANNING_MAY_USE = {"errors", "tasks", "planning"}
@@ -140,7 +141,7 @@ def test_importing_the_package_is_cheap_and_changes_nothing(statement: str) -> N
         "import logging, os, sys; before = dict(os.environ);"
         f"{statement};"
         "assert dict(os.environ) == before; assert not logging.root.handlers;"
-        "heavy = {'torch', 'ray', 'pandas', 'numpy', 'pyarrow', 'decord', 'fsspec', 'pydantic', 'rich', 'typer'};"
+        "heavy = {'torch', 'ray', 'pandas', 'numpy', 'pyarrow', 'av', 'fsspec', 'pydantic', 'rich', 'typer'};"
         "print(sorted(heavy & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)

@@ -1,1 +1,5 @@
-"""Pictures of results: masks drawn over their frames."""
+"""Pictures of results: masks, boxes, predictions and scores drawn over their frames."""
+
+from samurai_batch.rendering.render import render
+
+__all__ = ["render"]

@@ -1,0 +1,74 @@
+"""``samurai-batch render``: a video with its masks drawn over it, as mp4 or as a contact sheet."""
+
+import io
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.rendering.annotate import annotate
+from samurai_batch.rendering.contact_sheet import contact_sheet, spread
+from samurai_batch.rendering.mp4 import write_mp4
+from samurai_batch.rendering.tracks import RenderedTracks
+from samurai_batch.video import StagingCache, VideoSource, open_staged
+
+TILES, TILE_COLUMNS, TILE_WIDTH_PX, TILE_TEXT_PX = 12, 4, 320, 11
+
+
+def render(
+    masks_uri: str,
+    video_id: str,
+    video_uri: str,
+    output: str,
+    objects: Iterable[str] | None = None,
+    frames: range | None = None,
+    num_tiles: int = TILES,
+) -> int:
+    """Draw the tracks of a video over it: ``output`` ends in ``.mp4``, or in ``.png`` for a contact sheet of frames.
+
+    ``frames`` defaults to those that have rows. Returns the number of frames drawn. Raises ConfigError if there is
+    nothing to draw or ``output`` is neither, VideoError if the video cannot be read.
+    """
+    if not output.endswith((".mp4", ".png")):
+        raise ConfigError(f"output {output!r} ends neither in .mp4 nor in .png; name it by what it is to be")
+    tracks = RenderedTracks.read(masks_uri, video_id, None if objects is None else list(objects))
+    with opened_video(video_uri) as source:
+        span = tracks.frames if frames is None else frames
+        inside = range(max(span.start, 0), min(span.stop, source.info.num_frames))
+        if not inside:
+            raise ConfigError(f"{video_id}: frames {span.start} to {span.stop - 1} are not in the video")
+        if output.endswith(".png"):
+            chosen = spread(inside, num_tiles)
+            storage.write_bytes(output, sheet_png(source, tracks, chosen))
+            return len(chosen)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "video.mp4"
+            shown = source.frames(inside)
+            count = write_mp4(path, ((one.timestamp_s, annotate(one.pixels, tracks.on(one.index))) for one in shown))
+            storage.write_bytes(output, path.read_bytes())
+            return count
+
+
+def sheet_png(source: VideoSource, tracks: RenderedTracks, frames: list[int]) -> bytes:
+    """A contact sheet of these frames, as PNG."""
+    tiles = []
+    for index in frames:
+        (frame,) = source.frames(range(index, index + 1))
+        text_px = TILE_TEXT_PX * source.info.width / TILE_WIDTH_PX
+        picture = annotate(frame.pixels, tracks.on(index), text_px)
+        tiles.append((f"frame {index}  {frame.timestamp_s:.2f} s", picture))
+    sink = io.BytesIO()
+    contact_sheet(tiles, TILE_COLUMNS, TILE_WIDTH_PX).save(sink, format="PNG")
+    return sink.getvalue()
+
+
+@contextmanager
+def opened_video(uri: str) -> Iterator[VideoSource]:
+    """A video at any URI; a remote one is copied to a temporary folder first."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = StagingCache(Path(folder), limit_bytes=sys.maxsize)
+        with open_staged(uri, cache) as source:
+            yield source

@@ -1,0 +1,76 @@
+"""The tracks of one video as annotations, frame by frame."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.masks import read_masks
+from samurai_batch.rendering.annotate import Annotation
+from samurai_batch.rendering.motion import predicted_boxes
+from samurai_batch.rle import decode_mask, rle_from_coco
+from samurai_batch.tasks import Box
+
+
+class RenderedTracks:
+    """What to draw on each frame of one video."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.object_ids = sorted(rows["object_id"].unique().tolist(), key=lambda text: (len(text), text))
+        self._numbers = {object_id: number for number, object_id in enumerate(self.object_ids)}
+        self._by_frame = {rows["frame_index"].iloc[int(where[0])]: where for where in _places(rows)}
+        self._rows = rows
+        self._predictions = {
+            object_id: predicted_boxes(rows[rows["object_id"] == object_id]) for object_id in self.object_ids
+        }
+
+    @classmethod
+    def read(cls, masks_uri: str, video_id: str, objects: list[str] | None = None) -> "RenderedTracks":
+        """The tracks of a video in an output folder. Raises ConfigError if there is none."""
+        rows = read_masks(masks_uri, videos=[video_id], objects=objects)
+        if rows.empty:
+            raise ConfigError(f"{video_id}: no finished track to draw; `samurai-batch status` tells what there is")
+        return cls(rows)
+
+    @property
+    def frames(self) -> range:
+        """From the first to the last frame with a row."""
+        return range(int(self._rows["frame_index"].min()), int(self._rows["frame_index"].max()) + 1)
+
+    def on(self, frame_index: int) -> list[Annotation]:
+        """What to draw on a frame, by object."""
+        where = self._by_frame.get(frame_index)
+        if where is None:
+            return []
+        rows = self._rows.iloc[where].sort_values("object_id", key=lambda ids: ids.map(self._numbers))
+        return [self._annotation(row) for row in rows.to_dict("records")]
+
+    def _annotation(self, row: Mapping[Any, Any]) -> Annotation:
+        object_id = str(row["object_id"])
+        segmentation = row["segmentation"]
+        present = isinstance(segmentation, Mapping)
+        return Annotation(
+            number=self._numbers[object_id],
+            label=_label(object_id, row),
+            mask=decode_mask(rle_from_coco(segmentation)) if present else None,
+            box_xyxy=_box(row) if present else None,
+            predicted_xyxy=self._predictions[object_id].get(int(row["frame_index"])),
+        )
+
+
+def _places(rows: pd.DataFrame) -> list[Any]:
+    return list(rows.reset_index(drop=True).groupby("frame_index").indices.values())
+
+
+def _label(object_id: str, row: Mapping[Any, Any]) -> str:
+    if not isinstance(row["segmentation"], Mapping):
+        return f"{object_id} absent, object {row['object_score']:.1f}"
+    motion = "" if pd.isna(row["motion_score"]) else f" motion {row['motion_score']:.2f}"
+    prompted = " prompt" if row["prompted"] else ""
+    return f"{object_id} mask {row['mask_score']:.2f}{motion}{prompted}"
+
+
+def _box(row: Mapping[Any, Any]) -> Box:
+    x, y, width, height = (float(row[name]) for name in ("bbox_x", "bbox_y", "bbox_w", "bbox_h"))
+    return x, y, x + width, y + height
