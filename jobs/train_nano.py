@@ -7,6 +7,8 @@ May be stopped and started again at any time: it goes on from the state in the f
 
 import argparse
 import logging
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +35,7 @@ _PLAIN = SceneSettings(
 )
 _PICTURES = SceneSettings(scale=(0.12, 0.42), speed=6.0, leave=0.0, hiding=0.1, camouflage=0.25)
 _GENTLE = SceneSettings(scale=(0.12, 0.42), leave=0.15, hiding=0.2, crossing=0.3, others=(0, 1))
-_LIVELY = SceneSettings(leave=0.3, hiding=0.35, speed=1.5, lookalikes=(0, 2))
+_LIVELY = SceneSettings(leave=0.25, hiding=0.3, scale=(0.1, 0.38))
 
 STAGES = (
     Stage(
@@ -46,22 +48,29 @@ STAGES = (
     ),
     Stage(
         name="pictures",
-        minutes=17,
+        minutes=13,
         batches=BatchSettings(scene=_PICTURES, size=128, clips=5, frames=4, still=True),
     ),
     Stage(
         name="clips",
-        minutes=25,
+        minutes=32,
         batches=BatchSettings(scene=_GENTLE, size=128, clips=4, frames=5),
         truth=(1.0, 0.3),
         first_frame=1.5,
     ),
     Stage(
+        name="free clips",
+        minutes=11.6,
+        batches=BatchSettings(scene=_GENTLE, size=128, clips=4, frames=7),
+        truth=(0.4, 0.0),
+        first_frame=2.0,
+    ),
+    Stage(
         name="large clips",
-        minutes=57,
-        batches=BatchSettings(scene=_LIVELY, size=256, clips=2, frames=6),
+        minutes=33,
+        batches=BatchSettings(scene=_LIVELY, size=256, clips=2, frames=5),
         truth=(0.3, 0.0),
-        first_frame=1.5,
+        first_frame=2.0,
     ),
 )
 
@@ -75,7 +84,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     stages = [replace(stage, minutes=stage.minutes * arguments.stretch) for stage in STAGES]
-    train(MODELS["nano"], stages, TrainingSettings(), arguments.folder)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    train(MODELS["nano"], stages, TrainingSettings(), arguments.folder, stop)
 
 
 if __name__ == "__main__":

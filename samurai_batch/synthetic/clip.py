@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samurai_batch.synthetic.scene import Scene, build_scene, render_frame
-from samurai_batch.synthetic.settings import Role, SceneSettings
+from samurai_batch.synthetic.settings import ROLES, Role, SceneSettings
 from samurai_batch.synthetic.textures import Bytes
 
 _MIN_VISIBLE_SHARE = 0.004
@@ -18,7 +18,7 @@ _MIN_VISIBLE_SHARE = 0.004
 class Clip:
     """``frames`` (T, S, S, 3) uint8 RGB and ``masks`` (T, N, S, S), what is visible of each of N things.
 
-    The things whose role is "object" come first; ``object_ids`` names all of them.
+    Things stand in the order of ``ROLES``: objects first, then their look-alikes; ``object_ids`` names all of them.
     """
 
     frames: Bytes
@@ -48,11 +48,15 @@ def generate_clip(
     for attempt in count():
         rng = np.random.Generator(np.random.PCG64([*entropy, attempt]))
         scene = build_scene(rng, settings, num_frames, size, photographs)
-        first = render_frame(scene, 0)
-        if _objects_visible(scene, first[1]):
+        if _objects_visible(scene, render_frame(scene, 0)[1]):
             break
-    rendered = [first, *(render_frame(scene, index) for index in range(1, num_frames))]
-    order = sorted(range(len(scene.roles)), key=lambda index: scene.roles[index] != "object")
+    return render_clip(scene)
+
+
+def render_clip(scene: Scene) -> Clip:
+    """All frames of a scene."""
+    rendered = [render_frame(scene, index) for index in range(scene.num_frames)]
+    order = sorted(range(len(scene.roles)), key=lambda index: ROLES.index(scene.roles[index]))
     labels = np.stack([frame_labels for _, frame_labels in rendered])
     roles = tuple(scene.roles[index] for index in order)
     return Clip(

@@ -55,6 +55,6 @@ def random_camera(rng: np.random.Generator, num_frames: int, amount: float, ligh
     zoom = np.exp(rng.normal(0, 0.008) * moving * frames + wander(rng, num_frames, 0.06 * moving, 0.04))
     angle = rng.normal(0, 0.006) * moving * frames + wander(rng, num_frames, 0.06 * moving, 0.05)
     shake = float(rng.choice([0.0, 0.002, 0.006])) * amount
-    light = 1 + wander(rng, num_frames, 0.15 * lighting, 0.06)[:, None]
-    light = light + np.stack([wander(rng, num_frames, 0.03 * lighting, 0.05) for _ in range(3)], axis=1)
+    light = 1 + wander(rng, num_frames, 0.07 * lighting, 0.06)[:, None]
+    light = light + np.stack([wander(rng, num_frames, 0.02 * lighting, 0.05) for _ in range(3)], axis=1)
     return Camera(centre, zoom, angle, rng.normal(0, 1, (num_frames, 2)) * shake, light)

@@ -1,6 +1,6 @@
 """Scenes: what is drawn by chance before a clip is rendered, and how one of its frames is rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,12 +39,16 @@ def build_scene(
     num_frames: int,
     size: int,
     photographs: Sequence[Bytes] = (),
+    cast: "Cast | None" = None,
 ) -> Scene:
-    """Draw a scene by chance; the same generator state and arguments give the same scene."""
-    stage = _Stage(rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng))
-    background = _background(stage, size)
+    """Draw a scene by chance; the same generator state and arguments give the same scene.
+
+    ``cast`` makes the things, back to front, and their roles; by default all of it is left to chance.
+    """
+    studio = Studio(rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng))
+    background = _background(studio, size)
     camera = random_camera(rng, num_frames, settings.camera, settings.lighting)
-    things, roles = _cast(stage)
+    things, roles = (cast or random_cast)(studio)
     blurred = rng.random() < settings.motion_blur
     grain = rng.normal(0, settings.noise * rng.random(), (2 * size, size, 1)).astype(np.float32)
     return Scene(
@@ -61,7 +65,9 @@ def build_scene(
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Studio:
+    """What the making of a scene's things has at hand; ``resolution`` is their sprites' side in pixels."""
+
     rng: np.random.Generator
     settings: SceneSettings
     num_frames: int
@@ -75,35 +81,42 @@ class _Stage:
         return self.settings.speed * (self.num_frames - 1) / (_STANDARD_FRAMES - 1)
 
 
-def _background(stage: _Stage, size: int) -> Image.Image:
+Cast = Callable[[Studio], tuple[tuple[Thing, ...], tuple[Role, ...]]]
+
+
+def _background(studio: Studio, size: int) -> Image.Image:
     """Regions of different textures with still things among them, mirrored once to both sides."""
-    rng, side = stage.rng, int(size * _WORLD_SIDE)
-    pixels = random_texture(rng, side, stage.palette, stage.photographs)
+    rng, side = studio.rng, int(size * _WORLD_SIDE)
+    pixels = random_texture(rng, side, studio.palette, studio.photographs)
     for _ in range(int(rng.choice([0, 1, 1, 2]))):
-        other = random_texture(rng, side, None, stage.photographs)
+        other = random_texture(rng, side, None, studio.photographs)
         border = noise(rng, side, int(rng.integers(1, 5)), 3) + np.linspace(0, rng.choice([0.0, 2.0]), side)[:, None]
         share = np.clip((border - np.quantile(border[::8, ::8], rng.uniform(0.3, 0.8))) * 40, 0, 1)[..., None]
         pixels = pixels * (1 - share) + other * share
     canvas = Canvas(pixels.astype(np.float32), np.full((side, side), NOTHING, dtype=np.int8))
     still = random_camera(rng, 1, 0.0, 0.0)
-    for _ in range(int(rng.integers(stage.settings.clutter[0], stage.settings.clutter[1] + 1))):
+    for _ in range(int(rng.integers(studio.settings.clutter[0], studio.settings.clutter[1] + 1))):
         place = rng.uniform(0, 1, 2)
         scale = rng.uniform(0.03, 0.16) / _WORLD_SIDE
-        draw_thing(canvas, _thing(stage, _parts(stage, None), np.array([place]), scale), 0, still, [0.0])
+        draw_thing(canvas, make_thing(studio, make_parts(studio, None), np.array([place]), scale), 0, still, [0.0])
     picture = (np.clip(canvas.pixels, 0, 1) * 255).astype(np.uint8)
     picture = np.concatenate([picture, picture[::-1]])
     return Image.fromarray(np.concatenate([picture, picture[:, ::-1]], axis=1))
 
 
-def _parts(stage: _Stage, palette: Floats | None) -> tuple[Part, ...]:
-    rng = stage.rng
-    if rng.random() < stage.settings.articulated:
-        return articulated_parts(rng, stage.resolution, stage.photographs)
-    return simple_parts(rng, stage.resolution, palette, stage.photographs)
+def make_parts(studio: Studio, palette: Floats | None) -> tuple[Part, ...]:
+    """The parts of a thing, articulated or simple."""
+    rng = studio.rng
+    if rng.random() < studio.settings.articulated:
+        return articulated_parts(rng, studio.resolution, studio.photographs)
+    return simple_parts(rng, studio.resolution, palette, studio.photographs)
 
 
-def _thing(stage: _Stage, parts: tuple[Part, ...], position: Doubles, scale: float, anchored: bool = False) -> Thing:
-    rng, settings, frames = stage.rng, stage.settings, len(position)
+def make_thing(
+    studio: Studio, parts: tuple[Part, ...], position: Doubles, scale: float, anchored: bool = False
+) -> Thing:
+    """A thing on a path (T, 2), with a size, an angle and a bend of its own."""
+    rng, settings, frames = studio.rng, studio.settings, len(position)
     bend = None
     if rng.random() < settings.deformation:
         bend = Bend(rng.uniform(0.02, 0.12), rng.uniform(1.5, 4.0), rng.uniform(0.05, 0.4), rng.uniform(0, 6.3))
@@ -121,56 +134,56 @@ def _thing(stage: _Stage, parts: tuple[Part, ...], position: Doubles, scale: flo
     )
 
 
-def _roam(stage: _Stage) -> Doubles:
+def _roam(studio: Studio) -> Doubles:
     """A path within the view, or one that leaves it for a while, or for good."""
-    rng, settings = stage.rng, stage.settings
+    rng, settings = studio.rng, studio.settings
     start = rng.uniform(0.2, 0.8, 2)
     if rng.random() < settings.leave:
         direction = rng.uniform(0, 2 * np.pi)
         outside = 0.5 + 1.25 * np.array([np.cos(direction), np.sin(direction)])
         gone = rng.uniform(0.3, 0.6)
         back = rng.uniform(0.25, 0.75, 2) if rng.random() < 0.6 else outside
-        path = through([0, gone, gone + 0.1, 1], [start, outside, outside, back], stage.num_frames)
+        path = through([0, gone, gone + 0.1, 1], [start, outside, outside, back], studio.num_frames)
     else:
-        middle = np.clip(start + rng.normal(0, 0.12, 2) * stage.pace, 0.12, 0.88)
-        end = np.clip(middle + rng.normal(0, 0.12, 2) * stage.pace, 0.12, 0.88)
-        path = through([0, rng.uniform(0.35, 0.65), 1], [start, middle, end], stage.num_frames)
+        middle = np.clip(start + rng.normal(0, 0.12, 2) * studio.pace, 0.12, 0.88)
+        end = np.clip(middle + rng.normal(0, 0.12, 2) * studio.pace, 0.12, 0.88)
+        path = through([0, rng.uniform(0.35, 0.65), 1], [start, middle, end], studio.num_frames)
     swing = 0.04 * settings.speed
-    return path + np.stack([wander(rng, stage.num_frames, swing, 0.06) for _ in range(2)], axis=1)
+    return path + np.stack([wander(rng, studio.num_frames, swing, 0.06) for _ in range(2)], axis=1)
 
 
-def _crossing(stage: _Stage, other: Doubles) -> Doubles:
+def _crossing(studio: Studio, other: Doubles) -> Doubles:
     """A path that meets ``other`` half way through the clip and goes on beyond it."""
-    rng = stage.rng
+    rng = studio.rng
     meeting = rng.uniform(0.35, 0.65)
     place = other[int(meeting * (len(other) - 1))] + rng.normal(0, 0.03, 2)
     direction = rng.uniform(0, 2 * np.pi)
     step = rng.uniform(0.35, 0.6) * np.array([np.cos(direction), np.sin(direction)])
-    return through([0, meeting, 1], [place - step, place, place + step * rng.uniform(0.7, 1.1)], stage.num_frames)
+    return through([0, meeting, 1], [place - step, place, place + step * rng.uniform(0.7, 1.1)], studio.num_frames)
 
 
-def _cast(stage: _Stage) -> tuple[tuple[Thing, ...], tuple[Role, ...]]:
+def random_cast(studio: Studio) -> tuple[tuple[Thing, ...], tuple[Role, ...]]:
     """Objects, look-alikes and others in a random order of depth, then occluders before them all."""
-    rng, settings = stage.rng, stage.settings
+    rng, settings = studio.rng, studio.settings
     cast: list[tuple[Thing, Role]] = []
     for _ in range(_between(rng, settings.objects)):
-        hidden_colours = stage.palette if rng.random() < settings.camouflage else None
-        parts = _parts(stage, hidden_colours)
-        target = _thing(stage, parts, _roam(stage), rng.uniform(*settings.scale))
+        hidden_colours = studio.palette if rng.random() < settings.camouflage else None
+        parts = make_parts(studio, hidden_colours)
+        target = make_thing(studio, parts, _roam(studio), rng.uniform(*settings.scale))
         cast.append((target, "object"))
         for _ in range(_between(rng, settings.lookalikes)):
-            path = _crossing(stage, target.position) if rng.random() < settings.crossing else _roam(stage)
+            path = _crossing(studio, target.position) if rng.random() < settings.crossing else _roam(studio)
             likeness = float(target.scale[0]) * rng.uniform(0.85, 1.2)
-            cast.append((_thing(stage, parts, path, likeness), "lookalike"))
+            cast.append((make_thing(studio, parts, path, likeness), "lookalike"))
     for _ in range(_between(rng, settings.others)):
-        cast.append((_thing(stage, _parts(stage, None), _roam(stage), rng.uniform(0.05, 0.2)), "other"))
+        cast.append((make_thing(studio, make_parts(studio, None), _roam(studio), rng.uniform(0.05, 0.2)), "other"))
     targets = [thing for thing, role in cast if role == "object"]
     cast = [cast[index] for index in rng.permutation(len(cast))]
     for target in targets:
         if rng.random() < settings.hiding:
-            cast.append((_hider(stage, target), "occluder"))
+            cast.append((_hider(studio, target), "occluder"))
     for _ in range(_between(rng, settings.occluders)):
-        cast.append((_occluder(stage), "occluder"))
+        cast.append((_occluder(studio), "occluder"))
     return tuple(thing for thing, _ in cast), tuple(role for _, role in cast)
 
 
@@ -178,26 +191,26 @@ def _between(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
     return int(rng.integers(bounds[0], bounds[1] + 1))
 
 
-def _hider(stage: _Stage, target: Thing) -> Thing:
+def _hider(studio: Studio, target: Thing) -> Thing:
     """Something larger that passes over, or waits over, the target about half way through the clip."""
-    rng = stage.rng
+    rng = studio.rng
     meeting = rng.uniform(0.35, 0.6)
     place = target.position[int(meeting * (len(target.position) - 1))]
     direction = rng.uniform(0, 2 * np.pi)
     step = rng.uniform(0.7, 1.0) * np.array([np.cos(direction), np.sin(direction)])
     times = [0, max(meeting - 0.15, 0.1), min(meeting + 0.15, 0.9), 1]
-    path = through(times, [place - step, place, place, place + step], stage.num_frames)
+    path = through(times, [place - step, place, place, place + step], studio.num_frames)
     scale = float(target.scale.max()) * rng.uniform(1.2, 1.9)
-    return _thing(stage, simple_parts(rng, stage.resolution, None, stage.photographs), path, scale)
+    return make_thing(studio, simple_parts(rng, studio.resolution, None, studio.photographs), path, scale)
 
 
-def _occluder(stage: _Stage) -> Thing:
+def _occluder(studio: Studio) -> Thing:
     """Something near the camera: it stands in the world, or drifts."""
-    rng = stage.rng
+    rng = studio.rng
     anchored = bool(rng.random() < 0.6)
-    path = np.repeat(rng.uniform(0, 1, (1, 2)), stage.num_frames, axis=0) if anchored else _roam(stage)
-    parts = simple_parts(rng, stage.resolution, None, stage.photographs)
-    return _thing(stage, parts, path, rng.uniform(0.06, 0.22), anchored)
+    path = np.repeat(rng.uniform(0, 1, (1, 2)), studio.num_frames, axis=0) if anchored else _roam(studio)
+    parts = simple_parts(rng, studio.resolution, None, studio.photographs)
+    return make_thing(studio, parts, path, rng.uniform(0.06, 0.22), anchored)
 
 
 def render_frame(scene: Scene, index: int) -> tuple[Bytes, Labels]:

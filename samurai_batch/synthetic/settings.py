@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["object", "lookalike", "other", "occluder"]
+# First word of the seeds of everything that is measured or shown; training's begin with another.
+MEASURED_SEED = 900_000
+
+ROLES: tuple[Role, ...] = ("object", "lookalike", "other", "occluder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,5 +35,5 @@ class SceneSettings:
     leave: float = 0.2
     hiding: float = 0.25
     motion_blur: float = 0.25
-    noise: float = 0.05
+    noise: float = 0.03
     softness: float = 1.0

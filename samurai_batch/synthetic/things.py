@@ -92,13 +92,13 @@ def _limb(
     pivot: tuple[float, float],
     angle: float,
 ) -> Part:
-    field = capsule_field(resolution, 0.75, rng.uniform(0.14, 0.24), rng.uniform(0.08, 0.2))
+    field = capsule_field(resolution, 0.6, rng.uniform(0.2, 0.36), rng.uniform(0.12, 0.3))
     length = rng.uniform(0.25, 0.5)
     return Part(
         _sprite(rng, field, palette, photographs),
         half_size=(length, length * rng.uniform(0.8, 1.6)),
         pivot=pivot,
-        reach=length * 0.75,
+        reach=length * 0.6,
         angle=angle,
         swing=rng.uniform(0.1, 0.9),
         pace=rng.uniform(0.1, 0.6),
@@ -109,7 +109,7 @@ def _limb(
 def articulated_parts(rng: np.random.Generator, resolution: int, photographs: Sequence[Bytes] = ()) -> tuple[Part, ...]:
     """A body with a head and two to six swinging limbs, clothed in two or three palettes."""
     clothes = [random_palette(rng) for _ in range(3)]
-    wide, high = rng.uniform(0.3, 0.65), rng.uniform(0.3, 0.55)
+    wide, high = rng.uniform(0.35, 0.8), rng.uniform(0.4, 0.7)
     body = Part(_sprite(rng, random_field(rng, resolution), clothes[0], photographs), half_size=(wide, high))
     limbs = []
     for index in range(int(rng.integers(2, 7))):

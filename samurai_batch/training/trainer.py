@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from samurai_batch.training.optimizer import Optimizers, blend
 from samurai_batch.training.rollout import Forcing, follow
 from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, load_state, save_state
-from samurai_batch.training.warmup import warm_decoder
+from samurai_batch.training.warmup import warm_decoder, warm_memory
 
 logger = logging.getLogger(__name__)
 
@@ -33,31 +34,40 @@ class TrainingSettings:
     """How a network is trained, whatever it is trained on."""
 
     seed: int = 0
-    rate: float = 3e-3
+    rate: float = 2e-3
     weight_decay: float = 0.05
     warm_steps: int = 40
-    decay_from: float = 0.55
+    warm_up_steps: int = 300
+    decay_from: float = 0.5
     max_gradient: float = 1.0
     average_keep: float = 0.998
     save_every_s: float = 180.0
     log_every: int = 20
 
 
-def train(config: Sam2Config, stages: Sequence[Stage], settings: TrainingSettings, folder: Path) -> TrainingState:
+def train(
+    config: Sam2Config,
+    stages: Sequence[Stage],
+    settings: TrainingSettings,
+    folder: Path,
+    stop: threading.Event,
+) -> TrainingState:
     """Train through the stages, going on from the state in ``folder`` if there is one; returns the last state.
 
-    The state is saved there every few minutes and at the end. Time is counted in minutes of training, so a run
-    that was stopped takes up where it was.
+    The state is saved there every few minutes, at the end, and soon after ``stop`` is set. Time is counted in minutes
+    of training, so a run that was stopped takes up where it was.
     """
     state = load_state(folder) or _beginning(config, settings, folder)
-    while (now := moment(stages, state.elapsed_s / 60)) is not None:
-        _run_stage(config, stages, now.stage, settings, folder, state)
+    while not stop.is_set() and (now := moment(stages, state.elapsed_s / 60)) is not None:
+        _run_stage(config, stages, now.stage, settings, folder, state, stop)
     save_state(folder, state)
     return state
 
 
 def _beginning(config: Sam2Config, settings: TrainingSettings, folder: Path) -> TrainingState:
-    weights = warm_decoder(config, initial_weights(config, settings.seed), settings.seed)
+    seed, steps = settings.seed, settings.warm_up_steps
+    weights = warm_decoder(config, initial_weights(config, seed), seed, steps)
+    weights = warm_memory(config, weights, seed, steps // 3)
     state = TrainingState.fresh(weights)
     save_state(folder, state)
     return state
@@ -86,6 +96,7 @@ def _run_stage(
     settings: TrainingSettings,
     folder: Path,
     state: TrainingState,
+    stop: threading.Event,
 ) -> None:
     """Train until the stage's minutes are over; ``state`` moves along."""
     stage = stages[index]
@@ -97,7 +108,7 @@ def _run_stage(
     meter, saved, started = _Meter(), time.monotonic(), time.monotonic()
     logger.info("stage %s from step %d", stage.name, state.step)
     batches = iter(_loader(stage, (settings.seed, index, state.step)))
-    while (now := moment(stages, state.elapsed_s / 60)) is not None and now.stage == index:
+    while (now := moment(stages, state.elapsed_s / 60)) is not None and now.stage == index and not stop.is_set():
         values = _step(model, optimizers, next(batches), stage, now, settings, state.step, generator)
         keep = min(settings.average_keep, (state.step + 1) / (state.step + 10))
         blend(state.average.values(), (model.state_dict()[name] for name in state.average), keep)

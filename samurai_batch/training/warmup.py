@@ -20,6 +20,7 @@ from samurai_batch.training.optimizer import Optimizers
 
 logger = logging.getLogger(__name__)
 
+CONDITIONING_RANK = 6  # row of maskmem_tpos_enc
 _SIZE, _OBJECTS = 128, 32
 _WEIGHTS = LossWeights(focal=0.0, balanced=2.0)
 
@@ -70,3 +71,54 @@ def _decode(model: SAM2, kind: str, centre: Tensor, radius: Tensor, mask: Tensor
     return model.decode(
         image, (fine, middle), corners, torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]]).expand(count, -1)
     )
+
+
+def warm_memory(
+    config: Sam2Config, weights: dict[str, Tensor], seed: int, steps: int = 200, rate: float = 2e-3
+) -> dict[str, Tensor]:
+    """Weights that find an ellipse again from the memory of its mask, after it moved a little.
+
+    As with prompts: pictures drown the memory, and with nothing to look at the way from memory to mask is learned in
+    a minute. Only what handles memories, and the decoder, changes.
+    """
+    model = SAM2(config, _SIZE).float()
+    model.load_state_dict(weights)
+    model.image_encoder.requires_grad_(False)
+    model.sam_prompt_encoder.requires_grad_(False)
+    optimizers = Optimizers(model, rate, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        centre = torch.rand(_OBJECTS, 2, generator=generator) * 80 + 24
+        radius = torch.rand(_OBJECTS, 2, generator=generator) * 24 + 8
+        moved = centre + torch.randn(_OBJECTS, 2, generator=generator) * 2
+        with sdpa_kernel(SDPBackend.MATH):
+            candidates = _recall(model, _ellipses(centre, radius), num_memories=1 + step % 3)
+            target, present = F.avg_pool2d(_ellipses(moved, radius), 4)[:, 0], torch.ones(_OBJECTS, dtype=torch.bool)
+            loss = frame_loss(candidates, target, present, False, _WEIGHTS)
+            torch.autograd.backward(loss.total)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizers.step(min((step + 1) / 10, 1.0, (steps - step) / 50))
+        if step % 20 == 0:
+            logger.info("memory warm-up step %d: IoU %.3f", step, loss.iou.item())
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _recall(model: SAM2, mask: Tensor, num_memories: int) -> Candidates:
+    """Candidates on an empty picture whose memories, one conditioning frame and recent ones, hold ``mask``."""
+    dim, side, count = model.config.hidden_dim, _SIZE // 16, len(mask)
+    image = torch.zeros(count, dim, side, side)
+    fine = torch.zeros(count, dim // 8, side * 4, side * 4)
+    middle = torch.zeros(count, dim // 4, side * 2, side * 2)
+    decoded = model.decode(image, (fine, middle), mask_logits=model.mask_downsample(mask))
+    pointer = model.object_pointer(decoded.tokens[:, 0], torch.ones(count, dtype=torch.bool))
+    spatial = model.encode_memory(image, mask, torch.zeros(count, dtype=torch.bool))
+    ranks = torch.tensor([CONDITIONING_RANK, *range(num_memories - 1)])
+    times = torch.arange(num_memories, 0, -1) / 15
+    attended = model.attend_to_memory(
+        image,
+        spatial[:, None].expand(-1, num_memories, -1, -1, -1),
+        ranks.expand(count, -1),
+        pointer[:, None].expand(-1, num_memories, -1),
+        times.expand(count, -1),
+    )
+    return model.decode(attended, (fine, middle))

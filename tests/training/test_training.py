@@ -1,0 +1,170 @@
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samurai_batch.modeling.configs import NANO
+from samurai_batch.modeling.mask_decoder import Candidates
+from samurai_batch.modeling.sam2 import SAM2
+from samurai_batch.synthetic import SceneSettings
+from samurai_batch.training.batches import BatchSettings, ClipBatches
+from samurai_batch.training.curve import draw_curve
+from samurai_batch.training.initial import initial_weights
+from samurai_batch.training.losses import LossWeights, frame_loss, mask_iou, mask_loss
+from samurai_batch.training.rollout import Forcing, follow
+from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
+from samurai_batch.training.state import Point, TrainingState, load_state, save_state
+from samurai_batch.training.trainer import TrainingSettings, train
+from samurai_batch.training.warmup import warm_decoder
+
+TINY = replace(NANO, trunk_dim=8, hidden_dim=32, mem_dim=16, memory_mlp_dim=32, decoder_mlp_dim=32, iou_head_dim=32)
+SCENE = SceneSettings(clutter=(0, 1), others=(0, 0))
+BATCHES = BatchSettings(scene=SCENE, size=64, clips=1, frames=3)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def square(size: int = 16) -> torch.Tensor:
+    target = torch.zeros(1, size, size)
+    target[:, 4:10, 5:12] = 1
+    return target
+
+
+def test_the_right_mask_costs_almost_nothing_and_the_wrong_one_a_lot() -> None:
+    target = square()
+    logits = torch.stack([target * 40 - 20, 20 - target * 40], dim=1)
+    right, wrong = mask_loss(logits, target, LossWeights())[0].tolist()
+    assert right < 0.01
+    assert wrong > 1.0
+    assert mask_iou(logits, target)[0].tolist() == [1.0, 0.0]
+
+
+def candidates(target: torch.Tensor, object_score: float) -> Candidates:
+    logits = (target * 40 - 20)[:, None].expand(-1, 4, -1, -1)
+    return Candidates(
+        logits=logits, ious=torch.ones(1, 4), tokens=torch.zeros(1, 4, 8), object_score=torch.full((1, 1), object_score)
+    )
+
+
+def test_an_absent_object_trains_the_object_score_alone() -> None:
+    target, absent = square(), torch.zeros(1, dtype=torch.bool)
+    loss = frame_loss(candidates(target, -20.0), torch.zeros_like(target), absent, False, LossWeights())
+    assert loss.total.item() == pytest.approx(0.0, abs=1e-6)
+    loss = frame_loss(candidates(target, 20.0), torch.zeros_like(target), absent, False, LossWeights())
+    assert loss.total.item() == pytest.approx(20.0, abs=1e-3)
+
+
+def test_the_same_seed_gives_the_same_batch() -> None:
+    first, again = ClipBatches(BATCHES, (1,))[5], ClipBatches(BATCHES, (1,))[5]
+    assert torch.equal(first.frames, again.frames)
+    assert torch.equal(first.points, again.points)
+    assert first.kind == again.kind
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_prompts_of_every_kind_lie_on_the_frame(kind: int) -> None:
+    chances = [0.0, 0.0, 0.0, 0.0]
+    chances[kind] = 1.0
+    a, b, c, d = chances
+    batch = ClipBatches(replace(BATCHES, prompt_chances=(a, b, c, d)), (2,))[0]
+    assert len(batch.points) == len(batch.masks) == len(batch.owner) == len(batch.labels)
+    assert (batch.points >= 0).all()
+    assert (batch.points <= BATCHES.size).all()
+    assert batch.masks[:, 0].flatten(1).any(1).all()
+
+
+def test_following_a_clip_sends_gradients_to_every_part_but_the_unread_one() -> None:
+    model = SAM2(TINY, 64).float()
+    model.load_state_dict(initial_weights(TINY, 0))
+    points_only = replace(BATCHES, prompt_chances=(1.0, 0.0, 0.0, 0.0))
+    batch = ClipBatches(points_only, (3,))[0]
+    generator = torch.Generator().manual_seed(0)
+    results = follow(model, batch, Forcing(truth=0.0, drop=0.0), generator)
+    assert len(results) == 3
+    torch.stack([r.logits.sum() + r.ious.sum() + r.object_score.sum() for r in results]).sum().backward()
+    without = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert without <= {"no_mem_pos_enc", "mask_downsample", "sam_prompt_encoder"}
+    assert model.maskmem_tpos_enc.grad is not None
+
+
+STAGES = (
+    Stage(name="a", minutes=1, batches=BATCHES),
+    Stage(name="b", minutes=3, batches=BATCHES, truth=(1.0, 0.5)),
+)
+
+
+def test_a_moment_names_the_stage_and_how_much_of_it_is_over() -> None:
+    begin, later = moment(STAGES, 0.0), moment(STAGES, 2.5)
+    assert begin is not None
+    assert (begin.stage, begin.share) == (0, 0.0)
+    assert later is not None
+    assert (later.stage, later.stage_share, later.share) == (1, 0.5, 0.625)
+    assert truth_chance(STAGES[1], later.stage_share) == 0.75
+    assert moment(STAGES, 4.0) is None
+
+
+@given(st.integers(0, 1000), st.floats(0, 1))
+def test_the_rate_rises_then_falls_and_never_leaves_its_bounds(step: int, share: float) -> None:
+    factor = rate_factor(step, share, warm_steps=50, decay_from=0.5)
+    assert 0 < factor <= 1
+    assert rate_factor(1000, 1.0, 50, 0.5) == pytest.approx(0.02)
+
+
+def test_a_state_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
+    state = TrainingState.fresh({"a.weight": torch.randn(2, 3)})
+    state.optimizer = {"adamw.0.exp_avg": torch.randn(4)}
+    state.step, state.elapsed_s = 7, 3.5
+    state.curve = [Point(7, 3, "a", {"loss": 1.0})]
+    save_state(tmp_path, state)
+    again = load_state(tmp_path)
+    assert again is not None
+    assert torch.equal(again.weights["a.weight"], state.weights["a.weight"])
+    assert torch.equal(again.optimizer["adamw.0.exp_avg"], state.optimizer["adamw.0.exp_avg"])
+    assert (again.step, again.elapsed_s, again.curve) == (7, 3.5, state.curve)
+    assert load_state(tmp_path / "nothing") is None
+
+
+def test_the_warm_up_teaches_the_decoder_what_a_prompt_is() -> None:
+    before = initial_weights(TINY, 0)
+    after = warm_decoder(TINY, before, seed=0, steps=2)
+    assert before.keys() == after.keys()
+    name = "sam_mask_decoder.mask_tokens.weight"
+    assert not torch.equal(before[name], after[name])
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_takes_up_where_it_was(tmp_path: Path) -> None:
+    settings = TrainingSettings(warm_up_steps=1, log_every=1)
+    stages = [Stage(name="still", minutes=0.02, batches=replace(BATCHES, frames=2, still=True))]
+    state = train(TINY, stages, settings, tmp_path, threading.Event())
+    assert state.step > 0
+    assert state.optimizer
+    longer = [*stages, Stage(name="clips", minutes=state.elapsed_s / 60, batches=BATCHES)]
+    later = train(TINY, longer, settings, tmp_path, threading.Event())
+    assert later.step > state.step
+    assert {point.stage for point in later.curve} == {"still", "clips"}
+
+
+def test_a_training_told_to_stop_saves_its_state_and_returns(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    state = train(TINY, STAGES, TrainingSettings(warm_up_steps=0), tmp_path, stop)
+    assert state.step == 0
+    assert load_state(tmp_path) is not None
+
+
+def test_the_curve_becomes_a_picture(tmp_path: Path) -> None:
+    points = [Point(step, step * 60, "a" if step < 3 else "b", {"box_iou": step / 9}) for step in range(1, 7)]
+    draw_curve(points, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1000
