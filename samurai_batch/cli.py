@@ -16,13 +16,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from samurai_batch.errors import ConfigError, OutputLockedError, SamuraiBatchError, UsageError
+from samurai_batch.errors import ConfigError, OutputLockedError, PromptsError, SamuraiBatchError, UsageError
 from samurai_batch.tasks import Direction
 
 if TYPE_CHECKING:
     from samurai_batch.job import JobConfig
     from samurai_batch.runtime.summary import TrackProblem
     from samurai_batch.tasks import Track
+
+MAX_PROBLEMS_SHOWN = 50
 
 app = typer.Typer(
     name="samurai-batch",
@@ -223,6 +225,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
         app()
+    except PromptsError as error:
+        err.print(f"error: {error.source}: {len(error.problems)} problem(s)")
+        for problem in error.problems[:MAX_PROBLEMS_SHOWN]:
+            err.print(f"  {problem}")
+        if len(error.problems) > MAX_PROBLEMS_SHOWN:
+            err.print(f"  ... and {len(error.problems) - MAX_PROBLEMS_SHOWN} more")
+        sys.exit(2)
     except (UsageError, OutputLockedError) as error:
         err.print(f"error: {error}")
         sys.exit(2)

@@ -60,7 +60,7 @@ def test_a_star_import_brings_them_all() -> None:
 def test_light_names_load_without_the_network() -> None:
     code = (
         f"import sys; from samurai_batch import {', '.join(sorted(LIGHT))};"
-        "print(sorted({'torch', 'ray', 'pandas', 'decord'} & sys.modules.keys()))"
+        "print(sorted({'torch', 'ray', 'pandas', 'av'} & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "[]"

@@ -1,0 +1,93 @@
+"""The example behind `make demo`: a generated video, followed on Ray, measured against the generator's truth.
+
+Nothing is downloaded: the video is made from a seed, and the model ships inside the package.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from samurai_batch.geometry import mask_box_xywh
+from samurai_batch.job import make_job
+from samurai_batch.manifest import write_prompts
+from samurai_batch.masks.reading import read_masks
+from samurai_batch.rendering.contact_sheet import contact_sheet, spread
+from samurai_batch.rendering.mp4 import write_mp4
+from samurai_batch.rendering.overlay import draw_masks
+from samurai_batch.rle import decode_mask, rle_from_coco
+from samurai_batch.runtime.driver import run_job
+from samurai_batch.runtime.progress import open_watch
+from samurai_batch.synthetic.clip import Clip
+from samurai_batch.synthetic.demo import demo_clip
+from samurai_batch.tasks import BoxPrompt, Track, Video
+
+FRAMES_PER_SECOND = 12
+OBJECT_IDS = ("first", "second")  # the two look-alikes: things 0 and 1 of the clip
+SHOWN_COLUMNS = ["object_id", "frame_index", "timestamp_s", "area", "mask_score", "object_score", "motion_score"]
+
+
+def run_demo(folder: Path, replicas: int, out: Console) -> None:
+    """Make the example in ``folder``, run it, and say what came out: tables, rows, IoU, a picture."""
+    clip = demo_clip()
+    video = Video("crossing", str(folder / "videos" / "crossing.mp4"))
+    Path(video.uri).parent.mkdir(parents=True, exist_ok=True)
+    write_mp4(Path(video.uri), ((index / FRAMES_PER_SECOND, frame) for index, frame in enumerate(clip.frames)))
+    write_prompts(str(folder / "prompts.csv"), _tracks(clip, video))
+    config = make_job(
+        {"prompts": str(folder / "prompts.csv"), "output": str(folder / "out"), "model": "nano", "replicas": replicas}
+    )
+    run_job(config, watch=open_watch(Console(stderr=True)))
+
+    table = read_masks(str(folder / "out"))
+    out.print(f"\nmask tables: {folder / 'out' / 'masks'}\n")
+    out.print(table[SHOWN_COLUMNS].groupby("object_id").head(3).to_string(index=False), "\n")
+    for object_id, iou in mean_ious(table, clip).items():
+        out.print(f"mean IoU of {object_id} with the generator's truth: {iou:.2f}")
+    picture = folder / "overlay.png"
+    _contact_sheet(table, clip).save(picture)
+    out.print(f"picture: {picture}")
+
+
+def mean_ious(table: pd.DataFrame, clip: Clip) -> dict[str, float]:
+    """Per object the mean IoU of its masks with the truth, over the frames after the prompt that show it."""
+    ious = {}
+    for number, object_id in enumerate(OBJECT_IDS):
+        rows = table[table.object_id == object_id].sort_values("frame_index")
+        pairs = [
+            (_mask_of(row, clip), truth)
+            for row, truth in zip(rows.segmentation, clip.masks[:, number], strict=True)
+            if truth.any()
+        ]
+        ious[object_id] = float(np.mean([(found & truth).sum() / (found | truth).sum() for found, truth in pairs[1:]]))
+    return ious
+
+
+def _tracks(clip: Clip, video: Video) -> list[Track]:
+    tracks = []
+    for number, object_id in enumerate(OBJECT_IDS):
+        box = mask_box_xywh(clip.masks[0, number])
+        assert box is not None, "every object of the demo is visible on the first frame"
+        left, top, width, height = box
+        prompt = BoxPrompt(0, (left, top, left + width, top + height))
+        tracks.append(Track(video=video, object_id=object_id, prompts=(prompt,)))
+    return tracks
+
+
+def _mask_of(segmentation: dict[str, object] | None, clip: Clip) -> NDArray[np.bool_]:
+    if segmentation is None:
+        return np.zeros(clip.frames.shape[1:3], bool)
+    return decode_mask(rle_from_coco(segmentation))
+
+
+def _contact_sheet(table: pd.DataFrame, clip: Clip) -> Image.Image:
+    """Frames spread over the clip, with both masks drawn in."""
+    tiles = []
+    for index in spread(range(len(clip.frames)), 8):
+        rows = table[table.frame_index == index].sort_values("object_id")
+        masks = [_mask_of(value, clip) for value in rows.segmentation]
+        tiles.append((f"frame {index}", draw_masks(clip.frames[index], masks)))
+    return contact_sheet(tiles, columns=4, tile_width_px=256)

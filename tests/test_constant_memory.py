@@ -1,0 +1,54 @@
+"""Memory does not grow with the length of a video: decoding, tracking and writing together, in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.video.movies import write_movie
+
+NUM_FRAMES, EARLY, LATE = 2_050, 200, 2_000
+LIMIT_BYTES = 50e6
+
+PROGRAM = """
+import json, os, sys
+import torch
+from samurai_batch import BoxPrompt, Track, Tracker, TrackerSettings, Video, open_video, track_video
+from tests.deterministic import small_model
+
+torch.set_num_threads(1)
+path, early, late = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+resident = {}
+
+
+class Watched:
+    def __init__(self, source):
+        self.source, self.info = source, source.info
+
+    def frames(self, indices):
+        for frame in self.source.frames(indices):
+            if frame.index in (early, late):
+                with open("/proc/self/statm") as statm:
+                    resident[frame.index] = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            yield frame
+
+
+video = Video("long", path)
+tracks = [Track(video=video, object_id=name, prompts=(BoxPrompt(0, (8, 8, 60, 60)),)) for name in "ab"]
+tracker = Tracker(small_model().float(), TrackerSettings())
+with open_video(path) as source:
+    tables = track_video(tracker, Watched(source), tracks)
+print(json.dumps([resident[early], resident[late], tables["a"].num_rows]))
+"""
+
+
+@pytest.mark.slow
+def test_resident_memory_at_frame_2000_is_that_at_frame_200(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "long.mp4", num_frames=NUM_FRAMES, height=240, width=320)
+    arguments = [sys.executable, "-c", PROGRAM, str(path), str(EARLY), str(LATE)]
+    run = subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=500)
+    early, late, num_rows = json.loads(run.stdout)
+    assert num_rows == NUM_FRAMES
+    assert late - early < LIMIT_BYTES
