@@ -1,0 +1,77 @@
+"""What the page tells, collected from ledger, tables and videos."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.masks import read_masks
+from samurai_batch.report.moments import Moment, find_moments
+from samurai_batch.report.pictures import Pictures, video_pictures
+from samurai_batch.runtime.ledger import RunRecord, TrackEntry, VideoLedger, ledger_uri, read_video_ledger
+from samurai_batch.runtime.parallel import for_each
+from samurai_batch.runtime.status import read_status
+
+MAX_MOMENTS = 4
+_COLUMNS = [
+    "video_id", "object_id", "frame_index", "timestamp_s", "area", "mask_score", "object_score", "motion_score",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class TrackReport:
+    """One track: its ledger entry, and, if it has rows, those (by frame, without masks) and its moments."""
+
+    object_id: str
+    entry: TrackEntry
+    rows: pd.DataFrame
+    moments: list[Moment]
+
+
+@dataclass(frozen=True, eq=False)
+class VideoReport:
+    """One video and its tracks."""
+
+    ledger: VideoLedger
+    tracks: list[TrackReport]
+    pictures: Pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything on the page; ``run`` is the newest run, if its record is there."""
+
+    output: str
+    run: RunRecord | None
+    num_tracks: Mapping[str, int]
+    num_rows: int
+    videos: list[VideoReport]
+
+
+def gather(output: str, with_pictures: bool = True) -> Report:
+    """Read an output folder. Raises ConfigError if nothing has ended there, LedgerError, StorageError."""
+    status = read_status(storage, output)
+    folder = ledger_uri(output)
+    uris = [storage.join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
+    ledgers = [ledger for ledger in for_each(lambda uri: read_video_ledger(storage, uri), uris, 16) if ledger]
+    if not ledgers:
+        raise ConfigError(f"{storage.redact(output)}: no track has ended there; give the output folder of a job")
+    videos = [_video(output, ledger, with_pictures) for ledger in sorted(ledgers, key=lambda one: one.video_id)]
+    counts = {str(name): count for name, count in status.num_tracks.items()}
+    return Report(output, status.newest_run, counts, status.num_rows, videos)
+
+
+def _video(output: str, ledger: VideoLedger, with_pictures: bool) -> VideoReport:
+    rows = read_masks(output, videos=[ledger.video_id], columns=_COLUMNS)
+    by_object = {str(object_id): part.sort_values("frame_index") for object_id, part in rows.groupby("object_id")}
+    tracks = []
+    for object_id, entry in sorted(ledger.tracks.items(), key=lambda item: (len(item[0]), item[0])):
+        own = by_object.get(object_id, rows.iloc[:0])
+        tracks.append(TrackReport(object_id, entry, own, find_moments(own, MAX_MOMENTS)))
+    frames = [moment.frame_index for track in tracks for moment in track.moments]
+    pictures = Pictures()
+    if with_pictures and len(rows):
+        pictures = video_pictures(output, ledger.video_id, ledger.video_uri, frames)
+    return VideoReport(ledger, tracks, pictures)

@@ -1,0 +1,106 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.masks import rows_to_table
+from samurai_batch.report import write_report
+from samurai_batch.report.moments import find_moments
+from tests.report.finished_run import LOST, NUM_FRAMES, rows, write_output
+
+VOID = {"meta", "link", "img", "wbr", "br"}
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and whether tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    uri = write_report(write_output(tmp_path_factory.mktemp("report")))
+    return Path(uri).read_text(encoding="utf-8")
+
+
+def table() -> pd.DataFrame:
+    frame: pd.DataFrame = rows_to_table(rows("v", "1", 2.0)).to_pandas()
+    return frame
+
+
+def test_moments_are_where_the_track_is_lost_found_low_and_jumps() -> None:
+    found = [(moment.kind, moment.frame_index) for moment in find_moments(table(), limit=9)]
+    assert found == [("low score", 12), ("lost", LOST.start), ("found again", LOST.stop), ("jump in area", 32)]
+    assert [moment.kind for moment in find_moments(table(), limit=2)] == ["lost", "jump in area"]
+
+
+def test_a_calm_and_an_empty_track_have_no_moments() -> None:
+    assert find_moments(table().iloc[: LOST.start].query("frame_index != 12"), limit=9) == []
+    assert find_moments(table().iloc[:0], limit=9) == []
+    always_absent = table().iloc[LOST.start : LOST.stop]
+    assert find_moments(always_absent, limit=9) == []
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_outside(text: str) -> None:
+    page = Page(text)
+    for attributes in page.all("img"):
+        assert attributes["src"]
+        assert attributes["src"].startswith("data:image/jpeg;base64,")
+    assert not page.all("script")
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text)
+
+
+def test_every_picture_has_an_alternative_text_and_every_link_a_target(text: str) -> None:
+    page = Page(text)
+    assert len(page.all("img")) == 1 + 2 * 4  # the sheet, and four moments of each track with a readable video
+    assert all(attributes.get("alt") for attributes in page.all("img"))
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    links = [str(attributes["href"]) for attributes in page.all("a")]
+    assert len(links) == 1 + 3 * 4
+    assert {link.removeprefix("#") for link in links} <= ids
+    assert all(attributes.get("aria-label") for attributes in page.all("svg"))
+
+
+def test_the_page_tells_what_ran_how_fast_and_what_failed(text: str) -> None:
+    plain = re.sub(r"<[^>]*>", "", text)
+    for told in ("20261122T190000Z-1", "80 (8.0 per second)", "120 (12.0 per second)", "50.0 ms to encode a frame"):
+        assert told in plain
+    assert "frame 17 cannot be decoded; fetch the video again" in plain
+    assert "clip &lt;one&gt;" in plain
+    assert f"{NUM_FRAMES:,} frames" in plain
+    assert re.search(r"No pictures: .*gone\.mp4", plain)
+    assert "secret" not in text
+
+
+def test_an_output_where_nothing_ended_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no track has ended there"):
+        write_report(str(tmp_path))
+
+
+def test_a_report_may_go_elsewhere_and_without_pictures(tmp_path: Path) -> None:
+    output = write_output(tmp_path)
+    uri = str(tmp_path / "elsewhere" / "page.html")
+    assert write_report(output, uri, with_pictures=False) == uri
+    assert not Page(Path(uri).read_text(encoding="utf-8")).all("img")
