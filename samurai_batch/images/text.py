@@ -1,0 +1,166 @@
+"""Prompts by words: a phrase becomes boxes with scores, and the boxes become prompts.
+
+Two ways, behind one protocol, `Detector`:
+
+    OpenVocabularyDetector    a detector of `transformers` that reads words (Grounding DINO, OWLv2, …)
+    ClipRanker                masks of everything mode, ranked by how well CLIP thinks that the words fit their crops
+
+Both need the extra ``samurai-batch[text]``, and say so where it is missing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from samurai_batch.errors import CheckpointError, ConfigError
+from samurai_batch.images.everything import AutoMask, EverythingSettings, segment_everything
+from samurai_batch.images.predictor import ImagePredictor, Prediction
+from samurai_batch.images.prompts import check_image
+from samurai_batch.tasks import Box
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+INSTALL = "pip install 'samurai-batch[text]'"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Something that the words may mean: ``box_xyxy`` in pixels of the image, within it; score in [0, 1]."""
+
+    box_xyxy: Box
+    score: float
+
+
+class Detector(Protocol):
+    """Finds what words describe."""
+
+    def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
+        """What the phrase may mean in an image (H, W, 3) uint8 RGB, above the detector's threshold, best first."""
+        ...
+
+
+class OpenVocabularyDetector:
+    """A zero-shot detector of `transformers`, by model id or local folder.
+
+    Raises ConfigError without the extra, and CheckpointError where there is no such model.
+    """
+
+    def __init__(self, model: str, *, threshold: float = 0.25, device: torch.device | str = "cpu") -> None:
+        library = _transformers()
+        self._processor = _load(library.AutoProcessor, model)
+        self._model = _load(library.AutoModelForZeroShotObjectDetection, model).to(device).eval()
+        self._threshold = threshold
+        self._device = device
+
+    @torch.inference_mode()
+    def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
+        """See `Detector`."""
+        height, width = _size(image)
+        inputs = self._processor(images=image, text=[[_checked(phrase)]], return_tensors="pt").to(self._device)
+        found = self._processor.post_process_grounded_object_detection(
+            self._model(**inputs), threshold=self._threshold, target_sizes=[(height, width)]
+        )[0]
+        boxes: list[list[float]] = found["boxes"].double().cpu().tolist()
+        scores: list[float] = found["scores"].double().cpu().tolist()
+        kept = [_clipped(box, score, height, width) for box, score in zip(boxes, scores, strict=True)]
+        return sorted((one for one in kept if one is not None), key=lambda one: -one.score)
+
+
+class ClipRanker:
+    """The route of SAM's paper: crops around the masks of everything mode, compared with the words by CLIP.
+
+    The score is the probability of the phrase against ``others``, phrases that what is sought is not.
+    """
+
+    def __init__(
+        self,
+        clip: str,
+        predictor: ImagePredictor,
+        *,
+        threshold: float = 0.5,
+        settings: EverythingSettings | None = None,
+        others: Sequence[str] = ("something else",),
+        crops_per_batch: int = 16,
+    ) -> None:
+        library = _transformers()
+        self._processor = _load(library.AutoProcessor, clip)
+        self._model = _load(library.CLIPModel, clip).to(predictor.network.device).eval()
+        self._predictor = predictor
+        self._threshold = threshold
+        self._settings = settings
+        self._others = tuple(others)
+        self._crops_per_batch = crops_per_batch
+        if not self._others:
+            raise ConfigError("others: a probability needs at least one phrase to compare with")
+
+    def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
+        """See `Detector`."""
+        return [Detection(mask.box_xyxy, score) for mask, score in self.rank(image, phrase) if score > self._threshold]
+
+    @torch.inference_mode()
+    def rank(self, image: NDArray[np.uint8], phrase: str) -> list[tuple[AutoMask, float]]:
+        """Every automatic mask of the image with its score, best first."""
+        words = [_checked(phrase), *self._others]
+        masks = segment_everything(self._predictor, image, self._settings)
+        scores: list[float] = []
+        for start in range(0, len(masks), self._crops_per_batch):
+            crops = [_crop(image, mask.box_xyxy) for mask in masks[start : start + self._crops_per_batch]]
+            inputs = self._processor(images=crops, text=words, return_tensors="pt", padding=True)
+            logits = self._model(**inputs.to(self._predictor.network.device)).logits_per_image
+            scores += logits.double().softmax(dim=1)[:, 0].cpu().tolist()
+        return sorted(zip(masks, scores, strict=True), key=lambda pair: -pair[1])
+
+
+def segment_text(
+    predictor: ImagePredictor, detector: Detector, image: NDArray[np.uint8], phrase: str
+) -> list[tuple[Detection, Prediction]]:
+    """What the phrase describes in an image, each with the one mask that its box prompts. Sets the image."""
+    detections = detector.detect(image, phrase)
+    if not detections:
+        return []
+    predictor.set_image(image)
+    return [(one, predictor.predict(box_xyxy=one.box_xyxy, multimask=False)) for one in detections]
+
+
+def _transformers() -> "ModuleType":
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"prompts by words need the extra 'text'; install it by {INSTALL}") from error
+    return transformers
+
+
+def _load(kind: Any, model: str) -> Any:
+    try:
+        return kind.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{model} is not a model that prompts by words can use ({reason})") from error
+
+
+def _checked(phrase: str) -> str:
+    if not phrase.strip():
+        raise ConfigError("a text prompt is empty; say what to look for")
+    return phrase.strip().lower()  # as Grounding DINO wants it; OWLv2 and CLIP read lower case only
+
+
+def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
+    check_image(image)
+    return image.shape[0], image.shape[1]
+
+
+def _clipped(box: Sequence[float], score: float, height: int, width: int) -> Detection | None:
+    """The part of a box that lies in the image; None if there is none."""
+    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+    return Detection((x1, y1, x2, y2), score) if x1 < x2 and y1 < y2 else None
+
+
+def _crop(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    x1, y1, x2, y2 = (int(value) for value in box)
+    return image[y1:y2, x1:x2]
