@@ -140,13 +140,15 @@ class Book:
                 track.failure, track.is_cut_short = failure, False
                 for leg in track.legs:
                     self._count(leg)
-        self.settle_given_up(tracks)
+                self._settle_given_up(track)
 
-    def settle_given_up(self, tracks: Iterable[TrackRecord]) -> None:
-        """Settle those that have failed and that no replica works on any more."""
+    def release(self, tracks: Iterable[TrackRecord]) -> None:
+        """An order that included these tracks has ended: what is decided of them can now be carried out."""
         for track in tracks:
-            if track.is_given_up and not track.is_settled and track.num_running == 0:
-                self._settle(track, "failed", num_rows=0)
+            if track.is_given_up:
+                self._settle_given_up(track)
+            else:
+                self._publish_if_followed(track)
 
     def published(self, track: TrackRecord, num_rows: int) -> None:
         """The track's mask table is in place."""
@@ -168,8 +170,13 @@ class Book:
                 self._count(leg)
             self._publish_if_followed(track)
 
+    def _settle_given_up(self, track: TrackRecord) -> None:
+        if not track.is_settled and track.num_running == 0:
+            self._settle(track, "failed", num_rows=0)
+
     def _publish_if_followed(self, track: TrackRecord) -> None:
-        if not track.is_open or track.is_publishing:
+        """Publish once all is done. A truncation may end a leg while a replica is still at work beyond it."""
+        if not track.is_open or track.is_publishing or track.num_running:
             return
         if all(leg.is_done(self._chunk_frames) for leg in track.legs):
             track.is_publishing = True

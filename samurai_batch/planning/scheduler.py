@@ -137,7 +137,7 @@ class Scheduler:
                 self._book.published(track, report.num_rows)
             case _:
                 raise AssertionError(f"an answer of another kind to {running.order}: {report}")
-        self._book.settle_given_up(running.tracks)
+        self._book.release(running.tracks)
         return self._book.take_outcomes()
 
     def replica_lost(self, replica_id: str, reason: str, *, preempted: bool) -> list[Outcome]:
@@ -151,7 +151,7 @@ class Scheduler:
             running = self._running[order_id]
             self._stop(running, seconds=0.0)
             self._failed(running, Failure(FailureKind.PREEMPTED if preempted else FailureKind.DIED, reason))
-            self._book.settle_given_up(running.tracks)
+            self._book.release(running.tracks)
         return self._book.take_outcomes()
 
     # -- giving work out

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from samurai_batch.planning.book import KnownVideo
 from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, Order, VideoOpened
+from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, Order, PublishOrder, VideoOpened
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import legs_with_rows
 from samurai_batch.tasks import Direction, Track
@@ -88,6 +88,25 @@ def test_a_truncation_is_told_only_of_tracks_that_reach_it(
             assert set(world.rows[name]) == wanted
 
 
+def test_a_track_cut_short_is_not_published_while_a_replica_is_still_at_work_on_it() -> None:
+    known = {"v": KnownVideo(2, VideoFacts(2, 48, 64))}
+    tracks = [track("x"), track("y")]
+    scheduler = make_scheduler(tracks, chunk_frames=1, limit=1, keep_partial=True, known=known)
+    world = World({"v": 2}, {"v": 1})
+    first = {one.replica_id: one.order for one in scheduler.assign(["r1", "r2"])}
+    for replica_id, order in first.items():
+        answer(world, scheduler, replica_id, order)
+    beyond = {one.replica_id: one.order for one in scheduler.assign(["r1", "r2"])}
+    answer(world, scheduler, "r1", beyond["r1"])
+    (publishing,) = scheduler.assign(["r1", "r3"])
+    assert isinstance(publishing.order, PublishOrder)
+    assert publishing.order.fingerprint == "v/x"
+    answer(world, scheduler, "r2", beyond["r2"])
+    published = only(scheduler, "r2")
+    assert isinstance(published, PublishOrder)
+    assert published.fingerprint == "v/y"
+
+
 def only(scheduler: Scheduler, replica_id: str) -> Order:
     (assignment,) = scheduler.assign([replica_id])
     return assignment.order
@@ -148,6 +167,16 @@ def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() ->
     assert isinstance(order, FollowOrder)
     assert isinstance(interrupted, FollowOrder)
     assert order.chunk == interrupted.chunk == 1
+
+
+def test_the_answer_of_a_replica_that_was_not_asked_is_not_heard() -> None:
+    scheduler, world = make_scheduler([track()]), World({"v": 30})
+    opening = only(scheduler, "r1")
+    scheduler.replica_lost("r1", "gone", preempted=True)
+    again = only(scheduler, "r2")
+    assert scheduler.reported("r1", world.carry_out(opening)) == []
+    assert scheduler.reported("r1", world.carry_out(again)) == []
+    assert scheduler.is_busy("r2")
 
 
 def test_tracks_that_do_not_fit_are_told_before_any_replica_is_asked() -> None:
