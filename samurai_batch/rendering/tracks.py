@@ -38,13 +38,13 @@ class RenderedTracks:
         """From the first to the last frame with a row."""
         return range(int(self._rows["frame_index"].min()), int(self._rows["frame_index"].max()) + 1)
 
-    def on(self, frame_index: int) -> list[Annotation]:
-        """What to draw on a frame, by object."""
+    def on(self, frame_index: int, object_id: str | None = None) -> list[Annotation]:
+        """What to draw on a frame, by object; of one object alone if it is given."""
         where = self._by_frame.get(frame_index)
         if where is None:
             return []
         rows = self._rows.iloc[where].sort_values("object_id", key=lambda ids: ids.map(self._numbers))
-        return [self._annotation(row) for row in rows.to_dict("records")]
+        return [self._annotation(row) for row in rows.to_dict("records") if object_id in (None, row["object_id"])]
 
     def _annotation(self, row: Mapping[Any, Any]) -> Annotation:
         object_id = str(row["object_id"])

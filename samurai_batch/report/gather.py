@@ -70,8 +70,8 @@ def _video(output: str, ledger: VideoLedger, with_pictures: bool) -> VideoReport
     for object_id, entry in sorted(ledger.tracks.items(), key=lambda item: (len(item[0]), item[0])):
         own = by_object.get(object_id, rows.iloc[:0])
         tracks.append(TrackReport(object_id, entry, own, find_moments(own, MAX_MOMENTS)))
-    frames = [moment.frame_index for track in tracks for moment in track.moments]
+    moments = [(track.object_id, moment.frame_index) for track in tracks for moment in track.moments]
     pictures = Pictures()
     if with_pictures and len(rows):
-        pictures = video_pictures(output, ledger.video_id, ledger.video_uri, frames)
+        pictures = video_pictures(output, ledger.video_id, ledger.video_uri, moments)
     return VideoReport(ledger, tracks, pictures)

@@ -126,7 +126,7 @@ def _track(anchor: str, track: TrackReport, video: VideoReport, open_attribute: 
 def _moments(anchor: str, track: TrackReport, video: VideoReport) -> str:
     figures = []
     for number, moment in enumerate(track.moments, start=1):
-        picture = video.pictures.frames.get(moment.frame_index)
+        picture = video.pictures.moments.get((track.object_id, moment.frame_index))
         alt = escape(f"{video.ledger.video_id}, frame {moment.frame_index}: {moment.text}")
         image = f"<img src='{picture}' alt='{alt}'>" if picture else ""
         caption = f"<figcaption><b>{number}. {moment.kind}</b>: {escape(moment.text)}</figcaption>"

@@ -19,38 +19,38 @@ MOMENT_PX, MOMENT_TEXT_PX, JPEG_QUALITY = 320, 12, 70
 
 @dataclass(frozen=True)
 class Pictures:
-    """Data URIs: the contact ``sheet``, and ``frames`` by index; ``problem`` says why there are none."""
+    """Data URIs: the contact ``sheet``, and ``moments`` by object and frame; ``problem`` says why there are none."""
 
     sheet: str | None = None
     sheet_frames: list[int] = field(default_factory=list)
-    frames: dict[int, str] = field(default_factory=dict)
+    moments: dict[tuple[str, int], str] = field(default_factory=dict)
     problem: str | None = None
 
 
-def video_pictures(masks_uri: str, video_id: str, video_uri: str, frames: Iterable[int]) -> Pictures:
-    """The contact sheet of a video, and these frames of it, with masks drawn.
+def video_pictures(masks_uri: str, video_id: str, video_uri: str, moments: Iterable[tuple[str, int]]) -> Pictures:
+    """The contact sheet of a video with all masks drawn, and these moments (object, frame) with the object's own.
 
     A video that cannot be read any more is no error here: the page then says so.
     """
     try:
-        return _pictures(masks_uri, video_id, video_uri, sorted(set(frames)))
+        return _pictures(masks_uri, video_id, video_uri, sorted(set(moments)))
     except (SamuraiBatchError, FileNotFoundError) as error:
         return Pictures(problem=str(error))
 
 
-def _pictures(masks_uri: str, video_id: str, video_uri: str, frames: list[int]) -> Pictures:
+def _pictures(masks_uri: str, video_id: str, video_uri: str, wanted: list[tuple[str, int]]) -> Pictures:
     tracks = RenderedTracks.read(masks_uri, video_id)
     shown = spread(tracks.frames, SHEET_TILES)
     tiles, moments = {}, {}
     with opened_video(video_uri) as source:
         scale = source.info.width
-        for index in sorted({*shown, *frames}):
+        for index in sorted({*shown, *(index for _, index in wanted)}):
             (frame,) = source.frames(range(index, index + 1))
             if index in shown:
                 tiles[index] = annotate(frame.pixels, tracks.on(index), SHEET_TEXT_PX * scale / SHEET_TILE_PX)
-            if index in frames:
-                picture = annotate(frame.pixels, tracks.on(index), MOMENT_TEXT_PX * scale / MOMENT_PX)
-                moments[index] = _data_uri(_scaled(Image.fromarray(picture), MOMENT_PX))
+            for object_id in (object_id for object_id, when in wanted if when == index):
+                picture = annotate(frame.pixels, tracks.on(index, object_id), MOMENT_TEXT_PX * scale / MOMENT_PX)
+                moments[object_id, index] = _data_uri(_scaled(Image.fromarray(picture), MOMENT_PX))
     sheet = contact_sheet([(f"frame {index}", tiles[index]) for index in shown], SHEET_COLUMNS, SHEET_TILE_PX)
     return Pictures(_data_uri(sheet), shown, moments)
 
