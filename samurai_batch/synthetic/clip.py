@@ -38,24 +38,26 @@ def generate_clip(
     num_frames: int,
     size: int,
     photographs: Sequence[Bytes] = (),
+    window: range | None = None,
 ) -> Clip:
-    """Generate a clip of ``num_frames`` frames of ``size`` × ``size`` pixels.
+    """Generate a clip of ``num_frames`` frames of ``size`` × ``size`` pixels, or the frames of ``window`` among them.
 
     The same arguments give the same clip: scenes are drawn from numpy's PCG64 until every "object" is visible on the
-    first frame. ``photographs`` (H, W, 3) uint8 lend their texture to half of the surfaces; none are needed.
+    first frame rendered. ``photographs`` (H, W, 3) uint8 lend their texture to half of the surfaces; none are needed.
     """
+    window = range(num_frames) if window is None else window
     entropy = (seed,) if isinstance(seed, int) else tuple(seed)
     for attempt in count():
         rng = np.random.Generator(np.random.PCG64([*entropy, attempt]))
         scene = build_scene(rng, settings, num_frames, size, photographs)
-        if _objects_visible(scene, render_frame(scene, 0)[1]):
+        if _objects_visible(scene, render_frame(scene, window[0])[1]):
             break
-    return render_clip(scene)
+    return render_clip(scene, window)
 
 
-def render_clip(scene: Scene) -> Clip:
-    """All frames of a scene."""
-    rendered = [render_frame(scene, index) for index in range(scene.num_frames)]
+def render_clip(scene: Scene, window: range) -> Clip:
+    """The frames of a scene that lie in ``window``."""
+    rendered = [render_frame(scene, index) for index in window]
     order = sorted(range(len(scene.roles)), key=lambda index: ROLES.index(scene.roles[index]))
     labels = np.stack([frame_labels for _, frame_labels in rendered])
     roles = tuple(scene.roles[index] for index in order)

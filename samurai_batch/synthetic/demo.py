@@ -15,7 +15,7 @@ _SEED = 8
 def demo_clip(num_frames: int = 48, size: int = 256) -> Clip:
     """Things 0 and 1 are alike; they cross in the first half, in the second thing 0 passes behind an occluder."""
     rng = np.random.Generator(np.random.PCG64([MEASURED_SEED, _SEED]))
-    return render_clip(build_scene(rng, _SCENE, num_frames, size, cast=_cast))
+    return render_clip(build_scene(rng, _SCENE, num_frames, size, cast=_cast), range(num_frames))
 
 
 def _cast(studio: Studio) -> tuple[tuple[Thing, ...], tuple[Role, ...]]:

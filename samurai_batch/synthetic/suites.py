@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from samurai_batch.synthetic.clip import Clip, generate_clip
-from samurai_batch.synthetic.demo import demo_clip as demo_clip  # fixed too, so found here as well
 from samurai_batch.synthetic.settings import MEASURED_SEED, SceneSettings
 
 SUITE_FRAMES, SUITE_SIZE = 24, 256

@@ -35,12 +35,17 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
-    """What batches are made of. ``still`` takes the frames of a clip as pictures of their own (T = 1)."""
+    """What batches are made of.
+
+    Scenes last ``span`` frames, and ``frames`` of them are taken, one, two or three apart, so that what happens in a
+    scene happens at its natural pace. ``still`` takes a whole scene of ``frames`` as pictures of their own (T = 1).
+    """
 
     scene: SceneSettings
     size: int
     clips: int
     frames: int
+    span: int = 24
     objects: int = 2
     still: bool = False
     prompt_chances: tuple[float, float, float, float] = (0.65, 0.2, 0.1, 0.05)
@@ -61,7 +66,13 @@ class ClipBatches(Dataset[Batch]):
         settings = self.settings
         rng = np.random.Generator(np.random.PCG64([*self.seed, index]))
         clips = [
-            generate_clip((*self.seed, index, number), settings.scene, settings.frames, settings.size)
+            generate_clip(
+                (*self.seed, index, number),
+                settings.scene,
+                settings.frames if settings.still else settings.span,
+                settings.size,
+                window=range(settings.frames) if settings.still else _window(rng, settings.span, settings.frames),
+            )
             for number in range(settings.clips)
         ]
         if settings.still:
@@ -80,6 +91,12 @@ class ClipBatches(Dataset[Batch]):
             labels=torch.from_numpy(labels),
             kind=kind,
         )
+
+
+def _window(rng: np.random.Generator, span: int, frames: int) -> range:
+    step = min(int(rng.choice([1, 1, 2, 3])), (span - 1) // max(frames - 1, 1))
+    start = int(rng.integers(0, span - (frames - 1) * step))
+    return range(start, start + (frames - 1) * step + 1, step)
 
 
 def _frame_of(clip: Clip, frame: int) -> Clip:

@@ -1,9 +1,10 @@
 """What a training needs to go on: weights, their average, the optimizers' memory, the curve. safetensors and JSON."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -56,6 +57,21 @@ def save_state(folder: Path, state: TrainingState) -> None:
     (folder / _PROGRESS).write_text(json.dumps(progress, indent=1))
 
 
+def compacted(state: TrainingState) -> TrainingState:
+    """The same state at half the size, to be kept: weights in float16, the optimizers' memory in bfloat16."""
+    return replace(
+        state,
+        weights={name: tensor.half() for name, tensor in state.weights.items()},
+        average={name: tensor.half() for name, tensor in state.average.items()},
+        optimizer={name: tensor.to(torch.bfloat16) for name, tensor in state.optimizer.items()},
+    )
+
+
+def export_weights(state: TrainingState, path: Path) -> None:
+    """Write the average weights alone, in float16: what ships inside the package."""
+    save_file({name: tensor.half().contiguous() for name, tensor in state.average.items()}, path)
+
+
 def load_state(folder: Path) -> TrainingState | None:
     """Read the state in a folder; None if there is none."""
     path = folder / _TENSORS
@@ -64,7 +80,7 @@ def load_state(folder: Path) -> TrainingState | None:
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
     for key, value in load_file(path).items():
         group, name = key.split("/", 1)
-        groups[group][name] = value
+        groups[group][name] = value.float()
     progress = json.loads(_metadata(path)["progress"])
     return TrainingState(
         **groups,

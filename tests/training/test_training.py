@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.configs import NANO
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.sam2 import SAM2
@@ -18,7 +19,7 @@ from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import LossWeights, frame_loss, mask_iou, mask_loss
 from samurai_batch.training.rollout import Forcing, follow
 from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
-from samurai_batch.training.state import Point, TrainingState, load_state, save_state
+from samurai_batch.training.state import Point, TrainingState, compacted, export_weights, load_state, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
 from samurai_batch.training.warmup import warm_decoder
 
@@ -133,6 +134,27 @@ def test_a_state_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
     assert torch.equal(again.optimizer["adamw.0.exp_avg"], state.optimizer["adamw.0.exp_avg"])
     assert (again.step, again.elapsed_s, again.curve) == (7, 3.5, state.curve)
     assert load_state(tmp_path / "nothing") is None
+
+
+def test_a_compacted_state_is_half_the_size_and_nearly_the_same(tmp_path: Path) -> None:
+    state = TrainingState.fresh({"a.weight": torch.randn(64, 64)})
+    state.optimizer = {"muon.0.momentum_buffer": torch.randn(64, 64)}
+    save_state(tmp_path / "whole", state)
+    save_state(tmp_path / "half", compacted(state))
+    sizes = [(tmp_path / name / "state.safetensors").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    again = load_state(tmp_path / "half")
+    assert again is not None
+    torch.testing.assert_close(again.weights["a.weight"], state.weights["a.weight"], rtol=1e-3, atol=1e-3)
+    assert again.optimizer["muon.0.momentum_buffer"].dtype == torch.float32
+
+
+def test_exported_weights_load_as_the_packages_own_do(tmp_path: Path) -> None:
+    state = TrainingState.fresh(initial_weights(NANO, 0))
+    export_weights(state, tmp_path / "nano.safetensors")
+    weights = load_weights("nano", str(tmp_path / "nano.safetensors"))
+    assert weights.tensors.keys() == state.average.keys()
+    assert (tmp_path / "nano.safetensors").stat().st_size < 12e6
 
 
 def test_the_warm_up_teaches_the_decoder_what_a_prompt_is() -> None:
