@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,7 @@ from samurai_batch.tasks import Direction
 
 if TYPE_CHECKING:
     from samurai_batch.job import JobConfig
-    from samurai_batch.runtime.summary import TrackProblem
+    from samurai_batch.runtime.summary import RunSummary, TrackProblem
     from samurai_batch.tasks import Track
 
 MAX_PROBLEMS_SHOWN = 50
@@ -192,9 +193,14 @@ def load_job_of(path: str | None, options: Mapping[str, str | None], fields: Seq
 def _run(config: "JobConfig", tracks: "Sequence[Track] | None" = None) -> None:
     from samurai_batch.runtime.driver import run_job
     from samurai_batch.runtime.progress import open_watch
-    from samurai_batch.runtime.summary import exit_code
 
     summary = run_job(config, tracks=tracks, watch=open_watch(err))
+    _report(summary)
+
+
+def _report(summary: "RunSummary") -> None:
+    from samurai_batch.runtime.summary import exit_code
+
     totals = summary.totals
     done = f"{totals.tracks_done} of {totals.tracks} tracks done"
     skipped = f" ({totals.tracks_skipped} before this run)" if totals.tracks_skipped else ""
@@ -218,6 +224,92 @@ def _print_problems(problems: "Sequence[TrackProblem]") -> None:
 
 def _ago(moment_s: float) -> str:
     return f"{max(0.0, time.time() - moment_s):.0f} s ago"
+
+
+@app.command()
+def submit(
+    job: Annotated[str, typer.Argument(help="A job in YAML, a path or URI.")],
+    address: Annotated[str, typer.Option(help="Ray's job API, such as http://head:8265.")],
+    reprocess: Annotated[bool, typer.Option("--reprocess", help="Submit `reprocess` instead of `run`.")] = False,
+    code: Annotated[Path | None, typer.Option(help="The package's folder or wheel, where no image has it.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay to the end; the exit code is the ledger's.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="As --wait, and show the job's log.")] = False,
+    fields: Fields = None,
+) -> None:
+    """Start a job on a Ray cluster through its job API; ctrl-C leaves it running.
+
+    Example: samurai-batch submit job.yaml --address http://head:8265 --wait
+    """
+    from samurai_batch.operations.job_api import JobApi
+    from samurai_batch.operations.submit import submit_job, wait_for
+
+    api = JobApi(address)
+    submitted = submit_job(api, load_job_of(job, {}, fields), "reprocess" if reprocess else "run", code=code)
+    out.print(f"submitted {submitted.job_id}")
+    if wait or follow:
+        code_of_ledger = wait_for(api, submitted, (lambda text: out.out(text, end="")) if follow else lambda _: None)
+        out.print(f"ended with {code_of_ledger}")
+        raise typer.Exit(code_of_ledger)
+
+
+@app.command()
+def reprocess(
+    job: Annotated[str, typer.Argument(help="A job in YAML, a path or URI; its prompts may be a pattern.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and why, and write nothing.")] = False,
+    only_failed: Annotated[bool, typer.Option("--only-failed", help="Only what failed before.")] = False,
+    since: Annotated[str | None, typer.Option(help="Only videos written since this date or time (UTC).")] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove tracks that the source no longer asks for.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep replaced tables, for `diff`.")] = True,
+    fields: Fields = None,
+) -> None:
+    """Compute what is new, stale or failed, and nothing else; to be run every night."""
+    from samurai_batch.operations.reprocess import Choice, parse_moment, plan_night
+    from samurai_batch.operations.reprocess import reprocess as run_night
+    from samurai_batch.runtime.progress import open_watch
+
+    since_s = None if since is None else parse_moment(since)
+    choice = Choice(only_failed=only_failed, since_s=since_s, prune=prune, keep_superseded=keep)
+    config = load_job_of(job, {}, fields)
+    if dry_run:
+        out.print(plan_night(config, choice).describe())
+        return
+    night = run_night(config, choice, watch=open_watch(err))
+    out.print(night.plan.describe())
+    _report(night.summary)
+
+
+@app.command()
+def history(output: Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")]) -> None:
+    """List all runs of an output, and what each changed."""
+    from samurai_batch.operations.history import read_history
+
+    for run in read_history(output):
+        started = datetime.fromtimestamp(run.record.started_at_s, UTC)
+        out.print(f"{run.record.run_id}  {started:%Y-%m-%d %H:%M:%S}  {run.record.status}")
+        for change in run.changes or ():
+            out.print(f"  {change.video_id} / {change.object_id}: {change.reason}: {change.status}")
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="An output folder, or <output>@<run_id>.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Compare two results track by track, the least alike first: mean IoU, frames that differ, worst frame."""
+    from samurai_batch.operations.diff import diff_results
+
+    found = diff_results(a, b)
+    if as_json:
+        out.print_json(json.dumps(asdict(found)))
+        return
+    for one in found.tracks:
+        worst = "" if one.worst_frame is None else f", worst frame {one.worst_frame} (IoU {one.worst_iou:.3f})"
+        differ = f"{one.num_differing} of {one.num_frames} frames differ{worst}"
+        out.print(f"{one.video_id} / {one.object_id}: mean IoU {one.mean_iou:.4f}, {differ}")
+    for name, alone in (("first", found.only_a), ("second", found.only_b)):
+        for video_id, object_id in alone:
+            out.print(f"{video_id} / {object_id}: only in the {name}")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
@@ -168,6 +169,20 @@ def identity(uri: str) -> Identity:
     return Identity(size_bytes, hashlib.sha256(text.encode()).hexdigest())
 
 
+def modified_s(uri: str) -> float | None:
+    """When a file was last written, or the newest file of a folder, in seconds since 1970; None if storage is silent.
+
+    Raises FileNotFoundError if it is missing.
+    """
+    files, path = _locate(uri)
+    info = _retrying("looking up", uri, lambda: files.info(path))
+    entries = [info]
+    if info["type"] == "directory":
+        entries = list(_retrying("listing", uri, lambda: files.find(path, detail=True)).values())
+    moments = [entry.get("LastModified") or entry.get("mtime") or entry.get("updated") for entry in entries]
+    return max((_seconds(moment) for moment in moments if moment), default=None)
+
+
 def copy_to_local(uri: str, path: Path) -> None:
     """Copy a file to ``path``, or all of a folder below it. Not atomic: an interrupted copy leaves a part."""
     files, source = _locate(uri)
@@ -238,6 +253,13 @@ def _identity_of(uri: str, info: dict[str, Any]) -> Identity:
     else:
         version = str(Path(info["name"]).stat().st_mtime_ns)
     return Identity(int(info["size"]), version.strip('"'))
+
+
+def _seconds(moment: Any) -> float:
+    """A moment as one of fsspec's file systems tells it: seconds, a datetime, or text in ISO 8601."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
 
 
 def _in_parallel(action: Callable[[str], object], names: Iterable[str]) -> None:

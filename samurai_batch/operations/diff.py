@@ -1,0 +1,142 @@
+"""Two results of the same tracks, compared mask by mask: another model, other settings, another night."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.masks import bytes_to_table, decode_mask, mask_table_uri
+from samurai_batch.operations.history import superseded_uri
+from samurai_batch.operations.sources import TrackId
+from samurai_batch.rle import rle_from_coco
+from samurai_batch.runtime.ledger import ledger_uri, read_run, read_video_ledger, run_uri
+from samurai_batch.runtime.parallel import for_each
+from samurai_batch.storage import join, quote_id, redact, unquote_id
+from samurai_batch.tasks import Rle
+
+_RUN = re.compile(r"(.+)@(\d{8}T\d{6}Z-[0-9a-f]{8})")
+_NUM_TRANSFERS = 16
+
+Masks = Mapping[int, Rle | None]
+"""A track's masks by frame index; None where the object is absent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackDiff:
+    """One track in two results, over the frames that either has a row for.
+
+    The IoU of a frame is 1 where both say that the object is absent, and 0 where one says so alone, or has no row.
+    ``worst_frame`` is the first of the lowest IoU, None if no frame differs.
+    """
+
+    video_id: str
+    object_id: str
+    num_frames: int
+    num_differing: int
+    mean_iou: float
+    worst_frame: int | None
+    worst_iou: float
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Tracks that both results have, the least alike first, and those that only one has."""
+
+    tracks: tuple[TrackDiff, ...]
+    only_a: tuple[TrackId, ...]
+    only_b: tuple[TrackId, ...]
+
+
+def diff_results(a: str, b: str) -> Diff:
+    """Compare two results: each an output folder, or ``<output>@<run_id>`` for what one run of it had made.
+
+    One track is in memory at a time, and ``_NUM_TRANSFERS`` while they are read. Raises ConfigError if there is no
+    such result, LedgerError and StorageError.
+    """
+    tables_a, tables_b = _tables(a), _tables(b)
+    both = sorted(tables_a.keys() & tables_b.keys())
+    found = for_each(
+        lambda track: diff_masks(track, _read(tables_a[track]), _read(tables_b[track])), both, _NUM_TRANSFERS
+    )
+    return Diff(
+        tuple(sorted(found, key=lambda one: (one.mean_iou, one.video_id, one.object_id))),
+        tuple(sorted(tables_a.keys() - tables_b.keys())),
+        tuple(sorted(tables_b.keys() - tables_a.keys())),
+    )
+
+
+def diff_masks(track: TrackId, a: Masks, b: Masks) -> TrackDiff:
+    """Compare one track's masks."""
+    ious = {frame: _iou_of_frame(a, b, frame) for frame in sorted(a.keys() | b.keys())}
+    worst = min(ious, key=lambda frame: ious[frame], default=None)
+    has_differed = worst is not None and ious[worst] < 1.0
+    return TrackDiff(
+        video_id=track[0],
+        object_id=track[1],
+        num_frames=len(ious),
+        num_differing=sum(iou < 1.0 for iou in ious.values()),
+        mean_iou=sum(ious.values()) / len(ious) if ious else 1.0,
+        worst_frame=worst if has_differed else None,
+        worst_iou=ious[worst] if worst is not None else 1.0,
+    )
+
+
+def _iou_of_frame(a: Masks, b: Masks, frame: int) -> float:
+    if frame not in a or frame not in b:
+        return 0.0
+    return mask_iou(a[frame], b[frame])
+
+
+def mask_iou(a: Rle | None, b: Rle | None) -> float:
+    """Intersection over union of two masks; 1 if both are absent, 0 if one is, or if their pictures differ in size."""
+    if a == b:
+        return 1.0
+    if a is None or b is None or (a.height, a.width) != (b.height, b.width):
+        return 0.0
+    mask_a, mask_b = decode_mask(a), decode_mask(b)
+    union = int((mask_a | mask_b).sum())
+    return int((mask_a & mask_b).sum()) / union if union else 1.0
+
+
+def _read(uri: str) -> Masks:
+    table = bytes_to_table(storage.read_bytes(uri))
+    frames, masks = table["frame_index"].to_pylist(), table["segmentation"].to_pylist()
+    return {frame: rle_from_coco(mask) if mask else None for frame, mask in zip(frames, masks, strict=True)}
+
+
+def _tables(result: str) -> dict[TrackId, str]:
+    """The URI of each track's table in a result."""
+    match = _RUN.fullmatch(result)
+    tables = _tables_of_run(match[1], match[2]) if match else _tables_below(result)
+    if not tables:
+        raise ConfigError(f"{redact(result)}: there are no mask tables; give an output folder, or <output>@<run_id>")
+    return tables
+
+
+def _tables_of_run(output: str, run_id: str) -> dict[TrackId, str]:
+    """Those that are superseded by now, and those that still stand."""
+    if read_run(storage, run_uri(output, run_id)) is None:
+        raise ConfigError(f"{redact(output)}: has no run {run_id}; `samurai-batch history` lists them")
+    folder = ledger_uri(output)
+    uris = [join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
+    ledgers = for_each(lambda uri: read_video_ledger(storage, uri), uris, _NUM_TRANSFERS)
+    standing = {
+        (ledger.video_id, object_id): mask_table_uri(output, ledger.video_id, object_id)
+        for ledger in ledgers
+        if ledger is not None
+        for object_id, entry in ledger.tracks.items()
+        if entry.run_id == run_id and entry.status != "failed"
+    }
+    return _tables_below(superseded_uri(output, run_id)) | standing
+
+
+def _tables_below(output: str) -> dict[TrackId, str]:
+    folder = join(output, "masks")
+    videos = [unquote_id(name) for name in storage.list_names(folder)]
+    names = for_each(lambda video: storage.list_names(join(folder, quote_id(video))), videos, _NUM_TRANSFERS)
+    return {
+        (video, object_id): mask_table_uri(output, video, object_id)
+        for video, tables in zip(videos, names, strict=True)
+        for object_id in (unquote_id(name.removesuffix(".parquet")) for name in tables if name.endswith(".parquet"))
+    }

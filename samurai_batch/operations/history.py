@@ -1,0 +1,93 @@
+"""What each run changed, and the tables that newer ones have replaced.
+
+``_ledger/changes/<run_id>.json`` says track by track what a run did and why; ``_superseded/<run_id>/masks`` keeps the
+tables that run had made, from when a later one replaces them, so that both can be compared.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from samurai_batch import storage
+from samurai_batch.masks import file_metadata, mask_table_uri
+from samurai_batch.operations.sources import TrackId
+from samurai_batch.runtime.ledger import LedgerError, RunRecord, ledger_uri, read_run, runs_uri
+from samurai_batch.storage import join, redact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What became of one track in one run: why it ran (or "pruned"), and how it ended."""
+
+    video_id: str
+    object_id: str
+    reason: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunChanges:
+    """All that one run changed."""
+
+    run_id: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One run of an output; ``changes`` is None where nobody wrote them down, as `samurai-batch run` does not."""
+
+    record: RunRecord
+    changes: tuple[Change, ...] | None
+
+
+_CHANGES = TypeAdapter(RunChanges)
+
+
+def write_changes(output: str, changes: RunChanges) -> None:
+    """Keep what a run changed."""
+    storage.write_bytes(_changes_uri(output, changes.run_id), _CHANGES.dump_json(changes, indent=1))
+
+
+def read_history(output: str) -> list[PastRun]:
+    """Every run of an output, the oldest first. Raises LedgerError, StorageError."""
+    folder = runs_uri(output)
+    names = [name for name in storage.list_names(folder) if name.endswith(".json") and not name.startswith("_")]
+    records = [read_run(storage, join(folder, name)) for name in names]
+    return [PastRun(record, _read_changes(output, record.run_id)) for record in records if record is not None]
+
+
+def superseded_uri(output: str, run_id: str) -> str:
+    """The output folder, so to speak, of tables that a run had made and that are replaced by now."""
+    return join(output, "_superseded", run_id)
+
+
+def keep_table(output: str, track: TrackId) -> None:
+    """Copy a track's table to where those of the run that made it lie once they are superseded; no table is fine."""
+    try:
+        data = storage.read_bytes(mask_table_uri(output, *track))
+    except FileNotFoundError:
+        return
+    made_by = file_metadata(data)["run_id"]
+    storage.write_bytes(mask_table_uri(superseded_uri(output, made_by), *track), data)
+
+
+def remove_tables(output: str, track: TrackId) -> None:
+    """Remove a track's table and every superseded one of it."""
+    storage.delete(mask_table_uri(output, *track))
+    for run_id in storage.list_names(join(output, "_superseded")):
+        storage.delete(mask_table_uri(superseded_uri(output, run_id), *track))
+
+
+def _changes_uri(output: str, run_id: str) -> str:
+    return join(ledger_uri(output), "changes", f"{run_id}.json")
+
+
+def _read_changes(output: str, run_id: str) -> tuple[Change, ...] | None:
+    uri = _changes_uri(output, run_id)
+    try:
+        return _CHANGES.validate_json(storage.read_bytes(uri)).changes
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise LedgerError(f"{redact(uri)}: damaged; delete it, only the history of this run is lost") from error

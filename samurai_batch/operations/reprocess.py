@@ -1,0 +1,188 @@
+"""The nightly run: compare the source with the output, compute what is new, stale or failed, write down what changed.
+
+source (tables, patterns) ─> tracks ─┐
+output (ledger, tables) ─────────────┴─> decisions with reasons ─> run_job ─> changes of this run
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.job import JobConfig
+from samurai_batch.operations.history import Change, RunChanges, keep_table, remove_tables, write_changes
+from samurai_batch.operations.reasons import Comparison, Decision, compare
+from samurai_batch.operations.sources import TrackId, read_source, track_id
+from samurai_batch.runtime.driver import new_run_id, run_job
+from samurai_batch.runtime.lease import Lease, this_process
+from samurai_batch.runtime.ledger import Totals, read_video_ledger, video_ledger_uri, write_video_ledger
+from samurai_batch.runtime.progress import Watch
+from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_redacted_uris
+from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.summary import RunSummary
+from samurai_batch.runtime.surroundings import SystemClock
+from samurai_batch.tasks import Track
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which of the tracks that could run do run.
+
+    ``only_failed`` takes those that failed before; ``since_s`` (seconds since 1970, UTC) those whose video was
+    written at that moment or later; ``prune`` removes what the source no longer asks for, tables and all;
+    ``keep_superseded`` keeps a copy of every table that is replaced.
+    """
+
+    only_failed: bool = False
+    since_s: float | None = None
+    prune: bool = False
+    keep_superseded: bool = True
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether some of the tracks that could run do not."""
+        return self.only_failed or self.since_s is not None
+
+
+EVERYTHING = Choice()
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """What `reprocess` does: these tracks for these reasons; ``left`` are removed only if the choice prunes."""
+
+    tracks: tuple[Track, ...]
+    decisions: tuple[Decision, ...]
+    left: tuple[TrackId, ...]
+    choice: Choice
+
+    def describe(self) -> str:
+        """A line for every track that runs or has left, and a first one that counts them."""
+        fate = "removed" if self.choice.prune else "kept; --prune removes them"
+        gone = f"; {len(self.left)} left the source ({fate})" if self.left else ""
+        lines = [f"{len(self.tracks)} tracks in the source, {len(self.decisions)} to compute{gone}"]
+        lines += [_line(track_id(one.track), one.reason) for one in sorted(self.decisions, key=_by_track)]
+        lines += [_line(one, "left the source") for one in self.left]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Night:
+    """What became of a plan."""
+
+    plan: NightPlan
+    summary: RunSummary
+
+
+def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
+    """What `reprocess` would do now, and why, track by track. Reads the weights, writes nothing.
+
+    Raises UsageError for what is wrong with the job, LedgerError and StorageError.
+    """
+    from samurai_batch.modeling.checkpoints import load_weights  # torch is loaded by those who need the weights' digest
+
+    config = with_absolute_paths(config)
+    job_recipe(config, weights_digest="")  # complain about settings before reading weights
+    tracks = read_source(config.prompts)
+    if choice.prune and not tracks:
+        raise ConfigError(
+            f"prompts {storage.redact(config.prompts)}: the source is empty, and --prune would remove every table; "
+            "look whether the source is the right one, or delete the output yourself"
+        )
+    recipe = job_recipe(config, load_weights(config.model, config.weights).digest)
+    return _chosen(tracks, compare(tracks, recipe, DriverSettings.of(config)), choice)
+
+
+def reprocess(config: JobConfig, choice: Choice = EVERYTHING, *, watch: Watch | None = None) -> Night:
+    """Compute what `plan_night` says, keep what it replaces, prune, and write the run's changes down.
+
+    Raises what `plan_night` and `run_job` raise; what is done by then is kept.
+    """
+    config = with_absolute_paths(config)
+    plan = plan_night(config, choice)
+    if choice.keep_superseded:
+        for decision in plan.decisions:
+            if decision.before is not None:
+                keep_table(config.output, track_id(decision.track))
+    tracks = [one.track for one in plan.decisions] if choice.is_filter else list(plan.tracks)
+    summary = run_job(config, tracks=tracks, watch=watch)
+    changes = _changes(config.output, plan, summary)
+    if choice.prune and plan.left and summary.status == "finished":
+        changes += _prune(config, plan.left)
+    write_changes(config.output, RunChanges(run_id=summary.run_id, changes=tuple(changes)))
+    return Night(plan, summary)
+
+
+def parse_moment(text: str) -> float:
+    """A date or time in ISO 8601 as seconds since 1970; UTC unless it says otherwise. Raises ConfigError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"--since {text}: write a date or time such as 2026-11-22 or 2026-11-22T01:00") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _chosen(tracks: Sequence[Track], found: Comparison, choice: Choice) -> NightPlan:
+    decisions = [one for one in found.decisions if _is_chosen(one, choice)]
+    return NightPlan(tuple(tracks), tuple(decisions), found.left, choice)
+
+
+def _is_chosen(decision: Decision, choice: Choice) -> bool:
+    if choice.only_failed and (decision.before is None or decision.before.status != "failed"):
+        return False
+    if choice.since_s is None:
+        return True
+    modified_s = storage.modified_s(decision.track.video.uri)
+    return modified_s is not None and modified_s >= choice.since_s
+
+
+def _changes(output: str, plan: NightPlan, summary: RunSummary) -> list[Change]:
+    """What the ledger says of the tracks that were to run; one that the run did not reach stays out."""
+    changes = []
+    for decision in sorted(plan.decisions, key=_by_track):
+        video_id, object_id = track_id(decision.track)
+        ledger = read_video_ledger(storage, video_ledger_uri(output, video_id))
+        entry = ledger.tracks.get(object_id) if ledger else None
+        if entry is not None and entry.run_id == summary.run_id:
+            changes.append(Change(video_id=video_id, object_id=object_id, reason=decision.reason, status=entry.status))
+    return changes
+
+
+def _prune(config: JobConfig, left: Sequence[TrackId]) -> list[Change]:
+    """Remove tracks from the ledger and then their tables, while holding the output's lease."""
+    settings, clock = DriverSettings.of(config), SystemClock()
+    lease = Lease(storage, settings.output, clock, stale_after_s=settings.stale_after_s)
+    lease.acquire(new_run_id(clock), this_process(), with_redacted_uris(config), {})
+    try:
+        for video_id in sorted({video_id for video_id, _ in left}):
+            _forget(settings.output, video_id, {object_id for video, object_id in left if video == video_id})
+        for track in left:
+            remove_tables(settings.output, track)
+    finally:
+        lease.release("finished", Totals(), None)
+    return [Change(video_id=one[0], object_id=one[1], reason="left the source", status="pruned") for one in left]
+
+
+def _forget(output: str, video_id: str, object_ids: set[str]) -> None:
+    uri = video_ledger_uri(output, video_id)
+    ledger = read_video_ledger(storage, uri)
+    if ledger is None:
+        return
+    for object_id in object_ids & ledger.tracks.keys():
+        del ledger.tracks[object_id]
+    if ledger.tracks:
+        write_video_ledger(storage, output, ledger)
+    else:
+        storage.delete(uri)
+
+
+def _by_track(decision: Decision) -> TrackId:
+    return track_id(decision.track)
+
+
+def _line(track: TrackId, reason: str) -> str:
+    return f"  {track[0]} / {track[1]}: {reason}"

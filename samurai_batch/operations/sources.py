@@ -1,0 +1,83 @@
+"""What a job is asked to follow tonight: a prompts table, many of them, or rows that stand for videos to come.
+
+``prompts`` of a job may be a pattern such as ``s3://bucket/in/*.csv``: every table that matches now is read, so that a
+video may arrive together with its prompts. In any table, a ``video_uri`` with ``*`` or ``?`` in its last part stands
+for every file or folder that matches, and ``*`` in its ``video_id`` for that file's name without its ending: fixed
+cameras, whose videos all begin with the same prompts. A row of a video's own goes before a pattern.
+"""
+
+import fnmatch
+import posixpath
+from collections.abc import Sequence
+from dataclasses import replace
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError, PromptsError
+from samurai_batch.manifest import read_prompts
+from samurai_batch.runtime.recipe import with_absolute_video
+from samurai_batch.tasks import Track, Video
+
+TrackId = tuple[str, str]
+
+
+def track_id(track: Track) -> TrackId:
+    """Video id and object id: what names a track in one output."""
+    return track.video.video_id, track.object_id
+
+
+def read_source(prompts: str) -> list[Track]:
+    """All tracks that ``prompts`` asks for at this moment, patterns replaced by what they match.
+
+    Raises PromptsError for bad rows and for objects that two tables ask for, ConfigError for a pattern that cannot be
+    used, and StorageError. No match is no error: the videos may come later.
+    """
+    tables = _matches(prompts) if is_pattern(prompts) else [prompts]
+    found: dict[TrackId, Track] = {}
+    for table in tables:
+        for track in _expanded(read_prompts(table)):
+            if track_id(track) in found:
+                video_id, object_id = track_id(track)
+                problem = f"object {object_id} of video {video_id} stands in another table as well; remove one of them"
+                raise PromptsError(storage.redact(table), [problem])
+            found[track_id(track)] = with_absolute_video(track)
+    return list(found.values())
+
+
+def is_pattern(uri: str) -> bool:
+    """Whether a URI stands for those that match it. What follows a remote ``?`` is a query, and no pattern."""
+    if storage.is_remote(uri):
+        uri = uri.partition("?")[0]
+    return "*" in uri or "?" in uri
+
+
+def _expanded(tracks: Sequence[Track]) -> list[Track]:
+    own = [track for track in tracks if not is_pattern(track.video.uri)]
+    taken = {track_id(track) for track in own}
+    matches: dict[str, list[str]] = {}
+    expanded = []
+    for track in tracks:
+        pattern = track.video.uri
+        if not is_pattern(pattern):
+            continue
+        if "*" not in track.video.video_id:
+            raise ConfigError(
+                f"video_id {track.video.video_id!r} stands for every video that matches {storage.redact(pattern)}; "
+                "write * in it, which becomes the file's name"
+            )
+        if pattern not in matches:
+            matches[pattern] = _matches(pattern)
+        expanded += [replace(track, video=_video(track.video.video_id, uri)) for uri in matches[pattern]]
+    return own + [track for track in expanded if track_id(track) not in taken]
+
+
+def _video(video_id: str, uri: str) -> Video:
+    return Video(video_id.replace("*", posixpath.splitext(posixpath.basename(uri))[0]), uri)
+
+
+def _matches(pattern: str) -> list[str]:
+    """What a folder holds that matches the last part of ``pattern``, sorted; names with a leading dot aside."""
+    folder, _, last = pattern.rpartition("/")
+    if is_pattern(folder):
+        raise ConfigError(f"{storage.redact(pattern)}: * and ? may stand in the last part alone; name one folder")
+    names = [name for name in storage.list_names(folder or ".") if not name.startswith(".")]
+    return [storage.join(folder, name) for name in names if fnmatch.fnmatchcase(name, last)]

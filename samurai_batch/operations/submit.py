@@ -1,0 +1,139 @@
+"""A job to a Ray cluster: checked here, run there, and its exit code read from the ledger."""
+
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import yaml
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.job import JobConfig
+from samurai_batch.runtime.ledger import RunRecord, read_run, run_uri, runs_uri
+from samurai_batch.runtime.recipe import absolute, job_recipe
+from samurai_batch.runtime.summary import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
+
+EXIT_REFUSED = 2
+
+Verb = Literal["run", "reprocess"]
+
+
+class State(Protocol):
+    """Where a submitted job stands."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """That of its driver, if it has one."""
+        ...
+
+
+class Api(Protocol):
+    """What we use of `job_api.JobApi`."""
+
+    def submit(self, entrypoint: str, folder: Path, code: Path | None, metadata: dict[str, str]) -> str:
+        """Start a command."""
+        ...
+
+    def state(self, job_id: str) -> State:
+        """Where it stands."""
+        ...
+
+    def log(self, job_id: str) -> str:
+        """All it has printed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that a cluster has taken; ``runs_before`` are the output's runs at that moment."""
+
+    job_id: str
+    output: str
+    runs_before: frozenset[str]
+
+
+def submit_job(
+    api: Api, config: JobConfig, verb: Verb = "run", options: Sequence[str] = (), code: Path | None = None
+) -> Submitted:
+    """Check a job, and start ``samurai-batch <verb> <options>`` on it in the cluster.
+
+    The cluster's machines need the package: in their image, or as ``code``, its folder or a wheel. Local paths mean
+    the same there only on a file system that both share. Raises ConfigError.
+    """
+    if config.pool != "ray":
+        raise ConfigError(f"pool is {config.pool!r}, which runs in one process; leave it out to submit the job to Ray")
+    if code is not None and not code.exists():
+        raise ConfigError(f"--code {code}: there is no such folder or wheel; give the package's folder or a .whl file")
+    job_recipe(config, weights_digest="")  # complain here about what would be refused there
+    config = _with_absolute_uris(config)
+    runs_before = frozenset(_run_ids(config.output))
+    with tempfile.TemporaryDirectory() as folder:
+        values = config.model_dump(exclude_defaults=True)
+        (Path(folder) / "job.yaml").write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
+        entrypoint = shlex.join(["python", "-m", "samurai_batch", verb, "job.yaml", *options])
+        job_id = api.submit(entrypoint, Path(folder), code, {"output": storage.redact(config.output)})
+    return Submitted(job_id, config.output, runs_before)
+
+
+def wait_for(
+    api: Api,
+    submitted: Submitted,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    every_s: float = 2.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Wait for the end of a job; returns its exit code by the ledger. ``tell`` gets what it prints meanwhile."""
+    num_told = 0
+    while True:
+        state = api.state(submitted.job_id)
+        text = api.log(submitted.job_id)
+        if text[num_told:]:
+            tell(text[num_told:])
+            num_told = len(text)
+        if state.has_ended:
+            return exit_code_of(submitted, state.exit_code)
+        sleep(every_s)
+
+
+def exit_code_of(submitted: Submitted, driver_exit_code: int | None) -> int:
+    """What the ledger says of the runs begun since: 0 all done, 3 some tracks failed, 1 not finished.
+
+    Where there is none, the job was refused before it could begin: 2 if its driver says so, otherwise 1. A run of
+    somebody else is not taken for it: while that one holds the lease, this job is refused with 2.
+    """
+    if driver_exit_code == EXIT_REFUSED:
+        return EXIT_REFUSED
+    new = sorted(set(_run_ids(submitted.output)) - submitted.runs_before)
+    records = [read_run(storage, run_uri(submitted.output, run_id)) for run_id in new]
+    codes = [_exit_code(record) for record in records if record is not None]
+    if not codes or EXIT_NOT_FINISHED in codes:
+        return EXIT_NOT_FINISHED
+    return max(codes)
+
+
+def _exit_code(record: RunRecord) -> int:
+    if record.status != "finished":
+        return EXIT_NOT_FINISHED
+    return EXIT_TRACKS_FAILED if record.totals.tracks_failed + record.totals.tracks_partial else EXIT_DONE
+
+
+def _run_ids(output: str) -> list[str]:
+    names = storage.list_names(runs_uri(output))
+    return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith("_")]
+
+
+def _with_absolute_uris(config: JobConfig) -> JobConfig:
+    changes = {"prompts": absolute(config.prompts), "output": absolute(config.output)}
+    if config.weights is not None and not config.weights.startswith("untrained:"):
+        changes["weights"] = absolute(config.weights)
+    return config.model_copy(update=changes)

@@ -1,0 +1,212 @@
+"""Nights, one after the other: what runs, why, and that it had been said before."""
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.manifest import write_prompts
+from samurai_batch.masks import mask_table_uri, read_masks
+from samurai_batch.modeling.checkpoints import load_weights
+from samurai_batch.operations.diff import diff_results
+from samurai_batch.operations.history import read_history
+from samurai_batch.operations.reprocess import Choice, NightPlan, parse_moment, plan_night, reprocess
+from samurai_batch.operations.sources import track_id
+from samurai_batch.tasks import BoxPrompt, Track, Video
+from tests.runtime.fakes import NoWatch
+
+NUM_FRAMES = 3
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Archive:
+    """A folder of videos that grows, its prompts table, and the job that follows them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.output = str(root / "out")
+
+    def add_video(self, name: str, night: int, seed: int = 0) -> Video:
+        """Write a video's frames, dated on the evening before this night of November 2026."""
+        folder = self.root / "videos" / name
+        pictures = np.random.default_rng(seed).integers(0, 255, (NUM_FRAMES, 32, 48, 3), np.uint8)
+        moment_s = datetime(2026, 11, night, 20, tzinfo=UTC).timestamp()
+        for index, picture in enumerate(pictures):
+            data = io.BytesIO()
+            Image.fromarray(picture).save(data, "png")
+            path = folder / f"{index:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data.getvalue())
+            os.utime(path, (moment_s + seed, moment_s + seed))
+        return Video(name, str(folder))
+
+    def write_prompts(self, *tracks: Track, name: str = "prompts.csv") -> None:
+        write_prompts(str(self.root / name), list(tracks))
+
+    def job(self, **changes: object) -> JobConfig:
+        fields = {"prompts": str(self.root / "prompts.csv"), "output": self.output, "model": "nano"}
+        fixed = {"weights": "untrained:0", "image_size": 64, "chunk_frames": 2, "pool": "local"}
+        return make_job({**fields, **fixed, **changes})
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path)
+
+
+def boxed(video: Video, object_id: str = "one", left: float = 4.0) -> Track:
+    return Track(video=video, object_id=object_id, prompts=(BoxPrompt(0, (left, 4.0, left + 20.0, 24.0)),))
+
+
+def reasons(plan: NightPlan) -> dict[tuple[str, str], str]:
+    return {track_id(one.track): one.reason for one in plan.decisions}
+
+
+def night(config: JobConfig, choice: Choice | None = None) -> dict[tuple[str, str], str]:
+    """Run one night, after a dry run that wrote nothing and said the same; what the ledger says ran."""
+    choice = choice or Choice()
+    before = sorted(Path(config.output).rglob("*"))
+    said = reasons(plan_night(config, choice))
+    assert sorted(Path(config.output).rglob("*")) == before
+    done = reprocess(config, choice, watch=NoWatch())
+    assert done.summary.status == "finished"
+    assert reasons(done.plan) == said
+    changes = read_history(config.output)
+    of_run = next(run.changes for run in changes if run.record.run_id == done.summary.run_id)
+    assert of_run is not None
+    ran = {(one.video_id, one.object_id): one.reason for one in of_run if one.status != "pruned"}
+    assert ran == said
+    return ran
+
+
+@pytest.mark.slow
+def test_every_night_computes_what_is_new_or_stale_and_had_said_so_before(archive: Archive) -> None:
+    a, b, c = (archive.add_video(name, night=1) for name in "abc")
+    archive.write_prompts(boxed(a), boxed(a, "two", 20), boxed(b), boxed(c))
+    job, weights = archive.job(), archive.root / "weights.pt"
+    torch.save(load_weights("nano", "untrained:0").tensors, weights)
+    other_job = archive.job(output=str(archive.root / "other"), weights=str(weights))
+    first = {("a", "one"): "new", ("a", "two"): "new", ("b", "one"): "new", ("c", "one"): "new"}
+    assert night(job) == first
+    assert night(other_job) == first
+
+    d, e = (archive.add_video(name, night=2) for name in "de")
+    archive.add_video("b", night=2, seed=7)
+    second_prompt_moved = boxed(a, "two", 12)
+    archive.write_prompts(boxed(a), second_prompt_moved, boxed(b), boxed(c), boxed(d), boxed(e))
+    torch.save(load_weights("nano", "untrained:1").tensors, weights)
+    changed = {("a", "two"): "changed: prompts", ("b", "one"): "changed: video"}
+    new = {("d", "one"): "new", ("e", "one"): "new"}
+    assert night(job) == changed | new
+    assert night(other_job) == new | {
+        ("a", "one"): "changed: weights",
+        ("a", "two"): "changed: weights, prompts",
+        ("b", "one"): "changed: video, weights",
+        ("c", "one"): "changed: weights",
+    }
+
+    started_s = time.monotonic()
+    assert reprocess(job, watch=NoWatch()).plan.decisions == ()
+    assert time.monotonic() - started_s < 2.0
+    runs = read_history(job.output)
+    assert [len(run.changes or ()) for run in runs] == [4, 4, 0]
+    compared = diff_results(f"{job.output}@{runs[0].record.run_id}", f"{job.output}@{runs[1].record.run_id}")
+    assert {(one.video_id, one.object_id) for one in compared.tracks} == changed.keys()
+    assert set(compared.only_b) == new.keys()
+
+
+@pytest.mark.slow
+def test_a_changed_setting_is_named_and_a_table_that_is_gone_is_made_again(archive: Archive) -> None:
+    a, b = (archive.add_video(name, night=1) for name in "ab")
+    archive.write_prompts(boxed(a), boxed(b))
+    night(archive.job())
+    storage.delete(mask_table_uri(archive.output, "a", "one"))
+    assert night(archive.job()) == {("a", "one"): "its table is gone"}
+    stale = reasons(plan_night(archive.job(mode="sam2", image_size=96)))
+    assert stale.keys() == {("a", "one"), ("b", "one")}
+    assert all(reason.startswith("changed: image_size, tracker.") for reason in stale.values())
+    assert all("prompts" not in reason and "video" not in reason for reason in stale.values())
+
+
+@pytest.mark.slow
+def test_what_failed_is_taken_up_alone_when_asked_for(archive: Archive) -> None:
+    a, missing = archive.add_video("a", night=1), Video("b", str(archive.root / "videos" / "b"))
+    archive.write_prompts(boxed(a), boxed(missing))
+    assert night(archive.job())[("b", "one")].startswith("its video cannot be read: ")
+    archive.add_video("b", night=2)
+    archive.write_prompts(boxed(a, left=8), boxed(missing))
+    ran = night(archive.job(), Choice(only_failed=True))
+    assert ran.keys() == {("b", "one")}
+    assert ran["b", "one"].startswith("failed before: ")
+    assert night(archive.job()) == {("a", "one"): "changed: prompts"}
+
+
+@pytest.mark.slow
+def test_since_takes_the_videos_that_were_written_since(archive: Archive) -> None:
+    archive.write_prompts(boxed(archive.add_video("a", night=1)), boxed(archive.add_video("b", night=2)))
+    assert night(archive.job(), Choice(since_s=parse_moment("2026-11-02"))) == {("b", "one"): "new"}
+    assert night(archive.job(), Choice(since_s=parse_moment("2026-11-01T00:00+00:00"))) == {("a", "one"): "new"}
+
+
+def test_a_moment_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--since yesterday: write a date"):
+        parse_moment("yesterday")
+
+
+@pytest.mark.slow
+def test_what_left_the_source_is_reported_and_removed_only_when_asked_for(archive: Archive) -> None:
+    a, b = (archive.add_video(name, night=1) for name in "ab")
+    archive.write_prompts(boxed(a), boxed(a, "two"), boxed(b))
+    night(archive.job())
+    archive.write_prompts(boxed(a))
+    night(archive.job())
+    plan = plan_night(archive.job())
+    assert plan.left == (("a", "two"), ("b", "one"))
+    assert "a / two: left the source" in plan.describe()
+    assert len(read_masks(archive.output)) == 3 * NUM_FRAMES
+    night(archive.job(), Choice(prune=True))
+    rows = read_masks(archive.output)
+    assert set(zip(rows.video_id, rows.object_id, strict=True)) == {("a", "one")}
+    assert not storage.exists(f"{archive.output}/_ledger/b.json")
+    assert not plan_night(archive.job()).left
+    pruned = [one for run in read_history(archive.output) for one in run.changes or () if one.status == "pruned"]
+    assert [(one.video_id, one.object_id) for one in pruned] == [("a", "two"), ("b", "one")]
+
+
+def test_pruning_by_an_empty_source_is_refused(archive: Archive) -> None:
+    with pytest.raises(ConfigError, match="the source is empty, and --prune would remove every table"):
+        plan_night(archive.job(prompts=str(archive.root / "in" / "*.csv")), Choice(prune=True))
+
+
+@pytest.mark.slow
+def test_a_replaced_table_stays_for_comparison_unless_told_otherwise(archive: Archive) -> None:
+    a = archive.add_video("a", night=1)
+    archive.write_prompts(boxed(a))
+    night(archive.job())
+    old = read_masks(archive.output)
+    archive.write_prompts(boxed(a, left=16))
+    night(archive.job())
+    [run, _] = read_history(archive.output)
+    kept = read_masks(f"{archive.output}/_superseded/{run.record.run_id}")
+    pd.testing.assert_series_equal(kept.mask_score, old.mask_score)
+    archive.write_prompts(boxed(a, left=10))
+    night(archive.job(), Choice(keep_superseded=False))
+    assert storage.list_names(f"{archive.output}/_superseded") == [run.record.run_id]
