@@ -1,0 +1,40 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from samurai_batch.job import load_job
+
+JOBS = Path(__file__).parents[2] / "jobs"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "verb"), [("track", "run"), ("reprocess", "reprocess")])
+def test_an_entry_point_is_the_verb_with_its_options_and_exit_codes(tmp_path: Path, name: str, verb: str) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("prompts: p.csv\noutput: out\nchunk_frames: none\n")
+    run = [sys.executable, str(JOBS / f"{name}.py"), str(job), "--set", "image_size=65"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert f"{job}:3: chunk_frames is 'none'" in done.stderr
+    assert "command line: image_size is 65" in done.stderr
+    same = [sys.executable, "-m", "samurai_batch", verb, *run[2:]]
+    assert subprocess.run(same, capture_output=True, text=True, timeout=120).stderr == done.stderr
+
+
+def test_the_example_is_a_job() -> None:
+    config = load_job(str(JOBS / "nightly.yaml"))
+    assert config.num_gpus_per_replica == 1
+    assert "YOUR_BUCKET" in config.output
+
+
+def test_the_readme_names_every_entry_point() -> None:
+    text = (JOBS / "README.md").read_text()
+    assert all(path.name in text for path in JOBS.glob("*.py"))
+
+
+def test_a_job_file_is_plain_yaml() -> None:
+    for path in JOBS.rglob("*.yaml"):
+        assert isinstance(yaml.safe_load(path.read_text()), dict), path

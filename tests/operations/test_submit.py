@@ -1,0 +1,109 @@
+"""Submitting: what is sent, and the exit code from the ledger. The cluster is a stand-in; `test_cluster.py` has one."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.operations.submit import exit_code_of, submit_job, wait_for
+from samurai_batch.runtime.ledger import RunRecord, RunStatus, Totals, write_run
+
+
+@dataclass
+class FakeState:
+    has_ended: bool
+    exit_code: int | None
+
+
+@dataclass
+class FakeApi:
+    """A cluster whose job ends at the third look."""
+
+    exit_code: int | None = 0
+    sent: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    looks: int = 0
+
+    def submit(self, entrypoint: str, folder: Path, code: Path | None, metadata: dict[str, str]) -> str:
+        self.sent.append((entrypoint, yaml.safe_load((folder / "job.yaml").read_text())))
+        return "job-1"
+
+    def state(self, job_id: str) -> FakeState:
+        self.looks += 1
+        has_ended = self.looks == 3
+        return FakeState(has_ended, self.exit_code if has_ended else None)
+
+    def log(self, job_id: str) -> str:
+        return "".join(f"line {number}\n" for number in range(self.looks))
+
+
+def a_job(tmp_path: Path, **changes: object) -> JobConfig:
+    fields = {"prompts": str(tmp_path / "prompts.csv"), "output": str(tmp_path / "out"), "model": "nano"}
+    return make_job({**fields, "weights": "untrained:0", **changes})
+
+
+def write_record(output: str, name: str, status: RunStatus = "finished", **totals: int) -> None:
+    record = RunRecord(
+        run_id=name,
+        status=status,
+        host="head",
+        pid=1,
+        process_start="",
+        started_at_s=0.0,
+        heartbeat_at_s=0.0,
+        config={},
+        versions={},
+        totals=Totals(**totals),
+    )
+    write_run(storage, output, record)
+
+
+def test_a_job_is_sent_with_what_differs_from_the_defaults_and_its_exit_code_is_the_ledgers(tmp_path: Path) -> None:
+    api, job = FakeApi(), a_job(tmp_path, chunk_frames=7)
+    write_record(job.output, "before", tracks_failed=1)
+    submitted = submit_job(api, job, "reprocess", ["--prune"])
+    [(entrypoint, sent)] = api.sent
+    assert entrypoint == "python -m samurai_batch reprocess job.yaml --prune"
+    assert sent == job.model_dump(exclude_defaults=True)
+    write_record(job.output, "night", tracks=3, tracks_done=3)
+    told: list[str] = []
+    assert wait_for(api, submitted, told.append, sleep=lambda _: None) == 0
+    assert "".join(told) == "line 0\nline 1\nline 2\n"
+
+
+@pytest.mark.parametrize(
+    ("runs", "driver_exit_code", "expected"),
+    [
+        ([("finished", {"tracks_failed": 1})], 0, 3),
+        ([("finished", {"tracks_partial": 1})], 0, 3),
+        ([("finished", {"tracks_failed": 1}), ("finished", {})], 0, 3),
+        ([("crashed", {})], 0, 1),
+        ([("running", {})], None, 1),
+        ([], 2, 2),
+        ([("finished", {})], 2, 2),
+        ([], 1, 1),
+        ([], None, 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_runs_begun_since(
+    tmp_path: Path, runs: list[tuple[RunStatus, dict[str, int]]], driver_exit_code: int | None, expected: int
+) -> None:
+    job = a_job(tmp_path)
+    submitted = submit_job(FakeApi(), job)
+    for number, (status, totals) in enumerate(runs):
+        write_record(job.output, f"run-{number}", status, **totals)
+    assert exit_code_of(submitted, driver_exit_code) == expected
+
+
+def test_a_job_that_cannot_run_there_is_refused_here(tmp_path: Path) -> None:
+    api = FakeApi()
+    with pytest.raises(ConfigError, match="pool is 'local'"):
+        submit_job(api, a_job(tmp_path, pool="local"))
+    with pytest.raises(ConfigError, match=r"--code .*nowhere\.whl: there is no such folder or wheel"):
+        submit_job(api, a_job(tmp_path), code=tmp_path / "nowhere.whl")
+    with pytest.raises(ConfigError, match="model 'huge' is not known"):
+        submit_job(api, a_job(tmp_path, model="huge"))
+    assert not api.sent
