@@ -41,7 +41,25 @@ class MaskPrompt:
     mask: Rle
 
 
-Prompt = BoxPrompt | PointsPrompt | MaskPrompt
+@dataclass(frozen=True)
+class TextPrompt:
+    """Words that are looked up on a frame: every object found there becomes a track of its own."""
+
+    frame_index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class EverythingPrompt:
+    """Nothing in particular: every automatic mask of the frame becomes a track of its own."""
+
+    frame_index: int
+
+
+AskedPrompt = TextPrompt | EverythingPrompt
+"""What has to be looked up before anything can be followed; such a prompt stands alone in its track."""
+
+Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AskedPrompt
 
 
 @dataclass(frozen=True)

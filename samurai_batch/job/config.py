@@ -52,6 +52,19 @@ class JobConfig(BaseModel):
     tracker: dict[str, Setting] = Field(
         default_factory=dict, description="tracker settings that differ from their defaults, by name"
     )
+    detector: str | None = Field(
+        default=None,
+        min_length=1,
+        description="for prompts of kind text: model id or folder of an open-vocabulary detector of transformers"
+        " (Grounding DINO, OWLv2); needs the extra samurai-batch[text]",
+    )
+    detector_threshold: float = Field(
+        default=0.25, ge=0, le=1, description="score above which a detected object is followed, 0 to 1"
+    )
+    everything: dict[str, Setting] = Field(
+        default_factory=dict,
+        description="for prompts of kind everything: settings that differ from their defaults, by SAM's names",
+    )
     pool: Literal["ray", "local"] = Field(
         default="ray", description="where replicas run: as ray actors, or local in this one process"
     )

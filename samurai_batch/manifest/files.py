@@ -17,7 +17,7 @@ from samurai_batch.errors import PromptsError
 from samurai_batch.manifest.problems import Problems
 from samurai_batch.manifest.rows import COLUMNS, parse_rows
 from samurai_batch.rle import rle_to_coco
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
+from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -32,6 +32,7 @@ PROMPTS_SCHEMA = pa.schema(
         ("points_xy", pa.list_(pa.list_(pa.float64()))),
         ("labels", pa.list_(pa.int8())),
         ("mask", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])),
+        ("text", pa.string()),
         ("start_frame", pa.int32()),
         ("end_frame", pa.int32()),
         ("direction", pa.string()),
@@ -183,6 +184,10 @@ def _cells_of(prompt: Prompt) -> dict[str, Any]:
             return {"kind": "points", "points_xy": points, "labels": list(prompt.labels)}
         case MaskPrompt():
             return {"kind": "mask", "mask": rle_to_coco(prompt.mask)}
+        case TextPrompt():
+            return {"kind": "text", "text": prompt.text}
+        case EverythingPrompt():
+            return {"kind": "everything"}
 
 
 def _refusal(uri: str, text: str) -> PromptsError:

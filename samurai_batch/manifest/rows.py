@@ -11,10 +11,26 @@ from numpy.typing import NDArray
 from samurai_batch.manifest import cells
 from samurai_batch.manifest.problems import Problems
 from samurai_batch.manifest.tracks import DIRECTIONS, Rows, check_tracks, group_tracks
-from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Rle, Track
+from samurai_batch.tasks import (
+    BoxPrompt,
+    Direction,
+    EverythingPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    Rle,
+    TextPrompt,
+    Track,
+)
 
 REQUIRED_COLUMNS = ("video_id", "video_uri", "object_id", "frame_index", "kind")
-COLUMNS_OF_KIND = {"box": ("box_xyxy",), "points": ("points_xy", "labels"), "mask": ("mask",)}
+COLUMNS_OF_KIND: dict[str, tuple[str, ...]] = {
+    "box": ("box_xyxy",),
+    "points": ("points_xy", "labels"),
+    "mask": ("mask",),
+    "text": ("text",),
+    "everything": (),
+}
 PROMPT_COLUMNS = ("box_xyxy", "points_xy", "labels", "mask", "text")
 TRACK_COLUMNS = ("start_frame", "end_frame", "direction")
 COLUMNS = (*REQUIRED_COLUMNS, *PROMPT_COLUMNS, *TRACK_COLUMNS)
@@ -107,7 +123,13 @@ class _Cells:
         """The prompt of each row; None where it, its kind or its frame could not be read."""
         kinds = np.array(self._required("kind", _kind), dtype=object)
         prompts: list[Prompt | None] = [None] * len(kinds)
-        parse_kind: dict[str, _ParseKind] = {"box": self._boxes, "points": self._points, "mask": self._masks}
+        parse_kind: dict[str, _ParseKind] = {
+            "box": self._boxes,
+            "points": self._points,
+            "mask": self._masks,
+            "text": self._texts,
+            "everything": lambda _, at: [None if frame is None else EverythingPrompt(frame) for frame in at],
+        }
         for kind, names in COLUMNS_OF_KIND.items():
             positions = np.flatnonzero((kinds == kind) & self._has_only(kind, names, kinds == kind))
             at = [frames[position] for position in positions.tolist()]
@@ -165,6 +187,13 @@ class _Cells:
                 prompts[index] = MaskPrompt(frame, mask)
         return prompts
 
+    def _texts(self, positions: NDArray[np.int64], frames: Sequence[int | None]) -> list[Prompt | None]:
+        texts = self._parsed("text", positions, cells.check_text)
+        return [
+            None if text is None or frame is None else TextPrompt(frame, text)
+            for frame, text in zip(frames, texts, strict=True)
+        ]
+
     def _parsed(self, name: str, positions: NDArray[np.int64], parse: Callable[[object], Value]) -> list[Value | None]:
         """The cells at these positions, parsed; a wrong one is reported, and None."""
         column = self._frame[name].iloc[positions]
@@ -216,8 +245,6 @@ def _is_plain(column: "pd.Series[Any]") -> bool:
 
 
 def _kind(cell: object) -> str:
-    if isinstance(cell, str) and cell == "text":
-        raise ValueError("following what a text describes is not available yet; give a box, points or a mask")
     if not isinstance(cell, str) or cell not in COLUMNS_OF_KIND:
         raise ValueError(f"is not a kind of prompt; use {', '.join(COLUMNS_OF_KIND)}")
     return cell

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from samurai_batch.manifest.problems import Problems, shown
-from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
+from samurai_batch.tasks import AskedPrompt, BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
 
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 _KINDS = (BoxPrompt, PointsPrompt, MaskPrompt)  # the order of one frame's prompts in a track
@@ -61,6 +61,7 @@ def check_tracks(rows: Rows, problems: Problems) -> None:
     _check_agreement("start_frame", rows.starts, tracks, "track", rows, problems)
     _check_agreement("end_frame", rows.ends, tracks, "track", rows, problems)
     _check_spans(rows, tracks, problems)
+    _check_alone(rows, tracks, problems)
     for members in _frames_to_look_at(rows, tracks):
         _check_frame(rows, members, problems)
 
@@ -122,6 +123,15 @@ def _check_spans(rows: Rows, tracks: Codes, problems: Problems) -> None:
             span = f"{start} to {'the last' if end is None else end}"
             reason = f"outside the frames of its track, {span}; move the prompt or widen the span"
             problems.about_cell(position, "frame_index", frame, reason)
+
+
+def _check_alone(rows: Rows, tracks: Codes, problems: Problems) -> None:
+    """A prompt that starts as many tracks as it finds objects is the only one of its object_id."""
+    sizes = np.bincount(tracks)
+    for index, prompt in enumerate(rows.prompts):
+        if isinstance(prompt, AskedPrompt) and sizes[tracks[index]] > 1:
+            reason = "its object_id has other prompts, and what it finds is several objects; give it one of its own"
+            problems.about_cell(int(rows.positions[index]), "object_id", rows.object_ids[index], reason)
 
 
 def _frames_to_look_at(rows: Rows, tracks: Codes) -> Iterator[list[int]]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
+from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +61,7 @@ def _prompt_values(prompt: Prompt) -> list[object]:
             return ["points", prompt.frame_index, prompt.points_xy, prompt.labels]
         case MaskPrompt():
             return ["mask", prompt.frame_index, prompt.mask.height, prompt.mask.width, prompt.mask.counts]
+        case TextPrompt():
+            return ["text", prompt.frame_index, prompt.text]
+        case EverythingPrompt():
+            return ["everything", prompt.frame_index]

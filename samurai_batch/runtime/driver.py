@@ -88,12 +88,14 @@ def run_job(
     """
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.runtime import assembly  # torch is loaded by those who run a job
+    from samurai_batch.runtime.looking_up import with_places
 
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
     tracks = read_prompts(config.prompts) if tracks is None else tracks
     tracks = [with_absolute_video(track) for track in tracks]
     weights = load_weights(config.model, config.weights)
+    tracks = with_places(tracks, config, weights)
     recipe = job_recipe(config, weights.digest)
     clock = SystemClock()
     run = RunDescription(new_run_id(clock), with_redacted_uris(config), assembly.versions())

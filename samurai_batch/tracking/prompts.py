@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samurai_batch.errors import PromptError
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
-from samurai_batch.tasks import BoxPrompt, PointsPrompt, Prompt
+from samurai_batch.tasks import BoxPrompt, EverythingPrompt, PointsPrompt, Prompt, TextPrompt
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ def to_frame_prompt(
             case PointsPrompt(points_xy=points, labels=given):
                 clicks += points
                 labels += given
+            case TextPrompt() | EverythingPrompt():
+                raise PromptError(
+                    f"the prompt on frame {prompt.frame_index} has not been looked up; a job does so before it begins,"
+                    " images.video_prompts.look_up in Python"
+                )
     box_labels = [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT] if corners else []
     scale = torch.tensor([image_size / width, image_size / height], dtype=torch.float64)
     points_xy = torch.tensor(corners + clicks, dtype=torch.float64) * scale
