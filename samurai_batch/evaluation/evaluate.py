@@ -14,6 +14,7 @@ from samurai_batch.evaluation.boxes import BoxErrors, BoxProtocol, BoxScores, bo
 from samurai_batch.evaluation.datasets import Dataset, dataset_named, read_sequences
 from samurai_batch.evaluation.measure import BOX_COLUMNS, object_box_errors, regions_per_frame
 from samurai_batch.evaluation.plots import Curve, curve_plot
+from samurai_batch.evaluation.published import published_scores
 from samurai_batch.evaluation.regions import statistics
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence
 from samurai_batch.masks import read_masks
@@ -29,7 +30,8 @@ _CURVES = ("success_curve", "precision_curve", "normalised_precision_curve")
 class Evaluation:
     """What an evaluation found. All scores are from 0 to 1.
 
-    ``objects``: a row per track; ``sequences``: a row per video; ``overall``: one row, the benchmark's own numbers.
+    ``objects``: a row per track; ``sequences``: a row per video; ``overall``: one row, the benchmark's own numbers, and
+    below it what SAMURAI's authors published.
     ``frames``: J and F frame by frame (masks only). ``plots``: SVG text by name (boxes only).
     """
 
@@ -105,9 +107,15 @@ def _evaluate_masks(masks_uri: str, dataset: Dataset, sequences: list[Sequence])
     )
     scores = [name for name in objects.columns if name not in ("video_id", "object_id", "num_frames")]
     by_sequence = objects.groupby("video_id", sort=False)[scores].mean().reset_index()
-    overall = objects[scores].mean().to_frame().T  # over objects, as DAVIS 2017 and SA-V; DAVIS 2016 has one each
-    overall.insert(0, "dataset", dataset.name)
+    # Over objects, as DAVIS 2017 and SA-V; DAVIS 2016 has one each.
+    overall = _beside_published(dataset.name, objects[scores].mean().to_dict())
     return Evaluation(dataset.name, objects, by_sequence, overall, per_frame, {})
+
+
+def _beside_published(name: str, scores: Mapping[Any, float]) -> pd.DataFrame:
+    own = pd.DataFrame([{"source": "this run", "dataset": name, **scores}])
+    published = published_scores(name)
+    return own if published.empty else pd.concat([own, published], ignore_index=True)
 
 
 def _region_row(video_id: str, object_id: str, frames: pd.DataFrame) -> dict[str, object]:
@@ -147,7 +155,7 @@ def _evaluate_boxes(masks_uri: str, dataset: Dataset, sequences: list[Sequence],
     )
     by_sequence = objects.groupby("video_id", sort=False)[list(_SCORES)].mean().reset_index()
     whole = _pooled(errors, protocol) if protocol.pooled else _mean_scores(list(scores.values()))
-    overall = pd.DataFrame([{"dataset": dataset.name, **_named_scores(whole)}])
+    overall = _beside_published(dataset.name, _named_scores(whole))
     return Evaluation(
         dataset.name, objects, by_sequence, overall, pd.DataFrame(), _plots(dataset.name, whole, protocol)
     )

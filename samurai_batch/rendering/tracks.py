@@ -19,11 +19,14 @@ class RenderedTracks:
     def __init__(self, rows: pd.DataFrame) -> None:
         self.object_ids = sorted(rows["object_id"].unique().tolist(), key=lambda text: (len(text), text))
         self._numbers = {object_id: number for number, object_id in enumerate(self.object_ids)}
-        self._by_frame = {rows["frame_index"].iloc[int(where[0])]: where for where in _places(rows)}
-        self._rows = rows
-        self._predictions = {
-            object_id: predicted_boxes(rows[rows["object_id"] == object_id]) for object_id in self.object_ids
-        }
+        order = rows["object_id"].map(self._numbers).argsort(kind="stable")
+        self._rows = rows.iloc[order].reset_index(drop=True)
+        self._object_of: list[str] = self._rows["object_id"].tolist()
+        self._by_frame: dict[int, list[int]] = {}
+        for place, frame_index in enumerate(self._rows["frame_index"].tolist()):
+            self._by_frame.setdefault(frame_index, []).append(place)
+        tracks = self._rows.groupby("object_id", sort=False)
+        self._predictions = {str(object_id): predicted_boxes(track) for object_id, track in tracks}
 
     @classmethod
     def read(cls, masks_uri: str, video_id: str, objects: list[str] | None = None) -> "RenderedTracks":
@@ -40,11 +43,10 @@ class RenderedTracks:
 
     def on(self, frame_index: int, object_id: str | None = None) -> list[Annotation]:
         """What to draw on a frame, by object; of one object alone if it is given."""
-        where = self._by_frame.get(frame_index)
-        if where is None:
-            return []
-        rows = self._rows.iloc[where].sort_values("object_id", key=lambda ids: ids.map(self._numbers))
-        return [self._annotation(row) for row in rows.to_dict("records") if object_id in (None, row["object_id"])]
+        places = self._by_frame.get(frame_index, [])
+        if object_id is not None:
+            places = [place for place in places if self._object_of[place] == object_id]
+        return [self._annotation(row) for row in self._rows.iloc[places].to_dict("records")]
 
     def _annotation(self, row: Mapping[Any, Any]) -> Annotation:
         object_id = str(row["object_id"])
@@ -57,10 +59,6 @@ class RenderedTracks:
             box_xyxy=_box(row) if present else None,
             predicted_xyxy=self._predictions[object_id].get(int(row["frame_index"])),
         )
-
-
-def _places(rows: pd.DataFrame) -> list[Any]:
-    return list(rows.reset_index(drop=True).groupby("frame_index").indices.values())
 
 
 def _label(object_id: str, row: Mapping[Any, Any]) -> str:
