@@ -32,17 +32,16 @@ def youtube_vis(videos: Iterable[VideoMasks]) -> Files:
         size = {"height": video.height, "width": video.width, "length": length}
         names = [frame_file_name(video.video_id, index) for index in range(length)]
         listed.append({"id": number, "file_names": names, "video_id": video.video_id, **size})
+        present = _present_by_object(video)
         for object_id in video.object_ids:
             track = {"segmentations": [None] * length, "bboxes": [None] * length, "areas": [None] * length}
-            scores = []
-            for mask in _present(video, object_id):
+            for mask in present[object_id]:
                 assert mask.rle is not None
                 fields = mask_fields(rle_to_coco(mask.rle))
                 for name, key in (("segmentations", "segmentation"), ("bboxes", "bbox"), ("areas", "area")):
                     track[name][mask.frame_index] = fields[key]
-                scores.append(mask.score)
             annotation = {"id": len(annotations) + 1, "video_id": number, "category_id": CATEGORY["id"], "iscrowd": 0}
-            score = float(np.mean(scores)) if scores else 0.0
+            score = float(np.mean([mask.score for mask in present[object_id]])) if present[object_id] else 0.0
             annotations.append({**annotation, "object_id": object_id, "score": score, **size, **track})
     yield "instances.json", _dumped({"videos": listed, "annotations": annotations, "categories": [CATEGORY]})
 
@@ -58,12 +57,13 @@ def sav(videos: Iterable[VideoMasks]) -> Files:
 
 def _sav_video(video: VideoMasks) -> dict[str, Any]:
     ids = video.object_ids
+    column_of = {object_id: column for column, object_id in enumerate(ids)}
     nothing = rle_to_coco(_empty(video))
     masklets = [[nothing] * len(ids) for _ in range(video.num_frames)]
     areas = np.zeros((video.num_frames, len(ids)), np.int64)
     for mask in video.masks():
         if mask.rle is not None:
-            place = mask.frame_index, ids.index(mask.object_id)
+            place = mask.frame_index, column_of[mask.object_id]
             masklets[place[0]][place[1]] = rle_to_coco(mask.rle)
             areas[place] = areas_and_boxes([mask.rle])[0][0]
     means = [float(column[column > 0].mean()) if column.any() else 0.0 for column in areas.T]
@@ -93,8 +93,12 @@ def _sav_video(video: VideoMasks) -> dict[str, Any]:
     }
 
 
-def _present(video: VideoMasks, object_id: str) -> Iterator[MaskOnFrame]:
-    return (mask for mask in video.masks() if mask.object_id == object_id and mask.rle is not None)
+def _present_by_object(video: VideoMasks) -> dict[str, list[MaskOnFrame]]:
+    present: dict[str, list[MaskOnFrame]] = {object_id: [] for object_id in video.object_ids}
+    for mask in video.masks():
+        if mask.rle is not None:
+            present[mask.object_id].append(mask)
+    return present
 
 
 def _empty(video: VideoMasks) -> Any:
