@@ -1,13 +1,17 @@
 """A cluster of two nodes on this machine: `python cluster/local.py`, until ctrl-C.
 
 The nodes are two `ray start` of their own, so that one of them can be killed to see what becomes of a job. The job
-API answers on http://127.0.0.1:8265. It stops the processes it started and no others.
+API answers on http://127.0.0.1:8265 to those who have the cluster's token: RAY_AUTH_TOKEN_PATH names its file; where
+that is not set a new one is made and its name printed. It stops the processes it started and no others.
 """
 
 import argparse
+import os
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -28,12 +32,22 @@ def node_commands(port: int, dashboard_port: int, num_cpus: int) -> list[list[st
     return [[RAY, "start", *" ".join(node).split(), *shared.split()] for node in (head, second)]
 
 
-def run(commands: list[list[str]], between_s: float) -> int:
+def token_environment(folder: str) -> dict[str, str]:
+    """The variables that nodes and clients find the cluster's token by; a new token goes to ``folder``."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path is None:
+        path = str(Path(folder) / "token")  # in a folder that only its owner can enter
+        Path(path).write_text(secrets.token_hex(32))
+        print(f"export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={path}", flush=True)
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": path}
+
+
+def run(commands: list[list[str]], environment: dict[str, str], between_s: float) -> int:
     """Start the nodes, stay until one of them ends, and stop the others. Returns 1: a node that ends has failed."""
     nodes: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            nodes.append(subprocess.Popen(command))  # noqa: S603
+            nodes.append(subprocess.Popen(command, env=environment))  # noqa: S603
             time.sleep(between_s)
         while all(node.poll() is None for node in nodes):
             time.sleep(0.2)
@@ -59,7 +73,9 @@ def main() -> None:
     parser.add_argument("--num-cpus", type=int, default=1, help="CPUs that each node offers")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(node_commands(arguments.port, arguments.dashboard_port, arguments.num_cpus), between_s=5.0))
+    commands = node_commands(arguments.port, arguments.dashboard_port, arguments.num_cpus)
+    with tempfile.TemporaryDirectory() as folder:
+        sys.exit(run(commands, os.environ | token_environment(folder), between_s=5.0))
 
 
 if __name__ == "__main__":

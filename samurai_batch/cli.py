@@ -22,6 +22,7 @@ from samurai_batch.tasks import Direction
 
 if TYPE_CHECKING:
     from samurai_batch.job import JobConfig
+    from samurai_batch.runtime.progress import Watch
     from samurai_batch.runtime.summary import RunSummary, TrackProblem
     from samurai_batch.tasks import Track
 
@@ -130,21 +131,26 @@ def plan(
 @app.command()
 def status(
     output: Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs; with --watch one line each time.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds, until the run has ended.")] = False,
+    every_s: Annotated[float, typer.Option("--every", help="Seconds between two looks.")] = 5.0,
 ) -> None:
     """Say how far an output is, and what failed and why, from its ledger alone."""
     from samurai_batch import storage
+    from samurai_batch.operations.watching import describe_status, has_ended
     from samurai_batch.runtime.status import read_status
 
-    found = read_status(storage, output)
-    if as_json:
-        out.print_json(json.dumps(asdict(found)))
-        return
-    counts = ", ".join(f"{count} {name}" for name, count in found.num_tracks.items())
-    out.print(f"{sum(found.num_tracks.values())} tracks of {found.num_videos} videos: {counts}; {found.num_rows} rows")
-    if (newest := found.newest_run) is not None:
-        out.print(f"newest run {newest.run_id}: {newest.status}, last sign of life {_ago(newest.heartbeat_at_s)}")
-    _print_problems(found.problems)
+    while True:
+        found, now_s = read_status(storage, output), time.time()
+        if as_json:
+            out.print_json(json.dumps(asdict(found)), indent=None if watch else 2)
+        else:
+            out.print(describe_status(found, now_s))
+        if not watch or has_ended(found, now_s):
+            break
+        time.sleep(every_s)
+    if not as_json:
+        _print_problems(found.problems)
 
 
 @app.command()
@@ -192,9 +198,8 @@ def load_job_of(path: str | None, options: Mapping[str, str | None], fields: Seq
 
 def _run(config: "JobConfig", tracks: "Sequence[Track] | None" = None) -> None:
     from samurai_batch.runtime.driver import run_job
-    from samurai_batch.runtime.progress import open_watch
 
-    summary = run_job(config, tracks=tracks, watch=open_watch(err))
+    summary = run_job(config, tracks=tracks, watch=_watch(config))
     _report(summary)
 
 
@@ -210,6 +215,18 @@ def _report(summary: "RunSummary") -> None:
     raise typer.Exit(exit_code(summary))
 
 
+def _watch(config: "JobConfig") -> "Watch":
+    """What people see, and on Ray its metrics as well."""
+    from samurai_batch import storage
+    from samurai_batch.runtime.progress import open_watch
+
+    if config.pool == "local":
+        return open_watch(err)
+    from samurai_batch.operations.ray_metrics import MetricsWatch
+
+    return MetricsWatch(open_watch(err), storage.redact(config.output))
+
+
 def storage_join(output: str) -> str:
     """Where the mask tables of an output lie."""
     from samurai_batch import storage
@@ -220,10 +237,6 @@ def storage_join(output: str) -> str:
 def _print_problems(problems: "Sequence[TrackProblem]") -> None:
     for problem in problems:
         out.print(f"{problem.status}: {problem.video_id} / {problem.object_id}: {problem.error}")
-
-
-def _ago(moment_s: float) -> str:
-    return f"{max(0.0, time.time() - moment_s):.0f} s ago"
 
 
 @app.command()
@@ -247,7 +260,10 @@ def submit(
     submitted = submit_job(api, load_job_of(job, {}, fields), "reprocess" if reprocess else "run", code=code)
     out.print(f"submitted {submitted.job_id}")
     if wait or follow:
-        code_of_ledger = wait_for(api, submitted, (lambda text: out.out(text, end="")) if follow else lambda _: None)
+        log: list[str] = []
+        code_of_ledger = wait_for(api, submitted, (lambda text: out.out(text, end="")) if follow else log.append)
+        if code_of_ledger not in (0, 3):
+            out.out("".join(log)[-3000:])
         out.print(f"ended with {code_of_ledger}")
         raise typer.Exit(code_of_ledger)
 
@@ -265,7 +281,6 @@ def reprocess(
     """Compute what is new, stale or failed, and nothing else; to be run every night."""
     from samurai_batch.operations.reprocess import Choice, parse_moment, plan_night
     from samurai_batch.operations.reprocess import reprocess as run_night
-    from samurai_batch.runtime.progress import open_watch
 
     since_s = None if since is None else parse_moment(since)
     choice = Choice(only_failed=only_failed, since_s=since_s, prune=prune, keep_superseded=keep)
@@ -273,7 +288,7 @@ def reprocess(
     if dry_run:
         out.print(plan_night(config, choice).describe())
         return
-    night = run_night(config, choice, watch=open_watch(err))
+    night = run_night(config, choice, watch=_watch(config))
     out.print(night.plan.describe())
     _report(night.summary)
 

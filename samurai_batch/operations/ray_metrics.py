@@ -1,0 +1,54 @@
+"""How far a run is, as metrics of Ray, which every node serves to Prometheus beside its own."""
+
+from types import TracebackType
+
+from ray.util.metrics import Gauge
+
+from samurai_batch.runtime.progress import Snapshot, Watch
+
+GAUGES = {
+    "tracks": "tracks of the job",
+    "tracks_done": "tracks done, those of earlier runs included",
+    "tracks_partial": "tracks of truncated videos, published up to where these end",
+    "tracks_failed": "tracks failed",
+    "frames_encoded": "frames encoded in this run",
+    "track_frames": "frames followed in this run, summed over tracks",
+    "track_frames_left": "frames still to follow, summed over tracks; an estimate until every video was opened",
+    "replicas": "replicas that are ready or at work",
+    "frames_per_s": "frames followed per second since the run began, summed over tracks",
+}
+"""Fields of a Snapshot; each is served as ``ray_samurai_batch_<name>``."""
+
+
+class MetricsWatch:
+    """A watch that looks on in front of another, and sets the gauges at most every ``every_s`` seconds."""
+
+    def __init__(self, inner: Watch, output: str, every_s: float = 2.0) -> None:
+        """``output`` is the gauges' only tag; the caller redacts it."""
+        self._inner = inner
+        self._output = output
+        self._every_s = every_s
+        self._next_s = 0.0
+        self._gauges: dict[str, Gauge] = {}
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Tell the other watch, and the gauges if it is time."""
+        self._inner.show(snapshot)
+        if snapshot.elapsed_s < self._next_s or not snapshot.replicas:
+            return  # before the first replica nobody may have joined a cluster yet
+        self._next_s = snapshot.elapsed_s + self._every_s
+        for name, description in GAUGES.items():
+            if name not in self._gauges:
+                self._gauges[name] = Gauge(f"samurai_batch_{name}", description, tag_keys=("output",))
+            self._gauges[name].set(getattr(snapshot, name), tags={"output": self._output})
+
+    def __enter__(self) -> "MetricsWatch":
+        """Begin to look on."""
+        self._inner.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """The run is over."""
+        self._inner.__exit__(kind, error, trace)

@@ -1,0 +1,165 @@
+"""The whole way on a real cluster of two nodes: submit, watch from elsewhere, exit code, metrics, no secrets."""
+
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samurai_batch import storage
+from samurai_batch.manifest import write_prompts
+from samurai_batch.masks import read_masks
+from tests.operations.test_reprocess import NUM_FRAMES, Archive, boxed
+
+pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+ROOT = Path(__file__).parents[2]
+SECRET = "s3cr3t-0f-th3-t3st"  # noqa: S105
+TOKEN = secrets.token_hex(32)
+
+
+@dataclass(frozen=True)
+class LocalCluster:
+    address: str
+    metrics_port: int
+
+
+def free_ports(number: int) -> int:
+    """The first of so many ports in a row that nobody listens on."""
+    for start in range(21000, 29000, 53):
+        sockets = [socket.socket() for _ in range(number)]
+        try:
+            for offset, one in enumerate(sockets):
+                one.bind(("127.0.0.1", start + offset))
+        except OSError:
+            continue
+        else:
+            return start
+        finally:
+            for one in sockets:
+                one.close()
+    raise OSError("no free ports")
+
+
+def ask(url: str) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+    return urllib.request.urlopen(request, timeout=10)  # noqa: S310
+
+
+def answers(url: str) -> bool:
+    try:
+        with ask(url):
+            return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def samurai_batch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "samurai_batch", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """Two nodes that find the S3 server, and a secret, in their environment."""
+    port = free_ports(7)
+    address = f"http://127.0.0.1:{port + 6}"
+    command = [sys.executable, "cluster/local.py", f"--port={port}", f"--dashboard-port={port + 6}"]
+    token = tmp_path_factory.mktemp("token") / "token"
+    token.write_text(TOKEN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # `python` is this one there, too
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        with (
+            (tmp_path_factory.mktemp("cluster") / "log").open("w") as log,
+            subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as nodes,
+        ):
+            try:
+                deadline = time.monotonic() + 120
+                while not answers(f"{address}/api/version") or num_nodes(address) < 2:
+                    assert nodes.poll() is None, "a node ended"
+                    assert time.monotonic() < deadline, "the cluster did not come up"
+                    time.sleep(0.5)
+                yield LocalCluster(address, port + 3)
+            finally:
+                nodes.send_signal(signal.SIGINT)
+                nodes.wait(60)
+
+
+def num_nodes(address: str) -> int:
+    try:
+        with ask(f"{address}/nodes?view=summary") as answer:
+            return len(json.load(answer)["data"]["summary"])
+    except (urllib.error.URLError, TimeoutError, ConnectionError, KeyError):
+        return 0
+
+
+def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
+    cluster: LocalCluster, s3_uri: str, tmp_path: Path
+) -> None:
+    archive = Archive(tmp_path)
+    tracks = [boxed(archive.add_video(name, night=1)) for name in "ab"]
+    write_prompts(f"{s3_uri}/prompts.csv", tracks)
+    job = tmp_path / "job.yaml"
+    job.write_text(f"prompts: {s3_uri}/prompts.csv\noutput: {s3_uri}/out\nmodel: nano\nweights: untrained:0\n")
+    sizes = ("--set", "image_size=64", "--set", "num_cpus_per_replica=1", "--set", "replicas=2")
+    watching = [sys.executable, "-m", "samurai_batch", "status", f"{s3_uri}/out", "--watch", "--every", "0.2"]
+    with subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as elsewhere:
+        done = samurai_batch("submit", str(job), "--address", cluster.address, "--wait", *sizes)
+        watched, _ = elsewhere.communicate(timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read_masks(f"{s3_uri}/out")) == 2 * NUM_FRAMES
+
+    assert ": running, 2 of 2 tracks to go" in watched
+    assert ": finished, last sign of life" in watched.splitlines()[-1]
+    status = samurai_batch("status", f"{s3_uri}/out", "--json")
+    found = json.loads(status.stdout)
+    assert found["num_tracks"]["done"] == 2
+    assert found["newest_run"]["status"] == "finished"
+
+    with ask(f"http://127.0.0.1:{cluster.metrics_port}/metrics") as answer:
+        metrics = answer.read().decode()
+    assert re.search(r"^ray_\w+\{", metrics, re.MULTILINE)
+
+    printed = watched + done.stdout + done.stderr + status.stdout + status.stderr
+    written = [storage.read_bytes(uri) for uri in all_files(f"{s3_uri}/out")]
+    assert SECRET not in printed
+    assert TOKEN not in printed
+    assert not [data for data in written if SECRET.encode() in data or TOKEN.encode() in data]
+
+
+def all_files(uri: str) -> Iterator[str]:
+    for name in storage.list_names(uri):
+        child = storage.join(uri, name)
+        yield from all_files(child) if storage.is_directory(child) else [child]
+
+
+def test_a_job_that_is_refused_there_exits_with_2(cluster: LocalCluster, s3_uri: str, tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(f"prompts: {s3_uri}/missing.csv\noutput: {s3_uri}/out\nmodel: nano\nweights: untrained:0\n")
+    done = samurai_batch("submit", str(job), "--address", cluster.address, "--follow")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "missing.csv" in done.stdout
+
+
+def test_an_address_where_nobody_answers_is_one_clear_line(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(f"prompts: {tmp_path}/p.csv\noutput: {tmp_path}/out\nmodel: nano\nweights: untrained:0\n")
+    done = samurai_batch("submit", str(job), "--address", f"http://127.0.0.1:{free_ports(1)}")
+    assert done.returncode == 2
+    assert "no Ray job API answers there" in done.stderr
+    assert "Traceback" not in done.stderr
