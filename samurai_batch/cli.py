@@ -110,6 +110,32 @@ def run(
 
 
 @app.command()
+def segment(
+    pictures: Annotated[
+        str, typer.Argument(help="A folder of pictures, or a table of prompts on them; a path or URI.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="Output folder; a path or any URI.")],
+    model: Model = None,
+    weights: WeightsFrom = None,
+    image_size: ImageSize = None,
+    replicas: Replicas = None,
+    fields: Fields = None,
+) -> None:
+    """Segment pictures: everything in those of a folder, or what the prompts of a table ask for (video_uri: a picture).
+
+    A picture is a video of one frame; its file name is the video_id. The same command again does only what is new.
+
+    Example: samurai-batch segment photos/ -o masks/ --set everything.points_per_side=16
+    """
+    from samurai_batch.manifest import read_prompts, tracks_of_pictures
+    from samurai_batch.manifest.files import is_table
+
+    options = {"output": output, "model": model, "weights": weights, "image_size": image_size, "replicas": replicas}
+    config = load_job_of(None, options | {"prompts": pictures}, fields)
+    _run(config, read_prompts(pictures) if is_table(pictures) else tracks_of_pictures(pictures))
+
+
+@app.command()
 def plan(
     job: JobFile = None,
     prompts: Prompts = None,

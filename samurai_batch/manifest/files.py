@@ -77,6 +77,11 @@ def write_prompts(uri: str, tracks: Sequence[Track]) -> None:
     storage.write_bytes(uri, write([row for track in tracks for row in _rows_of(track)]))
 
 
+def is_table(uri: str) -> bool:
+    """Whether a name ends as those of prompts tables do."""
+    return uri.lower().endswith(tuple(ending for endings, _, _ in _FORMATS for ending in endings))
+
+
 def _format(uri: str) -> "tuple[Callable[[bytes], _Numbered], Callable[[list[dict[str, Any]]], bytes]]":
     path = uri.partition("?")[0] if storage.is_remote(uri) else uri
     for endings, read, write in _FORMATS:

@@ -7,6 +7,8 @@ from samurai_batch.errors import ConfigError, VideoError
 from samurai_batch.video.file import FileReader
 from samurai_batch.video.folder import FolderReader
 from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
+from samurai_batch.video.picture import SUFFIXES as PICTURE_SUFFIXES
+from samurai_batch.video.picture import PictureReader
 from samurai_batch.video.source import VideoSource
 from samurai_batch.video.staging import StagingCache
 
@@ -17,7 +19,7 @@ FOLDER_FPS = 25.0
 
 
 def open_video(path: str | Path, *, fps: float = FOLDER_FPS) -> VideoSource:
-    """Open a local video file, or a folder of numbered JPEG or PNG frames.
+    """Open a local video file, a folder of numbered JPEG or PNG frames, or one picture, a video of one frame.
 
     ``fps`` is the rate of a folder's frames, which know no time of their own; files ignore it. Raises VideoError if
     there is nothing, or no video, at ``path``.
@@ -51,4 +53,6 @@ def _reader(path: Path, name: str, fps: float) -> FrameReader:
         raise VideoError(f"{name} does not exist")
     if not path.stat().st_size:
         raise VideoError(f"{name} is empty")
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return PictureReader(path, name)
     return FileReader(path, name)
