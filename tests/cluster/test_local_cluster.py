@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
+from samurai_batch.operations.ray_metrics import GAUGES
 from tests.operations.test_reprocess import NUM_FRAMES, Archive, boxed
 
 pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -30,10 +32,13 @@ SECRET = "s3cr3t-0f-th3-t3st"  # noqa: S105
 TOKEN = secrets.token_hex(32)
 
 
+VIDEOS = "abcdef"
+
+
 @dataclass(frozen=True)
 class LocalCluster:
     address: str
-    metrics_port: int
+    metrics_url: str
 
 
 def free_ports(number: int) -> int:
@@ -56,6 +61,18 @@ def free_ports(number: int) -> int:
 def ask(url: str) -> Any:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
     return urllib.request.urlopen(request, timeout=10)  # noqa: S310
+
+
+def scrape_until(url: str, text: str, limit_s: float) -> str:
+    """What Prometheus would read, once ``text`` is in it."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        with ask(url) as answer:
+            read = str(answer.read().decode())
+        if text in read:
+            return read
+        assert time.monotonic() < deadline, f"no {text} in {len(read)} characters of metrics"
+        time.sleep(0.2)
 
 
 def answers(url: str) -> bool:
@@ -82,6 +99,7 @@ def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # `python` is this one there, too
+        patch.setenv("RAY_metrics_report_interval_ms", "500")
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
         with (
@@ -94,7 +112,7 @@ def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
                     assert nodes.poll() is None, "a node ended"
                     assert time.monotonic() < deadline, "the cluster did not come up"
                     time.sleep(0.5)
-                yield LocalCluster(address, port + 3)
+                yield LocalCluster(address, f"http://127.0.0.1:{port + 3}/metrics")
             finally:
                 nodes.send_signal(signal.SIGINT)
                 nodes.wait(60)
@@ -112,28 +130,32 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
     cluster: LocalCluster, s3_uri: str, tmp_path: Path
 ) -> None:
     archive = Archive(tmp_path)
-    tracks = [boxed(archive.add_video(name, night=1)) for name in "ab"]
+    tracks = [boxed(archive.add_video(name, night=1)) for name in VIDEOS]
     write_prompts(f"{s3_uri}/prompts.csv", tracks)
     job = tmp_path / "job.yaml"
     job.write_text(f"prompts: {s3_uri}/prompts.csv\noutput: {s3_uri}/out\nmodel: nano\nweights: untrained:0\n")
     sizes = ("--set", "image_size=64", "--set", "num_cpus_per_replica=1", "--set", "replicas=2")
     watching = [sys.executable, "-m", "samurai_batch", "status", f"{s3_uri}/out", "--watch", "--every", "0.2"]
-    with subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as elsewhere:
+    with (
+        subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as elsewhere,
+        ThreadPoolExecutor(1) as scraper,
+    ):
+        metrics = scraper.submit(scrape_until, cluster.metrics_url, "ray_samurai_batch_tracks_done{", limit_s=120)
         done = samurai_batch("submit", str(job), "--address", cluster.address, "--wait", *sizes)
         watched, _ = elsewhere.communicate(timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(read_masks(f"{s3_uri}/out")) == 2 * NUM_FRAMES
+    assert len(read_masks(f"{s3_uri}/out")) == len(VIDEOS) * NUM_FRAMES
 
-    assert ": running, 2 of 2 tracks to go" in watched
+    assert ": running, 6 of 6 tracks to go" in watched
     assert ": finished, last sign of life" in watched.splitlines()[-1]
     status = samurai_batch("status", f"{s3_uri}/out", "--json")
     found = json.loads(status.stdout)
-    assert found["num_tracks"]["done"] == 2
+    assert found["num_tracks"]["done"] == len(VIDEOS)
     assert found["newest_run"]["status"] == "finished"
 
-    with ask(f"http://127.0.0.1:{cluster.metrics_port}/metrics") as answer:
-        metrics = answer.read().decode()
-    assert re.search(r"^ray_\w+\{", metrics, re.MULTILINE)
+    names = set(re.findall(r"^ray_samurai_batch_(\w+)\{", metrics.result(), re.MULTILINE))
+    assert names == GAUGES.keys()
+    assert f'output="{s3_uri}/out"' in metrics.result()
 
     printed = watched + done.stdout + done.stderr + status.stdout + status.stderr
     written = [storage.read_bytes(uri) for uri in all_files(f"{s3_uri}/out")]
