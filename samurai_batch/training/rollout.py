@@ -16,7 +16,7 @@ from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.training.batches import Batch
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_CONDITIONING_RANK = 6
+CONDITIONING_RANK = 6  # row of maskmem_tpos_enc
 _RECENT_MEMORIES = 6
 _LONGEST_SPAN = 15  # frames; pointer times are shares of it, as in a clip of at least 16 frames
 
@@ -86,7 +86,7 @@ def _recall(model: SAM2, image: Tensor, bank: list[_Memory], drop: float, genera
     kept = torch.rand(len(bank), generator=generator) >= drop
     kept[-1] = True
     recent = [age for age in range(len(bank) - 1, 0, -1) if kept[age]][:_RECENT_MEMORIES]
-    ranks = torch.tensor([_CONDITIONING_RANK, *range(len(recent))])
+    ranks = torch.tensor([CONDITIONING_RANK, *range(len(recent))])
     spatial = torch.stack([bank[age].spatial for age in (0, *recent)], dim=1)
     known = [age for age in range(len(bank)) if age == 0 or kept[age]]
     times = torch.tensor([(len(bank) - age) / _LONGEST_SPAN for age in known])

@@ -12,7 +12,8 @@ class Stage:
     """One stage of a curriculum.
 
     ``truth`` is the chance that memory holds the true mask, at the stage's start and end; ``drop`` that an older memory
-    is left out; ``first_frame`` is how many times the prompted frame counts.
+    is left out; ``first_frame`` is how many times the prompted frame counts. The stage that ``starts_memory`` is the
+    first one with clips.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Stage:
     truth: tuple[float, float] = (1.0, 1.0)
     drop: float = 0.15
     first_frame: float = 1.0
+    starts_memory: bool = False
 
 
 @dataclass(frozen=True)

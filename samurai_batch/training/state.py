@@ -27,13 +27,17 @@ class Point:
 
 @dataclass
 class TrainingState:
-    """Everything of a training at one moment. ``average`` is the running average of ``weights``, which is shipped."""
+    """Everything of a training at one moment.
+
+    ``average`` is the running average of ``weights``, which is shipped; ``has_memory`` says that memory was started.
+    """
 
     weights: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     elapsed_s: float = 0.0
+    has_memory: bool = False
     curve: list[Point] = field(default_factory=list)
 
     @classmethod
@@ -49,7 +53,12 @@ def save_state(folder: Path, state: TrainingState) -> None:
     tensors = {
         f"{group}/{name}": value.contiguous() for group, values in groups.items() for name, value in values.items()
     }
-    progress = {"step": state.step, "elapsed_s": state.elapsed_s, "curve": [asdict(point) for point in state.curve]}
+    progress = {
+        "step": state.step,
+        "elapsed_s": state.elapsed_s,
+        "has_memory": state.has_memory,
+        "curve": [asdict(point) for point in state.curve],
+    }
     partial = folder / f"{_TENSORS}.partial"
     # Progress rides in the tensors' file too: both are of one moment, or neither.
     save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
@@ -86,6 +95,7 @@ def load_state(folder: Path) -> TrainingState | None:
         **groups,
         step=progress["step"],
         elapsed_s=progress["elapsed_s"],
+        has_memory=progress["has_memory"],
         curve=[Point(**point) for point in progress["curve"]],
     )
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from samurai_batch.training.optimizer import Optimizers, blend
 from samurai_batch.training.rollout import Forcing, follow
 from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, load_state, save_state
-from samurai_batch.training.warmup import warm_decoder, warm_memory
+from samurai_batch.training.warmup import start_memory, warm_decoder
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,7 @@ def train(
 
 def _beginning(config: Sam2Config, settings: TrainingSettings, folder: Path) -> TrainingState:
     seed, steps = settings.seed, settings.warm_up_steps
-    weights = warm_decoder(config, initial_weights(config, seed), seed, steps)
-    weights = warm_memory(config, weights, seed, steps // 3)
-    state = TrainingState.fresh(weights)
+    state = TrainingState.fresh(warm_decoder(config, initial_weights(config, seed), seed, steps))
     save_state(folder, state)
     return state
 
@@ -100,6 +98,11 @@ def _run_stage(
 ) -> None:
     """Train until the stage's minutes are over; ``state`` moves along."""
     stage = stages[index]
+    if stage.starts_memory and not state.has_memory:
+        frames = ClipBatches(replace(stage.batches, clips=4), (settings.seed, index))[0].frames.flatten(0, 1)
+        state.weights = start_memory(config, state.weights, frames, settings.seed, settings.warm_up_steps // 3)
+        state.average = {name: tensor.clone() for name, tensor in state.weights.items()}
+        state.has_memory = True
     model = SAM2(config, stage.batches.size).float()
     model.load_state_dict(state.weights)
     optimizers = Optimizers(model, settings.rate, settings.weight_decay)

@@ -1,26 +1,26 @@
-"""A minute in which the decoder learns what a prompt is, on ellipses without any picture.
+"""Two minutes in which the decoder learns what a prompt is, and memory what a mask is, on ellipses without any picture.
 
-Pictures drown the prompt: trained with them from the start, the decoder marks every object, whichever was asked for,
-for hundreds of steps. With nothing to look at, it can only look at the prompt, and learns in a hundred.
+Pictures drown both: trained with them from the start, the decoder marks every object, whichever was asked for, for
+hundreds of steps, and tracking does not begin. With nothing else to look at, each is learned in a hundred steps.
 """
 
 import logging
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE
-from samurai_batch.modeling.sam2 import SAM2
+from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.training.losses import LossWeights, frame_loss
 from samurai_batch.training.optimizer import Optimizers
+from samurai_batch.training.rollout import CONDITIONING_RANK, encode_frames
 
 logger = logging.getLogger(__name__)
 
-CONDITIONING_RANK = 6  # row of maskmem_tpos_enc
 _SIZE, _OBJECTS = 128, 32
 _WEIGHTS = LossWeights(focal=0.0, balanced=2.0)
 
@@ -47,6 +47,10 @@ def warm_decoder(
         optimizers.step(min((step + 1) / 10, 1.0))
         if step % 20 < 4:
             logger.info("warm-up step %d %s: IoU %.3f", step, kind, loss.iou.item())
+    return _copied(model)
+
+
+def _copied(model: SAM2) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
@@ -71,6 +75,47 @@ def _decode(model: SAM2, kind: str, centre: Tensor, radius: Tensor, mask: Tensor
     return model.decode(
         image, (fine, middle), corners, torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]]).expand(count, -1)
     )
+
+
+def start_memory(
+    config: Sam2Config, weights: dict[str, Tensor], frames: Tensor, seed: int, steps: int = 100
+) -> dict[str, Tensor]:
+    """Weights whose memory is ready for clips: scaled to this encoder's features, then warmed up.
+
+    ``frames`` (B, S, S, 3) uint8 are pictures of the kind to come. To be called when the encoder has learned from
+    pictures, and nothing of memory has.
+    """
+    model = SAM2(config, frames.shape[1]).float()
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        scale_memory(model, encode_frames(model, frames))
+    return warm_memory(config, _copied(model), seed, steps)
+
+
+def scale_memory(model: SAM2, features: FrameFeatures) -> None:
+    """Bring what memory attention reads to about unit size, in place, and features and masks in it to like shares.
+
+    Features grow while pictures are learned, to deviations of five and more. A memory made of them is all picture and
+    no mask, and its keys so long that attention to it saturates, at the pointers: no gradient ever comes back.
+    """
+    encoder, image = model.memory_encoder, features.image
+    count, size = len(image), model.image_size
+    half = torch.zeros(count, 1, size, size)
+    half[..., : size // 2] = 1
+    shown = torch.zeros(count, dtype=torch.bool)
+    _rescale(encoder.pix_feat_proj, 0.5 / encoder.pix_feat_proj(image).std())
+    _rescale(encoder.mask_downsampler.encoder[-1], 0.5 / encoder.mask_downsampler(half * 20 - 10).std())
+    _rescale(encoder.out_proj, 0.8 / model.encode_memory(image, half, shown).std())
+    fine, middle = features.high_res
+    tokens = model.decode(model.without_memory(features), (fine, middle)).tokens[:, 0]
+    _rescale(model.obj_ptr_proj.layers[-1], 0.5 / model.object_pointer(tokens, ~shown).std())
+
+
+def _rescale(layer: nn.Module, factor: Tensor) -> None:
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    assert layer.bias is not None
+    layer.weight.mul_(factor)
+    layer.bias.mul_(factor)
 
 
 def warm_memory(
@@ -100,7 +145,7 @@ def warm_memory(
         optimizers.step(min((step + 1) / 10, 1.0, (steps - step) / 50))
         if step % 20 == 0:
             logger.info("memory warm-up step %d: IoU %.3f", step, loss.iou.item())
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return _copied(model)
 
 
 def _recall(model: SAM2, mask: Tensor, num_memories: int) -> Candidates:

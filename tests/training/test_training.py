@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.configs import NANO
 from samurai_batch.modeling.mask_decoder import Candidates
-from samurai_batch.modeling.sam2 import SAM2
+from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.synthetic import SceneSettings
 from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import LossWeights, frame_loss, mask_iou, mask_loss
-from samurai_batch.training.rollout import Forcing, follow
+from samurai_batch.training.rollout import Forcing, encode_frames, follow
 from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, compacted, export_weights, load_state, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
-from samurai_batch.training.warmup import warm_decoder
+from samurai_batch.training.warmup import scale_memory, warm_decoder
 
 TINY = replace(NANO, trunk_dim=8, hidden_dim=32, mem_dim=16, memory_mlp_dim=32, decoder_mlp_dim=32, iou_head_dim=32)
 SCENE = SceneSettings(clutter=(0, 1), others=(0, 0))
@@ -165,16 +165,33 @@ def test_the_warm_up_teaches_the_decoder_what_a_prompt_is() -> None:
     assert not torch.equal(before[name], after[name])
 
 
+def test_memory_keeps_its_size_however_long_the_features_have_grown() -> None:
+    model = SAM2(TINY, 64).float()
+    model.load_state_dict(initial_weights(TINY, 0))
+    features = encode_frames(model, ClipBatches(BATCHES, (1,))[0].frames[0])
+    grown = FrameFeatures(features.image * 50, features.high_res)
+    with torch.no_grad():
+        scale_memory(model, grown)
+        mask = torch.zeros(3, 1, 64, 64)
+        mask[..., 20:40, 10:50] = 1
+        shown = torch.zeros(3, dtype=torch.bool)
+        memory = model.encode_memory(grown.image, mask, shown)
+        without = model.encode_memory(grown.image, torch.zeros_like(mask), shown)
+    assert 0.3 < memory.std() < 2.0
+    assert (memory - without).std() > 0.05
+
+
 @pytest.mark.slow
 def test_a_training_that_was_stopped_takes_up_where_it_was(tmp_path: Path) -> None:
-    settings = TrainingSettings(warm_up_steps=1, log_every=1)
+    settings = TrainingSettings(warm_up_steps=3, log_every=1)
     stages = [Stage(name="still", minutes=0.02, batches=replace(BATCHES, frames=2, still=True))]
     state = train(TINY, stages, settings, tmp_path, threading.Event())
     assert state.step > 0
     assert state.optimizer
-    longer = [*stages, Stage(name="clips", minutes=state.elapsed_s / 60, batches=BATCHES)]
+    longer = [*stages, Stage(name="clips", minutes=state.elapsed_s / 60, batches=BATCHES, starts_memory=True)]
     later = train(TINY, longer, settings, tmp_path, threading.Event())
     assert later.step > state.step
+    assert later.has_memory
     assert {point.stage for point in later.curve} == {"still", "clips"}
 
 
