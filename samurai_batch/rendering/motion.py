@@ -12,12 +12,12 @@ from samurai_batch.tasks import Box
 from samurai_batch.tracking.kalman import Form, KalmanState, box_of, initiate, predict, update
 
 STABLE_IOUS_THRESHOLD = 0.3  # of tracking.settings, by default
-_MODEL_SIZE_PX = 1024.0  # the filter does not mind the scale, but the shape: the model's image is square
+MODEL_SIZE_PX = 1024  # the filter minds the square shape of the model's image, its scale hardly
 
 _BOX_COLUMNS = ["bbox_x", "bbox_y", "bbox_w", "bbox_h"]
 
 
-def predicted_boxes(rows: pd.DataFrame, form: Form = "xyah") -> Mapping[int, Box]:
+def predicted_boxes(rows: pd.DataFrame, form: Form = "xyah", model_size_px: int = MODEL_SIZE_PX) -> Mapping[int, Box]:
     """Where the motion model expected the object: ``box_xyxy`` in pixels of the video, by frame index.
 
     ``rows`` are one track's, forward in time. Only frames that carry a motion score have a prediction, as only there
@@ -25,8 +25,8 @@ def predicted_boxes(rows: pd.DataFrame, form: Form = "xyah") -> Mapping[int, Box
     """
     if rows.empty:
         return {}
-    scale_x = _MODEL_SIZE_PX / float(rows["width"].iloc[0])
-    scale_y = _MODEL_SIZE_PX / float(rows["height"].iloc[0])
+    scale_x = model_size_px / float(rows["width"].iloc[0])
+    scale_y = model_size_px / float(rows["height"].iloc[0])
     state: KalmanState | None = None
     predictions: dict[int, Box] = {}
     for row in rows.sort_values("frame_index").to_dict("records"):
