@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from samurai_batch import cli_results
 from samurai_batch.errors import ConfigError, OutputLockedError, PromptsError, SamuraiBatchError, UsageError
 from samurai_batch.tasks import Direction
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_results.app)
 out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 
 JobFile = Annotated[str | None, typer.Argument(help="A job in YAML, a path or URI; options override its fields.")]
@@ -145,13 +147,25 @@ def plan(
     image_size: ImageSize = None,
     mode: Mode = None,
     replicas: Replicas = None,
+    price: Annotated[float | None, typer.Option(help="Of one replica's machine for an hour, in any currency.")] = None,
+    rates_from: Annotated[str | None, typer.Option(help="An output whose newest run was a pilot.")] = None,
     fields: Fields = None,
 ) -> None:
     """Say what `run` would do. Needs no GPU, weights or Ray, and writes nothing."""
+    from samurai_batch.operations.sizing import expect, measured_rates
     from samurai_batch.runtime.dry_run import plan_job
 
     options = {"prompts": prompts, "output": output, "model": model, "weights": weights, "image_size": image_size}
-    out.print(plan_job(load_job_of(job, options | {"mode": mode, "replicas": replicas}, fields)).describe())
+    config = load_job_of(job, options | {"mode": mode, "replicas": replicas}, fields)
+    found = plan_job(config)
+    out.print(found.describe())
+    if (measured := measured_rates(rates_from or found.output)) is not None:
+        rates, run_id = measured
+        out.print(
+            expect(found.shards, rates, config.replicas or 1, price).describe() + f", by the rates of run {run_id}"
+        )
+    elif found.shards:
+        out.print("no time is expected: nothing was measured here; run a pilot, then add --rates-from <its output>")
 
 
 @app.command()
