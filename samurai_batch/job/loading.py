@@ -15,7 +15,7 @@ from samurai_batch.job.config import JobConfig
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 10
 _MAX_SHOWN = 80  # characters of a value in a message
-_TRACKER = "tracker."
+_GROUPS = ("tracker", "everything")  # fields that hold settings by name
 
 Place = str
 """Where a value was given: a file and line, or the command line."""
@@ -24,8 +24,8 @@ Place = str
 def load_job(path: str | None, overrides: Mapping[str, str] | None = None) -> JobConfig:
     """The job of a YAML file at a path or URI (None: of no file), with fields replaced by what the command line says.
 
-    ``overrides`` are texts by field name; ``tracker.<setting>`` replaces one tracker setting, ``none`` stands for
-    left out. Raises ConfigError: one line per mistake, with file, line, field, value and remedy.
+    ``overrides`` are texts by field name; ``tracker.<setting>`` and ``everything.<setting>`` replace one setting,
+    ``none`` stands for left out. Raises ConfigError: one line per mistake, with file, line, field, value and remedy.
     """
     source = "command line" if path is None else storage.redact(path)
     values, lines = ({}, {}) if path is None else _parse_yaml(_read(path, source), source)
@@ -96,7 +96,7 @@ def _refuse_nesting_and_aliases(data: bytes, source: str) -> None:
 
 
 def _lines_of_fields(mapping: yaml.MappingNode, source: str, prefix: str = "") -> dict[str, int]:
-    """The line of each field, those of tracker settings under ``tracker.<setting>``."""
+    """The line of each field, those of groups under ``<group>.<setting>``."""
     lines: dict[str, int] = {}
     for key, value in mapping.value:
         line = key.start_mark.line + 1
@@ -106,18 +106,19 @@ def _lines_of_fields(mapping: yaml.MappingNode, source: str, prefix: str = "") -
         if name in lines:
             raise ConfigError(f"{source}:{line}: {name} was given in line {lines[name]} already; remove one of them")
         lines[name] = line
-        if name + "." == _TRACKER and isinstance(value, yaml.MappingNode):
-            lines |= _lines_of_fields(value, source, _TRACKER)
+        if name in _GROUPS and isinstance(value, yaml.MappingNode):
+            lines |= _lines_of_fields(value, source, f"{name}.")
     return lines
 
 
 def _override(values: dict[str, Any], name: str, text: str) -> None:
-    if not name.startswith(_TRACKER):
+    group, dot, setting = name.partition(".")
+    if group not in _GROUPS or not dot:
         values[name] = _from_text(name, text)
         return
-    settings = values.get("tracker") or {}
+    settings = values.get(group) or {}
     if isinstance(settings, dict):
-        values["tracker"] = settings | {name.removeprefix(_TRACKER): _scalar(text)}
+        values[group] = settings | {setting: _scalar(text)}
 
 
 def _from_text(name: str, text: str) -> object:
@@ -133,7 +134,7 @@ def _from_text(name: str, text: str) -> object:
 
 
 def _scalar(text: str) -> object:
-    """A tracker setting as YAML would read it."""
+    """A setting of a group as YAML would read it."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
@@ -143,7 +144,7 @@ def _scalar(text: str) -> object:
 
 def _field_of(detail: ErrorDetails) -> str:
     names = [str(part) for part in detail["loc"]] or [str(detail.get("ctx", {}).get("field", ""))]
-    return ".".join(names[:2]) if names[0] == "tracker" else names[0]
+    return ".".join(names[:2]) if names[0] in _GROUPS else names[0]
 
 
 def _place_of(field: str, places: Mapping[str, Place], source: str) -> Place:
@@ -163,7 +164,7 @@ def _explain(field: str, detail: ErrorDetails) -> str:
         return f"{field} is given, but {detail['msg']}"
     reason = detail["msg"].removeprefix("Value error, ")
     reason = reason.replace("Input should", "it should").replace("String should", "it should")
-    if field.startswith(_TRACKER):
+    if field.partition(".")[0] in _GROUPS and "." in field:
         reason = "it should be a number, a word, true or false"
     return f"{field} is {_shown(value)}: {reason} ({_description(field)})"
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from samurai_batch.errors import PromptsError, VideoError
-from samurai_batch.job import JobConfig
+from samurai_batch.job import JobConfig, load_job
 from samurai_batch.manifest import tracks_of_pictures
 from samurai_batch.manifest.pictures import SUFFIXES
 from samurai_batch.masks import read_masks
@@ -99,3 +99,8 @@ def test_a_folder_of_pictures_is_segmented_and_the_bad_ones_fail_with_reasons(
     again = run_job(config, tracks=tracks_of_pictures(str(folder)))
     assert again.totals.tracks_done == again.totals.tracks_skipped == summary.totals.tracks_done
     assert len(again.problems) == len(BAD)
+
+
+def test_settings_of_everything_mode_are_given_by_name_on_the_command_line() -> None:
+    texts = {"prompts": "p", "output": "o", "everything.points_per_side": "16", "everything.pred_iou_thresh": "0.5"}
+    assert load_job(None, texts).everything == {"points_per_side": 16, "pred_iou_thresh": 0.5}
