@@ -371,7 +371,7 @@ def main() -> None:
     """Run the command line; errors become one clear line and an exit code, never a traceback."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        app()
+        app(prog_name="samurai-batch")
     except PromptsError as error:
         err.print(f"error: {error.source}: {len(error.problems)} problem(s)")
         for problem in error.problems[:MAX_PROBLEMS_SHOWN]:

@@ -1,0 +1,76 @@
+"""What the command line says to mistakes: one clear line, an exit code, never a traceback."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from samurai_batch import cli
+
+JOB_VERBS = ["track", "run", "segment", "plan", "status", "models", "demo", "submit", "reprocess", "history", "diff"]
+RESULT_VERBS = ["render", "report", "export", "prompts", "evaluate", "compact"]
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["samurai-batch", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("verb", JOB_VERBS + RESULT_VERBS)
+def test_every_verb_explains_itself(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, verb, "--help") == 0
+    assert "Usage: samurai-batch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "prompts is missing; add it"),
+        (["run", "--prompts", "p.csv", "-o", "out", "--image-size", "100"], "image_size is 100"),
+        (["run", "--prompts", "p.csv", "-o", "out", "--set", "replica=3"], "did you mean replicas?"),
+        (["run", "--prompts", "p.csv", "-o", "out", "--set", "replicas"], "write field=value"),
+        (["run", "no-such-job.yaml"], "there is no such file"),
+        (["run", "--prompts", "p.csv", "-o", "out", "--model", "sam3"], "model 'sam3' is not known"),
+        (["track", "clip.mp4", "-o", "out"], "no prompt is given; add --box"),
+        (["track", "clip.mp4", "-o", "out", "--box", "1,2,3"], "has 3 number(s); write x1,y1,x2,y2"),
+        (["track", "clip.mp4", "-o", "out", "--box", "5,5,1,9"], "x2 must be greater than x1"),
+        (["export", "out", "-o", "files", "--format", "avi"], "format 'avi' is not known; use one of coco"),
+        (["prompts", "--dataset", "davis99", "--root", ".", "-o", "p.csv"], "dataset 'davis99' is not known"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_list_of_bad_rows_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = ["video_id,video_uri,object_id,frame_index,kind,box_xyxy"]
+    rows += [f'v,v.mp4,o{number},0,box,"[9, 0, 1, 1]"' for number in range(80)]
+    (tmp_path / "prompts.csv").write_text("\n".join(rows))
+    assert call(monkeypatch, "plan", "--prompts", str(tmp_path / "prompts.csv"), "-o", str(tmp_path / "out")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == cli.MAX_PROBLEMS_SHOWN + 2
+    assert lines[-1].strip() == "... and 30 more"
+
+
+def test_all_models_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "models") == 0
+    listed = capsys.readouterr().out
+    assert "nano" in listed
+    assert "sam2.1_hiera_large" in listed
