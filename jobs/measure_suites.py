@@ -1,0 +1,38 @@
+"""Measure a model on the fixed suites of generated clips, with SAMURAI's rules and with plain SAM 2's.
+
+python jobs/measure_suites.py --model nano
+"""
+
+import argparse
+
+import torch
+
+from samurai_batch.modeling.checkpoints import build_model, load_weights
+from samurai_batch.synthetic import SUITES
+from samurai_batch.tracking.settings import Mode, TrackerSettings
+from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.training.quality import measure_suite
+
+MODES: tuple[Mode, ...] = ("samurai", "sam2")
+
+
+def main() -> None:
+    """Print one line per suite and mode, as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="nano", help="a name of `samurai-batch models`")
+    parser.add_argument("--weights", help="a file; by default those that ship inside the package")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    model = build_model(load_weights(arguments.model, arguments.weights))
+    print("| suite | mode | first frame | tracked IoU | seen when there | no mask when gone | balanced |")
+    print("|---|---|---|---|---|---|---|")
+    for suite in SUITES.values():
+        for mode in MODES:
+            quality = measure_suite(Tracker(model, TrackerSettings(mode=mode)), suite)
+            tracked = f"{quality.tracked_iou:.3f} ± {quality.error:.3f}"
+            shares = f"{quality.seen:.3f} | {quality.missed:.3f} | {quality.balanced_accuracy:.3f}"
+            print(f"| {suite.name} | {mode} | {quality.first_iou:.3f} | {tracked} | {shares} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

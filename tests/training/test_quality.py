@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from samurai_batch.modeling.checkpoints import build_model, load_weights
+from samurai_batch.synthetic import SUITES
+from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.training.quality import Quality, follow_first_object, mask_iou
+
+
+def test_the_iou_of_a_mask_with_itself_is_one_and_of_nothing_with_nothing_too() -> None:
+    mask = np.zeros((6, 8), dtype=np.bool_)
+    assert mask_iou(mask, mask) == 1.0
+    half = mask.copy()
+    half[:3] = True
+    assert mask_iou(half, ~mask) == 0.5
+
+
+def test_a_tracker_that_always_sees_the_object_has_a_balanced_accuracy_of_one_half() -> None:
+    assert Quality(0.9, 0.8, 0.01, seen=1.0, missed=0.0).balanced_accuracy == 0.5
+
+
+@pytest.mark.slow
+def test_every_frame_of_a_suite_clip_is_followed() -> None:
+    model = build_model(load_weights("nano", "untrained:0"), image_size=64)
+    masks = follow_first_object(Tracker(model, TrackerSettings()), SUITES["mix"].clip(0))
+    assert masks.shape == (24, 256, 256)
+    assert masks.dtype == np.bool_
