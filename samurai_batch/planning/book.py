@@ -122,13 +122,14 @@ class Book:
         """The video cannot be read from ``failure.frame_reached`` on.
 
         Tracks that go on beyond it fail; if the job keeps partial tracks, those followed forward from a frame
-        before it are cut short instead.
+        before it are cut short instead. So are legs that look done: what an earlier run has saved of their last
+        chunk ends at the same frame.
         """
         assert failure.frame_reached is not None
         frame_reached = min(failure.frame_reached, video.num_frames)
         for track in video.tracks:
             for leg in track.legs:
-                if track.is_open and not leg.is_done(self._chunk_frames) and _needs(leg, frame_reached):
+                if track.is_open and _needs(leg, frame_reached):
                     self._cut(track, leg, failure, frame_reached)
         video.readable_frames = frame_reached
         self._review(video)

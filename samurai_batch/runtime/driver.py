@@ -200,7 +200,7 @@ class _Driver:
         if not self._scheduler.is_finished:
             with closing(self._world.make_pool()) as pool:
                 self._loop(pool)
-        self.recorder.flush()
+        self._record()
         self._show()
         if not self._scheduler.is_finished:
             return "interrupted"
@@ -258,7 +258,7 @@ class _Driver:
                 self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
                 self._obey(self._scheduler.replica_lost(replica_id, reason, preempted=preempted))
             case PoolFailed(reason):
-                self.recorder.flush()
+                self._record()
                 raise SamuraiBatchError(f"no replica could be started: {reason}")
 
     def _obey(self, outcomes: Sequence[Outcome]) -> None:
@@ -280,9 +280,13 @@ class _Driver:
 
     def _beat_if_due(self) -> None:
         if self._world.clock.elapsed_s() >= self._next_beat_s:
-            self.recorder.flush()
-            self._lease.beat(self.totals(), self.rates)
+            self._record()
             self._next_beat_s = self._world.clock.elapsed_s() + self._settings.heartbeat_s
+
+    def _record(self) -> None:
+        """Write down what is done; first of all make sure that no other run has done more, while we slept."""
+        self._lease.beat(self.totals(), self.rates)
+        self.recorder.flush()
 
     def _show(self) -> None:
         self._world.watch.show(
