@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread per process: the tests run two processes side by side, and threads that spin fight each other.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: setup demo check test unit clean
+.PHONY: setup demo check test unit simulate clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +28,11 @@ unit: setup
 
 test: check
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup
+
+# The driver in many simulated worlds; `make simulate SEED=7` replays one of them and says all that happens in it.
+SEEDS := 10000
+simulate: setup
+	$(TEST_ENV) $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 clean:
 	rm -rf $(VENV) demo

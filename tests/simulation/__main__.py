@@ -1,0 +1,60 @@
+"""``python -m tests.simulation``: many seeds, or one of them with all that happens in it."""
+
+import argparse
+import logging
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.world import World
+
+
+def failure_of(seed: int) -> str | None:
+    """What a seed breaks; None if all holds."""
+    logging.disable(logging.CRITICAL)
+    try:
+        World(seed).run()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def replay(seed: int) -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="         %(message)s")
+
+    def tell(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+
+    World(seed, trace=tell).run()
+
+
+def run_seeds(num_seeds: int, first: int, num_processes: int) -> int:
+    """The number of seeds that break something."""
+    started_s = time.monotonic()
+    num_failed = 0
+    with ProcessPoolExecutor(num_processes) as executor:
+        seeds = range(first, first + num_seeds)
+        for seed, failure in zip(seeds, executor.map(failure_of, seeds, chunksize=20), strict=True):
+            if failure:
+                num_failed += 1
+                sys.stdout.write(f"seed {seed}: {failure}\n  replay: make simulate SEED={seed}\n")
+    seconds = time.monotonic() - started_s
+    sys.stdout.write(f"{num_seeds} seeds, {num_failed} of them broken, {seconds:.0f} s\n")
+    return num_failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this one, and say what happens")
+    parser.add_argument("--seeds", type=int, default=10_000, help="how many to run")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    if arguments.seed is not None:
+        replay(arguments.seed)
+        return 0
+    return min(run_seeds(arguments.seeds, arguments.first, arguments.processes), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What a pool's driver may ask for and must count, kept apart from the driver's own books."""
+
+from dataclasses import dataclass, field
+
+from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order, OrderFailed, PublishOrder, Report
+from samurai_batch.planning.retry import FailureKind
+
+
+@dataclass
+class Accounts:
+    """One driver's orders: nobody works where another does, and nothing accepted is asked for again."""
+
+    track_frames: int = 0
+    frames_encoded: int = 0
+    replicas_lost: int = 0
+    orders: dict[str, Order] = field(default_factory=dict)  # by replica that has not answered
+    followed: set[tuple[str, bool, int]] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
+
+    def given(self, replica_id: str, order: Order) -> None:
+        assert replica_id not in self.orders, f"{replica_id} is busy"
+        at_work = {leg for other in self.orders.values() for leg in _legs(other)}
+        assert not at_work & _legs(order), f"another replica is at work on what {order} asks for"
+        for fingerprint, _ in _legs(order):
+            assert fingerprint not in self.published, f"{order} follows a published track"
+        if isinstance(order, FollowOrder):
+            assert not _chunks(order) & self.followed, f"{order} was carried out before"
+        self.orders[replica_id] = order
+
+    def answered(self, replica_id: str, report: Report) -> None:
+        """The driver is told; an answer that is not the one awaited must change nothing."""
+        order = self.orders.get(replica_id)
+        if order is None or order.order_id != report.order_id:
+            return
+        del self.orders[replica_id]
+        match order, report:
+            case FollowOrder(), ChunkFollowed():
+                self.track_frames += report.track_frames
+                self.frames_encoded += report.frames_encoded
+                self.followed |= _chunks(order)
+            case PublishOrder(), OrderFailed():
+                self._may_begin_again(report, {order.fingerprint})
+            case FollowOrder(), OrderFailed():
+                self._may_begin_again(report, {member.fingerprint for member in order.members})
+            case PublishOrder(), _:
+                self.published.add(order.fingerprint)
+
+    def lost(self, replica_id: str) -> None:
+        self.replicas_lost += 1
+        self.orders.pop(replica_id, None)
+
+    def _may_begin_again(self, report: OrderFailed, fingerprints: set[str]) -> None:
+        if report.failure.kind is FailureKind.STATE:
+            self.followed = {chunk for chunk in self.followed if chunk[0] not in fingerprints}
+
+
+def _legs(order: Order) -> set[tuple[str, bool]]:
+    match order:
+        case FollowOrder():
+            return {(member.fingerprint, order.reverse) for member in order.members}
+        case PublishOrder():
+            return {(order.fingerprint, False), (order.fingerprint, True)}
+        case _:
+            return set()
+
+
+def _chunks(order: FollowOrder) -> set[tuple[str, bool, int]]:
+    return {(member.fingerprint, order.reverse, order.chunk) for member in order.members}

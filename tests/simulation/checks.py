@@ -1,0 +1,125 @@
+"""What holds in every world: checked at each write, at each order, and when all is over."""
+
+import json
+
+from samurai_batch.masks import bytes_to_table, mask_table_uri
+from samurai_batch.planning.orders import FollowOrder, Order, PublishOrder
+from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
+from samurai_batch.runtime.summary import RunSummary
+from samurai_batch.tasks import Track
+from tests.simulation.accounts import Accounts
+from tests.simulation.jobs import Ending, SimulatedJob
+from tests.simulation.stores import MemoryStore
+
+IS_PUBLISHED = ("done", "partial")
+
+
+class Checks:
+    """Looks at storage past every fault."""
+
+    def __init__(self, job: SimulatedJob, store: MemoryStore, output: str) -> None:
+        self._job = job
+        self._store = store
+        self._output = output
+        self._tables = {self._table_uri(track): self._ending(track) for track in job.tracks}
+        self._ledgers = {video_ledger_uri(output, track.video.video_id): track.video.video_id for track in job.tracks}
+        self._seen: dict[str, bytes] = {}
+        self._num_failed = 0
+        store.on_write = self.written
+
+    # -- while it runs
+
+    def written(self, uri: str, data: bytes) -> None:
+        """An object is about to stand where readers find it."""
+        if uri in self._ledgers:
+            self._ledger_written(self._ledgers[uri], data)
+        elif uri in self._tables and self._seen.get(uri) != data:
+            expected = self._tables[uri].table
+            assert expected is not None, f"{uri} is published, though its video cannot be followed"
+            assert bytes_to_table(data).equals(expected), f"{uri} is published with rows missing, double or wrong"
+            self._seen[uri] = data
+
+    def given(self, run_id: str, order: Order) -> None:
+        """What is done is not done again; only a run that has lost its lease may not know better yet."""
+        if self._lease_holder() != run_id:
+            return
+        for track in _tracks_of(order):
+            entry = self.entries(track.video.video_id).get(track.object_id)
+            assert entry is None or entry.status not in IS_PUBLISHED, f"{order} is for a track that is {entry}"
+
+    def finished(self, summary: RunSummary, accounts: Accounts | None) -> None:
+        """A run says that it is finished: its books are those of storage and of the pool."""
+        totals, counted = summary.totals, accounts or Accounts()
+        assert not self._store.list_names(f"{self._output}/_work"), "saved work is left behind"
+        assert (totals.track_frames, totals.frames_encoded) == (counted.track_frames, counted.frames_encoded)
+        assert totals.replicas_lost == counted.replicas_lost
+        entries = [self._entry(track) for track in self._job.tracks]
+        statuses = [entry.status for entry in entries]
+        assert totals.tracks == len(entries)
+        assert totals.tracks_done == statuses.count("done")
+        assert totals.tracks_partial == statuses.count("partial")
+        assert totals.tracks_failed == statuses.count("failed")
+        assert totals.rows == sum(entry.rows for entry in entries if entry.run_id == summary.run_id)
+        assert totals.tracks_skipped == sum(entry.run_id != summary.run_id for entry in entries)
+        assert len(summary.problems) == len(entries) - totals.tracks_done
+
+    # -- when it is over
+
+    def after_troubles(self) -> None:
+        """Every track is published, or has failed with a reason."""
+        self._num_failed = 0
+        for track in self._job.tracks:
+            entry, ending = self._entry(track), self._ending(track)
+            if entry.status == "failed":
+                self._num_failed += 1
+                assert entry.error, f"{track} failed, and nobody knows why"
+                assert entry.error_kind is not None
+            else:
+                assert entry.status == ending.status, f"{track} is {entry.status} and should be {ending.status}"
+
+    def after_calm(self, *, has_worked: bool) -> None:
+        """Once nothing goes wrong any more, what failed for no fault of its own is published too; no more is done."""
+        for track in self._job.tracks:
+            ending = self._ending(track)
+            assert self._entry(track).status == ending.status, f"{track}: {self._entry(track)}"
+            assert (self._table_uri(track) in self._store.objects) == (ending.table is not None)
+        assert self._num_failed or not has_worked, "replicas were started for nothing"
+
+    def entries(self, video_id: str) -> dict[str, TrackEntry]:
+        ledger = read_video_ledger(self._store, video_ledger_uri(self._output, video_id))
+        return ledger.tracks if ledger else {}
+
+    def _ledger_written(self, video_id: str, data: bytes) -> None:
+        tracks = json.loads(data)["tracks"]
+        for object_id, entry in tracks.items():
+            stands = mask_table_uri(self._output, video_id, object_id) in self._store.objects
+            assert stands or entry["status"] not in IS_PUBLISHED, f"{object_id} of {video_id} is done without a table"
+        for object_id, before in self.entries(video_id).items():
+            if before.status in IS_PUBLISHED:
+                assert tracks.get(object_id, {}).get("status") == before.status, (
+                    f"the ledger forgets that track {object_id} of video {video_id} is {before.status}"
+                )
+
+    def _entry(self, track: Track) -> TrackEntry:
+        entries = self.entries(track.video.video_id)
+        assert track.object_id in entries, f"{track} is lost"
+        return entries[track.object_id]
+
+    def _ending(self, track: Track) -> Ending:
+        return self._job.endings[track.video.video_id, track.object_id]
+
+    def _table_uri(self, track: Track) -> str:
+        return mask_table_uri(self._output, track.video.video_id, track.object_id)
+
+    def _lease_holder(self) -> str:
+        return str(json.loads(self._store.objects[f"{self._output}/_ledger/runs/_lease.json"])["run_id"])
+
+
+def _tracks_of(order: Order) -> list[Track]:
+    match order:
+        case FollowOrder():
+            return [member.track for member in order.members]
+        case PublishOrder():
+            return [order.track]
+        case _:
+            return []

@@ -1,0 +1,146 @@
+"""Small jobs of every shape, and what must come of each track."""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import pyarrow as pa
+
+from samurai_batch.errors import TruncatedVideoError, VideoError
+from samurai_batch.runtime.replica import FollowedLeg
+from samurai_batch.runtime.sources import OpenVideo
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
+from tests.runtime.fakes import FakeFrame, FakeInfo, FakeTracker
+from tests.simulation.stores import MemoryStore
+
+FOLDER = "sim://videos"
+HEIGHT, WIDTH = 48, 64
+DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a simulated video holds; ``missing_from`` is the first frame that cannot be read."""
+
+    num_frames: int
+    missing_from: int
+    is_broken: bool = False
+
+
+class SimulatedSource:
+    def __init__(self, content: Content, uri: str) -> None:
+        if content.is_broken:
+            raise VideoError(f"{uri} is not a video")
+        self.info = FakeInfo(content.num_frames, HEIGHT, WIDTH)
+        self._missing_from = content.missing_from
+
+    def timestamp_s(self, frame_index: int) -> float:
+        return frame_index / 25
+
+    def frames(self, indices: range) -> Iterator[FakeFrame]:
+        for index in indices:
+            if index >= self._missing_from:
+                raise TruncatedVideoError(f"the video ends at frame {self._missing_from}", self._missing_from)
+            yield FakeFrame(index, self.timestamp_s(index))
+
+    def close(self) -> None:
+        pass
+
+
+def video_opener(store: Store) -> OpenVideo:
+    def open_video(uri: str) -> SimulatedSource:
+        return SimulatedSource(Content(**json.loads(store.read_bytes(uri))), uri)
+
+    return cast(OpenVideo, open_video)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a track ends where nothing but its video is at fault; the table that is published then."""
+
+    status: Literal["done", "partial", "failed"]
+    table: pa.Table | None
+
+
+@dataclass(frozen=True)
+class SimulatedJob:
+    tracks: list[Track]
+    contents: dict[str, Content]  # by video id; videos that do not exist are not in it
+    chunk_frames: int
+    max_tracks_per_shard: int
+    keep_partial: bool
+    most_legs_in_memory: int
+    endings: dict[tuple[str, str], Ending] = field(default_factory=dict)
+
+    def put_videos(self, store: MemoryStore) -> None:
+        for video_id, content in self.contents.items():
+            store.write_bytes(f"{FOLDER}/{video_id}", json.dumps(vars(content)).encode())
+
+
+def draw_job(chance: random.Random) -> SimulatedJob:
+    """One to three videos, up to five tracks in each; some videos are broken, missing or cut, some prompts misfit."""
+    job = SimulatedJob(
+        tracks=[],
+        contents={},
+        chunk_frames=chance.choice([3, 5, 8]),
+        max_tracks_per_shard=chance.choice([1, 2, 4]),
+        keep_partial=chance.random() < 0.5,
+        most_legs_in_memory=chance.choice([1, 2, 8, 8]),
+    )
+    for number in range(chance.randint(1, 3)):
+        video = Video(f"v{number}", f"{FOLDER}/v{number}")
+        num_frames = chance.randint(1, 24)
+        is_cut = chance.random() < 0.25
+        content = Content(num_frames, chance.randint(1, num_frames) if is_cut else num_frames, chance.random() < 0.05)
+        if chance.random() < 0.95:
+            job.contents[video.video_id] = content
+        for object_number in range(chance.randint(1, 4)):
+            track = _draw_track(chance, video, f"o{object_number}", num_frames)
+            job.tracks.append(track)
+            job.endings[video.video_id, track.object_id] = _ending(track, job)
+    return job
+
+
+def _draw_track(chance: random.Random, video: Video, object_id: str, num_frames: int) -> Track:
+    misfits = chance.random() < 0.03
+    prompted = num_frames + 1 if misfits else chance.randrange(num_frames)
+    return Track(
+        video=video,
+        object_id=object_id,
+        prompts=(BoxPrompt(prompted, (10.0, 10.0, 30.0, 30.0)),),
+        direction=chance.choice(DIRECTIONS),
+        start_frame=chance.choice([None, chance.randint(0, prompted)]),
+        end_frame=None if misfits else chance.choice([None, chance.randint(prompted, num_frames - 1)]),
+    )
+
+
+def _ending(track: Track, job: SimulatedJob) -> Ending:
+    """Worked out frame by frame from what a track asks for: nothing here knows chunks, orders or replicas."""
+    content = job.contents.get(track.video.video_id)
+    prompted = track.prompts[0].frame_index
+    if content is None or content.is_broken or prompted >= content.num_frames:
+        return Ending("failed", None)
+    needed = [[index for index in range(content.num_frames) if leg.covers(index)] for leg in track.legs]
+    if max(map(max, needed)) < content.missing_from:
+        return Ending("done", _rows_of(track, content, content.num_frames))
+    is_kept = job.keep_partial and prompted < content.missing_from
+    return Ending("partial", _rows_of(track, content, content.missing_from)) if is_kept else Ending("failed", None)
+
+
+def _rows_of(track: Track, content: Content, end: int) -> pa.Table:
+    """The rows of a track followed in one go up to frame ``end``."""
+    source = SimulatedSource(content, track.video.uri)
+    tables = []
+    for leg in track.legs:
+        frames = [index for index in range(end) if leg.covers(index)]
+        walked = range(frames[0], frames[-1] + 1)
+        result = FakeTracker().follow(
+            source,  # type: ignore[arg-type]
+            [FollowedLeg(track, leg, None)],
+            walked[::-1] if leg.reverse else walked,
+        )
+        tables.append(result.tables[track.object_id])
+    return pa.concat_tables(tables).sort_by("frame_index").combine_chunks()

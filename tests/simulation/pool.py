@@ -1,0 +1,228 @@
+"""Simulated replicas on simulated nodes: the real `Replica`, at work while the timeline runs."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from samurai_batch.planning.orders import FollowOrder, Order
+from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
+from samurai_batch.runtime.replica import FollowedLeg, Replica
+from tests.runtime.fakes import FakeTracker
+from tests.simulation.accounts import Accounts
+from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
+from tests.simulation.jobs import video_opener
+from tests.simulation.stores import Killed, MemoryStore, StoreView
+from tests.simulation.timeline import Timeline
+
+REPLICAS_PER_NODE = 2
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where replicas run. ``poisoned`` (video, object) end any replica that follows them."""
+
+    timeline: Timeline
+    store: MemoryStore
+    chance: random.Random
+    output: str
+    num_nodes: int
+    most_legs_in_memory: int
+    poisoned: frozenset[tuple[str, str]]
+    trace: Callable[[str], None]
+
+
+class SimulatedReplica:
+    """A replica and what is in store for the order it carries out."""
+
+    def __init__(self, replica_id: str, node: int, cluster: Cluster, faults: Faults) -> None:
+        self.replica_id = replica_id
+        self.node = node
+        self.is_lost = False
+        self._cluster = cluster
+        self._faults = faults
+        self.weather = ReplicaWeather(cluster.chance, faults)
+        self.view = StoreView(cluster.store, self.weather)
+        self._worker = Replica(
+            follow=FakeTracker(before_frame=self._before_frame).follow,
+            open_video=video_opener(self.view),
+            store=self.view,
+            output=cluster.output,
+            metadata={"run_id": "simulated"},
+            num_transfers=1,
+        )
+
+    def carry_out(self, order: Order, seconds: float) -> Answered | None:
+        """The answer; None if the replica dies on the way."""
+        try:
+            report = self._worker.run(order)
+        except Killed:
+            return None
+        return Answered(self.replica_id, replace(report, seconds=seconds))
+
+    def _before_frame(self, index: int, legs: Sequence[FollowedLeg]) -> None:
+        if len(legs) > self._cluster.most_legs_in_memory:
+            raise MemoryError
+        keys = {(leg.track.video.video_id, leg.track.object_id) for leg in legs}
+        if self._faults.poison and keys & self._cluster.poisoned:
+            raise Killed
+        if self._cluster.chance.random() < self._faults.error / 4:
+            raise self._cluster.chance.choice(ERRORS)("boom")
+
+
+class SimulatedPool:
+    """A pool of one driver. ``on_wait`` is where the driver itself may be stopped, put to sleep or killed."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        faults: Faults,
+        name: str,
+        on_wait: Callable[[], None],
+        on_order: Callable[[Order], None],
+    ) -> None:
+        self.accounts = Accounts()
+        self._cluster = cluster
+        self._chance = cluster.chance
+        self._faults = faults
+        self._name = name
+        self._on_wait = on_wait
+        self._on_order = on_order
+        self._events: list[PoolEvent] = []
+        self._replicas: dict[str, SimulatedReplica] = {}
+        self._num_starting = 0
+        self._num_started = 0
+        self._is_closed = False
+        for node in range(cluster.num_nodes):
+            self._add_node(node)
+
+    # -- the driver's side
+
+    def submit(self, replica_id: str, order: Order) -> None:
+        self._cluster.trace(f"{replica_id} <- {_brief(order)}")
+        self._on_order(order)
+        self.accounts.given(replica_id, order)
+        replica = self._replicas.get(replica_id)
+        if replica is not None:  # else it has died meanwhile, and the driver is about to hear of it
+            self._begin(replica, order)
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        self._on_wait()
+        self._cluster.timeline.advance(timeout_s, until=lambda: bool(self._events))
+        events, self._events = self._events, []
+        for event in events:
+            self._cluster.trace(f"-> {event}")
+            match event:
+                case Answered(replica_id, report):
+                    self.accounts.answered(replica_id, report)
+                case ReplicaDied(replica_id):
+                    self.accounts.lost(replica_id)
+        return events
+
+    def close(self) -> None:
+        """Replicas end, some of them only once they have carried out what they were at."""
+        self._is_closed = True
+        for replica in self._replicas.values():
+            replica.is_lost = self._chance.random() < 0.7
+
+    # -- the cluster's side
+
+    def _add_node(self, node: int) -> None:
+        for _ in range(REPLICAS_PER_NODE):
+            self._start(node)
+
+    def _start(self, node: int) -> None:
+        self._num_starting += 1
+        self._cluster.timeline.plan(self._chance.uniform(1, 20), partial(self._started, node))
+
+    def _started(self, node: int) -> None:
+        self._num_starting -= 1
+        if self._is_closed:
+            return
+        if self._chance.random() < self._faults.failed_start:
+            if not self._replicas and not self._num_starting:
+                self._events.append(PoolFailed("no memory"))
+            return
+        self._num_started += 1
+        replica_id = f"{self._name}-{self._num_started}@{node}"
+        self._replicas[replica_id] = SimulatedReplica(replica_id, node, self._cluster, self._faults)
+        self._events.append(ReplicaReady(replica_id))
+        if self._happens(self._faults.idle_death):
+            self._cluster.timeline.plan(self._chance.uniform(0, 60), partial(self._lose, replica_id, "killed", False))
+
+    def _begin(self, replica: SimulatedReplica, order: Order) -> None:
+        seconds = self._chance.uniform(1, 10)
+        if self._happens(self._faults.slow):
+            seconds *= 30
+        if self._happens(self._faults.node_loss):
+            self._cluster.timeline.plan(self._chance.uniform(0, 20), partial(self._lose_node, replica.node))
+        if self._happens(self._faults.straggler):
+            self._straggle(replica, order, seconds)
+        else:
+            replica.weather.die_at(None)
+            if self._happens(self._faults.death):
+                replica.weather.die_at(self._chance.randint(1, 8), after=self._chance.random() < 0.5)
+            self._cluster.timeline.plan(seconds, partial(self._end, replica, order, seconds))
+            if self._happens(self._faults.preemption):
+                lose = partial(self._lose, replica.replica_id, "preempted", True)
+                self._cluster.timeline.plan(self._chance.uniform(0, 2 * seconds), lose)
+
+    def _end(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
+        """The order takes effect, and is answered; or its replica dies, at the last when all is written."""
+        if replica.is_lost:
+            return
+        answer = replica.carry_out(order, seconds)
+        if answer is None or self._happens(self._faults.death / 2):
+            self._lose(replica.replica_id, "killed", False)
+            return
+        self._events.append(answer)
+        if self._happens(self._faults.double_answer):
+            self._cluster.timeline.plan(self._chance.uniform(0, 30), partial(self._events.append, answer))
+
+    def _straggle(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
+        """The replica is taken for dead, reads all it needs, and writes and answers long after."""
+        timeline = self._cluster.timeline
+        preempted = self._chance.random() < 0.5
+
+        def read() -> None:
+            replica.view.postpone()
+            answer = replica.carry_out(order, seconds)
+            changes = replica.view.take_postponed()
+            timeline.plan(self._chance.uniform(0, 60), partial(write, changes, answer))
+
+        def write(changes: Sequence[Callable[[], None]], answer: Answered | None) -> None:
+            if self._is_closed:
+                return
+            self._cluster.trace(f"straggler {replica.replica_id} writes {_brief(order)}")
+            for change in changes:
+                change()
+            if answer is not None:
+                self._events.append(answer)
+
+        timeline.plan(seconds, read)
+        lost_after_s = self._chance.uniform(0, 2 * seconds)
+        timeline.plan(lost_after_s, partial(self._lose, replica.replica_id, "lost contact", preempted))
+
+    def _lose_node(self, node: int) -> None:
+        for replica in [replica for replica in self._replicas.values() if replica.node == node]:
+            self._lose(replica.replica_id, "its node left", preempted=True)
+
+    def _lose(self, replica_id: str, reason: str, preempted: bool) -> None:
+        replica = self._replicas.pop(replica_id, None)
+        if replica is not None:
+            replica.is_lost = True
+            self._events.append(ReplicaDied(replica_id, reason, preempted))
+            self._start(replica.node)
+
+    def _happens(self, likelihood: float) -> bool:
+        return self._chance.random() < likelihood
+
+
+def _brief(order: Order) -> str:
+    if isinstance(order, FollowOrder):
+        names = ",".join(member.track.object_id for member in order.members)
+        way = "backward" if order.reverse else "forward"
+        return (
+            f"#{order.order_id} {order.video.video_id}/{names} {way} chunk {order.chunk} of {order.num_frames} frames"
+        )
+    return f"#{order.order_id} {type(order).__name__} {getattr(order, 'track', '')}"

@@ -1,0 +1,48 @@
+"""Nothing is lost, nothing is done twice: the real driver in a few hundred simulated worlds (`make simulate`: more)."""
+
+import logging
+
+import pytest
+
+from tests.simulation.world import World
+
+NUM_SEEDS = 300
+CHUNK = 50
+
+ONCE_BROKEN = {
+    "a driver that slept through another's run wrote its old ledger over the new one": 36,
+    "a leg cut by a truncation looked done to the next run, and was published as if the video ended there": 583,
+}
+
+
+def run(seed: int) -> None:
+    try:
+        World(seed).run()
+    except Exception as error:
+        raise AssertionError(f"replay with: make simulate SEED={seed}") from error
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL + 1)
+
+
+@pytest.mark.parametrize("first", range(0, NUM_SEEDS, CHUNK))
+def test_every_track_is_published_once_or_fails_with_a_reason(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        run(seed)
+
+
+@pytest.mark.parametrize("seed", ONCE_BROKEN.values(), ids=ONCE_BROKEN.keys())
+def test_what_the_simulation_has_found_stays_mended(seed: int) -> None:
+    run(seed)
+
+
+def test_a_seed_means_the_same_world_every_time() -> None:
+    def story(seed: int) -> list[str]:
+        lines: list[str] = []
+        World(seed, trace=lines.append).run()
+        return lines
+
+    assert story(36) == story(36)
+    assert story(36) != story(37)

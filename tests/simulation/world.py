@@ -1,0 +1,165 @@
+"""One seed, one world: a job, a cluster, and drivers that die, pause and are started again until all is settled."""
+
+import random
+from collections.abc import Callable
+
+from samurai_batch.errors import OutputLockedError, SamuraiBatchError, StorageError
+from samurai_batch.planning.orders import Order
+from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
+from samurai_batch.runtime.lease import Holder
+from samurai_batch.runtime.pool import Pool
+from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.summary import RunSummary
+from tests.runtime.fakes import RECIPE, NoWatch
+from tests.simulation.checks import Checks
+from tests.simulation.faults import CALM, DriverWeather, draw_faults
+from tests.simulation.jobs import draw_job
+from tests.simulation.pool import Cluster, SimulatedPool
+from tests.simulation.stores import Killed, MemoryStore, StoreView
+from tests.simulation.timeline import Timeline
+
+OUTPUT = "sim://out"
+STALE_AFTER_S = 60.0
+MOST_WAITS = 5000
+MOST_RUNS = 100
+
+
+class World:
+    """``trace`` is told of everything that happens."""
+
+    def __init__(self, seed: int, trace: Callable[[str], None] = lambda line: None) -> None:
+        self.chance = random.Random(seed)
+        self.timeline = Timeline()
+        self.store = MemoryStore()
+        self.job = draw_job(self.chance)
+        self.faults = draw_faults(self.chance)
+        self.num_runs = 0
+        self.num_driver_faults = 0
+        self.num_waits = 0
+        self.job.put_videos(self.store)
+        self.checks = Checks(self.job, self.store, OUTPUT)
+        self.cluster = Cluster(
+            timeline=self.timeline,
+            store=self.store,
+            chance=self.chance,
+            output=OUTPUT,
+            num_nodes=self.chance.randint(1, 3),
+            most_legs_in_memory=self.job.most_legs_in_memory,
+            poisoned=frozenset(key for key in self.job.endings if self.chance.random() < self.faults.poison),
+            trace=lambda line: trace(f"{self.timeline.elapsed_s():8.1f} {line}"),
+        )
+        self.cluster.trace(f"{self.job.contents}\n{self.job.tracks}\n{self.faults}")
+
+    def run(self) -> None:
+        """Live through the troubles to a finished run; then put right, undisturbed, what they made fail."""
+        self._run_until_finished()
+        self.checks.after_troubles()
+        self.faults = CALM
+        driver = self._run_until_finished()
+        self.checks.after_calm(has_worked=driver.pool is not None)
+
+    def has_driver_trouble(self, likelihood: float) -> bool:
+        """Drivers meet a bounded number of troubles, so that one of them comes to the end."""
+        happens = self.num_driver_faults < self.faults.num_driver and self.chance.random() < likelihood
+        self.num_driver_faults += happens
+        return happens
+
+    def start_driver(self) -> "SimulatedDriver":
+        """One driver, to its end."""
+        self.num_runs += 1
+        assert self.num_runs < MOST_RUNS, "no run comes to its end"
+        driver = SimulatedDriver(self, f"run{self.num_runs}")
+        self.cluster.trace(f"{driver.run_id} starts")
+        driver.drive()
+        self.cluster.trace(f"{driver.run_id} ends: {driver.ending}")
+        return driver
+
+    def _run_until_finished(self) -> "SimulatedDriver":
+        while (driver := self.start_driver()).ending != "finished":
+            self.timeline.advance(self.chance.uniform(0, 40))
+        return driver
+
+
+class SimulatedDriver:
+    """The real `drive`, in a process that may be killed, stopped or put to sleep."""
+
+    def __init__(self, world: World, run_id: str) -> None:
+        self.run_id = run_id
+        self.pool: SimulatedPool | None = None
+        self.ending = "killed"
+        self._world = world
+        self._weather = DriverWeather(lambda: world.has_driver_trouble(world.faults.driver_call / 2), world.chance)
+        self._is_stopping = False
+        self._has_slept = False
+
+    def drive(self) -> None:
+        """Run to whatever end; raises only what a driver must not raise here."""
+        try:
+            summary = self._drive()
+        except Killed:
+            assert self._weather.is_dead
+        except OutputLockedError:
+            self.ending = "refused"
+            assert self._has_slept or self._world.num_driver_faults, "nobody else can hold the lease"
+        except StorageError:
+            self.ending = "storage error"
+            assert self._weather.has_failed
+        except SamuraiBatchError as error:
+            self.ending = str(error)
+            assert "no replica could be started" in self.ending
+        else:
+            self.ending = summary.status
+            if self.ending == "finished":
+                self._world.checks.finished(summary, self.pool.accounts if self.pool else None)
+
+    def _drive(self) -> RunSummary:
+        world = self._world
+        settings = DriverSettings(
+            output=OUTPUT,
+            chunk_frames=world.job.chunk_frames,
+            max_tracks_per_shard=world.job.max_tracks_per_shard,
+            keep_partial=world.job.keep_partial,
+            limits=RetryLimits(),
+            num_transfers=1,  # threads would make a seed mean something else each time
+            tick_s=5.0,
+            heartbeat_s=10.0,
+            stale_after_s=STALE_AFTER_S,
+        )
+        surroundings = Surroundings(
+            store=StoreView(world.store, self._weather),
+            clock=world.timeline,
+            watch=NoWatch(),
+            make_pool=self._make_pool,
+            should_stop=lambda: self._is_stopping,
+            holder=Holder("a machine of the simulation", 1, self.run_id),
+        )
+        return drive(world.job.tracks, RECIPE, settings, RunDescription(self.run_id, {}, {}), surroundings)
+
+    def _make_pool(self) -> Pool:
+        self.pool = SimulatedPool(self._world.cluster, self._world.faults, self.run_id, self._on_wait, self._on_order)
+        return self.pool
+
+    def _on_order(self, order: Order) -> None:
+        self._world.checks.given(self.run_id, order)
+
+    def _on_wait(self) -> None:
+        world = self._world
+        world.num_waits += 1
+        assert world.num_waits < MOST_WAITS, "the run does not end"
+        if world.has_driver_trouble(world.faults.driver_tick):
+            trouble = world.chance.choice(["kill", "stop", "sleep"])
+            world.cluster.trace(f"{self.run_id}: {trouble}")
+            if trouble == "kill":
+                self._weather.die()
+            elif trouble == "stop":
+                self._is_stopping = True
+            else:
+                self._sleep()
+
+    def _sleep(self) -> None:
+        """The machine stands still; the world does not, and somebody may start the job again meanwhile."""
+        self._has_slept = True
+        self._world.timeline.advance(self._world.chance.uniform(0, 2.5 * STALE_AFTER_S))
+        for _ in range(self._world.chance.randrange(3)):
+            self._world.start_driver()
