@@ -72,7 +72,8 @@ def main() -> None:
     parser.add_argument("--dashboard-port", type=int, default=8265, help="of the job API")
     parser.add_argument("--num-cpus", type=int, default=1, help="CPUs that each node offers")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, _interrupt)
     commands = node_commands(arguments.port, arguments.dashboard_port, arguments.num_cpus)
     with tempfile.TemporaryDirectory() as folder:
         sys.exit(run(commands, os.environ | token_environment(folder), between_s=5.0))
