@@ -1,0 +1,174 @@
+"""Would the simulation notice? Drivers and schedulers broken on purpose, one rule each, are caught."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from samurai_batch.planning import scheduler as scheduling
+from samurai_batch.planning.book import Book
+from samurai_batch.planning.orders import ChunkFollowed, Outcome, Report
+from samurai_batch.planning.records import LegRecord, ShardRecord, TrackRecord, VideoRecord
+from samurai_batch.planning.retry import Failure, Verdict
+from samurai_batch.planning.scheduler import Scheduler
+from samurai_batch.runtime import driver as driving
+from samurai_batch.runtime import preparation
+from samurai_batch.runtime.driver import _Driver
+from samurai_batch.runtime.lease import Lease
+from samurai_batch.runtime.recorder import Recorder
+from tests.simulation.world import World
+
+Patch = pytest.MonkeyPatch
+SEEDS = (36, 583, *range(150))
+
+
+def the_ledger_is_written_before_the_lease_is_looked_at(patch: Patch) -> None:
+    def record(self: _Driver) -> None:
+        self.recorder.flush()
+        self._lease.beat(self.totals(), self.rates)
+
+    patch.setattr(_Driver, "_record", record)
+
+
+def nobody_looks_at_the_lease(patch: Patch) -> None:
+    patch.setattr(Lease, "_check_ours", lambda self: None)
+
+
+def legs_that_look_done_are_not_cut_by_a_truncation(patch: Patch) -> None:
+    original = Book._cut
+
+    def cut(self: Book, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
+        if not leg.is_done(self._chunk_frames):
+            original(self, track, leg, failure, frame_reached)
+
+    patch.setattr(Book, "_cut", cut)
+
+
+def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
+    original = Scheduler.reported
+
+    def reported(self: Scheduler, replica_id: str, report: Report) -> list[Outcome]:
+        if report.order_id not in self._running and isinstance(report, ChunkFollowed):
+            self._meter.followed(report)
+        return original(self, replica_id, report)
+
+    patch.setattr(Scheduler, "reported", reported)
+
+
+def the_shard_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
+    original = Scheduler.replica_lost
+
+    def replica_lost(self: Scheduler, replica_id: str, reason: str, *, preempted: bool) -> list[Outcome]:
+        self._resting.pop(replica_id, None)
+        return original(self, replica_id, reason, preempted=preempted)
+
+    patch.setattr(Scheduler, "replica_lost", replica_lost)
+
+
+def the_order_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
+    patch.setattr(Scheduler, "replica_lost", lambda self, replica_id, reason, preempted: [])
+
+
+def replicas_are_sacrificed_without_limit(patch: Patch) -> None:
+    patch.setattr(scheduling, "decide", lambda *args, **kwargs: Verdict.AGAIN)
+
+
+def one_finished_direction_is_enough_to_publish(patch: Patch) -> None:
+    def publish(self: Book, track: TrackRecord) -> None:
+        if track.is_open and not track.is_publishing and any(leg.is_done(self._chunk_frames) for leg in track.legs):
+            track.is_publishing = True
+            self.to_publish.append(track)
+
+    patch.setattr(Book, "_publish_if_followed", publish)
+
+
+def a_chunk_is_skipped(patch: Patch) -> None:
+    original = Book.advance
+    patch.setattr(Book, "advance", lambda self, legs, chunk: original(self, legs, chunk + (chunk == 1)))
+
+
+def a_shard_goes_to_two_replicas(patch: Patch) -> None:
+    original = Scheduler._begin
+
+    def begin(self: Scheduler, replica_id: str, work: Any) -> Any:
+        if isinstance(work, ShardRecord):
+            self._queue(work)
+        return original(self, replica_id, work)
+
+    patch.setattr(Scheduler, "_begin", begin)
+
+
+def the_ledger_is_not_believed(patch: Patch) -> None:
+    patch.setattr(preparation, "_is_settled", lambda *args: False)
+
+
+def tables_that_stand_are_believed_without_a_ledger(patch: Patch) -> None:
+    original = Recorder._write
+
+    def write(self: Recorder, video_id: str) -> None:
+        kept = {name: entry for name, entry in self._ledgers[video_id].tracks.items() if entry.status != "done"}
+        self._ledgers[video_id] = replace(self._ledgers[video_id], tracks=kept)
+        original(self, video_id)
+
+    patch.setattr(Recorder, "_write", write)
+
+
+def saved_work_is_left_behind(patch: Patch) -> None:
+    patch.setattr(driving, "work_uri", lambda output: f"{output}/_elsewhere")
+    patch.setattr("samurai_batch.runtime.recorder.discard_track", lambda *args: None)
+
+
+def tracks_that_misfit_are_given_up_without_a_word(patch: Patch) -> None:
+    original = Book.give_up
+
+    def give_up(self: Book, tracks: Iterable[TrackRecord], failure: Failure) -> None:
+        original(self, tracks, replace(failure, message=""))
+
+    patch.setattr(Book, "give_up", give_up)
+
+
+def a_truncation_shortens_the_video_and_nothing_else(patch: Patch) -> None:
+    def truncate(self: Book, video: VideoRecord, failure: Failure) -> None:
+        video.readable_frames = failure.frame_reached
+        self._review(video)
+
+    patch.setattr(Book, "truncate", truncate)
+
+
+MUTANTS: list[Callable[[Patch], None]] = [
+    the_ledger_is_written_before_the_lease_is_looked_at,
+    nobody_looks_at_the_lease,
+    legs_that_look_done_are_not_cut_by_a_truncation,
+    answers_that_come_twice_are_counted_twice,
+    the_shard_of_a_lost_replica_is_forgotten,
+    the_order_of_a_lost_replica_is_forgotten,
+    replicas_are_sacrificed_without_limit,
+    one_finished_direction_is_enough_to_publish,
+    a_chunk_is_skipped,
+    a_shard_goes_to_two_replicas,
+    the_ledger_is_not_believed,
+    tables_that_stand_are_believed_without_a_ledger,
+    saved_work_is_left_behind,
+    tracks_that_misfit_are_given_up_without_a_word,
+    a_truncation_shortens_the_video_and_nothing_else,
+]
+
+
+def breaks_something(seed: int) -> bool:
+    try:
+        World(seed).run()
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_driver_broken_on_purpose_is_caught(
+    mutant: Callable[[Patch], None], monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL + 1)
+    mutant(monkeypatch)
+    assert any(breaks_something(seed) for seed in SEEDS)
