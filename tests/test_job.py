@@ -28,7 +28,7 @@ def problems_of(text: str, **overrides: str) -> list[str]:
 def test_prompts_and_output_are_all_a_job_needs() -> None:
     job = load(MINIMAL)
     assert job == JobConfig(prompts="prompts.csv", output="out")
-    assert (job.model, job.mode, job.pool, job.chunk_frames) == ("sam2.1_hiera_tiny", "samurai", "ray", 200)
+    assert (job.model, job.mode, job.pool, job.chunk_frames) == ("nano", "samurai", "ray", 200)
 
 
 def test_a_job_survives_yaml_and_json() -> None:

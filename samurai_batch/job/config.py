@@ -24,7 +24,7 @@ class JobConfig(BaseModel):
     prompts: str = Field(min_length=1, description="prompts table: path or URI of a .parquet, .csv or .jsonl file")
     output: str = Field(min_length=1, description="output folder: path or URI; tables go to <output>/masks")
     model: str = Field(
-        default="sam2.1_hiera_tiny",
+        default="nano",
         min_length=1,
         description="name of the model; `samurai-batch models` lists them",
     )
