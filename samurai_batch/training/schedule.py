@@ -13,7 +13,7 @@ class Stage:
 
     ``truth`` is the chance that memory holds the true mask, at the stage's start and end; ``drop`` that an older memory
     is left out; ``first_frame`` is how many times the prompted frame counts. The stage that ``starts_memory`` is the
-    first one with clips.
+    first with clips after pictures, during which the encoder's features have grown.
     """
 
     name: str

@@ -27,17 +27,13 @@ class Point:
 
 @dataclass
 class TrainingState:
-    """Everything of a training at one moment.
-
-    ``average`` is the running average of ``weights``, which is shipped; ``has_memory`` says that memory was started.
-    """
+    """Everything of a training at one moment. ``average`` is the running average of ``weights``, which is shipped."""
 
     weights: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     elapsed_s: float = 0.0
-    has_memory: bool = False
     curve: list[Point] = field(default_factory=list)
 
     @classmethod
@@ -56,7 +52,6 @@ def save_state(folder: Path, state: TrainingState) -> None:
     progress = {
         "step": state.step,
         "elapsed_s": state.elapsed_s,
-        "has_memory": state.has_memory,
         "curve": [asdict(point) for point in state.curve],
     }
     partial = folder / f"{_TENSORS}.partial"
@@ -95,7 +90,6 @@ def load_state(folder: Path) -> TrainingState | None:
         **groups,
         step=progress["step"],
         elapsed_s=progress["elapsed_s"],
-        has_memory=progress["has_memory"],
         curve=[Point(**point) for point in progress["curve"]],
     )
 

@@ -98,11 +98,10 @@ def _run_stage(
 ) -> None:
     """Train until the stage's minutes are over; ``state`` moves along."""
     stage = stages[index]
-    if stage.starts_memory and not state.has_memory:
+    if stage.starts_memory and _is_entered(stage, state):
         frames = ClipBatches(replace(stage.batches, clips=4), (settings.seed, index))[0].frames.flatten(0, 1)
         state.weights = start_memory(config, state.weights, frames, settings.seed, settings.warm_up_steps // 3)
         state.average = {name: tensor.clone() for name, tensor in state.weights.items()}
-        state.has_memory = True
     model = SAM2(config, stage.batches.size).float()
     model.load_state_dict(state.weights)
     optimizers = Optimizers(model, settings.rate, settings.weight_decay)
@@ -128,6 +127,11 @@ def _run_stage(
             save_state(folder, state)
             saved = time.monotonic()
     _capture(state, model, optimizers)
+
+
+def _is_entered(stage: Stage, state: TrainingState) -> bool:
+    """Whether the stage begins now, rather than goes on after a stop."""
+    return not state.curve or state.curve[-1].stage != stage.name
 
 
 def _capture(state: TrainingState, model: SAM2, optimizers: Optimizers) -> None:
