@@ -47,7 +47,7 @@ def free_ports(number: int) -> int:
         sockets = [socket.socket() for _ in range(number)]
         try:
             for offset, one in enumerate(sockets):
-                one.bind(("127.0.0.1", start + offset))
+                one.bind(("", start + offset))  # on any address: Ray may listen on another than loopback
         except OSError:
             continue
         else:
