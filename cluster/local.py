@@ -28,7 +28,8 @@ def node_commands(port: int, dashboard_port: int, num_cpus: int) -> list[list[st
     ]
     second = [f"--address=127.0.0.1:{port} --dashboard-agent-listen-port={port + 4}"]
     second += [f"--metrics-export-port={port + 5}"]
-    shared = f"--block --node-ip-address=127.0.0.1 --num-cpus={num_cpus} --disable-usage-stats --object-store-memory=100000000"
+    shared = f"--block --node-ip-address=127.0.0.1 --num-cpus={num_cpus}"
+    shared += " --disable-usage-stats --object-store-memory=100000000"
     return [[RAY, "start", *" ".join(node).split(), *shared.split()] for node in (head, second)]
 
 
