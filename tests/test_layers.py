@@ -34,7 +34,6 @@ LAYERS = {
     "report": 5,
     "operations": 5,
     "demo": 5,
-    "cli_results": 5,
     "cli": 6,
 }
 PACKAGES_APART = 1  # in this layer, no package knows another

@@ -3,12 +3,11 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from samurai_batch.cli.printing import out
 from samurai_batch.errors import ConfigError
 
 app = typer.Typer()
-out = Console(highlight=False, soft_wrap=True)
 
 OutputFolder = Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")]
 Videos = Annotated[list[str] | None, typer.Option("--video", help="Only this video; repeatable.")]

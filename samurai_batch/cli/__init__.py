@@ -1,0 +1,46 @@
+"""The command line: thin verbs over the package. The only package that prints.
+
+Exit codes: 0 all done; 2 bad usage or configuration; 3 finished, but some tracks failed; 1 anything else.
+"""
+
+import logging
+import sys
+
+import typer
+
+from samurai_batch.cli import operating, results, running
+from samurai_batch.cli.printing import err
+from samurai_batch.errors import OutputLockedError, PromptsError, SamuraiBatchError, UsageError
+
+MAX_PROBLEMS_SHOWN = 50
+
+app = typer.Typer(
+    name="samurai-batch",
+    help="Follow objects through whole video archives: SAMURAI on Ray, Parquet mask tables out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verbs in (running, operating, results):
+    app.add_typer(verbs.app)
+
+
+def main() -> None:
+    """Run the command line; errors become one clear line and an exit code, never a traceback."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        app(prog_name="samurai-batch")
+    except PromptsError as error:
+        err.print(f"error: {error.source}: {len(error.problems)} problem(s)")
+        for problem in error.problems[:MAX_PROBLEMS_SHOWN]:
+            err.print(f"  {problem}")
+        if len(error.problems) > MAX_PROBLEMS_SHOWN:
+            err.print(f"  ... and {len(error.problems) - MAX_PROBLEMS_SHOWN} more")
+        sys.exit(2)
+    except (UsageError, OutputLockedError) as error:
+        err.print(f"error: {error}")
+        sys.exit(2)
+    except SamuraiBatchError as error:
+        err.print(f"error: {error}")
+        sys.exit(1)
