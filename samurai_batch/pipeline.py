@@ -14,6 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 import torch
 
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
@@ -42,39 +43,14 @@ class FrameSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Member:
-    """One leg to follow through a chunk, with its state after the chunk before (None: it starts in this one)."""
-
-    track: Track
-    leg: Leg
-    state: bytes | None = None
-
-
-@dataclass
-class ChunkResult:
-    """What following a chunk gives, by object id, and where the seconds went.
-
-    ``frames_encoded`` frames were encoded, ``track_frames`` steps of single tracks made; ``decode_s`` is the time
-    spent waiting for frames.
-    """
-
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    states: dict[str, bytes] = field(default_factory=dict)
-    frames_encoded: int = 0
-    track_frames: int = 0
-    decode_s: float = 0.0
-    encode_s: float = 0.0
-    follow_s: float = 0.0
-
-
 def follow_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range) -> ChunkResult:
     """Follow legs of one direction through ``frames``, given in walking order (descending for reverse legs).
 
     A member is followed on the frames its leg covers, and leaves rows on those it writes. Raises StateError for a
     state that is damaged or another network's, and what reading the video raises.
     """
-    result = ChunkResult()
+    frames_encoded = track_frames = 0
+    decode_s = encode_s = follow_s = 0.0
     followed = [_Followed.start(member, source.info, tracker.model) for member in members]
     clock = time.perf_counter()
     for frame in source.frames(frames):
@@ -86,16 +62,21 @@ def follow_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member
             encoded = time.perf_counter()
             results = tracker.step(features, [one.input_on(frame, tracker) for one in active])
             _write_rows(tracker, frame, active, results)
-            result.frames_encoded += 1
-            result.track_frames += len(active)
-        result.decode_s += decoded - clock
-        result.encode_s += encoded - decoded
+            frames_encoded += 1
+            track_frames += len(active)
+        decode_s += decoded - clock
+        encode_s += encoded - decoded
         clock = time.perf_counter()
-        result.follow_s += clock - encoded
-    for one in followed:
-        result.tables[one.track.object_id] = rows_to_table(one.rows)
-        result.states[one.track.object_id] = one.state.to_bytes()
-    return result
+        follow_s += clock - encoded
+    return ChunkResult(
+        tables={one.track.object_id: rows_to_table(one.rows) for one in followed},
+        states={one.track.object_id: one.state.to_bytes() for one in followed},
+        frames_encoded=frames_encoded,
+        track_frames=track_frames,
+        decode_s=decode_s,
+        encode_s=encode_s,
+        follow_s=follow_s,
+    )
 
 
 @dataclass

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from samurai_batch.chunk import Member
 from samurai_batch.errors import PromptError, StateError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
-from samurai_batch.pipeline import Member, follow_chunk, track_video
+from samurai_batch.pipeline import follow_chunk, track_video
 from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker

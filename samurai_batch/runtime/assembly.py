@@ -12,13 +12,14 @@ from pathlib import Path
 import torch
 
 from samurai_batch import storage
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model
-from samurai_batch.pipeline import ChunkResult, Member, follow_chunk
+from samurai_batch.pipeline import follow_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.runtime.pool import LocalPool, Pool
 from samurai_batch.runtime.recipe import tracker_settings
-from samurai_batch.runtime.replica import FollowedLeg, Replica
+from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.sources import StoppableSource
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, open_staged
@@ -41,7 +42,7 @@ def make_replica(plan: ReplicaPlan) -> Replica:
     tracker = make_tracker(config, plan.weights)
     cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
     return Replica(
-        follow=lambda source, legs, frames: _follow(tracker, source, legs, frames),
+        follow=lambda source, members, frames: _follow(tracker, source, members, frames),
         open_video=lambda uri: open_staged(uri, cache),
         store=storage,
         output=config.output,
@@ -119,9 +120,8 @@ def _num_gpus(config: JobConfig) -> float:
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
 
 
-def _follow(tracker: Tracker, source: StoppableSource, legs: Sequence[FollowedLeg], frames: range) -> ChunkResult:
+def _follow(tracker: Tracker, source: StoppableSource, members: Sequence[Member], frames: range) -> ChunkResult:
     """`follow_chunk`, with every way the device's memory can end as a MemoryError."""
-    members = [Member(leg.track, leg.leg, leg.state) for leg in legs]
     try:
         return follow_chunk(tracker, source, members, frames)
     except torch.OutOfMemoryError as error:

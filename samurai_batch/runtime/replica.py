@@ -7,12 +7,11 @@ it reads from storage, and everything it learns it writes there. Whatever goes w
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import (
     PromptError,
     StateError,
@@ -41,60 +40,12 @@ from samurai_batch.runtime.sources import OpenVideo, StoppableSource, StoppedErr
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.work import part_uri, state_uri
 from samurai_batch.storage import redact
-from samurai_batch.tasks import Leg, Track, Video
+from samurai_batch.tasks import Video
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class FollowedLeg:
-    """One leg to follow, and its track state from the chunk before (None where the leg starts)."""
-
-    track: Track
-    leg: Leg
-    state: bytes | None
-
-
-class FollowResult(Protocol):
-    """What following a chunk gives: `pipeline.ChunkResult`, by object id."""
-
-    @property
-    def tables(self) -> Mapping[str, pa.Table]:
-        """Mask rows of the frames each leg writes."""
-        ...
-
-    @property
-    def states(self) -> Mapping[str, bytes]:
-        """Track states after the last frame."""
-        ...
-
-    @property
-    def frames_encoded(self) -> int:
-        """Frames that went through the image encoder."""
-        ...
-
-    @property
-    def track_frames(self) -> int:
-        """Frames followed, summed over tracks."""
-        ...
-
-    @property
-    def decode_s(self) -> float:
-        """Seconds waited for frames."""
-        ...
-
-    @property
-    def encode_s(self) -> float:
-        """Seconds in the image encoder."""
-        ...
-
-    @property
-    def follow_s(self) -> float:
-        """Seconds in everything after it."""
-        ...
-
-
-Follow = Callable[[StoppableSource, Sequence[FollowedLeg], range], FollowResult]
+Follow = Callable[[StoppableSource, Sequence[Member], range], ChunkResult]
 """Follows legs over frames in walking order; raises MemoryError when the device is too small for them."""
 
 
@@ -185,16 +136,16 @@ class Replica:
             seconds=time.monotonic() - started_s,
         )
 
-    def _load(self, order: FollowOrder, member: OrderMember) -> FollowedLeg:
+    def _load(self, order: FollowOrder, member: OrderMember) -> Member:
         if order.chunk == first_chunk(member.leg, order.chunk_frames):
-            return FollowedLeg(member.track, member.leg, None)
+            return Member(member.track, member.leg)
         uri = self._state_uri(order, member, order.chunk - step(order.reverse))
         try:
-            return FollowedLeg(member.track, member.leg, self._store.read_bytes(uri))
+            return Member(member.track, member.leg, self._store.read_bytes(uri))
         except FileNotFoundError as error:
             raise StateError(f"{redact(uri)}: the track state of the chunk before is missing") from error
 
-    def _save(self, order: FollowOrder, result: FollowResult) -> None:
+    def _save(self, order: FollowOrder, result: ChunkResult) -> None:
         """Write part and state of every member, then drop the states that nobody can ask for any more.
 
         The input of this chunk stays: should this replica die before it has answered, the chunk is followed again.

@@ -8,14 +8,13 @@ skipped, or followed from a wrong state changes every row after it.
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import pyarrow as pa
-
 from samurai_batch import storage
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.fingerprints import Recipe
@@ -24,7 +23,7 @@ from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.runtime.driver import RunDescription, Surroundings, drive, new_run_id
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import Snapshot
-from samurai_batch.runtime.replica import FollowedLeg, Replica
+from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.sources import OpenVideo, StoppableSource
 from samurai_batch.runtime.summary import RunSummary
@@ -73,17 +72,6 @@ class FakeSource:
 open_fake = cast(OpenVideo, FakeSource)
 
 
-@dataclass(frozen=True)
-class FakeResult:
-    tables: Mapping[str, pa.Table]
-    states: Mapping[str, bytes]
-    frames_encoded: int
-    track_frames: int
-    decode_s: float = 0.001
-    encode_s: float = 0.002
-    follow_s: float = 0.001
-
-
 @dataclass
 class FakeTracker:
     """Follows like a tracker; ``before_frame`` may raise, or kill.
@@ -92,11 +80,11 @@ class FakeTracker:
     """
 
     batch_matters: bool = False
-    before_frame: Callable[[int, Sequence[FollowedLeg]], None] = lambda index, legs: None
+    before_frame: Callable[[int, Sequence[Member]], None] = lambda index, legs: None
     calls: list[tuple[str, bool, range, tuple[str, ...]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def follow(self, source: StoppableSource, legs: Sequence[FollowedLeg], frames: range) -> FakeResult:
+    def follow(self, source: StoppableSource, legs: Sequence[Member], frames: range) -> ChunkResult:
         names = tuple(leg.track.object_id for leg in legs)
         with self.lock:
             self.calls.append((legs[0].track.video.video_id, legs[0].leg.reverse, frames, names))
@@ -114,10 +102,18 @@ class FakeTracker:
                     if leg.leg.writes(frame.index):
                         rows[object_id].append(_row(leg.track, frame.index, source, states[object_id]))
         tables = {object_id: rows_to_table(found) for object_id, found in rows.items()}
-        return FakeResult(tables, states, len(frames), num_followed)
+        return ChunkResult(
+            tables=tables,
+            states=states,
+            frames_encoded=len(frames),
+            track_frames=num_followed,
+            decode_s=0.001,
+            encode_s=0.002,
+            follow_s=0.001,
+        )
 
 
-def _first_state(leg: FollowedLeg) -> bytes:
+def _first_state(leg: Member) -> bytes:
     return hashlib.sha256(repr((leg.track.prompts, leg.leg)).encode()).digest()
 
 

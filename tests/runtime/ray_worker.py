@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from samurai_batch.chunk import Member
 from samurai_batch.runtime.pool import Worker
-from samurai_batch.runtime.replica import FollowedLeg
 from tests.runtime.fakes import FakeTracker, make_replica
 
 
@@ -23,7 +23,7 @@ def make_worker(plan: WorkerPlan) -> Worker:
     folder = Path(plan.pids)
     folder.mkdir(exist_ok=True, parents=True)
 
-    def before_frame(index: int, legs: Sequence[FollowedLeg]) -> None:
+    def before_frame(index: int, legs: Sequence[Member]) -> None:
         (folder / str(os.getpid())).write_text(str(index))
         time.sleep(plan.frame_s)
 

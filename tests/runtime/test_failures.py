@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from samurai_batch import storage
+from samurai_batch.chunk import Member
 from samurai_batch.errors import OutputLockedError, PromptError, SamuraiBatchError
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order
@@ -12,7 +13,7 @@ from samurai_batch.planning.retry import FailureKind
 from samurai_batch.runtime.lease import this_process
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
-from samurai_batch.runtime.replica import FollowedLeg, Replica
+from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import BoxPrompt, Track, Video
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, run_tracks, write_video
@@ -107,8 +108,8 @@ def test_prompts_that_do_not_fit_their_video_fail_alone_and_before_any_work(tmp_
     assert {names for *_, names in tracker.calls} == {("good",)}
 
 
-def failing_on(object_id: str, error: type[Exception]) -> Callable[[int, Sequence[FollowedLeg]], None]:
-    def before_frame(index: int, legs: Sequence[FollowedLeg]) -> None:
+def failing_on(object_id: str, error: type[Exception]) -> Callable[[int, Sequence[Member]], None]:
+    def before_frame(index: int, legs: Sequence[Member]) -> None:
         if any(leg.track.object_id == object_id for leg in legs) and index == 12:
             raise error("boom")
 
@@ -132,7 +133,7 @@ def test_one_track_at_fault_does_not_take_the_others_with_it(tmp_path: Path, err
 def test_a_shard_too_large_for_memory_is_split_until_it_fits(tmp_path: Path) -> None:
     video = write_video(tmp_path, "a", 25)
 
-    def too_many(index: int, legs: Sequence[FollowedLeg]) -> None:
+    def too_many(index: int, legs: Sequence[Member]) -> None:
         if len(legs) > 2:
             raise MemoryError
 
@@ -144,7 +145,7 @@ def test_a_shard_too_large_for_memory_is_split_until_it_fits(tmp_path: Path) -> 
 
 
 def test_one_track_too_large_for_memory_fails_with_that_reason(tmp_path: Path) -> None:
-    def never(index: int, legs: Sequence[FollowedLeg]) -> None:
+    def never(index: int, legs: Sequence[Member]) -> None:
         raise MemoryError
 
     track = box_track(write_video(tmp_path, "a", 5), "x")
@@ -248,7 +249,7 @@ def test_a_second_run_on_the_same_output_is_refused_while_the_first_is_alive(tmp
     out = tmp_path / "out"
     refusals: list[str] = []
 
-    def second_run(index: int, legs: Sequence[FollowedLeg]) -> None:
+    def second_run(index: int, legs: Sequence[Member]) -> None:
         if index == 20 and not refusals:
             with pytest.raises(OutputLockedError) as caught:
                 run_tracks([track], out)
@@ -262,7 +263,7 @@ def test_a_run_that_was_taken_over_stops(tmp_path: Path) -> None:
     track = box_track(write_video(tmp_path, "a", 35), "x")
     out = tmp_path / "out"
 
-    def take_over(index: int, legs: Sequence[FollowedLeg]) -> None:
+    def take_over(index: int, legs: Sequence[Member]) -> None:
         if index == 20:
             storage.write_bytes(str(out / "_ledger/runs/_lease.json"), b'{"run_id": "other"}')
 

@@ -8,8 +8,8 @@ from typing import Literal, cast
 
 import pyarrow as pa
 
+from samurai_batch.chunk import Member
 from samurai_batch.errors import TruncatedVideoError, VideoError
-from samurai_batch.runtime.replica import FollowedLeg
 from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
@@ -139,7 +139,7 @@ def _rows_of(track: Track, content: Content, end: int) -> pa.Table:
         walked = range(frames[0], frames[-1] + 1)
         result = FakeTracker().follow(
             source,  # type: ignore[arg-type]
-            [FollowedLeg(track, leg, None)],
+            [Member(track, leg)],
             walked[::-1] if leg.reverse else walked,
         )
         tables.append(result.tables[track.object_id])

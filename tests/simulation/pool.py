@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from samurai_batch.chunk import Member
 from samurai_batch.planning.orders import FollowOrder, Order
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
-from samurai_batch.runtime.replica import FollowedLeg, Replica
+from samurai_batch.runtime.replica import Replica
 from tests.runtime.fakes import FakeTracker
 from tests.simulation.accounts import Accounts
 from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
@@ -60,7 +61,7 @@ class SimulatedReplica:
             return None
         return Answered(self.replica_id, replace(report, seconds=seconds))
 
-    def _before_frame(self, index: int, legs: Sequence[FollowedLeg]) -> None:
+    def _before_frame(self, index: int, legs: Sequence[Member]) -> None:
         if len(legs) > self._cluster.most_legs_in_memory:
             raise MemoryError
         keys = {(leg.track.video.video_id, leg.track.object_id) for leg in legs}
