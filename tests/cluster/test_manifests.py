@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,18 +124,19 @@ def test_the_iam_policy_grants_objects_and_listing_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])
-def test_a_dockerfile_keeps_the_rules_of_hadolint_that_matter_here(name: str) -> None:
-    text = (CLUSTER / name).read_text()
-    steps = re.sub(r"\\\n\s*", "", text).splitlines()
-    froms = [step for step in steps if step.startswith("FROM ")]
-    assert all(":" in step and not step.endswith(":latest") for step in froms)
-    assert [step for step in steps if step.startswith("USER ")] == ["USER ray"]
+def test_hadolint_has_nothing_to_say_of_a_dockerfile(name: str) -> None:
+    # DL3008 wants pinned versions of Debian's packages, which its mirrors drop when they are superseded.
+    hadolint = Path(sys.executable).with_name("hadolint")
+    found = subprocess.run([hadolint, "--ignore=DL3008", "--no-color", CLUSTER / name], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])
+def test_a_dockerfile_copies_what_is_there_and_installs_the_tested_versions(name: str) -> None:
+    steps = re.sub(r"\\\n\s*", "", (CLUSTER / name).read_text()).splitlines()
+    assert [step for step in steps if step.startswith("USER ")] == ["USER 1000"]
     for step in steps:
-        if "apt-get install" in step:
-            assert "--no-install-recommends" in step
-            assert "rm -rf /var/lib/apt/lists/*" in step
-        if "pip install" in step and step.startswith("RUN"):
-            assert "--no-cache-dir" in step
+        if step.startswith("RUN pip install"):
             assert "--constraint constraints.txt" in step
         if step.startswith("COPY "):
             assert all((CLUSTER.parent / source).exists() for source in step.split()[1:-1])
