@@ -9,6 +9,7 @@ import argparse
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,14 +44,13 @@ def token_environment(folder: str) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": path}
 
 
-def run(commands: list[list[str]], environment: dict[str, str], between_s: float) -> int:
-    """Start the nodes, stay until one of them ends, and stop the others. Returns 1: a node that ends has failed."""
-    nodes: list[subprocess.Popen[bytes]] = []
+def run(head: list[str], second: list[str], dashboard_port: int, environment: dict[str, str]) -> int:
+    """Start the nodes, stay until one of them ends, and stop the other. Returns 1: a node that ends has failed."""
+    nodes = [subprocess.Popen(head, env=environment)]  # noqa: S603
     try:
-        for command in commands:
-            nodes.append(subprocess.Popen(command, env=environment))  # noqa: S603
-            time.sleep(between_s)
         while all(node.poll() is None for node in nodes):
+            if len(nodes) == 1 and listens(dashboard_port):  # the last of the head's servers to start
+                nodes.append(subprocess.Popen(second, env=environment))  # noqa: S603
             time.sleep(0.2)
         return 1
     except KeyboardInterrupt:
@@ -60,6 +60,12 @@ def run(commands: list[list[str]], environment: dict[str, str], between_s: float
             node.terminate()
         for node in nodes:
             node.wait()
+
+
+def listens(port: int) -> bool:
+    """Whether anybody accepts connections on this port of loopback."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -75,9 +81,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _interrupt)
-    commands = node_commands(arguments.port, arguments.dashboard_port, arguments.num_cpus)
+    head, second = node_commands(arguments.port, arguments.dashboard_port, arguments.num_cpus)
     with tempfile.TemporaryDirectory() as folder:
-        sys.exit(run(commands, os.environ | token_environment(folder), between_s=5.0))
+        sys.exit(run(head, second, arguments.dashboard_port, os.environ | token_environment(folder)))
 
 
 if __name__ == "__main__":
