@@ -11,6 +11,7 @@ from samurai_batch.errors import ConfigError
 if TYPE_CHECKING:
     from samurai_batch.job import JobConfig
 
+RunId = Annotated[str | None, typer.Option(help="The name of the run, as `submit` gives it; default: a new one.")]
 Fields = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field of the job.")]
 
 _OPTIONS: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from samurai_batch.cli.job_options import load_job_of, takes_options
+from samurai_batch.cli.job_options import RunId, load_job_of, takes_options
 from samurai_batch.cli.printing import out, print_problems, print_summary, watch_of
 
 app = typer.Typer()
@@ -22,7 +22,10 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds, until the run has ended.")] = False,
     every_s: Annotated[float, typer.Option("--every", help="Seconds between two looks.")] = 5.0,
 ) -> None:
-    """Say how far an output is, and what failed and why, from its ledger alone."""
+    """Say how far an output is, and what failed and why.
+
+    From its ledger alone: no Ray is needed, and it may run elsewhere.
+    """
     from samurai_batch import storage
     from samurai_batch.operations.watching import describe_status, has_ended
     from samurai_batch.runtime.status import read_status
@@ -51,7 +54,7 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="Stay to the end; the exit code is the ledger's.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="As --wait, and show the job's log.")] = False,
 ) -> None:
-    """Start a job on a Ray cluster through its job API; ctrl-C leaves it running.
+    """Start a job on a Ray cluster; ctrl-C leaves it running.
 
     Example: samurai-batch submit job.yaml --address http://head:8265 --wait
     """
@@ -80,8 +83,9 @@ def reprocess(
     since: Annotated[str | None, typer.Option(help="Only videos written since this date or time (UTC).")] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove tracks that the source no longer asks for.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep replaced tables, for `diff`.")] = True,
+    run_id: RunId = None,
 ) -> None:
-    """Compute what is new, stale or failed, and nothing else; to be run every night."""
+    """Compute what is new, stale or failed, and nothing else."""
     from samurai_batch.operations.reprocess import Choice, parse_moment, plan_night
     from samurai_batch.operations.reprocess import reprocess as run_night
 
@@ -91,7 +95,7 @@ def reprocess(
     if dry_run:
         out.print(plan_night(config, choice).describe())
         return
-    night = run_night(config, choice, watch=watch_of(config))
+    night = run_night(config, choice, watch=watch_of(config), run_id=run_id)
     out.print(night.plan.describe())
     print_summary(night.summary)
 
@@ -114,7 +118,10 @@ def diff(
     b: Annotated[str, typer.Argument(help="Another one.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Compare two results track by track, the least alike first: mean IoU, frames that differ, worst frame."""
+    """Compare two results, the least alike track first.
+
+    Of each track: mean IoU, frames that differ, the worst frame.
+    """
     from samurai_batch.operations.diff import diff_results
 
     found = diff_results(a, b)

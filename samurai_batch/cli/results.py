@@ -46,7 +46,10 @@ def report(
     to: Annotated[str | None, typer.Option(help="Where the page goes; default: report.html in the output.")] = None,
     pictures: Annotated[bool, typer.Option(help="With pictures, which need the videos.")] = True,
 ) -> None:
-    """Write one self-contained HTML page of what ran, what failed and why, and the moments worth a look."""
+    """Write one self-contained HTML page of a run.
+
+    What ran, what failed and why, and the moments worth a look.
+    """
     from samurai_batch.report import write_report
 
     out.print(f"report: {write_report(output, to, pictures)}")
@@ -60,7 +63,10 @@ def export(
     videos: Videos = None,
     objects: Objects = None,
 ) -> None:
-    """Write masks in the formats that other tools read: COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT, PNG."""
+    """Write masks in the formats that other tools read.
+
+    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT, PNG.
+    """
     from samurai_batch.exports import export_masks
 
     out.print(f"{export_masks(masks, output, format_name, videos, objects)} files written: {output}")
@@ -74,7 +80,10 @@ def prompts(
     kind: Annotated[str, typer.Option(help="box, or mask where the benchmark has masks.")] = "box",
     sequences: Sequences = None,
 ) -> None:
-    """Turn a benchmark's folder into a prompts table; then `run`, then `evaluate`."""
+    """Turn a benchmark's folder into a prompts table.
+
+    Then `run`, then `evaluate`.
+    """
     from samurai_batch.evaluation import write_dataset_prompts
 
     if kind not in ("box", "mask"):
@@ -92,7 +101,10 @@ def evaluate(
     sequences: Sequences = None,
     missing_is_absent: Annotated[bool, typer.Option(help="Count tracks without a table as absent.")] = False,
 ) -> None:
-    """Measure masks against a benchmark's truth, by the definitions of its own toolkit."""
+    """Measure masks against a benchmark's truth.
+
+    By the definitions of its own toolkit.
+    """
     from samurai_batch.evaluation import evaluate as measure
 
     found = measure(masks, dataset, root, output, sequences, missing_is_absent)
@@ -102,7 +114,10 @@ def evaluate(
 
 @app.command()
 def compact(output: OutputFolder) -> None:
-    """Write all finished tracks anew into few large sorted files; readers see the old ones or the new ones."""
+    """Write finished tracks anew into few large sorted files.
+
+    Readers see the old ones or the new ones.
+    """
     from samurai_batch.masks import compact_masks
 
     out.print(f"compacted tables: {compact_masks(output)}")

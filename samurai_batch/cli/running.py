@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from samurai_batch.cli.job_options import DATASET, TRACKING, load_job_of, takes_options
+from samurai_batch.cli.job_options import DATASET, TRACKING, RunId, load_job_of, takes_options
 from samurai_batch.cli.printing import out, print_summary, watch_of
 from samurai_batch.tasks import Direction
 
@@ -34,7 +34,7 @@ def track(
     end_frame: Annotated[int | None, typer.Option(help="Last frame to follow, included.")] = None,
     direction: Annotated[Direction, typer.Option(help="From the prompted frame.")] = "forward",
 ) -> None:
-    """Follow the objects of one video in this process, without a cluster.
+    """Follow the objects of one video in this process.
 
     Example: samurai-batch track clip.mp4 --box 10,20,200,300 -o out/
     """
@@ -56,12 +56,12 @@ def track(
 
 @app.command()
 @takes_options(*DATASET)
-def run(options: dict[str, str], job: JobFile = None) -> None:
+def run(options: dict[str, str], job: JobFile = None, run_id: RunId = None) -> None:
     """Follow every track of a prompts table on Ray. The same command again resumes, or does nothing.
 
     Example: samurai-batch run --prompts prompts.csv -o s3://bucket/out --replicas 8
     """
-    _run(load_job_of(job, options))
+    _run(load_job_of(job, options), run_id=run_id)
 
 
 @app.command()
@@ -72,9 +72,10 @@ def segment(
     ],
     options: dict[str, str],
 ) -> None:
-    """Segment pictures: everything in those of a folder, or what the prompts of a table ask for (video_uri: a picture).
+    """Segment pictures: everything, or what prompts ask for.
 
-    A picture is a video of one frame; its file name is the video_id. The same command again does only what is new.
+    Of a folder everything; of a table what its prompts ask for (video_uri: a picture). A picture is a video of one
+    frame; its file name is the video_id. The same command again does only what is new.
 
     Example: samurai-batch segment photos/ -o masks/ --set everything.points_per_side=16
     """
@@ -111,7 +112,7 @@ def plan(
 
 @app.command()
 def models() -> None:
-    """List the models: what ships with the package, and what is loaded from a released file."""
+    """List the models, and where their weights come from."""
     from samurai_batch.modeling.checkpoints import SHIPPED, parameter_shapes
     from samurai_batch.modeling.configs import MODELS
 
@@ -133,13 +134,13 @@ def demo(
     output: Annotated[str, typer.Option("--output", "-o", help="A local folder for the example.")] = "demo",
     replicas: Annotated[int, typer.Option(help="Ray replicas to run it on.")] = 2,
 ) -> None:
-    """Make an example video with two look-alikes that cross, follow both on Ray, and show the result."""
+    """Follow two look-alikes that cross, and show the result."""
     from samurai_batch.demo import run_demo
 
     run_demo(Path(output), replicas, out)
 
 
-def _run(config: "JobConfig", tracks: "Sequence[Track] | None" = None) -> None:
+def _run(config: "JobConfig", tracks: "Sequence[Track] | None" = None, run_id: str | None = None) -> None:
     from samurai_batch.runtime.driver import run_job
 
-    print_summary(run_job(config, tracks=tracks, watch=watch_of(config)))
+    print_summary(run_job(config, tracks=tracks, watch=watch_of(config), run_id=run_id))

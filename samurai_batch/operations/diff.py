@@ -10,12 +10,12 @@ from samurai_batch.masks import bytes_to_table, decode_mask, mask_table_uri
 from samurai_batch.operations.history import superseded_uri
 from samurai_batch.operations.sources import TrackId
 from samurai_batch.rle import rle_from_coco
-from samurai_batch.runtime.ledger import ledger_uri, read_run, read_video_ledger, run_uri
+from samurai_batch.runtime.ledger import RUN_ID, ledger_uri, read_run, read_video_ledger, run_uri
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.storage import join, quote_id, redact, unquote_id
 from samurai_batch.tasks import Rle
 
-_RUN = re.compile(r"(.+)@(\d{8}T\d{6}Z-[0-9a-f]{8})")
+_RUN = re.compile(rf"(.+)@({RUN_ID})")
 _NUM_TRANSFERS = 16
 
 Masks = Mapping[int, Rle | None]

@@ -97,7 +97,9 @@ def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
     return _chosen(tracks, compare(tracks, recipe, DriverSettings.of(config)), choice)
 
 
-def reprocess(config: JobConfig, choice: Choice = EVERYTHING, *, watch: Watch | None = None) -> Night:
+def reprocess(
+    config: JobConfig, choice: Choice = EVERYTHING, *, watch: Watch | None = None, run_id: str | None = None
+) -> Night:
     """Compute what `plan_night` says, keep what it replaces, prune, and write the run's changes down.
 
     Raises what `plan_night` and `run_job` raise; what is done by then is kept.
@@ -109,7 +111,7 @@ def reprocess(config: JobConfig, choice: Choice = EVERYTHING, *, watch: Watch | 
             if decision.before is not None:
                 keep_table(config.output, track_id(decision.track))
     tracks = [one.track for one in plan.decisions] if choice.is_filter else list(plan.tracks)
-    summary = run_job(config, tracks=tracks, watch=watch)
+    summary = run_job(config, tracks=tracks, watch=watch, run_id=run_id)
     changes = _changes(config.output, plan, summary)
     if choice.prune and plan.left and summary.status == "finished":
         changes += _prune(config, plan.left)

@@ -13,9 +13,11 @@ import yaml
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
-from samurai_batch.runtime.ledger import RunRecord, read_run, run_uri, runs_uri
+from samurai_batch.runtime.driver import new_run_id
+from samurai_batch.runtime.ledger import read_run, run_uri
 from samurai_batch.runtime.recipe import absolute, job_recipe
 from samurai_batch.runtime.summary import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
+from samurai_batch.runtime.surroundings import SystemClock
 
 EXIT_REFUSED = 2
 
@@ -54,11 +56,11 @@ class Api(Protocol):
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job that a cluster has taken; ``runs_before`` are the output's runs at that moment."""
+    """A job that a cluster has taken, and the name that its run will have in the ledger."""
 
     job_id: str
     output: str
-    runs_before: frozenset[str]
+    run_id: str
 
 
 def submit_job(
@@ -75,13 +77,13 @@ def submit_job(
         raise ConfigError(f"--code {code}: there is no such folder or wheel; give the package's folder or a .whl file")
     job_recipe(config, weights_digest="")  # complain here about what would be refused there
     config = _with_absolute_uris(config)
-    runs_before = frozenset(_run_ids(config.output))
+    run_id = new_run_id(SystemClock())
     with tempfile.TemporaryDirectory() as folder:
         values = config.model_dump(exclude_defaults=True)
         (Path(folder) / "job.yaml").write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
-        entrypoint = shlex.join(["python", "-m", "samurai_batch", verb, "job.yaml", *options])
-        job_id = api.submit(entrypoint, Path(folder), code, {"output": storage.redact(config.output)})
-    return Submitted(job_id, config.output, runs_before)
+        entrypoint = shlex.join(["python", "-m", "samurai_batch", verb, "job.yaml", "--run-id", run_id, *options])
+        job_id = api.submit(entrypoint, Path(folder), code, {"output": storage.redact(config.output), "run_id": run_id})
+    return Submitted(job_id, config.output, run_id)
 
 
 def wait_for(
@@ -106,30 +108,16 @@ def wait_for(
 
 
 def exit_code_of(submitted: Submitted, driver_exit_code: int | None) -> int:
-    """What the ledger says of the runs begun since: 0 all done, 3 some tracks failed, 1 not finished.
+    """What the ledger says of the job's own run: 0 all done, 3 some tracks failed, 1 not finished.
 
-    Where there is none, the job was refused before it could begin: 2 if its driver says so, otherwise 1. A run of
-    somebody else is not taken for it: while that one holds the lease, this job is refused with 2.
+    Where there is none, the job was refused before it could begin: 2 if its driver says so, otherwise 1.
     """
-    if driver_exit_code == EXIT_REFUSED:
-        return EXIT_REFUSED
-    new = sorted(set(_run_ids(submitted.output)) - submitted.runs_before)
-    records = [read_run(storage, run_uri(submitted.output, run_id)) for run_id in new]
-    codes = [_exit_code(record) for record in records if record is not None]
-    if not codes or EXIT_NOT_FINISHED in codes:
-        return EXIT_NOT_FINISHED
-    return max(codes)
-
-
-def _exit_code(record: RunRecord) -> int:
+    record = read_run(storage, run_uri(submitted.output, submitted.run_id))
+    if record is None:
+        return EXIT_REFUSED if driver_exit_code == EXIT_REFUSED else EXIT_NOT_FINISHED
     if record.status != "finished":
         return EXIT_NOT_FINISHED
     return EXIT_TRACKS_FAILED if record.totals.tracks_failed + record.totals.tracks_partial else EXIT_DONE
-
-
-def _run_ids(output: str) -> list[str]:
-    names = storage.list_names(runs_uri(output))
-    return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith("_")]
 
 
 def _with_absolute_uris(config: JobConfig) -> JobConfig:

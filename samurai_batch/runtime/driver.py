@@ -9,6 +9,7 @@ arguments, so that a simulation can run this very loop.
 """
 
 import logging
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from samurai_batch import storage
-from samurai_batch.errors import SamuraiBatchError
+from samurai_batch.errors import ConfigError, SamuraiBatchError
 from samurai_batch.job import JobConfig
 from samurai_batch.manifest import read_prompts
 from samurai_batch.planning.fingerprints import Recipe
@@ -25,7 +26,7 @@ from samurai_batch.planning.orders import Outcome, TrackSettled, VideoLearned, W
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.runtime.lease import Holder, Lease, this_process
-from samurai_batch.runtime.ledger import RunStatus, Totals
+from samurai_batch.runtime.ledger import RUN_ID, RunStatus, Totals, read_run, run_uri
 from samurai_batch.runtime.pool import Answered, Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.preparation import Preparation, prepare, sweep
 from samurai_batch.runtime.progress import LogWatch, Snapshot, Watch
@@ -80,11 +81,13 @@ def run_job(
     tracks: Sequence[Track] | None = None,
     watch: Watch | None = None,
     make_pool: "Callable[[ReplicaPlan], Pool] | None" = None,
+    run_id: str | None = None,
 ) -> RunSummary:
     """Run a job to its end: the same call resumes it, and does nothing when all is done.
 
     ``tracks`` stand for the prompts table; ``watch`` is told of progress (default: lines in the log); ``make_pool``
-    replaces the pool that the job asks for. Raises UsageError for what is wrong with the job, and what `drive` raises.
+    replaces the pool that the job asks for; ``run_id`` is a name from `new_run_id`, for who has to know it beforehand.
+    Raises UsageError for what is wrong with the job, and what `drive` raises.
     """
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.runtime import assembly  # torch is loaded by those who run a job
@@ -98,7 +101,8 @@ def run_job(
     tracks = with_places(tracks, config, weights)
     recipe = job_recipe(config, weights.digest)
     clock = SystemClock()
-    run = RunDescription(new_run_id(clock), with_redacted_uris(config), assembly.versions())
+    run_id = new_run_id(clock) if run_id is None else _checked_run_id(run_id, config.output)
+    run = RunDescription(run_id, with_redacted_uris(config), assembly.versions())
     plan = assembly.ReplicaPlan(config, weights, assembly.table_metadata(recipe, weights, run.run_id))
     with stop_on_signals() as should_stop, watch or LogWatch() as shown:
         world = Surroundings(
@@ -109,6 +113,14 @@ def run_job(
             should_stop=should_stop,
         )
         return drive(tracks, recipe, DriverSettings.of(config), run, world)
+
+
+def _checked_run_id(run_id: str, output: str) -> str:
+    if re.fullmatch(RUN_ID, run_id) is None:
+        raise ConfigError(f"run_id {run_id!r} is no name of a run; leave it out to have one made")
+    if read_run(storage, run_uri(output, run_id)) is not None:
+        raise ConfigError(f"run_id {run_id}: {storage.redact(output)} has had that run; leave it out to have one made")
+    return run_id
 
 
 def drive(

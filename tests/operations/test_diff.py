@@ -10,6 +10,8 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.operations.diff import diff_masks, diff_results, mask_iou
+from samurai_batch.runtime.driver import new_run_id
+from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import Rle
 
 PICTURES = arrays(np.bool_, (5, 7))
@@ -80,7 +82,7 @@ def test_the_iou_is_that_of_the_pixels_and_symmetric(a: np.ndarray, b: np.ndarra
     assert mask_iou(first, first) == 1.0
 
 
-@given(st.sampled_from(["nowhere", "nowhere@20261101T000000Z-0123abcd"]))
+@given(st.sampled_from(["nowhere", f"nowhere@{new_run_id(SystemClock())}"]))
 def test_a_result_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=r"nowhere: (there are no mask tables|has no run)"):
         diff_results(name, name)

@@ -66,35 +66,34 @@ def test_a_job_is_sent_with_what_differs_from_the_defaults_and_its_exit_code_is_
     write_record(job.output, "before", tracks_failed=1)
     submitted = submit_job(api, job, "reprocess", ["--prune"])
     [(entrypoint, sent)] = api.sent
-    assert entrypoint == "python -m samurai_batch reprocess job.yaml --prune"
+    assert entrypoint == f"python -m samurai_batch reprocess job.yaml --run-id {submitted.run_id} --prune"
     assert sent == job.model_dump(exclude_defaults=True)
-    write_record(job.output, "night", tracks=3, tracks_done=3)
+    write_record(job.output, submitted.run_id, tracks=3, tracks_done=3)
+    write_record(job.output, "somebody-elses", tracks_failed=1)
     told: list[str] = []
     assert wait_for(api, submitted, told.append, sleep=lambda _: None) == 0
     assert "".join(told) == "line 0\nline 1\nline 2\n"
 
 
 @pytest.mark.parametrize(
-    ("runs", "driver_exit_code", "expected"),
+    ("run", "driver_exit_code", "expected"),
     [
-        ([("finished", {"tracks_failed": 1})], 0, 3),
-        ([("finished", {"tracks_partial": 1})], 0, 3),
-        ([("finished", {"tracks_failed": 1}), ("finished", {})], 0, 3),
-        ([("crashed", {})], 0, 1),
-        ([("running", {})], None, 1),
-        ([], 2, 2),
-        ([("finished", {})], 2, 2),
-        ([], 1, 1),
-        ([], None, 1),
+        (("finished", {}), 0, 0),
+        (("finished", {"tracks_failed": 1}), 0, 3),
+        (("finished", {"tracks_partial": 1}), 0, 3),
+        (("crashed", {}), 0, 1),
+        (("running", {}), None, 1),
+        (None, 2, 2),
+        (None, 1, 1),
+        (None, None, 1),
     ],
 )
-def test_the_exit_code_is_that_of_the_runs_begun_since(
-    tmp_path: Path, runs: list[tuple[RunStatus, dict[str, int]]], driver_exit_code: int | None, expected: int
+def test_the_exit_code_is_that_of_the_jobs_own_run(
+    tmp_path: Path, run: tuple[RunStatus, dict[str, int]] | None, driver_exit_code: int | None, expected: int
 ) -> None:
-    job = a_job(tmp_path)
-    submitted = submit_job(FakeApi(), job)
-    for number, (status, totals) in enumerate(runs):
-        write_record(job.output, f"run-{number}", status, **totals)
+    submitted = submit_job(FakeApi(), a_job(tmp_path))
+    if run is not None:
+        write_record(submitted.output, submitted.run_id, run[0], **run[1])
     assert exit_code_of(submitted, driver_exit_code) == expected
 
 

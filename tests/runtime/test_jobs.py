@@ -16,10 +16,11 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import file_metadata, mask_table_uri, read_masks
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica
-from samurai_batch.runtime.driver import run_job
+from samurai_batch.runtime.driver import new_run_id, run_job
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.pool import LocalPool, PoolEvent
 from samurai_batch.runtime.summary import exit_code
+from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import Track, Video
 from tests.runtime.fakes import NoWatch, box_track
 
@@ -154,3 +155,12 @@ def test_a_job_that_cannot_run_is_refused_before_anything_is_read(
     with pytest.raises(ConfigError, match=message):
         run_job(make_config(str(tmp_path), "out", **changes))
     assert not storage.exists(str(tmp_path / "out"))
+
+
+def test_a_run_may_be_named_beforehand_and_a_name_is_used_once(tmp_path: Path) -> None:
+    config, name = make_config(str(tmp_path), str(tmp_path / "out")), new_run_id(SystemClock())
+    assert run_job(config, tracks=[], watch=NoWatch(), run_id=name).run_id == name
+    with pytest.raises(ConfigError, match=f"run_id {name}: .*out has had that run"):
+        run_job(config, tracks=[], watch=NoWatch(), run_id=name)
+    with pytest.raises(ConfigError, match=r"run_id '\.\./a' is no name of a run"):
+        run_job(config, tracks=[], watch=NoWatch(), run_id="../a")
