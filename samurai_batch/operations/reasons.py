@@ -129,7 +129,7 @@ def _reason(
         return f"failed before: {entry.error}"
     if entry.fingerprint == now:
         return "partial" if entry.status == "partial" else "its table is gone"
-    before = _identity_before(ledger, identity)
+    before = _identity_before(entry.video or ledger.identity, identity)
     old_recipe = tables.recipe(track)
     changed = ["video"] if before != identity else []
     if entry.weights_digest != recipe.weights_digest:
@@ -141,9 +141,8 @@ def _reason(
     return f"changed: {', '.join(changed or ['prompts or settings'])}"
 
 
-def _identity_before(ledger: VideoLedger, identity: VideoIdentity) -> VideoIdentity:
-    """The video that the ledger's tracks were made from; its URI stands there without credentials."""
-    before = ledger.identity
+def _identity_before(before: VideoIdentity | None, identity: VideoIdentity) -> VideoIdentity:
+    """The video that a track was made from; its URI stands in the ledger without credentials."""
     if before is None:
         return identity
     return replace(before, uri=identity.uri) if before.uri == redact(identity.uri) else before

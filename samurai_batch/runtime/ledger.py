@@ -32,7 +32,10 @@ class LedgerError(SamuraiBatchError):
 
 @dataclass(frozen=True, kw_only=True)
 class TrackEntry:
-    """How one track ended. ``error`` says why it is not "done"; ``seconds`` is its share of replica time."""
+    """How one track ended. ``error`` says why it is not "done"; ``seconds`` is its share of replica time.
+
+    ``video`` is the state of the video that it was computed from, which may have changed since for other tracks.
+    """
 
     fingerprint: str | None
     status: TrackStatus
@@ -41,6 +44,7 @@ class TrackEntry:
     attempts: int
     weights_digest: str
     run_id: str
+    video: VideoIdentity | None = None
     error: str | None = None
     error_kind: FailureKind | None = None
     frame_reached: int | None = None

@@ -62,6 +62,7 @@ class Recorder:
             attempts=outcome.attempts,
             weights_digest=self._weights_digest,
             run_id=self._run_id,
+            video=self._ledgers[outcome.track.video.video_id].identity,
             error=failure.message if failure else None,
             error_kind=failure.kind if failure else None,
             frame_reached=failure.frame_reached if failure else None,

@@ -4,6 +4,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,6 +158,18 @@ def test_what_failed_is_taken_up_alone_when_asked_for(archive: Archive) -> None:
     assert ran.keys() == {("b", "one")}
     assert ran["b", "one"].startswith("failed before: ")
     assert night(archive.job()) == {("a", "one"): "changed: prompts"}
+
+
+@pytest.mark.slow
+def test_a_changed_video_is_the_reason_also_for_a_track_that_was_left_out_before(archive: Archive) -> None:
+    a = archive.add_video("a", night=1)
+    broken = replace(boxed(a, "two"), prompts=(BoxPrompt(NUM_FRAMES + 5, (4.0, 4.0, 24.0, 24.0)),))
+    archive.write_prompts(boxed(a), broken)
+    night(archive.job())
+    archive.add_video("a", night=2, seed=3)
+    archive.write_prompts(boxed(a), boxed(a, "two"))
+    assert night(archive.job(), Choice(only_failed=True)).keys() == {("a", "two")}
+    assert night(archive.job()) == {("a", "one"): "changed: video"}
 
 
 @pytest.mark.slow
