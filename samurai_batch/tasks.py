@@ -1,6 +1,7 @@
 """What there is to do: videos, prompts, tracks. Plain frozen values, used by every layer."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Direction = Literal["forward", "backward", "both"]
@@ -114,6 +115,19 @@ class Track:
     start_frame: int | None = None
     end_frame: int | None = None
     direction: Direction = "forward"
+
+    @property
+    def asked(self) -> AskedPrompt | None:
+        """The prompt that has to be looked up before anything can be followed; None if there is none."""
+        first = next(iter(self.prompts), None)
+        return first if isinstance(first, AskedPrompt) else None
+
+    def standing_for(self, found: Sequence[Prompt]) -> "tuple[Track, ...]":
+        """What follows in place of this track once it is looked up: ``<object_id>#0``, ``#1``, … one for each prompt."""
+        return tuple(
+            replace(self, object_id=f"{self.object_id}#{number}", prompts=(prompt,))
+            for number, prompt in enumerate(found)
+        )
 
     @property
     def legs(self) -> tuple[Leg, ...]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from samurai_batch.planning.chunks import last_frame, step
 from samurai_batch.planning.fit import VideoFacts, misfit
-from samurai_batch.planning.orders import Outcome, TrackSettled, TrackStatus, VideoLearned, WorkSpoiled
-from samurai_batch.planning.records import LegRecord, ShardRecord, TrackRecord, VideoRecord
+from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, TrackStatus, VideoLearned, WorkSpoiled
+from samurai_batch.planning.records import LegRecord, LookRecord, ShardRecord, TrackRecord, VideoRecord
 from samurai_batch.planning.resume import SavedWork, aligned
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.shards import Shard
@@ -56,19 +56,39 @@ class Book:
 
     # -- taking the job in
 
-    def enter(self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]) -> None:
-        """Make records of all pending tracks, in the shards they belong to; every video is unopened."""
+    def enter(
+        self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]
+    ) -> list[VideoRecord]:
+        """Make records of all pending tracks, in the shards they belong to.
+
+        Returns the videos that have to be seen to: new ones, and those whose shards wait for nothing any more.
+        """
         by_key = {_key(entry.track): entry for entry in pending}
         tracks: dict[TrackKey, TrackRecord] = {}
+        due: dict[str, VideoRecord] = {}
         for shard in shards:
             members = [(track, leg) for track, leg in shard.members if _key(track) in by_key]
             if members:
                 video_id = shard.video.video_id
                 if video_id not in self.videos:
                     self.videos[video_id] = VideoRecord(shard.video, videos[video_id].expected_frames)
-                self._enter_shard(self.videos[video_id], members, by_key, tracks)
+                video = self.videos[video_id]
+                if not video.unopened:  # else it waits to be opened already
+                    due[video_id] = video
+                self._enter_shard(video, members, by_key, tracks)
         assert tracks.keys() == by_key.keys(), "every pending track is in a shard"
-        self.num_open = len(tracks)
+        self.num_open += len(tracks)
+        return list(due.values())
+
+    def enter_looks(self, looks: Iterable[Sequence[LookMember]]) -> list[LookRecord]:
+        """Make records of tracks that are answered at once; a look knows no legs and opens its videos itself."""
+        records = []
+        for members in looks:
+            videos = {one.track.video: VideoRecord(one.track.video, 1) for one in members}
+            tracks = [TrackRecord(one.track, one.fingerprint, videos[one.track.video]) for one in members]
+            records.append(LookRecord(tracks))
+            self.num_open += len(tracks)
+        return records
 
     def _enter_shard(
         self,
@@ -152,7 +172,7 @@ class Book:
                 self._publish_if_followed(track)
 
     def published(self, track: TrackRecord, num_rows: int) -> None:
-        """The track's mask table is in place."""
+        """The track's mask table, or what a look has found, is in place."""
         if track.is_open:
             self._settle(track, "partial" if track.is_cut_short else "done", num_rows)
 
@@ -177,7 +197,7 @@ class Book:
 
     def _publish_if_followed(self, track: TrackRecord) -> None:
         """Publish once all is done. A truncation may end a leg while a replica is still at work beyond it."""
-        if not track.is_open or track.is_publishing or track.num_running:
+        if not track.is_open or track.is_publishing or track.num_running or not track.legs:
             return
         if all(leg.is_done(self._chunk_frames) for leg in track.legs):
             track.is_publishing = True

@@ -6,7 +6,7 @@ Chunk length, sharding and replicas do not enter: they change where and when, no
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track
 
@@ -16,7 +16,7 @@ class Recipe:
     """The network and the rules that all tracks of a job are followed with.
 
     ``settings`` are the tracker's thresholds by name, as JSON values; ``tracker_version`` moves when the code
-    computes other masks from the same settings.
+    computes other masks from the same settings. ``look_up`` decides what prompts without a place find, and no more.
     """
 
     model: str
@@ -25,6 +25,7 @@ class Recipe:
     dtype: str
     settings: Mapping[str, object]
     tracker_version: int
+    look_up: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
 
     Its ids stand in its rows, so they count as well: two objects with the same prompts are two tracks.
     """
-    content = {
+    content: dict[str, list[object]] = {
         "ids": [track.video.video_id, track.object_id],
         "video": [video.uri, video.size_bytes, video.version],
         "prompts": [_prompt_values(prompt) for prompt in track.prompts],
@@ -49,6 +50,8 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
         "model": [recipe.model, recipe.weights_digest, recipe.image_size, recipe.dtype],
         "tracker": [recipe.tracker_version, dict(recipe.settings)],
     }
+    if track.asked is not None:
+        content["look_up"] = [dict(recipe.look_up)]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

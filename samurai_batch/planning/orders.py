@@ -58,7 +58,23 @@ class PublishOrder:
     rows: range
 
 
-Order = OpenOrder | FollowOrder | PublishOrder
+@dataclass(frozen=True)
+class LookMember:
+    """One track whose prompts are answered at once; what is found is kept under ``fingerprint``."""
+
+    track: Track
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class LookOrder:
+    """Answer the prompts of tracks on their frames, and keep the answers: of one video, or of several pictures."""
+
+    order_id: int
+    members: tuple[LookMember, ...]
+
+
+Order = OpenOrder | FollowOrder | PublishOrder | LookOrder
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,15 @@ class TrackPublished:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """Answer to a LookOrder: for each member, in their order, the rows published, or why there are none."""
+
+    order_id: int
+    answers: tuple[int | Failure, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class OrderFailed:
     """Answer to any order that could not be carried out."""
 
@@ -101,7 +126,7 @@ class OrderFailed:
     seconds: float
 
 
-Report = VideoOpened | ChunkFollowed | TrackPublished | OrderFailed
+Report = VideoOpened | ChunkFollowed | TrackPublished | Looked | OrderFailed
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the scheduler remembers: videos, tracks, legs, shards. Mutable, private to planning, without decisions."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from samurai_batch.planning.chunks import (
     first_chunk,
@@ -11,7 +12,7 @@ from samurai_batch.planning.chunks import (
     step,
 )
 from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.planning.orders import FollowOrder, Order, OrderMember, PublishOrder
+from samurai_batch.planning.orders import FollowOrder, LookMember, LookOrder, Order, OrderMember, PublishOrder
 from samurai_batch.planning.retry import Failure
 from samurai_batch.tasks import Leg, Track, Video
 
@@ -169,7 +170,32 @@ class ShardRecord:
         return order, legs
 
 
-Work = VideoRecord | ShardRecord | TrackRecord
+@dataclass(slots=True, eq=False)
+class LookRecord:
+    """Tracks whose prompts are answered by one order."""
+
+    tracks: list[TrackRecord]
+    tries: Tries = field(default_factory=Tries)
+
+    @property
+    def video_id(self) -> str:
+        """The first track's video."""
+        return self.tracks[0].track.video.video_id
+
+    def look_order(self, order_id: int) -> LookOrder:
+        """The order for all of them."""
+        return LookOrder(order_id, tuple(LookMember(track.track, track.fingerprint) for track in self.tracks))
+
+    def parted(self, num_parts: int) -> "list[LookRecord]":
+        """Looks at fewer tracks each, with the tries so far."""
+        bounds = [len(self.tracks) * part // num_parts for part in range(num_parts + 1)]
+        tries = self.tries
+        return [
+            LookRecord(self.tracks[low:high], Tries(tries.attempts, tries.deaths)) for low, high in pairwise(bounds)
+        ]
+
+
+Work = VideoRecord | ShardRecord | TrackRecord | LookRecord
 
 
 @dataclass(slots=True)
@@ -184,4 +210,6 @@ class Running:
     @property
     def tracks(self) -> list[TrackRecord]:
         """The tracks whose saved work the replica may be touching; none while it opens a video."""
+        if isinstance(self.work, LookRecord):
+            return self.work.tracks
         return [self.work] if isinstance(self.work, TrackRecord) else [leg.track for leg in self.legs]

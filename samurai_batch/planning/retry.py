@@ -18,6 +18,10 @@ class FailureKind(StrEnum):
     PREEMPTED = "replica_preempted"
 
 
+PERMANENT = frozenset({FailureKind.VIDEO, FailureKind.TRUNCATED, FailureKind.PROMPT})
+"""What lies in the input: as long as that is the same, so is the failure."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """One failure as a value; ``frame_reached`` is the first frame a truncated video lacks."""
@@ -31,7 +35,7 @@ class Verdict(Enum):
     """What to do with the work of a failed order."""
 
     AGAIN = "the same order again, on whichever replica is free"
-    SPLIT = "two orders of half the tracks each"
+    SPLIT = "several orders of fewer tracks each"
     RESTART = "throw the saved work away and begin at the first chunk"
     GIVE_UP = "its tracks fail"
 
@@ -52,17 +56,21 @@ def decide(
     num_tracks: int,
     restarted: bool,
     limits: RetryLimits,
+    can_part: bool = False,
 ) -> Verdict:
     """The verdict on an order that failed.
 
     ``attempts`` and ``deaths`` count the failures of this chunk so far, this one included; ``restarted`` says
     that its saved work has been thrown away once already. Where it is not known which of several tracks is at
-    fault, splitting finds out, and keeps it from taking the others with it. A truncated video is decided
-    here only when it says nothing new: else it depends on the tracks' spans who reaches the missing frames.
+    fault, splitting finds out, and keeps it from taking the others with it; after a death only where the tracks
+    have nothing in common (``can_part``: looks). A truncated video is decided here only when it says nothing
+    new: else it depends on the tracks' spans who reaches the missing frames.
     """
     match kind:
         case FailureKind.PREEMPTED:
             return Verdict.AGAIN
+        case FailureKind.DIED if can_part and num_tracks > 1:
+            return Verdict.SPLIT
         case FailureKind.DIED:
             return Verdict.AGAIN if deaths < limits.max_deaths else Verdict.GIVE_UP
         case FailureKind.VIDEO | FailureKind.TRUNCATED:

@@ -1,12 +1,14 @@
 """Which order goes to which idle replica next, and what every answer means.
 
 A deterministic machine: the same calls in the same order give the same orders. It knows no clock, and of a
-replica only its id. A piece of work is a video to open, a shard to follow through its next chunk, or a track to
-publish. Publishing goes first, then the shard a replica is in the middle of, then the costliest that waits.
+replica only its id. A piece of work is a video to open, a shard to follow through its next chunk, a track to
+publish, or a look. Publishing goes first, then the shard a replica is in the middle of, then what waits: looks, for
+nobody knows yet how much they find, then the costliest.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 
 from samurai_batch.planning.book import Book, KnownVideo, PendingTrack
@@ -14,6 +16,9 @@ from samurai_batch.planning.orders import (
     Assignment,
     ChunkFollowed,
     FollowOrder,
+    Looked,
+    LookMember,
+    LookOrder,
     OpenOrder,
     Order,
     OrderFailed,
@@ -23,7 +28,16 @@ from samurai_batch.planning.orders import (
     VideoOpened,
 )
 from samurai_batch.planning.rates import RateMeter, Rates
-from samurai_batch.planning.records import LegRecord, Running, ShardRecord, TrackRecord, Tries, VideoRecord, Work
+from samurai_batch.planning.records import (
+    LegRecord,
+    LookRecord,
+    Running,
+    ShardRecord,
+    TrackRecord,
+    Tries,
+    VideoRecord,
+    Work,
+)
 from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits, Verdict, decide
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.planning.waiting import WaitingLine
@@ -55,19 +69,26 @@ class Scheduler:
         self._settings = settings
         self._meter = RateMeter(rates)
         self._numbers = count(1)
-        self._waiting: WaitingLine[VideoRecord | ShardRecord] = WaitingLine()
+        self._waiting: WaitingLine[VideoRecord | ShardRecord | LookRecord] = WaitingLine()
         self._resting: dict[str, ShardRecord] = {}
         self._video_at: dict[str, str] = {}
         self._running: dict[int, Running] = {}
         self._order_at: dict[str, int] = {}
         self._book = Book(settings.chunk_frames, settings.keep_partial)
-        self._book.enter(shards, pending, videos)
-        for video in self._book.videos.values():
-            facts = videos[video.video.video_id].facts
+        self.enter(shards, pending, videos)
+
+    def enter(self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]) -> None:
+        """Take in more tracks, such as those that a look has found."""
+        for video in self._book.enter(shards, pending, videos):
+            facts = video.facts or videos[video.video.video_id].facts
             if facts is None:
                 self._queue(video)
             else:
                 self._queue_all(self._book.learn(video, facts))
+
+    def enter_looks(self, looks: Iterable[Sequence[LookMember]]) -> None:
+        """Take in tracks that are answered at once, those of one order together."""
+        self._queue_all(self._book.enter_looks(looks))
 
     @property
     def is_finished(self) -> bool:
@@ -104,7 +125,7 @@ class Scheduler:
         return replica_id in self._order_at
 
     def take_outcomes(self) -> list[Outcome]:
-        """What is decided before any replica answers: tracks that do not fit what is known of their videos."""
+        """What is decided as tracks are taken in: some do not fit what is known of their videos."""
         return self._book.take_outcomes()
 
     def assign(self, idle: Iterable[str]) -> list[Assignment]:
@@ -135,6 +156,8 @@ class Scheduler:
                 self._followed(running, shard)
             case TrackPublished(), TrackRecord() as track:
                 self._book.published(track, report.num_rows)
+            case Looked(), LookRecord() as look:
+                self._looked(running, look, report)
             case _:
                 raise AssertionError(f"an answer of another kind to {running.order}: {report}")
         self._book.release(running.tracks)
@@ -192,6 +215,9 @@ class Scheduler:
                 self._video_at[replica_id] = work.video.video.video_id
                 order, legs = work.follow_order(next(self._numbers), chunk_frames)
                 return Running(replica_id, order, work, legs)
+            case LookRecord():
+                self._video_at[replica_id] = work.video_id
+                return Running(replica_id, work.look_order(next(self._numbers)), work)
 
     def _queue(self, work: Work) -> None:
         """Let a piece of work wait for any replica; a shard with nothing left to do is dropped."""
@@ -205,10 +231,12 @@ class Scheduler:
                 members = work.prune(self._settings.chunk_frames)
                 if members:
                     self._waiting.push(work, work.video.video.video_id, self._cost_s(members))
+            case LookRecord():
+                self._waiting.push(work, work.video_id, math.inf)
 
-    def _queue_all(self, shards: Iterable[ShardRecord]) -> None:
-        for shard in shards:
-            self._queue(shard)
+    def _queue_all(self, works: Iterable[Work]) -> None:
+        for work in works:
+            self._queue(work)
 
     def _cost_s(self, members: Iterable[LegRecord]) -> float:
         return cost_s((member.frames_left(self._settings.chunk_frames) for member in members), self.rates)
@@ -230,6 +258,14 @@ class Scheduler:
         if shard.prune(self._settings.chunk_frames):
             self._resting[running.replica_id] = shard
 
+    def _looked(self, running: Running, look: LookRecord, report: Looked) -> None:
+        """Each track by itself: one that failed is tried again, or given up, without the others."""
+        for track, alone, answer in zip(look.tracks, look.parted(len(look.tracks)), report.answers, strict=True):
+            if isinstance(answer, Failure):
+                self._failed(replace(running, work=alone), answer)
+            else:
+                self._book.published(track, answer)
+
     def _failed(self, running: Running, failure: Failure) -> None:
         if _is_new_truncation(running.order, failure):
             assert isinstance(running.work, ShardRecord)
@@ -243,6 +279,7 @@ class Scheduler:
             deaths=running.work.tries.deaths,
             num_tracks=len(running.tracks),
             restarted=all(track.has_restarted for track in running.tracks),
+            can_part=isinstance(running.work, LookRecord),
             limits=self._settings.limits,
         )
         self._obey(verdict, running, failure)
@@ -262,6 +299,8 @@ class Scheduler:
         match verdict:
             case Verdict.AGAIN:
                 self._queue(work)
+            case Verdict.SPLIT if isinstance(work, LookRecord):
+                self._queue_all(work.parted(len(work.tracks) if failure.kind is FailureKind.DIED else 2))
             case Verdict.SPLIT:
                 assert isinstance(work, ShardRecord)
                 self._split(work, running.legs)
@@ -272,6 +311,8 @@ class Scheduler:
                 work.tries = Tries()
                 if isinstance(work, ShardRecord):
                     self._queue(work)
+                elif isinstance(work, VideoRecord):
+                    work.unopened = []
 
     def _split(self, shard: ShardRecord, legs: list[LegRecord]) -> None:
         """Put half of the legs that failed together into a shard of their own; either half has one try more."""
@@ -287,7 +328,7 @@ class Scheduler:
         self._book.rewind(track, legs)
         track.tries = Tries()
         self._queue_all(ShardRecord(track.video, [leg]) for leg in legs)
-        if isinstance(running.work, ShardRecord):
+        if not isinstance(running.work, TrackRecord):
             self._queue(running.work)
 
 
@@ -324,5 +365,7 @@ def _describe(order: Order) -> str:
         case FollowOrder():
             low = order.chunk * order.chunk_frames
             return f"following frames {low} to {min(low + order.chunk_frames, order.num_frames) - 1}"
+        case LookOrder():
+            return "answering the prompt"
         case _:
             return "publishing the mask table"

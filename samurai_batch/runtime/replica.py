@@ -25,6 +25,9 @@ from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import (
     ChunkFollowed,
     FollowOrder,
+    Looked,
+    LookMember,
+    LookOrder,
     OpenOrder,
     Order,
     OrderFailed,
@@ -35,12 +38,13 @@ from samurai_batch.planning.orders import (
     VideoOpened,
 )
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.runtime.found import write_found
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.sources import OpenVideo, StoppableSource, StoppedError
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.work import part_uri, state_uri
 from samurai_batch.storage import redact
-from samurai_batch.tasks import Video
+from samurai_batch.tasks import Prompt, Track, Video
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +53,15 @@ Follow = Callable[[StoppableSource, Sequence[Member], range], ChunkResult]
 """Follows legs over frames in walking order; raises MemoryError when the device is too small for them."""
 
 
+LookUp = Callable[[StoppableSource, Track], Sequence[Prompt]]
+"""The prompts that stand for a track's own, which names no place, in its video."""
+
+
 class Replica:
     """Carries out orders, one at a time.
 
-    ``metadata`` goes into every mask table, beside the fingerprint; ``num_transfers`` bounds the reads and
-    writes of track states that run at once.
+    ``look_up`` may be left out where no prompt has to be looked up. ``metadata`` goes into every mask table, beside the
+    fingerprint; ``num_transfers`` bounds the reads and writes of track states that run at once.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class Replica:
         store: Store,
         output: str,
         metadata: Mapping[str, str],
+        look_up: LookUp | None = None,
         num_transfers: int = 8,
     ) -> None:
         self._follow = follow
@@ -71,6 +80,7 @@ class Replica:
         self._store = store
         self._output = output
         self._metadata = metadata
+        self._look_up = look_up
         self._num_transfers = num_transfers
         self._open: tuple[Video, StoppableSource] | None = None
         self._is_stopping = False
@@ -89,12 +99,12 @@ class Replica:
                 case PublishOrder():
                     num_rows = self._publish(order)
                     return TrackPublished(order.order_id, num_rows, time.monotonic() - started_s)
+                case LookOrder():
+                    answers = tuple(self._look(member) for member in order.members)
+                    return Looked(order.order_id, answers, time.monotonic() - started_s)
         except Exception as error:  # a replica outlives every order; what nobody foresaw is "internal"
-            failure = as_failure(error)
-            if failure.kind is FailureKind.INTERNAL and not isinstance(error, StoppedError):
-                logger.exception("order %d failed", order.order_id)
             self.close()  # a reader that has failed once is not asked again
-            return OrderFailed(order.order_id, failure, time.monotonic() - started_s)
+            return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
 
     def stop(self) -> None:
         """Called from another thread: the running order ends at its next frame, unsaved."""
@@ -115,6 +125,21 @@ class Replica:
                 raise VideoError(f"{redact(video.uri)} does not exist") from error
             self._open = (video, StoppableSource(source, lambda: self._is_stopping))
         return self._open[1]
+
+    # -- what prompts without a place mean
+
+    def _look(self, member: LookMember) -> int | Failure:
+        """Keep what stands for one prompt; it has no rows of its own."""
+        assert self._look_up is not None, "no prompt of this job has to be looked up"
+        try:
+            source = self._source(member.track.video)
+            write_found(self._store, self._output, member.fingerprint, self._look_up(source, member.track))
+        except StoppedError:
+            raise
+        except Exception as error:
+            self.close()
+            return logged_failure(error)
+        return 0
 
     # -- one chunk
 
@@ -190,6 +215,14 @@ class Replica:
         uri = mask_table_uri(self._output, order.track.video.video_id, order.track.object_id)
         self._store.write_bytes(uri, data)
         return int(table.num_rows)
+
+
+def logged_failure(error: Exception) -> Failure:
+    """An exception as a value; what nobody foresaw leaves its traceback in the log."""
+    failure = as_failure(error)
+    if failure.kind is FailureKind.INTERNAL and not isinstance(error, StoppedError):
+        logger.exception("an order failed")
+    return failure
 
 
 def as_failure(error: Exception) -> Failure:

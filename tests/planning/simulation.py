@@ -11,6 +11,8 @@ from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import (
     ChunkFollowed,
     FollowOrder,
+    Looked,
+    LookOrder,
     OpenOrder,
     Order,
     OrderFailed,
@@ -62,6 +64,8 @@ class World:
             case PublishOrder():
                 self.rows[order.fingerprint] = order.rows
                 return TrackPublished(order.order_id, len(order.rows), 1.0)
+            case LookOrder():
+                return Looked(order.order_id, (0,) * len(order.members), 1.0)
 
     def take_in(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -105,6 +109,8 @@ class World:
                 return [(order.fingerprint, False), (order.fingerprint, True)]
             case OpenOrder():
                 return []
+            case LookOrder():
+                return [(member.fingerprint, False) for member in order.members]
 
 
 def make_scheduler(

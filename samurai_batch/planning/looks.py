@@ -1,0 +1,18 @@
+"""Which tracks are answered at once, by one order: prompts to look up in a video, or pictures to segment.
+
+Neither needs chunks. A look is done or it is not, and the replica that looks keeps what it finds.
+"""
+
+from collections.abc import Iterable
+
+from samurai_batch.planning.orders import LookMember
+
+
+def make_looks(wanted: Iterable[LookMember], videos_per_look: int) -> list[tuple[LookMember, ...]]:
+    """The members of each order: all of one video (or picture) together, and so many videos in one order."""
+    by_video: dict[str, list[LookMember]] = {}
+    for member in wanted:
+        by_video.setdefault(member.track.video.video_id, []).append(member)
+    videos = list(by_video.values())
+    starts = range(0, len(videos), videos_per_look)
+    return [tuple(one for video in videos[at : at + videos_per_look] for one in video) for at in starts]
