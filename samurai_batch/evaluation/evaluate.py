@@ -13,9 +13,9 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.evaluation.boxes import BoxErrors, BoxProtocol, BoxScores, box_scores
 from samurai_batch.evaluation.datasets import Dataset, dataset_named, read_sequences
 from samurai_batch.evaluation.measure import BOX_COLUMNS, object_box_errors, regions_per_frame
-from samurai_batch.evaluation.plots import Curve, curve_plot
 from samurai_batch.evaluation.published import published_scores
 from samurai_batch.evaluation.regions import statistics
+from samurai_batch.evaluation.score_plots import score_plots
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence
 from samurai_batch.masks import read_masks
 
@@ -156,9 +156,8 @@ def _evaluate_boxes(masks_uri: str, dataset: Dataset, sequences: list[Sequence],
     by_sequence = objects.groupby("video_id", sort=False)[list(_SCORES)].mean().reset_index()
     whole = _pooled(errors, protocol) if protocol.pooled else _mean_scores(list(scores.values()))
     overall = _beside_published(dataset.name, _named_scores(whole))
-    return Evaluation(
-        dataset.name, objects, by_sequence, overall, pd.DataFrame(), _plots(dataset.name, whole, protocol)
-    )
+    plots = score_plots(dataset.name, whole, protocol)
+    return Evaluation(dataset.name, objects, by_sequence, overall, pd.DataFrame(), plots)
 
 
 def _named_scores(scores: BoxScores) -> dict[str, float]:
@@ -180,17 +179,3 @@ def _mean_scores(scores: list[BoxScores]) -> BoxScores:
     means: dict[str, Any] = {name: float(np.nanmean([getattr(one, name) for one in counted])) for name in _SCORES}
     means |= {name: np.mean([getattr(one, name) for one in counted], axis=0) for name in _CURVES}
     return replace(counted[0], **means)
-
-
-def _plots(name: str, scores: BoxScores, protocol: BoxProtocol) -> dict[str, str]:
-    distances = protocol.distance_thresholds_px
-    success = Curve(f"AUC {scores.success_auc:.3f}", np.linspace(0, 1, 21), scores.success_curve)
-    precision = Curve(f"{scores.precision:.3f}", distances, scores.precision_curve)
-    normalised = Curve(f"{scores.normalised_precision:.3f}", distances / 100, scores.normalised_precision_curve)
-    return {
-        "success": curve_plot(f"Success on {name}", "overlap threshold", "share of frames", [success]),
-        "precision": curve_plot(f"Precision on {name}", "distance of centres (px)", "share of frames", [precision]),
-        "normalised_precision": curve_plot(
-            f"Normalised precision on {name}", "distance of centres / size", "share of frames", [normalised]
-        ),
-    }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,10 @@ WIDTH_PX, HEIGHT_PX = 480, 360
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 60, 20, 36, 52
 COLOURS = ("#0b5fa5", "#b3470b", "#1d7a3a", "#7a2a8c")
 DASHES = ("", "8 4", "2 3", "10 3 2 3")
+SHAPES = ("●", "▲", "■", "◆", "✚")
 NUM_TICKS = 5
+MARK_STYLE = 'text-anchor="middle" fill="#444444" font-size="12"'
+LEGEND_PX, LEGEND_LINE_PX = 210, 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +27,28 @@ class Curve:
     y: NDArray[np.float64]
 
 
-def curve_plot(title: str, x_label: str, y_label: str, curves: Sequence[Curve]) -> str:
-    """One picture of curves over a common range, as an SVG document."""
+@dataclass(frozen=True)
+class Mark:
+    """What is known of somebody else's curve: single points (x, y), or no more than the label."""
+
+    label: str
+    points: tuple[tuple[float, float], ...] = ()
+
+
+def curve_plot(title: str, x_label: str, y_label: str, curves: Sequence[Curve], marks: Sequence[Mark] = ()) -> str:
+    """One picture of curves over a common range, with marks of others, as an SVG document.
+
+    The legend stands in a lower corner, where curves of shares are seldom: on the left if they fall.
+    """
     assert curves
     x_range = (min(float(curve.x.min()) for curve in curves), max(float(curve.x.max()) for curve in curves))
-    labels = "; ".join(f"{curve.label}: from {curve.y[0]:.3f} to {curve.y[-1]:.3f}" for curve in curves)
+    labels = "; ".join(
+        [f"{curve.label}: from {curve.y[0]:.3f} to {curve.y[-1]:.3f}" for curve in curves]
+        + [one.label for one in marks]
+    )
+    falls = curves[0].y[0] > curves[0].y[-1]
+    legend_x = LEFT_PX + 12 if falls else WIDTH_PX - RIGHT_PX - LEGEND_PX
+    legend_y = HEIGHT_PX - BOTTOM_PX - 12 - LEGEND_LINE_PX * (len(curves) + len(marks) - 1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" '
         'font-family="sans-serif" font-size="13">',
@@ -39,7 +60,9 @@ def curve_plot(title: str, x_label: str, y_label: str, curves: Sequence[Curve]) 
         '<g transform="rotate(-90)">',
         _text(-HEIGHT_PX / 2, 16, y_label, 'text-anchor="middle"'),
         "</g>",
-        *(part for number, curve in enumerate(curves) for part in _line(number, curve, x_range)),
+        *(_line(curve, _style(number), x_range) for number, curve in enumerate(curves)),
+        *chain.from_iterable(_points(mark, _shape(number), x_range) for number, mark in enumerate(marks)),
+        *_legend(curves, marks, legend_x, legend_y),
         "</svg>",
     ]
     return "\n".join(parts)
@@ -67,18 +90,38 @@ def _grid(x_range: tuple[float, float]) -> list[str]:
     return parts
 
 
-def _line(number: int, curve: Curve, x_range: tuple[float, float]) -> list[str]:
+def _style(number: int) -> str:
     colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+    return f'stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"'
+
+
+def _shape(number: int) -> str:
+    return SHAPES[number % len(SHAPES)]
+
+
+def _line(curve: Curve, style: str, x_range: tuple[float, float]) -> str:
     places = [_place(x, y, x_range) for x, y in zip(curve.x.tolist(), curve.y.tolist(), strict=True)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    style = f'stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"'
-    y = TOP_PX + 16 + 18 * number
-    right = LEFT_PX + _plot_width()
-    return [
-        f'<polyline points="{points}" fill="none" {style}/>',
-        f'<path d="M{right - 150} {y - 4}h28" {style}/>',
-        _text(right - 116, y, curve.label, ""),
-    ]
+    return f'<polyline points="{points}" fill="none" {style}/>'
+
+
+def _points(mark: Mark, shape: str, x_range: tuple[float, float]) -> list[str]:
+    places = [_place(x, y, x_range) for x, y in mark.points]
+    return [_text(x, y + 4, shape, MARK_STYLE) for x, y in places]
+
+
+def _legend(curves: Sequence[Curve], marks: Sequence[Mark], left: float, top: float) -> list[str]:
+    height = LEGEND_LINE_PX * (len(curves) + len(marks))
+    parts = [f'<rect x="{left}" y="{top - 14}" width="{LEGEND_PX}" height="{height}" fill="#ffffff"/>']
+    for number, curve in enumerate(curves):
+        y = top + LEGEND_LINE_PX * number
+        parts += [f'<path d="M{left} {y - 4}h28" {_style(number)}/>', _text(left + 36, y, curve.label, "")]
+    for number, mark in enumerate(marks):
+        y = top + LEGEND_LINE_PX * (len(curves) + number)
+        if mark.points:
+            parts.append(_text(left + 14, y, _shape(number), MARK_STYLE))
+        parts.append(_text(left + 36, y, mark.label, ""))
+    return parts
 
 
 def _text(x: float, y: float, text: str, attributes: str) -> str:

@@ -29,11 +29,18 @@ _PERCENT: dict[tuple[str, str], dict[str, float]] = {
 }
 
 
-def published_scores(dataset: str) -> pd.DataFrame:
-    """The authors' scores (0 to 1) on a benchmark, a row per model, named in ``source``; empty if there are none."""
-    rows = [
-        {"source": f"{model} (paper)", "dataset": name, **{score: value / 100 for score, value in scores.items()}}
+def published_by_model(dataset: str) -> dict[str, dict[str, float]]:
+    """The authors' scores (0 to 1) on a benchmark, by model and name of the score; empty if there are none."""
+    return {
+        model: {score: value / 100 for score, value in scores.items()}
         for (name, model), scores in _PERCENT.items()
         if name == dataset
-    ]
-    return pd.DataFrame(rows)
+    }
+
+
+def published_scores(dataset: str) -> pd.DataFrame:
+    """The same as a table, a row per model, named in ``source``."""
+    found = published_by_model(dataset)
+    return pd.DataFrame(
+        [{"source": f"{model} (paper)", "dataset": dataset, **scores} for model, scores in found.items()]
+    )

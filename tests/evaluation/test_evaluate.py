@@ -69,6 +69,16 @@ def test_lasot_counts_the_frame_out_of_view_and_plots_what_it_found(root: Path, 
         assert ET.parse(tmp_path / "scores" / name).getroot().tag.endswith("svg")  # noqa: S314
 
 
+def test_the_plots_show_the_authors_numbers_where_they_are_points_of_the_curve(root: Path, run: str) -> None:
+    folders.lasot(root)
+    folders.write_track(run, "cat-1", "1", PERFECT)
+    plots = evaluate(run, "lasot", root).plots
+    for name, score in (("success", "0.742"), ("precision", "0.802"), ("normalised_precision", "0.827")):
+        texts = [text for text in ET.fromstring(plots[name]).itertext() if text.strip()]  # noqa: S314
+        assert f"{score} SAMURAI-L (paper)" in texts
+        assert texts.count("◆") == (0 if name == "success" else 2)  # on the curve, and in the legend
+
+
 def test_the_authors_numbers_stand_below_ones_own(root: Path, run: str) -> None:
     folders.lasot(root)
     folders.write_track(run, "cat-1", "1", PERFECT)
