@@ -65,7 +65,7 @@ def export(
 ) -> None:
     """Write masks in the formats that other tools read.
 
-    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT, PNG.
+    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT, PNG; boxes for the servers of GOT-10k and TrackingNet.
     """
     from samurai_batch.exports import export_masks
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.exports import json_formats, pictures, text_formats
+from samurai_batch.exports import json_formats, pictures, submissions, text_formats
 from samurai_batch.exports.tracks import VideoMasks
 from samurai_batch.masks import read_masks
 
@@ -16,6 +16,8 @@ FORMATS: dict[str, Callable[[Iterable[VideoMasks]], Iterator[tuple[str, bytes]]]
     "png": pictures.per_object_png,
     "mot": text_formats.mot,
     "mots": text_formats.mots,
+    "got10k": submissions.got10k,
+    "trackingnet": submissions.trackingnet,
 }
 
 _COLUMNS = ["video_id", "object_id", "frame_index", "timestamp_s", "height", "width", "segmentation", "mask_score"]

@@ -74,9 +74,10 @@ def labelled(video_id: str, frame_index: int) -> NDArray[np.int64]:
 
 
 def test_every_format_is_tried_here(run: str, tmp_path: Path) -> None:
-    assert list(FORMATS) == ["coco", "youtube-vis", "sav", "davis", "png", "mot", "mots"]
+    assert list(FORMATS) == ["coco", "youtube-vis", "sav", "davis", "png", "mot", "mots", "got10k", "trackingnet"]
     for name in FORMATS:
-        written = export_masks(run, str(tmp_path / name), name)
+        objects = ["2"] if name in ("got10k", "trackingnet") else None
+        written = export_masks(run, str(tmp_path / name), name, objects=objects)
         assert written == sum(path.is_file() for path in (tmp_path / name).rglob("*"))
 
 
@@ -184,6 +185,18 @@ def test_mots_lines_give_masks_back_and_never_two_on_one_pixel(run: str, tmp_pat
         assert not shown[int(frame) - 1][mask].any()
         shown[int(frame) - 1][mask] = number_of[int(number) - 2000]
     np.testing.assert_array_equal(shown, [labelled("clip", index) for index in range(NUM_FRAMES)])
+
+
+@pytest.mark.parametrize(("name", "file"), [("got10k", "clip/clip_001.txt"), ("trackingnet", "clip.txt")])
+def test_a_server_gets_one_box_on_every_frame(run: str, tmp_path: Path, name: str, file: str) -> None:
+    export_masks(run, str(tmp_path), name, videos=["clip"], objects=["2"])
+    found = np.loadtxt(tmp_path / file, delimiter=",")
+    rows = read_masks(run, videos=["clip"], objects=["2"])
+    expected = rows[["bbox_x", "bbox_y", "bbox_w", "bbox_h"]].fillna(0).to_numpy()
+    np.testing.assert_array_equal(found, expected)
+    assert not expected[3].any(), "on one frame the object is gone"
+    with pytest.raises(ConfigError, match="clip: has 3 objects, the server takes one"):
+        export_masks(run, str(tmp_path), name, videos=["clip"])
 
 
 def write_seqinfo(folder: Path) -> None:
