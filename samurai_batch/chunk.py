@@ -1,7 +1,9 @@
 """A chunk, what goes into it and what comes out: `pipeline` follows one, replicas load and save around it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -22,8 +24,9 @@ class ChunkResult:
     """What following a chunk gives, by object id, and where the seconds went.
 
     ``tables`` hold the mask rows of the frames each leg writes, ``states`` the track states after the last frame.
-    ``frames_encoded`` frames went through the image encoder, ``track_frames`` steps of single tracks were made;
-    ``decode_s`` is the time spent waiting for frames, ``follow_s`` that after the image encoder.
+    ``frames_encoded`` frames went through the image encoder, ``track_frames`` steps of single tracks were made. What
+    runs beside the network counts only as far as the network waited: ``decode_s`` for frames, ``write_s`` for rows and
+    states.
     """
 
     tables: Mapping[str, pa.Table]
@@ -33,3 +36,20 @@ class ChunkResult:
     decode_s: float
     encode_s: float
     follow_s: float
+    write_s: float
+
+
+Following: TypeAlias = Generator[None, None, ChunkResult]
+"""A chunk being followed: yields after each of its frames. Closed early, it drops the chunk."""
+
+
+def run_to_end(following: Following, check: Callable[[], None] = lambda: None) -> ChunkResult:
+    """Follow the frames that are left. What ``check`` raises, before any of them, drops the chunk."""
+    with closing(following):
+        while True:
+            check()
+            try:
+                next(following)
+            except StopIteration as end:
+                result: ChunkResult = end.value
+                return result

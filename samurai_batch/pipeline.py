@@ -6,15 +6,17 @@ A chunk is a pure function: (video, frames, track states in) -> (mask rows, trac
 video is calling it chunk after chunk, anywhere, with the states of the one before.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
 import torch
 
-from samurai_batch.chunk import ChunkResult, Member
+from samurai_batch.behind import Behind
+from samurai_batch.chunk import ChunkResult, Following, Member, run_to_end
 from samurai_batch.errors import PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
@@ -25,9 +27,14 @@ from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import Leg, MaskPrompt, Track
 from samurai_batch.tracking.masks_out import to_video_masks
 from samurai_batch.tracking.prompts import FramePrompt, to_frame_prompt
+from samurai_batch.tracking.stopwatch import Stopwatch
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.video import Frame, VideoInfo
+from samurai_batch.video.read_ahead import read_ahead
+
+FRAMES_AHEAD = 2  # scaled, and waiting for the network
+FRAMES_BEHIND = 4  # followed, and waiting for their rows
 
 
 class FrameSource(Protocol):
@@ -49,34 +56,75 @@ def follow_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member
     A member is followed on the frames its leg covers, and leaves rows on those it writes. Raises StateError for a
     state that is damaged or another network's, and what reading the video raises.
     """
-    frames_encoded = track_frames = 0
-    decode_s = encode_s = follow_s = 0.0
+    return run_to_end(following_chunk(tracker, source, members, frames))
+
+
+def following_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range) -> Following:
+    """`follow_chunk`, frame by frame.
+
+    While the network follows a frame, the next ones are decoded and scaled, and the rows of those before it are made,
+    each in a thread of its own that is at most a few frames away.
+    """
     followed = [_Followed.start(member, source.info, tracker.model) for member in members]
-    clock = time.perf_counter()
-    for frame in source.frames(frames):
-        decoded = time.perf_counter()
-        active = [one for one in followed if one.leg.covers(frame.index)]
-        encoded = decoded
-        if active:
-            features = tracker.encode(_model_input(tracker, frame))
-            encoded = time.perf_counter()
-            results = tracker.step(features, [one.input_on(frame, tracker) for one in active])
-            _write_rows(tracker, frame, active, results)
-            frames_encoded += 1
-            track_frames += len(active)
-        decode_s += decoded - clock
-        encode_s += encoded - decoded
-        clock = time.perf_counter()
-        follow_s += clock - encoded
+    frames_encoded = track_frames = 0
+    watch = Stopwatch(tracker.model.no_obj_ptr.device)
+    with (
+        closing(read_ahead(_arriving(tracker, source, followed, frames), FRAMES_AHEAD)) as ahead,
+        Behind(FRAMES_BEHIND) as rows,
+    ):
+        for frame, pixels in ahead:
+            watch.lap("decode")
+            if pixels is not None:
+                active = [one for one in followed if one.leg.covers(frame.index)]
+                features = tracker.encode(pixels)
+                watch.lap("encode")
+                results = tracker.step(features, [one.input_on(frame, tracker) for one in active])
+                watch.lap("follow")
+                rows.call(partial(_make_rows, tracker, frame, active, results))
+                watch.lap("write")
+                frames_encoded += 1
+                track_frames += len(active)
+            yield
+            watch.restart()
+        rows.finish()
+    tables = {one.track.object_id: rows_to_table(one.rows) for one in followed}
+    states = {one.track.object_id: one.state.to_bytes() for one in followed}
+    watch.lap("write")
     return ChunkResult(
-        tables={one.track.object_id: rows_to_table(one.rows) for one in followed},
-        states={one.track.object_id: one.state.to_bytes() for one in followed},
+        tables=tables,
+        states=states,
         frames_encoded=frames_encoded,
         track_frames=track_frames,
-        decode_s=decode_s,
-        encode_s=encode_s,
-        follow_s=follow_s,
+        decode_s=watch.seconds("decode"),
+        encode_s=watch.seconds("encode"),
+        follow_s=watch.seconds("follow"),
+        write_s=watch.seconds("write"),
     )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in its video a frame stands, and the video's size in pixels."""
+
+    index: int
+    timestamp_s: float
+    height: int
+    width: int
+
+
+def _arriving(
+    tracker: Tracker, source: FrameSource, followed: Sequence["_Followed"], frames: range
+) -> Iterator[tuple[_Place, torch.Tensor | None]]:
+    """The frames as the network takes them (1, 3, S, S); None for one that nobody is followed on."""
+    for frame in source.frames(frames):
+        place = _Place(frame.index, frame.timestamp_s, *frame.pixels.shape[:2])
+        is_needed = any(one.leg.covers(frame.index) for one in followed)
+        yield place, _model_input(tracker, frame) if is_needed else None
+
+
+def _model_input(tracker: Tracker, frame: Frame) -> torch.Tensor:
+    model = tracker.model
+    return to_model_input(frame.pixels, model.image_size, model.no_obj_ptr.dtype, model.no_obj_ptr.device)
 
 
 @dataclass
@@ -98,26 +146,19 @@ class _Followed:
         assert end is not None
         return cls(member.track, member.leg, TrackState(num_frames=abs(end - member.leg.start_frame) + 1))
 
-    def input_on(self, frame: Frame, tracker: Tracker) -> TrackInput:
+    def input_on(self, frame: _Place, tracker: Tracker) -> TrackInput:
         prompts = [prompt for prompt in self.track.prompts if prompt.frame_index == frame.index]
         if not prompts:
             return TrackInput(self.state)
-        height, width = frame.pixels.shape[:2]
         masks = [decode_mask(prompt.mask) for prompt in prompts if isinstance(prompt, MaskPrompt)]
         mask = torch.from_numpy(masks[0]) if masks else None
-        prompt: FramePrompt = to_frame_prompt(prompts, height, width, tracker.model.image_size, mask)
+        prompt: FramePrompt = to_frame_prompt(prompts, frame.height, frame.width, tracker.model.image_size, mask)
         return TrackInput(self.state, prompt)
 
 
-def _model_input(tracker: Tracker, frame: Frame) -> torch.Tensor:
-    model = tracker.model
-    return to_model_input(frame.pixels, model.image_size, model.no_obj_ptr.dtype, model.no_obj_ptr.device)
-
-
-def _write_rows(tracker: Tracker, frame: Frame, active: Sequence[_Followed], results: Sequence[TrackResult]) -> None:
-    height, width = frame.pixels.shape[:2]
+def _make_rows(tracker: Tracker, frame: _Place, active: Sequence[_Followed], results: Sequence[TrackResult]) -> None:
     logits = torch.stack([result.low_res_logits for result in results])
-    masks = to_video_masks(logits, height, width, tracker.settings.fill_hole_area)
+    masks = to_video_masks(logits, frame.height, frame.width, tracker.settings.fill_hole_area)
     for one, result, mask in zip(active, results, masks, strict=True):
         if one.leg.writes(frame.index):
             row = MaskRow(
@@ -125,8 +166,8 @@ def _write_rows(tracker: Tracker, frame: Frame, active: Sequence[_Followed], res
                 object_id=one.track.object_id,
                 frame_index=frame.index,
                 timestamp_s=frame.timestamp_s,
-                height=height,
-                width=width,
+                height=frame.height,
+                width=frame.width,
                 segmentation=encode_mask(mask),
                 mask_score=result.mask_score,
                 object_score=result.object_score,

@@ -1,5 +1,6 @@
 """One video end to end: chunks, spans, directions, and what a row says."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from samurai_batch import pipeline
 from samurai_batch.chunk import Member
-from samurai_batch.errors import PromptError, StateError
+from samurai_batch.errors import PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
-from samurai_batch.pipeline import follow_chunk, track_video
+from samurai_batch.pipeline import follow_chunk, following_chunk, track_video
 from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
@@ -261,3 +263,40 @@ def test_spans_are_kept_whatever_is_prompted_in_them(prompted: set[int], directi
     high = max(prompted) if direction == "backward" else 10
     assert rows == list(range(low, high + 1))
     assert all(b == a + 1 for a, b in pairwise(rows))
+
+
+def test_a_chunk_closed_early_ends_its_threads() -> None:
+    following = following_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
+    for _ in range(3):
+        next(following)
+    assert {"read-ahead", "behind_0"} <= {thread.name for thread in threading.enumerate()}
+    following.close()
+    assert not {"read-ahead", "behind_0"} & {thread.name for thread in threading.enumerate()}
+
+
+def test_it_yields_once_after_each_frame() -> None:
+    video = source()
+    following = following_chunk(tracker(), video, members(TRACKS[:2], reverse=False), range(10))
+    assert len(list(following)) == 10
+
+
+def test_rows_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(mask: NDArray[np.bool_]) -> Rle:
+        raise ValueError("boom")
+
+    monkeypatch.setattr(pipeline, "encode_mask", fail)
+    with pytest.raises(ValueError, match="boom"):
+        follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
+
+
+def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
+    class Broken(FakeSource):
+        def frames(self, indices: range) -> Iterator[Frame]:
+            yield from super().frames(indices[:4])
+            raise VideoError("frame 4 is damaged")
+
+    following = following_chunk(tracker(), Broken(PIXELS, []), members(TRACKS[:1], reverse=False), range(10))
+    for _ in range(4):
+        next(following)
+    with pytest.raises(VideoError, match="frame 4"):
+        next(following)

@@ -88,7 +88,10 @@ class VideoOpened:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkFollowed:
-    """Answer to a FollowOrder whose parts and states are all written."""
+    """Answer to a FollowOrder whose parts and states are all written.
+
+    ``decode_s`` and ``write_s`` are seconds that the network waited: for frames; for rows, parts and states.
+    """
 
     order_id: int
     frames_encoded: int
@@ -96,6 +99,7 @@ class ChunkFollowed:
     decode_s: float
     encode_s: float
     follow_s: float
+    write_s: float = 0.0
     seconds: float
 
 

@@ -12,17 +12,16 @@ from pathlib import Path
 import torch
 
 from samurai_batch import storage
-from samurai_batch.chunk import ChunkResult, Member
+from samurai_batch.chunk import Following, Member
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model
-from samurai_batch.pipeline import follow_chunk
+from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.runtime.pool import LocalPool, Pool
 from samurai_batch.runtime.recipe import tracker_settings
 from samurai_batch.runtime.replica import Replica
-from samurai_batch.runtime.sources import StoppableSource
 from samurai_batch.tracking.tracker import Tracker
-from samurai_batch.video import StagingCache, open_staged
+from samurai_batch.video import StagingCache, VideoSource, open_staged
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
@@ -120,10 +119,10 @@ def _num_gpus(config: JobConfig) -> float:
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
 
 
-def _follow(tracker: Tracker, source: StoppableSource, members: Sequence[Member], frames: range) -> ChunkResult:
-    """`follow_chunk`, with every way the device's memory can end as a MemoryError."""
+def _follow(tracker: Tracker, source: VideoSource, members: Sequence[Member], frames: range) -> Following:
+    """`following_chunk`, with every way the device's memory can end as a MemoryError."""
     try:
-        return follow_chunk(tracker, source, members, frames)
+        return (yield from following_chunk(tracker, source, members, frames))
     except torch.OutOfMemoryError as error:
         message = str(error)
     except RuntimeError as error:

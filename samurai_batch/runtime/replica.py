@@ -7,11 +7,14 @@ it reads from storage, and everything it learns it writes there. Whatever goes w
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from samurai_batch.chunk import ChunkResult, Member
+from samurai_batch.chunk import ChunkResult, Following, Member, run_to_end
 from samurai_batch.errors import (
     PromptError,
     StateError,
@@ -40,28 +43,45 @@ from samurai_batch.planning.orders import (
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.found import write_found
 from samurai_batch.runtime.parallel import for_each
-from samurai_batch.runtime.sources import OpenVideo, StoppableSource, StoppedError
+from samurai_batch.runtime.sources import OpenVideo, StoppedError
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.work import part_uri, state_uri
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Prompt, Track, Video
 
+if TYPE_CHECKING:  # naming the types must not load a decoder
+    from samurai_batch.video import VideoSource
+
 logger = logging.getLogger(__name__)
 
-
-Follow = Callable[[StoppableSource, Sequence[Member], range], ChunkResult]
+Follow = Callable[["VideoSource", Sequence[Member], range], Following]
 """Follows legs over frames in walking order; raises MemoryError when the device is too small for them."""
 
 
-LookUp = Callable[[StoppableSource, Track], Sequence[Prompt]]
+@dataclass(frozen=True)
+class _RunAhead:
+    """A chunk that was begun before it was ordered, while the one before it was being written."""
+
+    order: FollowOrder
+    following: Following
+
+    def is_what(self, order: FollowOrder) -> bool:
+        return replace(self.order, order_id=order.order_id) == order
+
+
+LookUp = Callable[["VideoSource", Track], Sequence[Prompt]]
 """The prompts that stand for a track's own, which names no place, in its video."""
 
 
 class Replica:
     """Carries out orders, one at a time.
 
+    It does not wait for storage: while a chunk is written, it goes on with the next one. It answers once the chunk is
+    written; the order that follows takes up what was begun, or drops it.
+
     ``look_up`` may be left out where no prompt has to be looked up. ``metadata`` goes into every mask table, beside the
-    fingerprint; ``num_transfers`` bounds the reads and writes of track states that run at once.
+    fingerprint; ``num_transfers`` bounds the reads and writes of track states that run at once; ``writer`` carries out
+    what is done behind the network (default: a thread).
     """
 
     def __init__(
@@ -74,6 +94,7 @@ class Replica:
         metadata: Mapping[str, str],
         look_up: LookUp | None = None,
         num_transfers: int = 8,
+        writer: Executor | None = None,
     ) -> None:
         self._follow = follow
         self._open_video = open_video
@@ -82,7 +103,9 @@ class Replica:
         self._metadata = metadata
         self._look_up = look_up
         self._num_transfers = num_transfers
-        self._open: tuple[Video, StoppableSource] | None = None
+        self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._open: tuple[Video, VideoSource] | None = None
+        self._ahead: _RunAhead | None = None
         self._is_stopping = False
 
     def run(self, order: Order) -> Report:
@@ -111,31 +134,36 @@ class Replica:
         self._is_stopping = True
 
     def close(self) -> None:
-        """Let the open video go."""
+        """Let the open video go, and what was begun of it."""
+        self._drop_ahead()
         if self._open is not None:
             self._open[1].close()
             self._open = None
 
-    def _source(self, video: Video) -> StoppableSource:
+    def _source(self, video: Video) -> "VideoSource":
+        self._drop_ahead()  # a source is read by one at a time
         if self._open is None or self._open[0] != video:
             self.close()
             try:
                 source = self._open_video(video.uri)
             except FileNotFoundError as error:
                 raise VideoError(f"{redact(video.uri)} does not exist") from error
-            self._open = (video, StoppableSource(source, lambda: self._is_stopping))
+            self._open = (video, source)
         return self._open[1]
+
+    def _check_not_stopping(self) -> None:
+        if self._is_stopping:
+            raise StoppedError("the job is being stopped")
 
     # -- what prompts without a place mean
 
     def _look(self, member: LookMember) -> int | Failure:
         """Keep what stands for one prompt; it has no rows of its own."""
+        self._check_not_stopping()
         assert self._look_up is not None, "no prompt of this job has to be looked up"
         try:
             source = self._source(member.track.video)
             write_found(self._store, self._output, member.fingerprint, self._look_up(source, member.track))
-        except StoppedError:
-            raise
         except Exception as error:
             self.close()
             return logged_failure(error)
@@ -144,13 +172,14 @@ class Replica:
     # -- one chunk
 
     def _follow_chunk(self, order: FollowOrder, started_s: float) -> ChunkFollowed:
-        source = self._source(order.video)
-        legs = for_each(lambda member: self._load(order, member), order.members, self._num_transfers)
-        frames = frames_to_follow(
-            (member.leg for member in order.members), order.chunk, order.chunk_frames, order.num_frames
-        )
-        result = self._follow(source, legs, frames)
-        self._save(order, result)
+        result = run_to_end(self._taken_up(order) or self._begun(order), self._check_not_stopping)
+        followed_s = time.monotonic()
+        saved = self._writer.submit(self._save, order, result)
+        try:
+            self._run_ahead(order, result.states, saved.done)
+        finally:
+            saved.result()
+        ended_s = time.monotonic()
         return ChunkFollowed(
             order_id=order.order_id,
             frames_encoded=result.frames_encoded,
@@ -158,8 +187,46 @@ class Replica:
             decode_s=result.decode_s,
             encode_s=result.encode_s,
             follow_s=result.follow_s,
-            seconds=time.monotonic() - started_s,
+            write_s=result.write_s + ended_s - followed_s,
+            seconds=ended_s - started_s,
         )
+
+    def _begun(self, order: FollowOrder) -> Following:
+        source = self._source(order.video)
+        members = for_each(lambda member: self._load(order, member), order.members, self._num_transfers)
+        return self._follow(source, members, _frames_of(order))
+
+    def _taken_up(self, order: FollowOrder) -> Following | None:
+        if self._ahead is None or not self._ahead.is_what(order):
+            return None
+        ahead, self._ahead = self._ahead, None
+        return ahead.following
+
+    def _run_ahead(self, order: FollowOrder, states: Mapping[str, bytes], is_saved: Callable[[], bool]) -> None:
+        """Go on with the next chunk for as long as this one is being written.
+
+        What goes wrong there is not this order's fault: it will go wrong again when the next chunk is ordered.
+        """
+        coming = next_order(order)
+        if coming is None or is_saved():
+            return
+        members = [Member(member.track, member.leg, states[member.track.object_id]) for member in coming.members]
+        try:
+            following = self._follow(self._source(order.video), members, _frames_of(coming))
+            self._ahead = _RunAhead(coming, following)
+            for _ in _frames_of(coming):
+                self._check_not_stopping()
+                if is_saved():
+                    break
+                next(following)
+        except Exception as error:
+            logger.info("chunk %d cannot be begun yet: %s", coming.chunk, error)
+            self.close()
+
+    def _drop_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.following.close()
 
     def _load(self, order: FollowOrder, member: OrderMember) -> Member:
         if order.chunk == first_chunk(member.leg, order.chunk_frames):
@@ -223,6 +290,22 @@ def logged_failure(error: Exception) -> Failure:
     if failure.kind is FailureKind.INTERNAL and not isinstance(error, StoppedError):
         logger.exception("an order failed")
     return failure
+
+
+def next_order(order: FollowOrder) -> FollowOrder | None:
+    """What is most likely ordered next: the chunk behind this one, for all legs that go on into it."""
+    chunk = order.chunk + step(order.reverse)
+    members = tuple(
+        member
+        for member in order.members
+        if frames_to_follow([member.leg], chunk, order.chunk_frames, order.num_frames)
+    )
+    return replace(order, chunk=chunk, members=members) if members else None
+
+
+def _frames_of(order: FollowOrder) -> range:
+    legs = (member.leg for member in order.members)
+    return frames_to_follow(legs, order.chunk, order.chunk_frames, order.num_frames)
 
 
 def as_failure(error: Exception) -> Failure:

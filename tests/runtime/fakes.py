@@ -9,12 +9,13 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from samurai_batch import storage
-from samurai_batch.chunk import ChunkResult, Member
+from samurai_batch.chunk import ChunkResult, Following, Member
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.fingerprints import Recipe
@@ -25,10 +26,11 @@ from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, Rep
 from samurai_batch.runtime.progress import Snapshot
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.sources import OpenVideo, StoppableSource
+from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Store, SystemClock
 from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
+from samurai_batch.video import VideoSource
 
 RECIPE = Recipe(
     model="fake", weights_digest="d0", image_size=64, dtype="float64", settings={"mode": "samurai"}, tracker_version=1
@@ -84,7 +86,7 @@ class FakeTracker:
     calls: list[tuple[str, bool, range, tuple[str, ...]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def follow(self, source: StoppableSource, legs: Sequence[Member], frames: range) -> ChunkResult:
+    def follow(self, source: VideoSource, legs: Sequence[Member], frames: range) -> Following:
         names = tuple(leg.track.object_id for leg in legs)
         with self.lock:
             self.calls.append((legs[0].track.video.video_id, legs[0].leg.reverse, frames, names))
@@ -101,6 +103,7 @@ class FakeTracker:
                     num_followed += 1
                     if leg.leg.writes(frame.index):
                         rows[object_id].append(_row(leg.track, frame.index, source, states[object_id]))
+            yield
         tables = {object_id: rows_to_table(found) for object_id, found in rows.items()}
         return ChunkResult(
             tables=tables,
@@ -110,6 +113,7 @@ class FakeTracker:
             decode_s=0.001,
             encode_s=0.002,
             follow_s=0.001,
+            write_s=0.001,
         )
 
 
@@ -117,7 +121,7 @@ def _first_state(leg: Member) -> bytes:
     return hashlib.sha256(repr((leg.track.prompts, leg.leg)).encode()).digest()
 
 
-def _row(track: Track, frame_index: int, source: StoppableSource, state: bytes) -> MaskRow:
+def _row(track: Track, frame_index: int, source: VideoSource, state: bytes) -> MaskRow:
     return MaskRow(
         video_id=track.video.video_id,
         object_id=track.object_id,
@@ -160,7 +164,35 @@ class NoWatch:
         pass
 
 
-def make_replica(output: str, tracker: FakeTracker, store: Store = storage) -> Replica:
+class _LateFuture(Future[Any]):
+    """Done from the start, and says so when it has been asked often enough."""
+
+    def __init__(self, num_denials: int) -> None:
+        super().__init__()
+        self._num_denials = num_denials
+
+    def done(self) -> bool:
+        self._num_denials -= 1
+        return self._num_denials < 0
+
+
+class FakeWriter(Executor):
+    """Writes at once, in the caller's thread; with a ``lag``, a replica may run that many frames ahead of it."""
+
+    def __init__(self, lag: Callable[[], int] = lambda: 0) -> None:
+        self._lag = lag
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        lag = self._lag()
+        future = _LateFuture(lag + 1 if lag else 0)  # it is asked once before it runs ahead at all
+        try:
+            future.set_result(work(*args, **named))
+        except BaseException as error:  # a simulated death, too, is told by the future
+            future.set_exception(error)
+        return future
+
+
+def make_replica(output: str, tracker: FakeTracker, store: Store = storage, lag: int = 0) -> Replica:
     return Replica(
         follow=tracker.follow,
         open_video=open_fake,
@@ -168,6 +200,7 @@ def make_replica(output: str, tracker: FakeTracker, store: Store = storage) -> R
         output=output,
         metadata={"run_id": "test"},
         num_transfers=1,
+        writer=FakeWriter(lambda: lag),
     )
 
 

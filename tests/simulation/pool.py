@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from samurai_batch.chunk import Member
-from samurai_batch.planning.orders import FollowOrder, Order
+from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
-from tests.runtime.fakes import FakeTracker
+from tests.runtime.fakes import FakeTracker, FakeWriter
 from tests.simulation.accounts import Accounts
 from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
 from tests.simulation.jobs import video_opener
@@ -17,6 +17,7 @@ from tests.simulation.stores import Killed, MemoryStore, StoreView
 from tests.simulation.timeline import Timeline
 
 REPLICAS_PER_NODE = 2
+MOST_FRAMES_AHEAD = 12
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SimulatedReplica:
             output=cluster.output,
             metadata={"run_id": "simulated"},
             num_transfers=1,
+            writer=FakeWriter(lambda: cluster.chance.randint(0, MOST_FRAMES_AHEAD)),
         )
 
     def carry_out(self, order: Order, seconds: float) -> Answered | None:
@@ -59,6 +61,8 @@ class SimulatedReplica:
             report = self._worker.run(order)
         except Killed:
             return None
+        if isinstance(report, ChunkFollowed):
+            report = replace(report, write_s=0.0)  # the one real clock in here
         return Answered(self.replica_id, replace(report, seconds=seconds))
 
     def _before_frame(self, index: int, legs: Sequence[Member]) -> None:
