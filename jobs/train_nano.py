@@ -18,55 +18,68 @@ from samurai_batch.modeling.configs import MODELS
 from samurai_batch.synthetic.settings import SceneSettings
 from samurai_batch.training.batches import BatchSettings
 from samurai_batch.training.curve import draw_curve
-from samurai_batch.training.losses import LossWeights
 from samurai_batch.training.schedule import Stage
 from samurai_batch.training.state import compacted, export_weights, load_state, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
 
-_PLAIN = SceneSettings(
-    lookalikes=(0, 0),
-    others=(0, 1),
-    occluders=(0, 0),
-    clutter=(0, 2),
-    scale=(0.12, 0.35),
-    camera=0.0,
-    camouflage=0.0,
-    leave=0.0,
-    hiding=0.0,
-    speed=6.0,
+_PICTURES = SceneSettings(
+    scale=(0.1, 0.4), clutter=(0, 5), camouflage=0.1, crossing=0.0, leave=0.0, hiding=0.15, speed=2.0
 )
-_PICTURES = SceneSettings(scale=(0.12, 0.42), speed=6.0, leave=0.0, hiding=0.1, camouflage=0.25)
-_GENTLE = SceneSettings(scale=(0.12, 0.42), leave=0.15, hiding=0.2, crossing=0.3, others=(0, 1))
-_LIVELY = SceneSettings(leave=0.3, hiding=0.35, scale=(0.1, 0.38))
+_GENTLE = SceneSettings(scale=(0.1, 0.4), clutter=(0, 5), camouflage=0.1, crossing=0.3, leave=0.3, hiding=0.4)
+_LIVELY = SceneSettings(scale=(0.09, 0.35), clutter=(1, 8), crossing=0.6, leave=0.35, hiding=0.5)
+_PROMPTS = (0.8, 0.08, 0.05, 0.07)
 
-# Minutes of one thread for a first usable model; `--stretch 5` is what a good one wants.
+# Minutes of one thread.
 STAGES = (
     Stage(
-        name="plain pictures",
-        minutes=2,
-        batches=BatchSettings(
-            scene=_PLAIN, size=128, clips=5, frames=4, still=True, prompt_chances=(0.6, 0.3, 0.0, 0.1)
-        ),
-        weights=LossWeights(focal=0.0, balanced=2.0),
-    ),
-    Stage(
         name="pictures",
-        minutes=24,
-        batches=BatchSettings(scene=_PICTURES, size=128, clips=5, frames=4, still=True),
+        minutes=34,
+        batches=BatchSettings(
+            scene=_PICTURES,
+            size=128,
+            clips=10,
+            frames=2,
+            still=True,
+            objects=4,
+            min_share=0.008,
+            min_fill=0.3,
+            uses=6,
+            prompt_chances=_PROMPTS,
+        ),
     ),
     Stage(
         name="clips",
-        minutes=28,
-        batches=BatchSettings(scene=_GENTLE, size=128, clips=4, frames=5),
-        truth=(1.0, 0.2),
+        minutes=32,
+        batches=BatchSettings(
+            scene=_GENTLE,
+            size=128,
+            clips=6,
+            frames=5,
+            objects=3,
+            min_share=0.008,
+            min_fill=0.25,
+            uses=4,
+            prompt_chances=_PROMPTS,
+        ),
+        truth=(1.0, 0.0),
         first_frame=1.5,
         starts_memory=True,
     ),
     Stage(
         name="large clips",
-        minutes=48,
-        batches=BatchSettings(scene=_LIVELY, size=256, clips=2, frames=6),
-        truth=(0.5, 0.0),
+        minutes=26,
+        batches=BatchSettings(
+            scene=_LIVELY,
+            size=256,
+            clips=2,
+            frames=6,
+            objects=3,
+            min_share=0.005,
+            min_fill=0.2,
+            uses=4,
+            prompt_chances=(0.9, 0.03, 0.02, 0.05),
+        ),
+        truth=(0.2, 0.0),
         first_frame=1.5,
     ),
 )

@@ -1,6 +1,7 @@
 """Batches of generated clips: frames, masks and prompts as tensors, each made from a seed."""
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from torch.utils.data import Dataset
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from samurai_batch.synthetic.clip import Clip, generate_clip
 from samurai_batch.synthetic.settings import SceneSettings
+from samurai_batch.synthetic.textures import Bytes
+from samurai_batch.training.variation import varied
 
-_MIN_PROMPT_SHARE = 0.003  # of the frame, for an object to be prompted
+_HELD_BATCHES = 8  # times ``uses`` are held at once, so that the clips of a batch are met together only once
 _PROMPT_KINDS = ("box", "click", "clicks", "mask")
 
 
@@ -39,6 +42,9 @@ class BatchSettings:
 
     Scenes last ``span`` frames, and ``frames`` of them are taken, one, two or three apart, so that what happens in a
     scene happens at its natural pace. ``still`` takes a whole scene of ``frames`` as pictures of their own (T = 1).
+    To be prompted, a thing must cover ``min_share`` of the first frame, and ``min_fill`` of its own box: what peeps out
+    from behind others in splinters teaches little. A clip costs more to make than to learn from: each is taken about
+    ``uses`` times, varied every time. ``photographs`` (H, W, 3) uint8 lend their textures to half of the surfaces.
     """
 
     scene: SceneSettings
@@ -48,16 +54,24 @@ class BatchSettings:
     span: int = 24
     objects: int = 2
     still: bool = False
+    min_share: float = 0.004
+    min_fill: float = 0.0
+    uses: int = 1
+    photographs: tuple[Bytes, ...] = ()
     prompt_chances: tuple[float, float, float, float] = (0.65, 0.2, 0.1, 0.05)
 
 
 class ClipBatches(Dataset[Batch]):
-    """Batch ``index`` of a stage, the same for the same seed however many workers make them."""
+    """Batch ``index`` of a stage, the same for the same seed however many workers make them.
+
+    Clips are numbered. Batch ``index`` draws its own from a range of numbers that moves along with the index.
+    """
 
     def __init__(self, settings: BatchSettings, seed: tuple[int, ...], length: int = 1_000_000) -> None:
         self.settings = settings
         self.seed = seed
         self.length = length
+        self._held: dict[int, Clip] = {}
 
     def __len__(self) -> int:
         return self.length
@@ -65,19 +79,10 @@ class ClipBatches(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         settings = self.settings
         rng = np.random.Generator(np.random.PCG64([*self.seed, index]))
-        clips = [
-            generate_clip(
-                (*self.seed, index, number),
-                settings.scene,
-                settings.frames if settings.still else settings.span,
-                settings.size,
-                window=range(settings.frames) if settings.still else _window(rng, settings.span, settings.frames),
-            )
-            for number in range(settings.clips)
-        ]
+        clips = [varied(rng, self._clip(number)) for number in self._numbers(rng, index)]
         if settings.still:
             clips = [_frame_of(clip, frame) for clip in clips for frame in range(settings.frames)]
-        chosen = [_choose(rng, clip, settings.objects) for clip in clips]
+        chosen = [_choose(rng, clip, settings) for clip in clips]
         masks = np.concatenate(
             [clip.masks[:, keep].transpose(1, 0, 2, 3) for clip, keep in zip(clips, chosen, strict=True)]
         )
@@ -92,6 +97,34 @@ class ClipBatches(Dataset[Batch]):
             kind=kind,
         )
 
+    def _numbers(self, rng: np.random.Generator, index: int) -> list[int]:
+        clips, uses = self.settings.clips, self.settings.uses
+        oldest = index * clips // uses
+        for number in [number for number in self._held if number < oldest]:
+            del self._held[number]
+        held = clips if uses == 1 else clips * uses * _HELD_BATCHES
+        return [oldest + int(place) for place in rng.choice(held, clips, replace=False)]
+
+    def _clip(self, number: int) -> Clip:
+        if number not in self._held:
+            self._held[number] = self._generate(number)
+        return self._held[number]
+
+    def _generate(self, number: int) -> Clip:
+        """Clip ``number``: the first of its attempts with something to prompt on every picture that will ask for it."""
+        settings, entropy = self.settings, (*self.seed, number)
+        for attempt in count():
+            rng = np.random.Generator(np.random.PCG64([*entropy, attempt]))
+            frames = range(settings.frames) if settings.still else _window(rng, settings.span, settings.frames)
+            length = settings.frames if settings.still else settings.span
+            clip = generate_clip(
+                (*entropy, attempt), settings.scene, length, settings.size, settings.photographs, frames
+            )
+            firsts = range(settings.frames if settings.still else 1)
+            if all(len(_promptable(clip, first, settings)) for first in firsts):
+                return clip
+        raise AssertionError
+
 
 def _window(rng: np.random.Generator, span: int, frames: int) -> range:
     step = min(int(rng.choice([1, 1, 2, 3])), (span - 1) // max(frames - 1, 1))
@@ -104,12 +137,20 @@ def _frame_of(clip: Clip, frame: int) -> Clip:
     return Clip(clip.frames[window], clip.masks[window], clip.object_ids, clip.roles)
 
 
-def _choose(rng: np.random.Generator, clip: Clip, count: int) -> NDArray[np.int64]:
-    """Up to ``count`` things that are well visible on the first frame, objects and their look-alikes before others."""
-    areas = clip.masks[0].sum((1, 2))
-    visible = np.flatnonzero(areas >= _MIN_PROMPT_SHARE * clip.masks[0, 0].size)
+def _promptable(clip: Clip, frame: int, settings: BatchSettings) -> NDArray[np.int64]:
+    """The things that show enough of themselves on a frame."""
+    masks = clip.masks[frame]
+    areas = masks.sum((1, 2))
+    boxes = masks.any(1).sum(1) * masks.any(2).sum(1)
+    enough = (areas >= settings.min_share * masks[0].size) & (areas >= settings.min_fill * boxes) & (areas > 0)
+    return np.flatnonzero(enough)
+
+
+def _choose(rng: np.random.Generator, clip: Clip, settings: BatchSettings) -> NDArray[np.int64]:
+    """Up to ``objects`` things that are well visible on the first frame, objects and look-alikes before others."""
+    visible = _promptable(clip, 0, settings)
     order = rng.random(len(visible)) + np.array([clip.roles[index] in ("other", "occluder") for index in visible])
-    return visible[np.argsort(order)][:count]
+    return visible[np.argsort(order)][: settings.objects]
 
 
 def _prompts(

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samurai_batch.modeling.mask_decoder import Candidates
+from samurai_batch.modeling.sam2 import FrameFeatures
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """How much each loss counts; ``runner_up`` is the share of the two candidates that are not the best."""
+    """How much each loss counts; ``runner_up`` is the share of the candidates that are not the best."""
 
     focal: float = 10.0
     dice: float = 2.0
@@ -23,6 +24,7 @@ class LossWeights:
     iou: float = 1.0
     object_score: float = 1.0
     runner_up: float = 0.1
+    loudness: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ def mask_loss(logits: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
     inside = (entropy * target).sum((2, 3)) / (size + 1)
     outside = (entropy * (1 - target)).sum((2, 3)) / ((1 - target).sum((2, 3)) + 1)
     return weights.focal * focal + weights.dice * dice + weights.balanced * (inside + outside) / 2
+
+
+def loudness(features: FrameFeatures) -> Tensor:
+    """By how much the mean squares of the features exceed 1, added over the three maps.
+
+    Nothing else holds them: a few channels would grow to a hundred times the positions' size, as one constant offset,
+    and positions and prompts would drown in it.
+    """
+    maps = (features.image, *features.high_res)
+    return torch.stack([(values.square().mean() - 1.0).clamp(min=0.0) for values in maps]).sum()
 
 
 def mask_iou(logits: Tensor, target: Tensor) -> Tensor:

@@ -49,10 +49,16 @@ def encode_frames(model: SAM2, frames: Tensor) -> FrameFeatures:
     return FrameFeatures(features.image.float(), (fine.float(), middle.float()))
 
 
-def follow(model: SAM2, batch: Batch, forcing: Forcing, generator: torch.Generator) -> list[Candidates]:
+def encode_batch(model: SAM2, batch: Batch) -> FrameFeatures:
+    """Features of all frames of a batch (T · B, …), the clips' first frames first."""
+    return encode_frames(model, batch.frames.transpose(0, 1).flatten(0, 1))
+
+
+def follow(
+    model: SAM2, batch: Batch, features: FrameFeatures, forcing: Forcing, generator: torch.Generator
+) -> list[Candidates]:
     """The candidates of all N objects on each of T frames; frame 0 carries the prompt."""
     num_clips, num_frames = batch.frames.shape[:2]
-    features = encode_frames(model, batch.frames.transpose(0, 1).flatten(0, 1))
     results, bank = [], list[_Memory]()
     for time in range(num_frames):
         rows = time * num_clips + batch.owner

@@ -16,12 +16,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from samurai_batch.modeling.configs import Sam2Config
-from samurai_batch.modeling.sam2 import SAM2
+from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.training.batches import Batch, ClipBatches
 from samurai_batch.training.initial import initial_weights
-from samurai_batch.training.losses import FrameLoss, frame_loss
+from samurai_batch.training.losses import FrameLoss, frame_loss, loudness
 from samurai_batch.training.optimizer import Optimizers, blend
-from samurai_batch.training.rollout import Forcing, follow
+from samurai_batch.training.rollout import Forcing, encode_batch, follow
 from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, load_state, save_state
 from samurai_batch.training.warmup import start_memory, warm_decoder
@@ -34,13 +34,13 @@ class TrainingSettings:
     """How a network is trained, whatever it is trained on."""
 
     seed: int = 0
-    rate: float = 2e-3
+    rate: float = 4e-3
     weight_decay: float = 0.05
     warm_steps: int = 40
     warm_up_steps: int = 300
-    decay_from: float = 0.5
+    decay_from: float = 0.55
     max_gradient: float = 1.0
-    average_keep: float = 0.998
+    average_keep: float = 0.99
     save_every_s: float = 180.0
     log_every: int = 20
 
@@ -152,7 +152,7 @@ def _loader(stage: Stage, seed: tuple[int, ...]) -> DataLoader[Batch]:
 
 def _step_back(worker: int) -> None:
     torch.set_num_threads(1)
-    os.nice(5)
+    os.nice(2)
 
 
 def _step(
@@ -168,10 +168,11 @@ def _step(
     """One update of the parameters; returns what the log shows. A step whose loss is not finite is left out."""
     forcing = Forcing(truth_chance(stage, now.stage_share), stage.drop)
     with sdpa_kernel(SDPBackend.MATH):  # fused attention is slower here, in bfloat16 six times
-        losses = clip_losses(model, batch, stage, forcing, generator)
+        features = encode_batch(model, batch)
+        losses = clip_losses(model, batch, features, stage, forcing, generator)
         shares = [stage.first_frame, *[1.0] * (len(losses) - 1)]
         total = sum((loss.total * share for loss, share in zip(losses, shares, strict=True)), torch.zeros(()))
-        total = total / sum(shares)
+        total = total / sum(shares) + stage.weights.loudness * loudness(features)
         total.backward()
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient))
     if not math.isfinite(norm):
@@ -181,14 +182,14 @@ def _step(
 
 
 def clip_losses(
-    model: SAM2, batch: Batch, stage: Stage, forcing: Forcing, generator: torch.Generator
+    model: SAM2, batch: Batch, features: FrameFeatures, stage: Stage, forcing: Forcing, generator: torch.Generator
 ) -> list[FrameLoss]:
     """The loss of every frame of a batch, the prompted one first."""
     cover = F.avg_pool2d(batch.masks.float(), 4)
     present = batch.masks.flatten(2).any(2)
     return [
         frame_loss(candidates, cover[:, time], present[:, time], time == 0, stage.weights)
-        for time, candidates in enumerate(follow(model, batch, forcing, generator))
+        for time, candidates in enumerate(follow(model, batch, features, forcing, generator))
     ]
 
 

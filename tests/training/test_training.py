@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,15 +13,16 @@ from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.configs import NANO
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
-from samurai_batch.synthetic import SceneSettings
+from samurai_batch.synthetic import SceneSettings, generate_clip
 from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.initial import initial_weights
-from samurai_batch.training.losses import LossWeights, frame_loss, mask_iou, mask_loss
-from samurai_batch.training.rollout import Forcing, encode_frames, follow
+from samurai_batch.training.losses import LossWeights, frame_loss, loudness, mask_iou, mask_loss
+from samurai_batch.training.rollout import Forcing, encode_batch, encode_frames, follow
 from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, compacted, export_weights, load_state, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
+from samurai_batch.training.variation import varied
 from samurai_batch.training.warmup import scale_memory, warm_decoder
 
 TINY = replace(NANO, trunk_dim=8, hidden_dim=32, mem_dim=16, memory_mlp_dim=32, decoder_mlp_dim=32, iou_head_dim=32)
@@ -91,7 +93,7 @@ def test_following_a_clip_sends_gradients_to_every_part_but_the_unread_one() -> 
     points_only = replace(BATCHES, prompt_chances=(1.0, 0.0, 0.0, 0.0))
     batch = ClipBatches(points_only, (3,))[0]
     generator = torch.Generator().manual_seed(0)
-    results = follow(model, batch, Forcing(truth=0.0, drop=0.0), generator)
+    results = follow(model, batch, encode_batch(model, batch), Forcing(truth=0.0, drop=0.0), generator)
     assert len(results) == 3
     torch.stack([r.logits.sum() + r.ious.sum() + r.object_score.sum() for r in results]).sum().backward()
     without = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is None}
@@ -206,3 +208,35 @@ def test_the_curve_becomes_a_picture(tmp_path: Path) -> None:
     points = [Point(step, step * 60, "a" if step < 3 else "b", {"box_iou": step / 9}) for step in range(1, 7)]
     draw_curve(points, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_clips_are_met_again_in_another_look() -> None:
+    batches = ClipBatches(replace(BATCHES, uses=2), (4,))
+    for index in range(40):
+        batches[index]
+    assert len(batches._held) <= 2 * 8  # what no later batch can draw is forgotten
+    fresh = ClipBatches(replace(BATCHES, uses=2), (4,))
+    assert torch.equal(fresh[39].frames, batches[39].frames)
+
+
+def test_a_thing_that_shows_in_splinters_is_not_prompted() -> None:
+    settings = replace(BATCHES, min_share=0.01, min_fill=0.3)
+    batch = ClipBatches(settings, (5,))[0]
+    for mask in batch.masks[:, 0]:
+        box = int(mask.any(0).sum()) * int(mask.any(1).sum())
+        assert int(mask.sum()) >= 0.3 * box
+        assert int(mask.sum()) >= 0.01 * 64 * 64
+
+
+def test_a_varied_clip_shows_the_same_areas() -> None:
+    clip = generate_clip(3, SCENE, 2, 64)
+    other = varied(np.random.default_rng(0), clip)
+    assert other.masks.sum((2, 3)).tolist() == clip.masks.sum((2, 3)).tolist()
+    assert other.frames.shape == clip.frames.shape
+
+
+def test_loud_features_cost_and_quiet_ones_do_not() -> None:
+    quiet = FrameFeatures(torch.ones(1, 4, 2, 2), (torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)))
+    loud = FrameFeatures(quiet.image * 3, quiet.high_res)
+    assert loudness(quiet).item() == 0.0
+    assert loudness(loud).item() == pytest.approx(8.0)

@@ -1,0 +1,19 @@
+"""Many clips out of one: turned, mirrored, in other colours."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from samurai_batch.synthetic.clip import Clip
+
+
+def varied(rng: np.random.Generator, clip: Clip) -> Clip:
+    """The same things in a square clip, seen another way; masks stay exact."""
+    frames, masks = clip.frames, clip.masks
+    if rng.random() < 0.5:
+        frames, masks = frames.swapaxes(1, 2), masks.swapaxes(2, 3)
+    step = int(rng.choice([-1, 1]))
+    frames, masks = frames[:, ::step], masks[:, :, ::step]
+    levels = (np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.15)) * rng.uniform(0.8, 1.0) * 255).astype(np.uint8)
+    colours = levels[frames[..., rng.permutation(3)]]
+    return replace(clip, frames=np.ascontiguousarray(colours), masks=np.ascontiguousarray(masks))
