@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StateError
 from samurai_batch.masks.locating import CURRENT_NAME, MASKS_FOLDER, current_generation, track_names
-from samurai_batch.masks.table import MASK_SCHEMA, METADATA_PREFIX, SCHEMA_VERSION, WRITE_OPTIONS, bytes_to_table
+from samurai_batch.masks.table import bytes_to_table, parquet_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ def _write_generation(folder: str, masks: str, names: list[str], file_bytes: int
     storage.delete(folder)  # what an interrupted run left
     number = 0
     for number, tables in enumerate(_groups(_tables(masks, names), file_bytes), start=1):
-        data = _parquet(pa.concat_tables(tables))
+        data = parquet_bytes(pa.concat_tables(tables).combine_chunks(), {}, ROW_GROUP_BYTES)
         storage.write_bytes(storage.join(folder, f"part-{number:05d}.parquet"), data)
     logger.info("%d tracks in %d files: %s", len(names), number, storage.redact(folder))
 
@@ -83,17 +82,6 @@ def _groups(tables: Iterator[pa.Table], file_bytes: int) -> Iterator[list[pa.Tab
         group.append(table)
         num_bytes += table.nbytes
     yield group
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    rows_per_group = max(ROW_GROUP_BYTES * max(table.num_rows, 1) // max(table.nbytes, 1), 1)
-    metadata = {f"{METADATA_PREFIX}schema_version": SCHEMA_VERSION}
-    pq.write_table(
-        table.combine_chunks().replace_schema_metadata(metadata), sink, row_group_size=rows_per_group, **WRITE_OPTIONS
-    )
-    assert table.schema.equals(MASK_SCHEMA), table.schema
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
 def _remove_old(folder: str, kept: set[str | None]) -> None:

@@ -1,18 +1,16 @@
 """Mask tables back into pandas: what was asked for, and as few files and row groups opened as that needs."""
 
-import functools
-import operator
 from collections.abc import Collection, Iterable
 from typing import cast
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as pads
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.masks.locating import table_paths
+from samurai_batch.masks.scanning import Condition, scan
 from samurai_batch.masks.table import MASK_SCHEMA
 
 
@@ -34,30 +32,18 @@ def read_masks(
     """
     names = _checked_columns(columns)
     video_ids, object_ids = _checked_ids("videos", videos), _checked_ids("objects", objects)
-    row_filter = _row_filter(video_ids, object_ids, frames, min_score)
+    conditions = _conditions(video_ids, object_ids, frames, min_score)
     try:
         paths = table_paths(uri, video_ids, object_ids)
-        if not paths:
-            return cast(pd.DataFrame, MASK_SCHEMA.empty_table().select(names).to_pandas())
-        # The schema is given, and no partitioning: neither folder names nor a first file decide on columns.
-        filesystem, _ = storage.arrow_filesystem(uri)
-        dataset = pads.dataset(paths, MASK_SCHEMA, format="parquet", filesystem=filesystem, partitioning=None)
-        table = dataset.to_table(columns=list(dict.fromkeys([*names, "frame_index"])), filter=row_filter)
-        _refuse_foreign_rows(uri, table)
-        return cast(pd.DataFrame, table.select(names).to_pandas())
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
+        if conditions is None:
+            paths, conditions = [], []
+        table = scan(storage.arrow_filesystem(uri)[0], paths, names, conditions)
+        return cast(pd.DataFrame, table.to_pandas())
+    except pa.ArrowInvalid as error:
         message = f"{storage.redact(uri)}: not all of it is mask tables of this version: {error}"
         raise ConfigError(message) from error
     except OSError as error:
         raise StorageError(f"{storage.redact(uri)}: reading mask tables failed: {error}") from error
-
-
-def _refuse_foreign_rows(uri: str, table: pa.Table) -> None:
-    """Arrow fills columns that a file does not have with nulls, also where the schema allows none."""
-    for field, column in zip(table.schema, table.columns, strict=True):
-        if not field.nullable and column.null_count:
-            message = f"some file has no column {field.name}; keep other files out of the masks folder"
-            raise ConfigError(f"{storage.redact(uri)}: not all of it is mask tables: {message}")
 
 
 def _checked_columns(columns: Iterable[str] | None) -> list[str]:
@@ -82,25 +68,20 @@ def _checked_ids(argument: str, ids: Iterable[str] | None) -> list[str] | None:
     return checked
 
 
-def _row_filter(
+def _conditions(
     videos: list[str] | None, objects: list[str] | None, frames: Collection[int] | None, min_score: float | None
-) -> pc.Expression | None:
-    """The same conditions on rows: Parquet's statistics skip what cannot match."""
-    conditions = [] if frames is None else _frame_conditions(frames)
-    for column, wanted in (("video_id", videos), ("object_id", objects)):
-        if wanted is not None:
-            conditions.append(pc.field(column).isin(pa.array(wanted, pa.string())))
+) -> list[Condition] | None:
+    """What rows have to meet; None if no row can."""
+    found = []
+    for column, wanted in (("video_id", videos), ("object_id", objects), ("frame_index", frames)):
+        if wanted is None:
+            continue
+        if len(wanted) == 0:
+            return None
+        is_span = isinstance(wanted, range) and abs(wanted.step) == 1
+        values = None if is_span else frozenset(wanted)
+        found.append(Condition(column=column, lowest=min(wanted), highest=max(wanted), values=values))
     if min_score is not None:
-        conditions.append(pc.field("mask_score") >= pa.scalar(min_score, pa.float32()))
-    return functools.reduce(operator.and_, conditions) if conditions else None
-
-
-def _frame_conditions(frames: Collection[int]) -> list[pc.Expression]:
-    if len(frames) == 0:
-        return [pc.scalar(False)]
-    frame_index = pc.field("frame_index")
-    lowest, highest = pa.scalar(min(frames), pa.int64()), pa.scalar(max(frames), pa.int64())
-    bounds = [frame_index >= lowest, frame_index <= highest]
-    if isinstance(frames, range) and abs(frames.step) == 1:
-        return bounds
-    return [*bounds, frame_index.isin(pa.array(list(frames), pa.int64()))]
+        # The scores are of single precision, and so is what they are compared with.
+        found.append(Condition(column="mask_score", lowest=float(np.float32(min_score))))
+    return found

@@ -1,0 +1,111 @@
+"""Rows out of many Parquet files: several at once, and of each only the row groups and columns that are needed.
+
+Written out, because pyarrow's own data sets take twice as long for each file, and tracks are many small ones.
+"""
+
+import functools
+import operator
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from samurai_batch.masks.table import MASK_SCHEMA
+
+SMALL_FILE_BYTES = 2**20
+"""Up to here a file is fetched by one read, whatever is needed of it."""
+_REMOTE_FILES_AT_ONCE = 32
+_FILES_PER_TASK = 8
+_LEAVES = [name for name in MASK_SCHEMA.names for _ in range(2 if name == "segmentation" else 1)]
+_PLACE_OF = {name: place for place, name in enumerate(_LEAVES)}  # in a file's metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Rows whose ``column`` is at least ``lowest``, at most ``highest`` and one of ``values``; None does not bound."""
+
+    column: str
+    lowest: Any
+    highest: Any = None
+    values: frozenset[Any] | None = None
+
+    def expression(self) -> pc.Expression:
+        """The condition on each row."""
+        field = pc.field(self.column)
+        parts = [field >= self.lowest]
+        parts += [] if self.highest is None else [field <= self.highest]
+        parts += [] if self.values is None else [field.isin(sorted(self.values))]
+        return functools.reduce(operator.and_, parts)
+
+    def can_hold(self, smallest: Any, largest: Any) -> bool:
+        """Whether a row may meet it, where the column's values lie between these."""
+        return bool(largest >= self.lowest) and (self.highest is None or bool(smallest <= self.highest))
+
+    def must_hold(self, smallest: Any, largest: Any) -> bool:
+        """Whether every row meets it. Of a condition without a ``highest`` nobody knows: NaN is no statistic."""
+        if self.highest is None or smallest < self.lowest or largest > self.highest:
+            return False
+        return self.values is None or (smallest == largest and smallest in self.values)
+
+
+def scan(
+    filesystem: pafs.FileSystem, paths: Sequence[str], names: Sequence[str], conditions: Sequence[Condition]
+) -> pa.Table:
+    """The columns ``names`` of all rows that meet all conditions, file by file in the order of ``paths``.
+
+    Raises ArrowInvalid for a file that is no mask table, and OSError if reading fails.
+    """
+    num_threads = (os.cpu_count() or 1) if isinstance(filesystem, pafs.LocalFileSystem) else _REMOTE_FILES_AT_ONCE
+    groups = [paths[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
+
+    def read(group: Sequence[str]) -> list[pa.Table]:
+        return [rows for path in group for rows in _read_file(filesystem, names, conditions, path)]
+
+    with ThreadPoolExecutor(num_threads) as pool:
+        tables = [rows for parts in pool.map(read, groups) for rows in parts]
+    return pa.concat_tables([MASK_SCHEMA.empty_table().select(names), *tables])
+
+
+def _read_file(
+    filesystem: pafs.FileSystem, names: Sequence[str], conditions: Sequence[Condition], path: str
+) -> list[pa.Table]:
+    """The rows of one file that meet the conditions, by row group."""
+    with filesystem.open_input_file(path) as opened:
+        is_small = opened.size() <= SMALL_FILE_BYTES
+        file = pq.ParquetFile(pa.BufferReader(opened.read()) if is_small else opened, pre_buffer=not is_small)
+        if not file.schema_arrow.equals(MASK_SCHEMA):
+            raise pa.ArrowInvalid(f"{path} has other columns; keep other files out of its folder")
+        found = []
+        for number in range(file.num_row_groups):
+            left = _left_to_ask(file.metadata.row_group(number), conditions)
+            if left is not None:
+                columns = list(dict.fromkeys([*names, *(one.column for one in left)]))
+                rows = file.read_row_group(number, columns=columns, use_threads=not is_small)
+                found.append(_filtered(rows.replace_schema_metadata(None), left).select(names))
+        return found
+
+
+def _filtered(rows: pa.Table, conditions: Sequence[Condition]) -> pa.Table:
+    if not conditions:
+        return rows
+    return rows.filter(functools.reduce(operator.and_, [one.expression() for one in conditions]))
+
+
+def _left_to_ask(group: pq.RowGroupMetaData, conditions: Sequence[Condition]) -> list[Condition] | None:
+    """The conditions that each row must be asked for; None if no row can meet them all."""
+    left = []
+    for one in conditions:
+        statistics = group.column(_PLACE_OF[one.column]).statistics
+        if statistics is None or not statistics.has_min_max:
+            left.append(one)
+        elif not one.can_hold(statistics.min, statistics.max):
+            return None
+        elif not one.must_hold(statistics.min, statistics.max):
+            left.append(one)
+    return left
