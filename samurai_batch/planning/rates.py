@@ -4,53 +4,82 @@ from dataclasses import dataclass
 
 from samurai_batch.planning.orders import ChunkFollowed
 
+DECAY = 0.98
+"""How much an answer still counts when the next one has come: half after 34 answers."""
+
 
 @dataclass(frozen=True)
 class Rates:
     """Measured seconds: ``encode_s`` per frame, ``follow_s`` per track and frame, ``open_s`` per opened video.
 
-    Planning compares costs with one another, so rates of another machine serve until there are better ones.
+    ``save_s``, per track and chunk, is reading and writing track states and rows. Planning compares costs with one
+    another, so rates of another machine serve until there are better ones.
     """
 
     encode_s: float
     follow_s: float
     open_s: float
+    save_s: float = 0.0
+
+    def move_s(self, num_tracks: int) -> float:
+        """What it takes a replica to begin with tracks that another one has followed so far."""
+        return self.open_s + num_tracks * self.save_s
 
 
 class RateMeter:
-    """Means over all answers so far; what has not been measured yet is taken from the rates given.
+    """Exponential averages over the answers of a job; what nobody has measured yet is taken from the rates given.
 
-    ``frames_encoded`` and ``track_frames`` (frames followed, summed over tracks) are the sums behind them.
+    ``frames_encoded`` and ``track_frames`` (frames followed, summed over tracks) are sums over all answers.
     """
 
     def __init__(self, rates: Rates) -> None:
-        self._rates = rates
-        self._encode_s = self._follow_s = self._open_s = 0.0
-        self.frames_encoded = self.track_frames = self._num_opened = 0
+        self._given = rates
+        self._encode, self._follow, self._open, self._save = _Average(), _Average(), _Average(), _Average()
+        self.rates = rates
+        """The rates as far as they are known."""
+        self.frames_encoded = self.track_frames = 0
 
     @property
-    def rates(self) -> Rates:
-        """The rates as far as they are known."""
-        return self._rates
+    def has_followed(self) -> bool:
+        """Whether encoding and following have been measured."""
+        return bool(self._encode.weight and self._follow.weight)
 
     def opened(self, seconds: float) -> None:
         """Take in how long a video took to fetch and open."""
-        self._open_s += seconds
-        self._num_opened += 1
+        self._open.add(seconds, 1)
         self._update()
 
-    def followed(self, report: ChunkFollowed) -> None:
+    def followed(self, report: ChunkFollowed, num_tracks: int) -> None:
         """Take in what a chunk took; decoding counts to the frames."""
-        self._encode_s += report.decode_s + report.encode_s
-        self._follow_s += report.follow_s
+        at_work_s = report.decode_s + report.encode_s + report.follow_s
+        self._encode.add(report.decode_s + report.encode_s, report.frames_encoded)
+        self._follow.add(report.follow_s, report.track_frames)
+        self._save.add(max(0.0, report.seconds - at_work_s), num_tracks)
         self.frames_encoded += report.frames_encoded
         self.track_frames += report.track_frames
         self._update()
 
     def _update(self) -> None:
-        old = self._rates
-        self._rates = Rates(
-            self._encode_s / self.frames_encoded if self.frames_encoded else old.encode_s,
-            self._follow_s / self.track_frames if self.track_frames else old.follow_s,
-            self._open_s / self._num_opened if self._num_opened else old.open_s,
+        given = self._given
+        self.rates = Rates(
+            self._encode.value(given.encode_s),
+            self._follow.value(given.follow_s),
+            self._open.value(given.open_s),
+            self._save.value(given.save_s),
         )
+
+
+class _Average:
+    """Seconds per unit, recent answers counting most, each as much as the units it stands for."""
+
+    __slots__ = ("_seconds", "weight")
+
+    def __init__(self) -> None:
+        self._seconds = self.weight = 0.0
+
+    def add(self, seconds: float, units: float) -> None:
+        self._seconds = self._seconds * DECAY + seconds
+        self.weight = self.weight * DECAY + units
+
+    def value(self, default: float) -> float:
+        return self._seconds / self.weight if self.weight else default

@@ -134,11 +134,16 @@ class LegRecord:
 
 @dataclass(slots=True, eq=False)
 class ShardRecord:
-    """Legs of one direction that go through the chunks in lock step, one order at a time."""
+    """Legs of one direction that go through the chunks in lock step, one order at a time.
+
+    ``num_to_encode`` and ``num_to_follow`` are the frames left for it as the backlog has last counted them.
+    """
 
     video: VideoRecord
     members: list[LegRecord]
     tries: Tries = field(default_factory=Tries)
+    num_to_encode: int = 0
+    num_to_follow: int = 0
 
     def __post_init__(self) -> None:
         for member in self.members:

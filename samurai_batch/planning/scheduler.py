@@ -3,14 +3,15 @@
 A deterministic machine: the same calls in the same order give the same orders. It knows no clock, and of a
 replica only its id. A piece of work is a video to open, a shard to follow through its next chunk, a track to
 publish, or a look. Publishing goes first, then the shard a replica is in the middle of, then what waits: looks, for
-nobody knows yet how much they find, then the costliest.
+nobody knows yet how much they find, then the costliest. Between two chunks a shard may be split: where it ran so far
+it goes on with some of its tracks, the others wait for whoever is free.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
+from samurai_batch.planning.backlog import Backlog
 from samurai_batch.planning.book import Book, KnownVideo, PendingTrack
 from samurai_batch.planning.orders import (
     Assignment,
@@ -39,8 +40,7 @@ from samurai_batch.planning.records import (
     Work,
 )
 from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits, Verdict, decide
-from samurai_batch.planning.shards import Shard, cost_s
-from samurai_batch.planning.waiting import WaitingLine
+from samurai_batch.planning.shards import Shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,7 @@ class Scheduler:
         self._settings = settings
         self._meter = RateMeter(rates)
         self._numbers = count(1)
-        self._waiting: WaitingLine[VideoRecord | ShardRecord | LookRecord] = WaitingLine()
-        self._resting: dict[str, ShardRecord] = {}
-        self._video_at: dict[str, str] = {}
+        self._backlog = Backlog(settings.chunk_frames, self._meter)
         self._running: dict[int, Running] = {}
         self._order_at: dict[str, int] = {}
         self._book = Book(settings.chunk_frames, settings.keep_partial)
@@ -81,14 +79,11 @@ class Scheduler:
         """Take in more tracks, such as those that a look has found."""
         for video in self._book.enter(shards, pending, videos):
             facts = video.facts or videos[video.video.video_id].facts
-            if facts is None:
-                self._queue(video)
-            else:
-                self._queue_all(self._book.learn(video, facts))
+            self._backlog.wait_all([video] if facts is None else self._book.learn(video, facts))
 
     def enter_looks(self, looks: Iterable[Sequence[LookMember]]) -> None:
         """Take in tracks that are answered at once, those of one order together."""
-        self._queue_all(self._book.enter_looks(looks))
+        self._backlog.wait_all(self._book.enter_looks(looks))
 
     @property
     def is_finished(self) -> bool:
@@ -120,6 +115,11 @@ class Scheduler:
         """Frames followed in this run, summed over tracks, as far as answers have come."""
         return self._meter.track_frames
 
+    @property
+    def num_splits(self) -> int:
+        """How often tracks were moved to another replica so that the job ends sooner."""
+        return self._backlog.num_splits
+
     def is_busy(self, replica_id: str) -> bool:
         """Whether an answer is still due from a replica."""
         return replica_id in self._order_at
@@ -128,16 +128,24 @@ class Scheduler:
         """What is decided as tracks are taken in: some do not fit what is known of their videos."""
         return self._book.take_outcomes()
 
-    def assign(self, idle: Iterable[str]) -> list[Assignment]:
-        """One order for each idle replica, as long as there is work."""
-        assignments = []
-        for replica_id in idle:
-            if not (self._book.to_publish or self._resting or self._waiting):
-                break  # a thousand idle replicas at the end of a job are not asked one by one
+    def assign(self, idle: Collection[str]) -> list[Assignment]:
+        """One order for each idle replica, as long as there is work.
+
+        Those in the middle of a shard are asked first: what they give away can go to the others at once.
+        """
+        self._backlog.num_replicas = len(idle) + len(self._order_at)
+        at_a_shard = [replica_id for replica_id in self._backlog.in_the_middle if replica_id in idle]
+        assignments = [*self._assign_each(at_a_shard)]
+        assignments += self._assign_each(one for one in idle if one not in self._order_at)
+        return assignments
+
+    def _assign_each(self, replica_ids: Iterable[str]) -> Iterator[Assignment]:
+        for replica_id in replica_ids:
+            if not (self._book.to_publish or self._backlog):
+                return  # a thousand idle replicas at the end of a job are not asked one by one
             order = self._next_order(replica_id)
             if order is not None:
-                assignments.append(Assignment(replica_id, order))
-        return assignments
+                yield Assignment(replica_id, order)
 
     def reported(self, replica_id: str, report: Report) -> list[Outcome]:
         """Take in an answer. One that comes late, or twice, changes nothing."""
@@ -150,9 +158,9 @@ class Scheduler:
                 self._failed(running, report.failure)
             case VideoOpened(), VideoRecord() as video:
                 self._meter.opened(report.seconds)
-                self._queue_all(self._book.learn(video, report.facts))
+                self._backlog.wait_all(self._book.learn(video, report.facts))
             case ChunkFollowed(), ShardRecord() as shard:
-                self._meter.followed(report)
+                self._meter.followed(report, len(running.legs))
                 self._followed(running, shard)
             case TrackPublished(), TrackRecord() as track:
                 self._book.published(track, report.num_rows)
@@ -165,10 +173,7 @@ class Scheduler:
 
     def replica_lost(self, replica_id: str, reason: str, *, preempted: bool) -> list[Outcome]:
         """A replica is gone: what it was doing, and the shard it would go on with, are free for others."""
-        self._video_at.pop(replica_id, None)
-        shard = self._resting.pop(replica_id, None)
-        if shard is not None:
-            self._queue(shard)
+        self._backlog.replica_lost(replica_id)
         order_id = self._order_at.get(replica_id)
         if order_id is not None:
             running = self._running[order_id]
@@ -191,55 +196,30 @@ class Scheduler:
         return None
 
     def _choose(self, replica_id: str) -> Work | None:
-        if self._book.to_publish:
-            return self._book.to_publish.popleft()
-        resting = self._resting.pop(replica_id, None)
-        if resting is not None:
-            return resting
-        return self._waiting.pop(self._video_at.get(replica_id), self.rates.open_s)
+        return self._book.to_publish.popleft() if self._book.to_publish else self._backlog.take(replica_id)
 
     def _begin(self, replica_id: str, work: Work) -> Running | None:
-        """The order for a piece of work; None if its tracks have all been given up meanwhile."""
-        chunk_frames = self._settings.chunk_frames
+        """The order for a piece of work; None if its track has been given up meanwhile."""
+        order_id, chunk_frames = next(self._numbers), self._settings.chunk_frames
         match work:
             case TrackRecord():
                 if not work.is_open:
                     return None
-                return Running(replica_id, work.publish_order(next(self._numbers), chunk_frames), work)
+                return Running(replica_id, work.publish_order(order_id, chunk_frames), work)
             case VideoRecord():
-                self._video_at[replica_id] = work.video.video_id
-                return Running(replica_id, OpenOrder(next(self._numbers), work.video), work)
+                return Running(replica_id, OpenOrder(order_id, work.video), work)
             case ShardRecord():
-                if not work.prune(chunk_frames):
-                    return None
-                self._video_at[replica_id] = work.video.video.video_id
-                order, legs = work.follow_order(next(self._numbers), chunk_frames)
+                order, legs = work.follow_order(order_id, chunk_frames)
                 return Running(replica_id, order, work, legs)
             case LookRecord():
-                self._video_at[replica_id] = work.video_id
-                return Running(replica_id, work.look_order(next(self._numbers)), work)
+                return Running(replica_id, work.look_order(order_id), work)
 
     def _queue(self, work: Work) -> None:
-        """Let a piece of work wait for any replica; a shard with nothing left to do is dropped."""
-        match work:
-            case TrackRecord():
-                self._book.to_publish.append(work)
-            case VideoRecord():
-                costs = (self._cost_s(shard.members) for shard in work.unopened)
-                self._waiting.push(work, work.video.video_id, max(costs))
-            case ShardRecord():
-                members = work.prune(self._settings.chunk_frames)
-                if members:
-                    self._waiting.push(work, work.video.video.video_id, self._cost_s(members))
-            case LookRecord():
-                self._waiting.push(work, work.video_id, math.inf)
-
-    def _queue_all(self, works: Iterable[Work]) -> None:
-        for work in works:
-            self._queue(work)
-
-    def _cost_s(self, members: Iterable[LegRecord]) -> float:
-        return cost_s((member.frames_left(self._settings.chunk_frames) for member in members), self.rates)
+        """Let a piece of work wait for any replica."""
+        if isinstance(work, TrackRecord):
+            self._book.to_publish.append(work)
+        else:
+            self._backlog.wait(work)
 
     # -- taking answers in
 
@@ -255,8 +235,7 @@ class Scheduler:
         assert isinstance(running.order, FollowOrder)
         shard.tries = Tries()
         self._book.advance(running.legs, running.order.chunk)
-        if shard.prune(self._settings.chunk_frames):
-            self._resting[running.replica_id] = shard
+        self._backlog.rest(running.replica_id, shard)
 
     def _looked(self, running: Running, look: LookRecord, report: Looked) -> None:
         """Each track by itself: one that failed is tried again, or given up, without the others."""
@@ -300,7 +279,7 @@ class Scheduler:
             case Verdict.AGAIN:
                 self._queue(work)
             case Verdict.SPLIT if isinstance(work, LookRecord):
-                self._queue_all(work.parted(len(work.tracks) if failure.kind is FailureKind.DIED else 2))
+                self._backlog.wait_all(work.parted(len(work.tracks) if failure.kind is FailureKind.DIED else 2))
             case Verdict.SPLIT:
                 assert isinstance(work, ShardRecord)
                 self._split(work, running.legs)
@@ -312,6 +291,7 @@ class Scheduler:
                 if isinstance(work, ShardRecord):
                     self._queue(work)
                 elif isinstance(work, VideoRecord):
+                    self._backlog.forget(work.unopened)
                     work.unopened = []
 
     def _split(self, shard: ShardRecord, legs: list[LegRecord]) -> None:
@@ -319,7 +299,7 @@ class Scheduler:
         shard.tries.attempts -= 1
         moved = legs[len(legs) // 2 :]
         tries = Tries(shard.tries.attempts, shard.tries.deaths)
-        self._queue_all([ShardRecord(shard.video, moved, tries), shard])
+        self._backlog.wait_all([ShardRecord(shard.video, moved, tries), shard])
 
     def _restart(self, running: Running) -> None:
         """Begin one track again: the leg that failed, or both if its parts do not join."""
@@ -327,7 +307,7 @@ class Scheduler:
         legs = running.legs or track.legs
         self._book.rewind(track, legs)
         track.tries = Tries()
-        self._queue_all(ShardRecord(track.video, [leg]) for leg in legs)
+        self._backlog.wait_all(ShardRecord(track.video, [leg]) for leg in legs)
         if not isinstance(running.work, TrackRecord):
             self._queue(running.work)
 

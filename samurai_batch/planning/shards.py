@@ -6,7 +6,7 @@ that a resumed run follows the same batches as the one before it, and gets the s
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -43,14 +43,23 @@ def make_shards(tracks: Iterable[Track], max_tracks_per_shard: int) -> list[Shar
     return shards
 
 
-def cost_s(spans: Iterable[range], rates: Rates) -> float:
-    """Seconds to follow legs over ``spans`` (ascending frames, one range per leg) together on one replica."""
-    covered = num_encoded = num_followed = 0
+def num_covered(spans: Iterable[range]) -> int:
+    """Frames that lie in at least one of ``spans`` (ascending): so many are encoded."""
+    covered = total = 0
     for span in sorted((span for span in spans if span), key=lambda span: span.start):
-        num_encoded += max(0, span.stop - max(span.start, covered))
+        total += max(0, span.stop - max(span.start, covered))
         covered = max(covered, span.stop)
-        num_followed += len(span)
-    return num_encoded * rates.encode_s + num_followed * rates.follow_s
+    return total
+
+
+def cost_s(spans: Collection[range], rates: Rates) -> float:
+    """Seconds to follow legs over ``spans`` (ascending frames, one range per leg) together on one replica."""
+    return num_covered(spans) * rates.encode_s + sum(map(len, spans)) * rates.follow_s
+
+
+def even_bounds(num_items: int, num_parts: int) -> list[tuple[int, int]]:
+    """Where to cut a sequence into parts whose sizes differ by one at most: (first, end) of each."""
+    return list(pairwise(num_items * part // num_parts for part in range(num_parts + 1)))
 
 
 def _lowest(leg: Leg) -> int:
@@ -66,5 +75,4 @@ def _grouping_key(pair: tuple[Track, Leg]) -> tuple[str, bool, int, float, str]:
 
 def _even_parts(members: Sequence[tuple[Track, Leg]], limit: int) -> list[tuple[tuple[Track, Leg], ...]]:
     num_parts = math.ceil(len(members) / limit)
-    bounds = [len(members) * part // num_parts for part in range(num_parts + 1)]
-    return [tuple(members[low:high]) for low, high in pairwise(bounds)]
+    return [tuple(members[low:high]) for low, high in even_bounds(len(members), num_parts)]

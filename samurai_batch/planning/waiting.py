@@ -2,6 +2,7 @@
 
 import heapq
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -21,6 +22,18 @@ class WaitingLine(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def most_s(self) -> float:
+        """The seconds of the costliest item; 0 if nothing waits."""
+        entry = self._first(self._all)
+        return -entry[0] if entry else 0.0
+
+    def put_in_order(self, cost_s: Callable[[T], float]) -> None:
+        """Ask for all costs again. O(n)."""
+        for heap in (self._all, *self._by_video.values()):
+            heap[:] = [(-cost_s(item), number, item) for _, number, item in heap if number in self._waiting]
+            heapq.heapify(heap)
 
     def push(self, item: T, video_id: str, cost_s: float) -> None:
         """Add an item; among equal costs the earlier one goes first."""
