@@ -50,8 +50,8 @@ class Backlog:
     def wait(self, work: VideoRecord | ShardRecord | LookRecord) -> None:
         """Let a piece of work wait for any replica; a shard with nothing left to do is dropped."""
         for shard in _shards_of(work):
-            self._keep_open_legs(shard)
-        if not isinstance(work, ShardRecord) or work.members:
+            self._count(shard)
+        if not isinstance(work, ShardRecord) or self._keep_open_legs(work):
             self._waiting.push(work, _video_id(work), self._cost_s(work))
 
     def wait_all(self, works: Iterable[VideoRecord | ShardRecord | LookRecord]) -> None:

@@ -142,16 +142,16 @@ def test_a_chunk_that_is_tried_again_is_not_split() -> None:
 
 
 def test_a_replica_in_the_middle_of_a_short_video_gives_way_to_a_long_one_that_waits() -> None:
-    lengths = {"long": 4000, "short": 300, "other": 300}
+    lengths = {"long": 4000, "short": 100, "other": 300}
     scheduler = make_scheduler([track(of=video(name)) for name in lengths], known=known(**lengths))
     world = World(lengths)
-    first = give(scheduler, "r1", "r2")
-    assert {order.video.video_id for order in first.values()} == {"long", "other"}
-    (at_long,) = [name for name, order in first.items() if order.video.video_id == "long"]
-    (at_short,) = first.keys() - {at_long}
-    scheduler.replica_lost(at_long, "gone", preempted=True)
-    answer(world, scheduler, at_short, first[at_short])
-    assert give(scheduler, at_short)[at_short].video.video_id == "long"
+    first = give(scheduler, "r1", "r2", "r3")
+    at = {order.video.video_id: name for name, order in first.items()}
+    scheduler.replica_lost(at["long"], "gone", preempted=True)
+    answer(world, scheduler, at["other"], first[at["other"]])
+    assert give(scheduler, at["other"])[at["other"]].video.video_id == "long"
+    answer(world, scheduler, at["short"], first[at["short"]])
+    assert give(scheduler, at["short"], "new")["new"].video.video_id == "other"
 
 
 def test_what_waits_is_put_in_order_by_the_rates_of_now() -> None:

@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass
 class CapacityWorld:
-    """``num_replicas`` replicas, each preempted once in ``preempted_every_s`` on average and replaced a minute later."""
+    """Each of the replicas is preempted once in ``preempted_every_s`` on average, and replaced a minute later."""
 
     num_replicas: int
     num_tracks: int
