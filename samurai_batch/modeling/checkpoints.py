@@ -6,22 +6,29 @@ A model is named by a row of the model table; its weights by
     untrained:<seed>                  drawn, not trained: masks that mean nothing, for tests and trials
     None                              those that ship inside the package (``nano``)
 
-Files are read without executing anything in them (``weights_only``), and loaded strictly.
+Files are read without executing anything in them (``weights_only``), and loaded strictly. They are mapped, not copied:
+what processes of one machine load from one file stands in its memory once, and so do the weights that Ray hands to
+its actors. A file in use must therefore be replaced, not written over.
 """
 
 import hashlib
-import io
 import pickle
+import tempfile
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
+from safetensors.torch import load_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from typing_extensions import TypeVar
 
 from samurai_batch import storage
@@ -48,6 +55,11 @@ class Weights(Generic[Config]):
     tensors: dict[str, Tensor]
     digest: str
     source: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tensors travel as arrays of bytes: those, Ray lays into shared memory, and its actors read them there."""
+        arrays = {name: _Array.of(tensor) for name, tensor in self.tensors.items()}
+        return _unpickled, (self.config, arrays, self.digest, self.source)
 
     @property
     def are_trained(self) -> bool:
@@ -85,11 +97,13 @@ def load_sam_weights(model: str, weights: str | None = None) -> Weights[SamConfi
 def _load(config: Config, weights: str | None) -> Weights[Config]:
     if weights is not None and weights.startswith(UNTRAINED):
         return _drawn(config, weights)
-    data = _shipped(config.name) if weights is None else _read(weights)
     source = "shipped with the package" if weights is None else storage.redact(weights)
-    tensors = _parse(data, source)
-    _check_fits(tensors, config, source)
-    return Weights(config, tensors, hashlib.sha256(data).hexdigest(), source)
+    with _local_file(config.name, weights) as path:
+        tensors = _parse(path, source)
+        _check_fits(tensors, config, source)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Weights(config, tensors, digest, source)
 
 
 def build_model(
@@ -101,10 +115,9 @@ def build_model(
     """The network of these weights, ready to track: S x S images, parameters of ``dtype`` on ``device``."""
     if image_size is not None and (image_size <= 0 or image_size % 32):
         raise ConfigError(f"image_size {image_size} is not a positive multiple of 32")
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         model = SAM2(weights.config, image_size)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
-    model.rebuild_position_tables()
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
@@ -118,10 +131,23 @@ def build_sam(
     size = weights.config.image_size
     if image_size not in (None, size):
         raise ConfigError(f"image_size {image_size}: {weights.config.name} knows {size} alone; leave it out")
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         model = SAM(weights.config)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the random values that layers begin with: without storage they are nothing, and PyTorch would load its
+    compiler to make them, which takes longer than all the rest.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == torch.nn.init.__name__:
+            return None  # they work in place; nobody looks at what they return
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
 def _drawn(config: Config, name: str) -> Weights[Config]:
@@ -134,44 +160,59 @@ def _drawn(config: Config, name: str) -> Weights[Config]:
 
 def parameter_shapes(config: Sam2Config | SamConfig) -> dict[str, torch.Size]:
     """Names and shapes of everything a checkpoint of this model holds."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         model = SAM(config) if isinstance(config, SamConfig) else SAM2(config)
         return {name: value.shape for name, value in model.state_dict().items()}
 
 
-def _shipped(model: str) -> bytes:
+@contextmanager
+def _local_file(model: str, weights: str | None) -> Iterator[Path]:
+    """The file that holds the weights; a remote one as a copy that ends with the last tensor mapped from it."""
+    if weights is None:
+        yield _shipped(model)
+    elif not storage.is_remote(weights):
+        path = storage.local_path(weights)
+        if not path.is_file():
+            raise CheckpointError(f"weights {weights} do not exist, or are no file")
+        yield path
+    else:
+        with tempfile.TemporaryDirectory(prefix="samurai_batch-") as folder:
+            path = Path(folder) / "weights"
+            try:
+                storage.copy_to_local(weights, path)
+            except FileNotFoundError as error:
+                raise CheckpointError(f"weights {storage.redact(weights)} do not exist") from error
+            yield path
+
+
+def _shipped(model: str) -> Path:
     path = SHIPPED / f"{model}.safetensors"
     if not path.exists():
         raise CheckpointError(
             f"the weights of {model} do not ship with this package; download them and name the file"
             f" (weights: /path/to/{model}.pt, or an https://, s3:// or hf:// address)"
         )
-    return path.read_bytes()
+    return path
 
 
-def _read(uri: str) -> bytes:
+def _parse(path: Path, source: str) -> dict[str, Tensor]:
     try:
-        return storage.read_bytes(uri)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"weights {storage.redact(uri)} do not exist") from error
-
-
-def _parse(data: bytes, source: str) -> dict[str, Tensor]:
-    if data[:2] == b"PK":
-        return _parse_torch(data, source)
-    try:
-        return load_safetensors(data)
+        with path.open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+        return _parse_torch(path, source) if is_zip else load_file(path)
     except SafetensorError as error:
         raise CheckpointError(
             f"weights {source} are neither a PyTorch checkpoint nor safetensors ({error}); download them again"
         ) from error
+    except OSError as error:
+        raise CheckpointError(f"weights {source} cannot be read: {error.strerror or error}") from error
 
 
-def _parse_torch(data: bytes, source: str) -> dict[str, Tensor]:
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+def _parse_torch(path: Path, source: str) -> dict[str, Tensor]:
+    if not zipfile.is_zipfile(path):
         raise CheckpointError(f"weights {source} are damaged (the end of the file is missing); download them again")
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"weights {source} hold more than tensors, and code in a checkpoint is never run; "
@@ -183,6 +224,28 @@ def _parse_torch(data: bytes, source: str) -> dict[str, Tensor]:
     if not isinstance(tensors, dict) or not all(_is_parameter(*item) for item in tensors.items()):
         raise CheckpointError(f"weights {source} hold no parameters under the key 'model'")
     return tensors
+
+
+@dataclass(frozen=True)
+class _Array:
+    """A tensor as the bytes it holds, which may be memory shared between processes, and cannot be written."""
+
+    values: NDArray[np.uint8]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "_Array":
+        return cls(tensor.contiguous().flatten().view(torch.uint8).numpy(), tuple(tensor.shape), tensor.dtype)
+
+    def tensor(self) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(self.values).view(self.dtype).view(self.shape)
+
+
+def _unpickled(config: Config, arrays: Mapping[str, _Array], digest: str, source: str) -> Weights[Config]:
+    return Weights(config, {name: array.tensor() for name, array in arrays.items()}, digest, source)
 
 
 def _is_parameter(name: object, value: object) -> bool:

@@ -1,4 +1,8 @@
-"""Position encodings. Constant tables are computed in float64 and rounded once, to the model's dtype."""
+"""Position encodings. Constant tables are computed in float64 and rounded once, to the model's dtype.
+
+They are computed on the CPU even while a network is laid out on the device "meta", where PyTorch would load its
+compiler, which takes longer than everything else, to make tables without numbers.
+"""
 
 import math
 
@@ -10,7 +14,7 @@ TEMPERATURE = 10000.0
 
 def sine_frequencies(count: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """The periods of "Attention is all you need", each twice (for sine and cosine): (count,)."""
-    exponent = 2 * torch.div(torch.arange(count, dtype=dtype), 2, rounding_mode="floor") / count
+    exponent = 2 * torch.div(torch.arange(count, dtype=dtype, device="cpu"), 2, rounding_mode="floor") / count
     return TEMPERATURE**exponent
 
 
@@ -18,7 +22,7 @@ def sine_grid(channels: int, height: int, width: int) -> Tensor:
     """Sine encoding of an image grid: (channels, height, width) float64; rows first, then columns."""
 
     def along(length: int) -> Tensor:  # (length, channels / 2)
-        position = torch.arange(1, length + 1, dtype=torch.float64)
+        position = torch.arange(1, length + 1, dtype=torch.float64, device="cpu")
         position = position / (length + 1e-6) * 2 * math.pi
         angle = position[:, None] / sine_frequencies(channels // 2)
         return torch.stack((angle[:, 0::2].sin(), angle[:, 1::2].cos()), dim=2).flatten(1)
@@ -39,8 +43,8 @@ def rotary_tables(channels: int, height: int, width: int) -> tuple[Tensor, Tenso
 
     The first half of the channel pairs turns with the column, the second with the row.
     """
-    frequency = TEMPERATURE ** -(torch.arange(0, channels, 4, dtype=torch.float64) / channels)
-    cell = torch.arange(height * width, dtype=torch.float64)
+    frequency = TEMPERATURE ** -(torch.arange(0, channels, 4, dtype=torch.float64, device="cpu") / channels)
+    cell = torch.arange(height * width, dtype=torch.float64, device="cpu")
     column, row = cell % width, torch.div(cell, width, rounding_mode="floor")
     angle = torch.cat((torch.outer(column, frequency), torch.outer(row, frequency)), dim=1)
     return angle.cos(), angle.sin()

@@ -5,9 +5,14 @@ import hashlib
 import io
 import json
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -220,3 +225,66 @@ def test_a_seed_that_is_no_whole_number_is_refused(seed: str) -> None:
 def test_an_image_size_that_is_no_multiple_of_32_is_refused(image_size: int, small_row: str) -> None:
     with pytest.raises(ConfigError, match=f"image_size {image_size} is not a positive multiple of 32"):
         build_model(load_weights(small_row, "untrained:0"), image_size=image_size)
+
+
+def mapped_from(tensor: Tensor) -> str:
+    """The file whose pages hold a tensor's values; "" if they are memory of this process alone."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, *_, name = [*line.split(maxsplit=5), ""][:6]
+        low, high = (int(end, 16) for end in span.split("-"))
+        if low <= tensor.data_ptr() < high:
+            return name
+    raise AssertionError("a tensor lies somewhere")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped")
+@pytest.mark.parametrize("form", ["pt", "safetensors"])
+def test_weights_are_mapped_and_stand_in_the_machines_memory_once(
+    form: str, small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    data = torch_bytes({"model": small_tensors}) if form == "pt" else save(small_tensors)
+    weights = load_weights(small_row, written(tmp_path / f"weights.{form}", data))
+    networks = [build_model(weights, 64) for _ in range(2)]
+    for name, tensor in weights.tensors.items():
+        assert mapped_from(tensor).startswith(str(tmp_path))
+        held = {model.state_dict()[name].data_ptr() for model in networks}
+        assert held == {tensor.data_ptr()}
+
+
+def test_what_is_done_to_a_network_does_not_reach_the_file(
+    small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "weights", save(small_tensors))
+    model = build_model(load_weights(small_row, path), 64)
+    with torch.no_grad():
+        model.no_obj_ptr.add_(1)
+    assert torch.equal(load_weights(small_row, path).tensors["no_obj_ptr"], small_tensors["no_obj_ptr"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pickled_weights_are_read_where_they_lie(small_row: str, dtype: torch.dtype) -> None:
+    weights = load_weights(small_row, "untrained:3")
+    weights = replace(weights, tensors={name: tensor.to(dtype) for name, tensor in weights.tensors.items()})
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(weights, protocol=5, buffer_callback=buffers.append)
+    assert len(data) < sum(tensor.nbytes for tensor in weights.tensors.values()) / 4
+    shared = [bytes(buffer.raw()) for buffer in buffers]  # cannot be written, as in Ray's object store
+    other = pickle.loads(data, buffers=shared)  # noqa: S301
+    assert (other.config, other.digest, other.source) == (weights.config, weights.digest, weights.source)
+    places = {np.frombuffer(values, np.uint8).ctypes.data for values in shared}
+    for name, tensor in weights.tensors.items():
+        assert torch.equal(other.tensors[name], tensor)
+        assert other.tensors[name].data_ptr() in places
+
+
+def test_a_folder_is_no_weights(tmp_path: Path) -> None:
+    assert "no file" in refuse("nano", str(tmp_path))
+
+
+def test_laying_out_a_network_does_not_load_the_compiler() -> None:
+    code = (
+        "import sys; from samurai_batch.modeling.checkpoints import build_model, load_weights;"
+        "build_model(load_weights('nano')); print(sorted({'torch._dynamo', 'sympy'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
+    assert run.stdout.strip() == "[]"
