@@ -12,7 +12,10 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.synthetic.settings import SceneSettings
@@ -33,7 +36,7 @@ _PROMPTS = (0.8, 0.08, 0.05, 0.07)
 STAGES = (
     Stage(
         name="pictures",
-        minutes=34,
+        minutes=21,
         batches=BatchSettings(
             scene=_PICTURES,
             size=128,
@@ -49,7 +52,7 @@ STAGES = (
     ),
     Stage(
         name="clips",
-        minutes=32,
+        minutes=38,
         batches=BatchSettings(
             scene=_GENTLE,
             size=128,
@@ -61,13 +64,14 @@ STAGES = (
             uses=4,
             prompt_chances=_PROMPTS,
         ),
-        truth=(1.0, 0.0),
-        first_frame=1.5,
+        truth=(0.7, 0.0),
+        anew=0.5,
+        rate=0.5,
         starts_memory=True,
     ),
     Stage(
         name="large clips",
-        minutes=26,
+        minutes=33,
         batches=BatchSettings(
             scene=_LIVELY,
             size=256,
@@ -79,8 +83,9 @@ STAGES = (
             uses=4,
             prompt_chances=(0.9, 0.03, 0.02, 0.05),
         ),
-        truth=(0.2, 0.0),
-        first_frame=1.5,
+        truth=(0.1, 0.0),
+        anew=0.5,
+        rate=0.4,
     ),
 )
 
@@ -90,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where the training's state is kept")
     parser.add_argument("--stretch", type=float, default=1.0, help="multiply the minutes of all stages")
+    parser.add_argument("--photographs", type=Path, help="a folder of pictures that lend their textures")
     parser.add_argument("--export", type=Path, help="train nothing: write the average weights to this file")
     parser.add_argument(
         "--keep", type=Path, help="train nothing: write the state, halved, and its curve to this folder"
@@ -100,11 +106,22 @@ def main() -> None:
     if arguments.export or arguments.keep:
         write_down(arguments.folder, arguments.export, arguments.keep)
         return
-    stages = [replace(stage, minutes=stage.minutes * arguments.stretch) for stage in STAGES]
+    photographs = read_photographs(arguments.photographs) if arguments.photographs else ()
+    stages = [
+        replace(
+            stage, minutes=stage.minutes * arguments.stretch, batches=replace(stage.batches, photographs=photographs)
+        )
+        for stage in STAGES
+    ]
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     train(MODELS["nano"], stages, TrainingSettings(), arguments.folder, stop)
+
+
+def read_photographs(folder: Path) -> tuple[NDArray[np.uint8], ...]:
+    """All pictures in a folder, (H, W, 3) each."""
+    return tuple(np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.iterdir()))
 
 
 def write_down(folder: Path, weights: Path | None, kept: Path | None) -> None:

@@ -10,6 +10,7 @@ process wrote is seen. Errors that may pass are retried a bounded number of time
 """
 
 import hashlib
+import inspect
 import logging
 import os
 import posixpath
@@ -107,6 +108,28 @@ def write_bytes(uri: str, data: bytes) -> None:
         _retrying("writing", uri, lambda: files.pipe_file(path, data))
     else:
         _retrying("writing", uri, lambda: _replace_local(local_path(uri), data))
+
+
+def create_bytes(uri: str, data: bytes) -> bool:
+    """Put the file in place if there is none; False if one stands there, whose bytes are others.
+
+    Of several processes that try at once exactly one succeeds on local disks, and on object stores with a conditional
+    put (S3, Google, MinIO, and what is told by ``mode="create"`` in fsspec). Elsewhere two may within one moment.
+    """
+    if not is_remote(uri):
+        return _retrying("creating", uri, lambda: _create_local(local_path(uri), data))
+    files, path = _locate(uri)
+
+    def create() -> bool:
+        if not _can_create(files) and files.exists(path):
+            return bool(files.cat_file(path) == data)
+        try:
+            files.pipe_file(path, data, **({"mode": "create"} if _can_create(files) else {}))
+        except FileExistsError:
+            return bool(files.cat_file(path) == data)  # ours, if an answer was lost on the way
+        return True
+
+    return _retrying("creating", uri, create)
 
 
 def exists(uri: str) -> bool:
@@ -239,6 +262,25 @@ def _replace_local(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _create_local(path: Path, data: bytes) -> bool:
+    """A hard link to a finished file takes a name only if it is free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return path.read_bytes() == data
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _can_create(files: Any) -> bool:
+    """Whether a file system knows of conditional puts; an old one would take the word for an option of its client."""
+    return "mode" in inspect.signature(getattr(files, "_pipe_file", files.pipe_file)).parameters
 
 
 def _is_finished(name: str) -> bool:

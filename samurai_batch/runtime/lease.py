@@ -1,13 +1,16 @@
 """One writer per output: a lease that names the run holding it, kept alive by that run's heartbeat.
 
-``_ledger/runs/_lease.json`` names a run; its record in ``_ledger/runs`` carries the heartbeat. A run that finds
-another's fresh heartbeat is refused. One that finds a stale one takes over; should the other wake up, it sees at
-its next heartbeat that the lease names somebody else, and stops. Two runs that start within the same moment may
-both believe for one heartbeat that they hold the lease; what they write meanwhile is the same, byte for byte.
+``_ledger/lease/<number>.json`` names a run, the highest number counts; the run's record in ``_ledger/runs`` carries
+the heartbeat. A run that finds another's fresh heartbeat is refused. One that finds a stale one takes the next
+number; should the other wake up, it sees at its next heartbeat that there is a higher one, and stops. A number is
+created only where there is none, by a conditional put: of two runs that start within the same moment one gets it.
+Where storage has no conditional put (see `storage.create_bytes`), both may believe for one heartbeat that they hold
+the lease; what they write meanwhile is the same, byte for byte.
 """
 
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,9 +24,9 @@ from samurai_batch.runtime.ledger import (
     RunRecord,
     RunStatus,
     Totals,
+    ledger_uri,
     read_run,
     run_uri,
-    runs_uri,
     write_run,
 )
 from samurai_batch.runtime.surroundings import Clock, Store
@@ -84,6 +87,7 @@ class Lease:
         self._stale_after_s = stale_after_s
         self._is_gone = is_gone
         self._record: RunRecord | None = None
+        self._number = 0
 
     @property
     def record(self) -> RunRecord:
@@ -93,7 +97,8 @@ class Lease:
 
     def acquire(self, run_id: str, holder: Holder, config: dict[str, Any], versions: dict[str, str]) -> None:
         """Take the lease and write the run's record. Raises OutputLockedError if another run is alive."""
-        self._refuse_if_held()
+        names = self._names()
+        self._refuse_if_held(names)
         now_s = self._clock.now_s()
         self._record = RunRecord(
             run_id=run_id,
@@ -107,8 +112,11 @@ class Lease:
             versions=versions,
         )
         write_run(self._store, self._output, self._record)
-        self._store.write_bytes(self._uri, json.dumps({"run_id": run_id}).encode())
-        self._check_ours()
+        self._number = _number_of(names[-1]) + 1 if names else 1
+        if not self._store.create_bytes(self._uri_of(_name_of(self._number)), json.dumps({"run_id": run_id}).encode()):
+            raise self._taken("in the same moment")
+        for name in names:
+            self._store.delete(self._uri_of(name))
 
     def beat(self, totals: Totals, rates: Rates) -> None:
         """Show life. Raises OutputLockedError if another run has taken over."""
@@ -119,9 +127,12 @@ class Lease:
         """Give the lease back, with the run's last word."""
         self._write(status, totals, rates)
 
-    @property
-    def _uri(self) -> str:
-        return join(runs_uri(self._output), "_lease.json")
+    def _uri_of(self, name: str) -> str:
+        return join(lease_uri(self._output), name)
+
+    def _names(self) -> list[str]:
+        """The leases that stand, the one that counts last; more than one only while a run takes over."""
+        return [name for name in self._store.list_names(lease_uri(self._output)) if _NAME.fullmatch(name)]
 
     def _write(self, status: RunStatus, totals: Totals, rates: Rates | None) -> None:
         self._record = replace(
@@ -129,20 +140,20 @@ class Lease:
         )
         write_run(self._store, self._output, self._record)
 
-    def _holder_id(self) -> str | None:
+    def _holder_id(self, name: str) -> str:
+        uri = self._uri_of(name)
         try:
-            data = self._store.read_bytes(self._uri)
-        except FileNotFoundError:
-            return None
-        try:
-            return str(json.loads(data)["run_id"])
+            return str(json.loads(self._store.read_bytes(uri))["run_id"])
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(
-                f"{redact(self._uri)}: damaged lease; delete it if no other run is writing to this output"
+                f"{redact(uri)}: damaged lease; delete it if no other run is writing to this output"
             ) from error
 
-    def _refuse_if_held(self) -> None:
-        run_id = self._holder_id()
+    def _refuse_if_held(self, names: list[str]) -> None:
+        try:
+            run_id = self._holder_id(names[-1]) if names else None
+        except FileNotFoundError as error:
+            raise self._taken("just now") from error
         other = read_run(self._store, run_uri(self._output, run_id)) if run_id else None
         if other is None or other.status != "running":
             return
@@ -156,9 +167,32 @@ class Lease:
         )
 
     def _check_ours(self) -> None:
-        run_id = self._holder_id()
-        if run_id != self.record.run_id:
+        names = self._names()
+        if not names or _number_of(names[-1]) != self._number:
+            by = f"run {self._holder_id(names[-1])}" if names else "somebody"
             raise OutputLockedError(
-                f"{redact(self._output)}: run {run_id} has taken this output over from {self.record.run_id}, "
+                f"{redact(self._output)}: {by} has taken this output over from {self.record.run_id}, "
                 "which showed no life for too long; leave the output to it"
             )
+
+    def _taken(self, when: str) -> OutputLockedError:
+        return OutputLockedError(
+            f"{redact(self._output)}: another run has begun to write here {when}; leave the output to it, "
+            "or use another output folder"
+        )
+
+
+def lease_uri(output: str) -> str:
+    """The folder of an output's lease."""
+    return join(ledger_uri(output), "lease")
+
+
+_NAME = re.compile(r"\d{12}\.json")
+
+
+def _name_of(number: int) -> str:
+    return f"{number:012d}.json"
+
+
+def _number_of(name: str) -> int:
+    return int(name.removesuffix(".json"))

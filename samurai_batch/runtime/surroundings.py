@@ -41,6 +41,10 @@ class Store(Protocol):
         """Put the whole file in place at once."""
         ...
 
+    def create_bytes(self, uri: str, data: bytes) -> bool:
+        """Put the whole file in place if there is none; False if another one stands there."""
+        ...
+
     def list_names(self, uri: str) -> list[str]:
         """The children of a folder; none if it is missing."""
         ...

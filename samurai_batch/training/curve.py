@@ -49,7 +49,8 @@ def _draw_stages(draw: ImageDraw.ImageDraw, points: Sequence[Point], hours: floa
             left, right = _place(begin, 1, hours), _place(end, 0, hours)
             if shaded:
                 draw.rectangle([left, right], fill=(243, 243, 243))
-            draw.text((left[0] + 3, _HEIGHT - _MARGIN + 5), before.stage, fill=(90, 90, 90))
+            # On two lines by turns: the name of a short stage is longer than its band.
+            draw.text((left[0] + 3, _HEIGHT - _MARGIN + (17 if shaded else 5)), before.stage, fill=(90, 90, 90))
             begin, shaded = end, not shaded
 
 

@@ -16,13 +16,16 @@ from samurai_batch.modeling.sam2 import FrameFeatures
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """How much each loss counts; ``runner_up`` is the share of the candidates that are not the best."""
+    """How much each loss counts; ``absent`` is how many times an object that is gone counts in the object score, of
+    which there are few, and ``runner_up`` is the share of the candidates that are not the best.
+    """
 
     focal: float = 10.0
     dice: float = 2.0
     balanced: float = 1.0
     iou: float = 1.0
     object_score: float = 1.0
+    absent: float = 3.0
     runner_up: float = 0.1
     loudness: float = 0.1
 
@@ -85,6 +88,7 @@ def frame_loss(
         ious = mask_iou(candidates.logits, target)
         chosen = ious[:, :1] if prompted else ious.gather(1, 1 + candidates.ious[:, 1:].argmax(1, keepdim=True))
     scores = ((candidates.ious - ious).abs().mean(1) * present).sum() / count
-    object_score = F.binary_cross_entropy_with_logits(candidates.object_score[:, 0], present.float())
+    rarity = torch.where(present, 1.0, weights.absent)
+    object_score = F.binary_cross_entropy_with_logits(candidates.object_score[:, 0], present.float(), rarity)
     total = mask + weights.iou * scores + weights.object_score * object_score
     return FrameLoss(total, mask.detach(), (chosen[:, 0] * present).sum() / count, object_score.detach())

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samurai_batch.modeling.mask_decoder import Candidates
+from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.training.batches import Batch
 
@@ -69,6 +70,33 @@ def follow(
             truth = batch.masks[:, time] if torch.rand((), generator=generator) < forcing.truth else None
             bank.append(_remember(model, seen, candidates, truth, prompted=time == 0))
     return results
+
+
+def mark_anew(
+    model: SAM2, batch: Batch, features: FrameFeatures, min_share: float, generator: torch.Generator
+) -> tuple[Candidates, Tensor]:
+    """Every object on every frame that shows it, from its box there, without memory; and the true masks (K, S, S).
+
+    The encoder has seen these frames anyway: what a prompt means is practised on them for little more.
+    """
+    num_clips, shown = len(batch.frames), batch.masks.flatten(2).float().mean(2) >= min_share
+    objects, times = shown.nonzero(as_tuple=True)
+    masks, rows = batch.masks[objects, times], times * num_clips + batch.owner[objects]
+    corners = _corners(masks)
+    extent = corners[:, 1:] - corners[:, :1]
+    corners = corners + 0.03 * extent * torch.randn(corners.shape, generator=generator)
+    seen = FrameFeatures(features.image[rows], (features.high_res[0][rows], features.high_res[1][rows]))
+    labels = torch.tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]).expand(len(rows), -1)
+    return model.decode(model.without_memory(seen), seen.high_res, corners, labels), masks
+
+
+def _corners(masks: Tensor) -> Tensor:
+    """The box corners (K, 2, 2), x before y, of masks (K, S, S) of which none is empty."""
+    ends = []
+    for axis in (1, 2):  # over rows: which columns are touched; then the other way round
+        touched = masks.any(axis).int()
+        ends.append(torch.stack([touched.argmax(1), touched.shape[1] - touched.flip(1).argmax(1)], dim=1))
+    return torch.stack(ends, dim=2).float()
 
 
 def _decode(

@@ -12,8 +12,9 @@ class Stage:
     """One stage of a curriculum.
 
     ``truth`` is the chance that memory holds the true mask, at the stage's start and end; ``drop`` that an older memory
-    is left out; ``first_frame`` is how many times the prompted frame counts. The stage that ``starts_memory`` is the
-    first with clips after pictures, during which the encoder's features have grown.
+    is left out; ``first_frame`` is how many times the prompted frame counts, and ``anew`` how many times, beside all
+    that, the mean over the objects marked anew on every frame. ``rate`` is a factor on the learning rate. The stage
+    that ``starts_memory`` is the first with clips after pictures, during which the encoder's features have grown.
     """
 
     name: str
@@ -23,6 +24,8 @@ class Stage:
     truth: tuple[float, float] = (1.0, 1.0)
     drop: float = 0.15
     first_frame: float = 1.0
+    anew: float = 0.0
+    rate: float = 1.0
     starts_memory: bool = False
 
 

@@ -21,7 +21,7 @@ from samurai_batch.training.batches import Batch, ClipBatches
 from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import FrameLoss, frame_loss, loudness
 from samurai_batch.training.optimizer import Optimizers, blend
-from samurai_batch.training.rollout import Forcing, encode_batch, follow
+from samurai_batch.training.rollout import Forcing, encode_batch, follow, mark_anew
 from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, load_state, save_state
 from samurai_batch.training.warmup import start_memory, warm_decoder
@@ -100,7 +100,7 @@ def _run_stage(
     stage = stages[index]
     if stage.starts_memory and _is_entered(stage, state):
         frames = ClipBatches(replace(stage.batches, clips=4), (settings.seed, index))[0].frames.flatten(0, 1)
-        state.weights = start_memory(config, state.weights, frames, settings.seed, settings.warm_up_steps // 3)
+        state.weights = start_memory(config, state.average, frames, settings.seed, settings.warm_up_steps // 3)
         state.average = {name: tensor.clone() for name, tensor in state.weights.items()}
     model = SAM2(config, stage.batches.size).float()
     model.load_state_dict(state.weights)
@@ -173,11 +173,13 @@ def _step(
         shares = [stage.first_frame, *[1.0] * (len(losses) - 1)]
         total = sum((loss.total * share for loss, share in zip(losses, shares, strict=True)), torch.zeros(()))
         total = total / sum(shares) + stage.weights.loudness * loudness(features)
+        if stage.anew:
+            total = total + stage.anew * _anew_loss(model, batch, features, stage, generator)
         total.backward()
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient))
     if not math.isfinite(norm):
         raise FloatingPointError(f"step {step}: the gradient is not finite; lower the rate and resume")
-    optimizers.step(rate_factor(step, now.share, settings.warm_steps, settings.decay_from))
+    optimizers.step(stage.rate * rate_factor(step, now.share, settings.warm_steps, settings.decay_from))
     return {"loss": total.item(), "gradient": norm} | _readings(losses, batch)
 
 
@@ -191,6 +193,14 @@ def clip_losses(
         frame_loss(candidates, cover[:, time], present[:, time], time == 0, stage.weights)
         for time, candidates in enumerate(follow(model, batch, features, forcing, generator))
     ]
+
+
+def _anew_loss(
+    model: SAM2, batch: Batch, features: FrameFeatures, stage: Stage, generator: torch.Generator
+) -> torch.Tensor:
+    candidates, masks = mark_anew(model, batch, features, stage.batches.min_share, generator)
+    cover, present = F.avg_pool2d(masks.float(), 4), torch.ones(len(masks), dtype=torch.bool)
+    return frame_loss(candidates, cover, present, True, stage.weights).total
 
 
 def _readings(losses: list[FrameLoss], batch: Batch) -> dict[str, float]:

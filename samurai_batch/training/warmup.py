@@ -124,12 +124,13 @@ def warm_memory(
     """Weights that find an ellipse again from the memory of its mask, after it moved a little.
 
     As with prompts: pictures drown the memory, and with nothing to look at the way from memory to mask is learned in
-    a minute. Only what handles memories, and the decoder, changes.
+    a minute. Only what handles memories changes: the decoder would forget its pictures.
     """
     model = SAM2(config, _SIZE).float()
     model.load_state_dict(weights)
     model.image_encoder.requires_grad_(False)
     model.sam_prompt_encoder.requires_grad_(False)
+    model.sam_mask_decoder.requires_grad_(False)
     optimizers = Optimizers(model, rate, weight_decay=0.0)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):

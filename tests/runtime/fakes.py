@@ -275,6 +275,10 @@ class CrashingStore:
     def write_bytes(self, uri: str, data: bytes) -> None:
         self._change(lambda: storage.write_bytes(uri, data))
 
+    def create_bytes(self, uri: str, data: bytes) -> bool:
+        self._change(lambda: storage.create_bytes(uri, data))
+        return storage.read_bytes(uri) == data
+
     def delete(self, uri: str) -> None:
         self._change(lambda: storage.delete(uri))
 

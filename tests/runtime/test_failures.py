@@ -265,7 +265,7 @@ def test_a_run_that_was_taken_over_stops(tmp_path: Path) -> None:
 
     def take_over(index: int, legs: Sequence[Member]) -> None:
         if index == 20:
-            storage.write_bytes(str(out / "_ledger/runs/_lease.json"), b'{"run_id": "other"}')
+            storage.write_bytes(str(out / "_ledger/lease/000000000002.json"), b'{"run_id": "other"}')
 
     with pytest.raises(OutputLockedError, match="run other has taken this output over"):
         run_tracks([track], out, FakeTracker(before_frame=take_over), heartbeat_s=0.0)

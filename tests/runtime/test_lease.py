@@ -1,15 +1,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from samurai_batch import storage
 from samurai_batch.errors import OutputLockedError
 from samurai_batch.planning.rates import Rates
-from samurai_batch.runtime.lease import Holder, Lease, is_gone, this_process
+from samurai_batch.runtime.lease import Holder, Lease, is_gone, lease_uri, this_process
 from samurai_batch.runtime.ledger import LedgerError, Totals, read_run, run_uri
 
 ELSEWHERE = Holder("elsewhere", 17, "0")
@@ -83,7 +85,49 @@ def test_a_process_number_used_again_is_another_process() -> None:
     assert not is_gone(Holder("elsewhere", os.getpid(), "before"))
 
 
+class LateStore:
+    """Storage on which somebody else is quicker: ``before_create`` happens between the look and the put."""
+
+    def __init__(self, before_create: Callable[[], None]) -> None:
+        self._before_create = before_create
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(storage, name)
+
+    def create_bytes(self, uri: str, data: bytes) -> bool:
+        self._before_create()
+        return storage.create_bytes(uri, data)
+
+
+def check_that_one_of_two_gets_the_lease(output: str) -> None:
+    clock = FakeClock()
+    first = Lease(storage, output, clock, stale_after_s=60.0)
+    store = LateStore(lambda: first.acquire("run-1", ELSEWHERE, {}, {}))
+    second = Lease(store, output, clock, stale_after_s=60.0)
+    with pytest.raises(OutputLockedError, match="another run has begun to write here in the same moment"):
+        second.acquire("run-2", ELSEWHERE, {}, {})
+    first.beat(Totals(), RATES)
+    assert len(storage.list_names(lease_uri(output))) == 1
+
+
+def test_of_two_runs_that_start_in_the_same_moment_one_is_refused(tmp_path: Path) -> None:
+    check_that_one_of_two_gets_the_lease(str(tmp_path))
+
+
+@pytest.mark.server
+def test_of_two_runs_that_start_in_the_same_moment_one_is_refused_on_s3(s3_uri: str) -> None:
+    check_that_one_of_two_gets_the_lease(s3_uri)
+
+
+def test_a_lease_that_somebody_removed_is_not_ours(tmp_path: Path) -> None:
+    lease = lease_on(tmp_path, FakeClock())
+    lease.acquire("run-1", ELSEWHERE, {}, {})
+    storage.delete(lease_uri(str(tmp_path)))
+    with pytest.raises(OutputLockedError, match="somebody has taken this output over"):
+        lease.beat(Totals(), RATES)
+
+
 def test_a_damaged_lease_says_what_to_do(tmp_path: Path) -> None:
-    storage.write_bytes(str(tmp_path / "_ledger/runs/_lease.json"), b"{}")
+    storage.write_bytes(str(tmp_path / "_ledger/lease/000000000001.json"), b"{}")
     with pytest.raises(LedgerError, match="delete it if no other run is writing"):
         lease_on(tmp_path, FakeClock()).acquire("run-1", ELSEWHERE, {}, {})

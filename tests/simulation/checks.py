@@ -1,10 +1,12 @@
 """What holds in every world: checked at each write, at each order, and when all is over."""
 
 import json
+from collections.abc import Callable
 
 from samurai_batch.masks import bytes_to_table, mask_table_uri
 from samurai_batch.planning.orders import FollowOrder, Order, PublishOrder
-from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
+from samurai_batch.runtime.lease import lease_uri
+from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, run_uri, video_ledger_uri
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.tasks import Track
 from tests.simulation.accounts import Accounts
@@ -17,7 +19,11 @@ IS_PUBLISHED = ("done", "partial")
 class Checks:
     """Looks at storage past every fault."""
 
-    def __init__(self, job: SimulatedJob, store: MemoryStore, output: str) -> None:
+    def __init__(
+        self, job: SimulatedJob, store: MemoryStore, output: str, now_s: Callable[[], float], stale_after_s: float
+    ) -> None:
+        self._now_s = now_s
+        self._stale_after_s = stale_after_s
         self._job = job
         self._store = store
         self._output = output
@@ -33,6 +39,8 @@ class Checks:
         """An object is about to stand where readers find it."""
         if uri in self._ledgers:
             self._ledger_written(self._ledgers[uri], data)
+        elif uri.startswith(lease_uri(self._output)):
+            self._lease_taken(str(json.loads(data)["run_id"]))
         elif uri in self._tables and self._seen.get(uri) != data:
             expected = self._tables[uri].table
             assert expected is not None, f"{uri} is published, though its video cannot be followed"
@@ -89,6 +97,14 @@ class Checks:
         ledger = read_video_ledger(self._store, video_ledger_uri(self._output, video_id))
         return ledger.tracks if ledger else {}
 
+    def _lease_taken(self, run_id: str) -> None:
+        """Only a run that has ended, or has shown no life for long, may be taken over."""
+        if self._store.list_names(lease_uri(self._output)):
+            before = json.loads(self._store.objects[run_uri(self._output, self._lease_holder())])
+            age_s = self._now_s() - before["heartbeat_at_s"]
+            is_alive = before["status"] == "running" and age_s <= self._stale_after_s
+            assert not is_alive, f"{run_id} starts beside {before['run_id']}, which showed life {age_s:.0f} s ago"
+
     def _ledger_written(self, video_id: str, data: bytes) -> None:
         tracks = json.loads(data)["tracks"]
         for object_id, entry in tracks.items():
@@ -112,7 +128,9 @@ class Checks:
         return mask_table_uri(self._output, track.video.video_id, track.object_id)
 
     def _lease_holder(self) -> str:
-        return str(json.loads(self._store.objects[f"{self._output}/_ledger/runs/_lease.json"])["run_id"])
+        folder = lease_uri(self._output)
+        newest = max(self._store.list_names(folder))
+        return str(json.loads(self._store.objects[f"{folder}/{newest}"])["run_id"])
 
 
 def _tracks_of(order: Order) -> list[Track]:

@@ -29,6 +29,12 @@ class MemoryStore:
         self.on_write(uri, data)
         self.objects[uri] = data
 
+    def create_bytes(self, uri: str, data: bytes) -> bool:
+        if uri in self.objects:
+            return self.objects[uri] == data
+        self.write_bytes(uri, data)
+        return True
+
     def list_names(self, uri: str) -> list[str]:
         folder = f"{uri}/"
         return sorted({name[len(folder) :].split("/")[0] for name in self.objects if name.startswith(folder)})
@@ -80,6 +86,9 @@ class StoreView:
 
     def write_bytes(self, uri: str, data: bytes) -> None:
         self._change(lambda: self._store.write_bytes(uri, data))
+
+    def create_bytes(self, uri: str, data: bytes) -> bool:
+        return self._call(lambda: self._store.create_bytes(uri, data), is_change=True)
 
     def delete(self, uri: str) -> None:
         self._change(lambda: self._store.delete(uri))

@@ -36,6 +36,10 @@ def nobody_looks_at_the_lease(patch: Patch) -> None:
     patch.setattr(Lease, "_check_ours", lambda self: None)
 
 
+def a_run_starts_beside_a_live_one(patch: Patch) -> None:
+    patch.setattr(Lease, "_refuse_if_held", lambda self, names: None)
+
+
 def legs_that_look_done_are_not_cut_by_a_truncation(patch: Patch) -> None:
     original = Book._cut
 
@@ -57,11 +61,15 @@ def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
     patch.setattr(Scheduler, "reported", reported)
 
 
+def a_late_answer_makes_a_busy_replica_idle(patch: Patch) -> None:
+    patch.setattr(Scheduler, "is_busy", lambda self, replica_id: False)
+
+
 def the_shard_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
     original = Scheduler.replica_lost
 
     def replica_lost(self: Scheduler, replica_id: str, reason: str, *, preempted: bool) -> list[Outcome]:
-        self._resting.pop(replica_id, None)
+        self._backlog._resting.pop(replica_id, None)
         return original(self, replica_id, reason, preempted=preempted)
 
     patch.setattr(Scheduler, "replica_lost", replica_lost)
@@ -94,7 +102,7 @@ def a_shard_goes_to_two_replicas(patch: Patch) -> None:
 
     def begin(self: Scheduler, replica_id: str, work: Any) -> Any:
         if isinstance(work, ShardRecord):
-            self._queue(work)
+            self._backlog.wait(work)
         return original(self, replica_id, work)
 
     patch.setattr(Scheduler, "_begin", begin)
@@ -140,6 +148,8 @@ def a_truncation_shortens_the_video_and_nothing_else(patch: Patch) -> None:
 MUTANTS: list[Callable[[Patch], None]] = [
     the_ledger_is_written_before_the_lease_is_looked_at,
     nobody_looks_at_the_lease,
+    a_run_starts_beside_a_live_one,
+    a_late_answer_makes_a_busy_replica_idle,
     legs_that_look_done_are_not_cut_by_a_truncation,
     answers_that_come_twice_are_counted_twice,
     the_shard_of_a_lost_replica_is_forgotten,

@@ -38,7 +38,7 @@ class World:
         self.num_driver_faults = 0
         self.num_waits = 0
         self.job.put_videos(self.store)
-        self.checks = Checks(self.job, self.store, OUTPUT)
+        self.checks = Checks(self.job, self.store, OUTPUT, self.timeline.now_s, STALE_AFTER_S)
         self.cluster = Cluster(
             timeline=self.timeline,
             store=self.store,

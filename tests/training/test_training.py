@@ -18,7 +18,7 @@ from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import LossWeights, frame_loss, loudness, mask_iou, mask_loss
-from samurai_batch.training.rollout import Forcing, encode_batch, encode_frames, follow
+from samurai_batch.training.rollout import Forcing, _corners, encode_batch, encode_frames, follow, mark_anew
 from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, compacted, export_weights, load_state, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
@@ -65,7 +65,7 @@ def test_an_absent_object_trains_the_object_score_alone() -> None:
     loss = frame_loss(candidates(target, -20.0), torch.zeros_like(target), absent, False, LossWeights())
     assert loss.total.item() == pytest.approx(0.0, abs=1e-6)
     loss = frame_loss(candidates(target, 20.0), torch.zeros_like(target), absent, False, LossWeights())
-    assert loss.total.item() == pytest.approx(20.0, abs=1e-3)
+    assert loss.total.item() == pytest.approx(20.0 * LossWeights().absent, abs=1e-3)
 
 
 def test_the_same_seed_gives_the_same_batch() -> None:
@@ -240,3 +240,19 @@ def test_loud_features_cost_and_quiet_ones_do_not() -> None:
     loud = FrameFeatures(quiet.image * 3, quiet.high_res)
     assert loudness(quiet).item() == 0.0
     assert loudness(loud).item() == pytest.approx(8.0)
+
+
+def test_marking_anew_asks_for_every_object_on_every_frame_that_shows_it() -> None:
+    model = SAM2(TINY, 64).float()
+    model.load_state_dict(initial_weights(TINY, 0))
+    batch = ClipBatches(BATCHES, (6,))[0]
+    masks = batch.masks.clone()
+    masks[:, 1] = False
+    masks[0, 2] = False
+    masks[0, 2, 10:30, 20:25] = True
+    features = encode_batch(model, batch)
+    candidates, asked = mark_anew(model, replace(batch, masks=masks), features, 0.004, torch.Generator().manual_seed(0))
+    shown = masks.flatten(2).float().mean(2) >= 0.004
+    assert len(candidates.logits) == len(asked) == int(shown.sum())
+    assert not shown[:, 1].any()
+    assert _corners(masks[:1, 2]).tolist() == [[[20.0, 10.0], [25.0, 30.0]]]
