@@ -26,7 +26,7 @@ class ChunkResult:
     ``tables`` hold the mask rows of the frames each leg writes, ``states`` the track states after the last frame.
     ``frames_encoded`` frames went through the image encoder, ``track_frames`` steps of single tracks were made. What
     runs beside the network counts only as far as the network waited: ``decode_s`` for frames, ``write_s`` for rows and
-    states.
+    states. ``device_memory_bytes`` is the most that the GPU has held for this process so far, 0 without one.
     """
 
     tables: Mapping[str, pa.Table]
@@ -37,6 +37,7 @@ class ChunkResult:
     encode_s: float
     follow_s: float
     write_s: float
+    device_memory_bytes: int = 0
 
 
 Following: TypeAlias = Generator[None, None, ChunkResult]

@@ -99,7 +99,12 @@ def following_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Mem
         encode_s=watch.seconds("encode"),
         follow_s=watch.seconds("follow"),
         write_s=watch.seconds("write"),
+        device_memory_bytes=_peak_memory_bytes(tracker.model.no_obj_ptr.device),
     )
+
+
+def _peak_memory_bytes(device: torch.device) -> int:
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else 0
 
 
 @dataclass(frozen=True)

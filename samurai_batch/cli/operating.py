@@ -21,13 +21,14 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs; with --watch one line each time.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds, until the run has ended.")] = False,
     every_s: Annotated[float, typer.Option("--every", help="Seconds between two looks.")] = 5.0,
+    details: Annotated[bool, typer.Option("--details", help="Every replica and every video as well.")] = False,
 ) -> None:
     """Say how far an output is, and what failed and why.
 
     From its ledger alone: no Ray is needed, and it may run elsewhere.
     """
     from samurai_batch import storage
-    from samurai_batch.operations.watching import describe_status, has_ended
+    from samurai_batch.operations.watching import describe_details, describe_status, has_ended
     from samurai_batch.runtime.status import read_status
 
     while True:
@@ -36,6 +37,8 @@ def status(
             out.print_json(json.dumps(asdict(found)), indent=None if watch else 2)
         else:
             out.print(describe_status(found, now_s))
+            if details:
+                out.print(describe_details(found, now_s))
         if not watch or has_ended(found, now_s):
             break
         time.sleep(every_s)

@@ -4,6 +4,7 @@ from types import TracebackType
 
 from ray.util.metrics import Gauge
 
+from samurai_batch.planning.retry import FailureKind
 from samurai_batch.runtime.progress import Snapshot, Watch
 
 GAUGES = {
@@ -11,20 +12,28 @@ GAUGES = {
     "tracks_done": "tracks done, those of earlier runs included",
     "tracks_partial": "tracks of truncated videos, published up to where these end",
     "tracks_failed": "tracks failed",
+    "tracks_waiting": "tracks that have not ended, in work or not",
     "frames_encoded": "frames encoded in this run",
     "track_frames": "frames followed in this run, summed over tracks",
     "track_frames_left": "frames still to follow, summed over tracks; an estimate until every video was opened",
     "replicas": "replicas that are ready or at work",
     "frames_per_s": "frames followed per second since the run began, summed over tracks",
+    "decode_s": "seconds that networks waited for frames, summed over replicas",
+    "encode_s": "seconds of encoding frames, summed over replicas",
+    "follow_s": "seconds of following tracks, summed over replicas",
+    "write_s": "seconds that networks waited for rows and states to be written, summed over replicas",
+    "device_memory_bytes": "the most that any replica has taken of its GPU, 0 without one",
 }
-"""Fields of a Snapshot; each is served as ``ray_samurai_batch_<name>``."""
+"""What a Snapshot says in one number; each is served as ``ray_samurai_batch_<name>``, by output."""
+FAILURES = "failures"
+"""Served likewise, by output and kind: orders that failed, those that went well when tried again included."""
 
 
 class MetricsWatch:
     """A watch that looks on in front of another, and sets the gauges at most every ``every_s`` seconds."""
 
     def __init__(self, inner: Watch, output: str, every_s: float = 2.0) -> None:
-        """``output`` is the gauges' only tag; the caller redacts it."""
+        """``output`` is a tag of every gauge; the caller redacts it."""
         self._inner = inner
         self._output = output
         self._every_s = every_s
@@ -37,10 +46,19 @@ class MetricsWatch:
         if snapshot.elapsed_s < self._next_s or not snapshot.replicas:
             return  # before the first replica nobody may have joined a cluster yet
         self._next_s = snapshot.elapsed_s + self._every_s
+        tags = {"output": self._output}
+        if not self._gauges:
+            self._make_gauges()
+        for name in GAUGES:
+            self._gauges[name].set(getattr(snapshot, name), tags=tags)
+        for kind in FailureKind:
+            self._gauges[FAILURES].set(snapshot.failures.get(kind, 0), tags=tags | {"kind": kind.value})
+
+    def _make_gauges(self) -> None:
         for name, description in GAUGES.items():
-            if name not in self._gauges:
-                self._gauges[name] = Gauge(f"samurai_batch_{name}", description, tag_keys=("output",))
-            self._gauges[name].set(getattr(snapshot, name), tags={"output": self._output})
+            self._gauges[name] = Gauge(f"samurai_batch_{name}", description, tag_keys=("output",))
+        description = "orders that failed, those that went well when tried again included"
+        self._gauges[FAILURES] = Gauge(f"samurai_batch_{FAILURES}", description, tag_keys=("output", "kind"))
 
     def __enter__(self) -> "MetricsWatch":
         """Begin to look on."""

@@ -1,8 +1,10 @@
 """A run, watched from anywhere: what its ledger says, in words. Reads nothing itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samurai_batch.runtime.ledger import RunRecord
+from samurai_batch.planning.orders import TrackStatus
+from samurai_batch.runtime.ledger import ReplicaWork, RunRecord
 from samurai_batch.runtime.status import OutputStatus
 
 STALE_AFTER_S = 60.0
@@ -47,9 +49,32 @@ def has_ended(found: OutputStatus, now_s: float) -> bool:
 
 def describe_status(found: OutputStatus, now_s: float) -> str:
     """Two lines: the tracks in the ledger, and the newest run."""
-    counts = ", ".join(f"{count} {name}" for name, count in found.num_tracks.items())
+    counts = _counted(found.num_tracks)
     first = f"{sum(found.num_tracks.values())} tracks of {found.num_videos} videos: {counts}; {found.num_rows} rows"
     return first if found.newest_run is None else f"{first}\n{_describe_run(found.newest_run, now_s)}"
+
+
+def describe_details(found: OutputStatus, now_s: float) -> str:
+    """A line for every replica of the newest run, and one for every video in the ledger."""
+    replicas = found.newest_run.totals.replicas if found.newest_run else {}
+    lines = [_describe_replica(name, work, now_s) for name, work in sorted(replicas.items())]
+    for video in found.videos:
+        amount = f"{video.num_rows} rows, {video.seconds:.1f} s of replicas"
+        lines.append(f"video {video.video_id}: {_counted(video.num_tracks)}; {amount}")
+    return "\n".join(lines)
+
+
+def _describe_replica(name: str, work: ReplicaWork, now_s: float) -> str:
+    doing = "waiting" if work.video_id is None else f"on {work.video_id}"
+    memory = f", {work.device_memory_bytes / 1e9:.1f} GB of GPU memory" if work.device_memory_bytes else ""
+    return (
+        f"replica {name}: {doing}; {work.chunks} chunks, {work.track_frames} frames followed, {work.busy_s:.1f} s at "
+        f"work{memory}, last answer {max(0.0, now_s - work.heard_at_s):.0f} s ago"
+    )
+
+
+def _counted(num_tracks: Mapping[TrackStatus, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in num_tracks.items())
 
 
 def _describe_run(run: RunRecord, now_s: float) -> str:

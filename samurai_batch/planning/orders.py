@@ -91,6 +91,7 @@ class ChunkFollowed:
     """Answer to a FollowOrder whose parts and states are all written.
 
     ``decode_s`` and ``write_s`` are seconds that the network waited: for frames; for rows, parts and states.
+    ``device_memory_bytes`` is the most that a GPU has held for this replica, 0 without one.
     """
 
     order_id: int
@@ -100,6 +101,7 @@ class ChunkFollowed:
     encode_s: float
     follow_s: float
     write_s: float = 0.0
+    device_memory_bytes: int = 0
     seconds: float
 
 

@@ -24,6 +24,7 @@ from samurai_batch.manifest import read_prompts
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Outcome, TrackSettled, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RUN_ID, RunStatus, Totals, read_run, run_uri
@@ -36,6 +37,7 @@ from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Clock, Store, SystemClock
+from samurai_batch.runtime.tally import Tally
 from samurai_batch.runtime.work import discard_leg, work_uri
 from samurai_batch.tasks import Track
 
@@ -177,6 +179,7 @@ class _Driver:
         self._idle: dict[str, None] = {}  # in the order they became idle
         self._replicas: set[str] = set()
         self._totals = Totals()
+        self._tally = Tally(world.clock.now_s)
         schedule = ScheduleSettings(
             chunk_frames=settings.chunk_frames, keep_partial=settings.keep_partial, limits=settings.limits
         )
@@ -200,7 +203,7 @@ class _Driver:
     def totals(self) -> Totals:
         """What is done so far."""
         return replace(
-            self._totals,
+            self._tally.added_to(self._totals),
             frames_encoded=self._scheduler.frames_encoded,
             track_frames=self._scheduler.track_frames,
             seconds=round(self._elapsed_s(), 3),
@@ -248,6 +251,7 @@ class _Driver:
             for assignment in self._scheduler.assign(list(self._idle)):
                 del self._idle[assignment.replica_id]
                 pool.submit(assignment.replica_id, assignment.order)
+                self._tally.given(assignment.replica_id, assignment.order)
             assert self._scheduler.num_running or not self._idle, "idle replicas, open tracks and nothing to do"
             for event in pool.wait(self._settings.tick_s):
                 self._take_in(event)
@@ -258,14 +262,17 @@ class _Driver:
         match event:
             case ReplicaReady(replica_id):
                 self._replicas.add(replica_id)
+                self._tally.ready(replica_id)
                 self._idle[replica_id] = None
             case Answered(replica_id, report):
+                self._tally.answered(replica_id, report)
                 self._obey(self._scheduler.reported(replica_id, report))
                 if replica_id in self._replicas and not self._scheduler.is_busy(replica_id):
                     self._idle[replica_id] = None
             case ReplicaDied(replica_id, reason, preempted):
                 logger.warning("replica %s is gone%s: %s", replica_id, " (preempted)" if preempted else "", reason)
                 self._replicas.discard(replica_id)
+                self._tally.lost(replica_id, FailureKind.PREEMPTED if preempted else FailureKind.DIED)
                 self._idle.pop(replica_id, None)
                 self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
                 self._obey(self._scheduler.replica_lost(replica_id, reason, preempted=preempted))
@@ -301,17 +308,24 @@ class _Driver:
         self.recorder.flush()
 
     def _show(self) -> None:
+        totals = self.totals()
         self._world.watch.show(
             Snapshot(
                 elapsed_s=self._elapsed_s(),
-                tracks=self._totals.tracks,
-                tracks_done=self._totals.tracks_done,
-                tracks_partial=self._totals.tracks_partial,
-                tracks_failed=self._totals.tracks_failed,
-                frames_encoded=self._scheduler.frames_encoded,
-                track_frames=self._scheduler.track_frames,
+                tracks=totals.tracks,
+                tracks_done=totals.tracks_done,
+                tracks_partial=totals.tracks_partial,
+                tracks_failed=totals.tracks_failed,
+                frames_encoded=totals.frames_encoded,
+                track_frames=totals.track_frames,
                 track_frames_left=self._scheduler.track_frames_left,
                 replicas=len(self._replicas),
+                decode_s=totals.decode_s,
+                encode_s=totals.encode_s,
+                follow_s=totals.follow_s,
+                write_s=totals.write_s,
+                device_memory_bytes=max((one.device_memory_bytes for one in totals.replicas.values()), default=0),
+                failures=totals.failures,
             )
         )
 

@@ -63,8 +63,28 @@ class VideoLedger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplicaWork:
+    """What one replica has done in a run. ``video_id`` is of what it does now, None while it has nothing to do.
+
+    It last answered at ``heard_at_s``, in seconds since 1970; ``device_memory_bytes`` is the most that its model and
+    tracks have taken of a GPU.
+    """
+
+    heard_at_s: float
+    video_id: str | None = None
+    chunks: int = 0
+    track_frames: int = 0
+    busy_s: float = 0.0
+    device_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What a run has done so far. ``tracks_skipped`` were done before; tracks count once each."""
+    """What a run has done so far. ``tracks_skipped`` were done before; tracks count once each.
+
+    ``decode_s`` to ``write_s`` are seconds of replicas, as in a `ChunkFollowed`; ``failures`` are of orders, those
+    that went well when tried again included, by FailureKind; ``replicas`` are those that are there, by name.
+    """
 
     tracks: int = 0
     tracks_skipped: int = 0
@@ -76,6 +96,12 @@ class Totals:
     track_frames: int = 0
     replicas_lost: int = 0
     seconds: float = 0.0
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+    follow_s: float = 0.0
+    write_s: float = 0.0
+    failures: dict[str, int] = field(default_factory=dict)
+    replicas: dict[str, ReplicaWork] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Protocol
 
@@ -17,7 +18,8 @@ class Snapshot:
     """A run at one moment; ``tracks_done`` includes those done by earlier runs.
 
     ``track_frames`` counts frames followed, summed over tracks, in this run; ``track_frames_left`` is an estimate
-    as long as there are videos nobody has opened.
+    as long as there are videos nobody has opened. Seconds and failures are as in `ledger.Totals`;
+    ``device_memory_bytes`` is the most of any replica.
     """
 
     elapsed_s: float
@@ -29,6 +31,17 @@ class Snapshot:
     track_frames: int
     track_frames_left: int
     replicas: int
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+    follow_s: float = 0.0
+    write_s: float = 0.0
+    device_memory_bytes: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def tracks_waiting(self) -> int:
+        """Tracks that have not ended, in work or not."""
+        return self.tracks - self.tracks_done - self.tracks_partial - self.tracks_failed
 
     @property
     def frames_per_s(self) -> float:

@@ -188,6 +188,7 @@ class Replica:
             encode_s=result.encode_s,
             follow_s=result.follow_s,
             write_s=result.write_s + ended_s - followed_s,
+            device_memory_bytes=result.device_memory_bytes,
             seconds=ended_s - started_s,
         )
 

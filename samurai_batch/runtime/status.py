@@ -17,16 +17,32 @@ from samurai_batch.runtime.summary import TrackProblem
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.storage import join
 
+_STATUSES: tuple[TrackStatus, ...] = ("done", "partial", "failed")
+
+
+@dataclass(frozen=True)
+class VideoStatus:
+    """The tracks of one video that have ended; ``seconds`` are of replicas."""
+
+    video_id: str
+    num_tracks: dict[TrackStatus, int]
+    num_rows: int
+    seconds: float
+
 
 @dataclass(frozen=True)
 class OutputStatus:
-    """The tracks in the ledger, how they ended, and the newest run. Tracks nobody has begun are not known here."""
+    """The tracks in the ledger, how they ended, and the newest run. Tracks nobody has begun are not known here.
+
+    What each replica does stands in the run's totals.
+    """
 
     num_videos: int
     num_tracks: dict[TrackStatus, int]
     num_rows: int
     problems: tuple[TrackProblem, ...]
     newest_run: RunRecord | None
+    videos: tuple[VideoStatus, ...] = ()
 
 
 def read_status(store: Store, output: str, num_transfers: int = 16) -> OutputStatus:
@@ -35,14 +51,25 @@ def read_status(store: Store, output: str, num_transfers: int = 16) -> OutputSta
     uris = [join(folder, name) for name in store.list_names(folder) if name.endswith(".json")]
     read = for_each(lambda uri: read_video_ledger(store, uri), uris, num_transfers)
     ledgers = [ledger for ledger in read if ledger is not None]
-    entries = [entry for ledger in ledgers for entry in ledger.tracks.values()]
-    counts = Counter(entry.status for entry in entries)
+    videos = tuple(_status_of(ledger) for ledger in sorted(ledgers, key=lambda one: one.video_id))
     return OutputStatus(
-        num_videos=len(ledgers),
-        num_tracks={status: counts[status] for status in ("done", "partial", "failed")},
-        num_rows=sum(entry.rows for entry in entries),
+        num_videos=len(videos),
+        num_tracks={status: sum(video.num_tracks[status] for video in videos) for status in _STATUSES},
+        num_rows=sum(video.num_rows for video in videos),
         problems=tuple(problem for ledger in ledgers for problem in _problems(ledger)),
         newest_run=_newest_run(store, output),
+        videos=videos,
+    )
+
+
+def _status_of(ledger: VideoLedger) -> VideoStatus:
+    entries = ledger.tracks.values()
+    counts = Counter(entry.status for entry in entries)
+    return VideoStatus(
+        video_id=ledger.video_id,
+        num_tracks={status: counts[status] for status in _STATUSES},
+        num_rows=sum(entry.rows for entry in entries),
+        seconds=round(sum(entry.seconds for entry in entries), 3),
     )
 
 

@@ -22,7 +22,7 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
-from samurai_batch.operations.ray_metrics import GAUGES
+from samurai_batch.operations.ray_metrics import FAILURES, GAUGES
 from tests.operations.test_reprocess import NUM_FRAMES, Archive, boxed
 
 pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -159,7 +159,7 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
     assert found["newest_run"]["status"] == "finished"
 
     names = set(re.findall(r"^ray_samurai_batch_(\w+)\{", metrics.result(), re.MULTILINE))
-    assert names == GAUGES.keys()
+    assert names == {*GAUGES, FAILURES}
     assert f'output="{s3_uri}/out"' in metrics.result()
 
     printed = watched + done.stdout + done.stderr + status.stdout + status.stderr

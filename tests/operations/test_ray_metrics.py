@@ -1,13 +1,13 @@
 import json
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samurai_batch.operations import ray_metrics
-from samurai_batch.operations.ray_metrics import GAUGES, MetricsWatch
+from samurai_batch.operations.ray_metrics import FAILURES, GAUGES, MetricsWatch
 from samurai_batch.runtime.progress import Snapshot
 from tests.runtime.fakes import NoWatch
 
@@ -30,7 +30,7 @@ class FakeGauge:
 
     def __init__(self, name: str, description: str, tag_keys: tuple[str, ...]) -> None:
         assert description
-        assert tag_keys == ("output",)
+        assert tag_keys == (("output", "kind") if name.endswith("failures") else ("output",))
         self._values = self.values.setdefault(name, [])
 
     def set(self, value: float, tags: dict[str, str]) -> None:
@@ -50,19 +50,25 @@ def test_the_gauges_follow_the_run_every_two_seconds(gauges: dict[str, Any]) -> 
         watch.show(AT_FIRST)
         assert not gauges, "nothing is set before there is a replica, and with it a cluster"
         for elapsed_s in (1.0, 1.5, 2.9, 3.1):
-            watch.show(replace(AT_FIRST, elapsed_s=elapsed_s, replicas=2, track_frames=int(elapsed_s * 10)))
+            watch.show(
+                replace(
+                    AT_FIRST, elapsed_s=elapsed_s, replicas=2, track_frames=int(elapsed_s * 10), failures={"storage": 2}
+                )
+            )
     assert len(inner.snapshots) == 5
-    assert gauges.keys() == {f"samurai_batch_{name}" for name in GAUGES}
+    assert gauges.keys() == {f"samurai_batch_{name}" for name in [*GAUGES, FAILURES]}
     tags = {"output": "s3://bucket/out"}
     assert gauges["samurai_batch_track_frames"] == [(10, tags), (31, tags)]
+    assert (2, tags | {"kind": "storage"}) in gauges["samurai_batch_failures"]
+    assert (0, tags | {"kind": "video"}) in gauges["samurai_batch_failures"]
 
 
 def test_every_gauge_is_something_a_snapshot_says() -> None:
-    assert GAUGES.keys() <= {field.name for field in fields(Snapshot)} | {"frames_per_s"}
+    assert all(isinstance(getattr(AT_FIRST, name), int | float) for name in GAUGES)
 
 
 def test_the_dashboard_shows_metrics_that_exist() -> None:
     dashboard = json.loads(DASHBOARD.read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     names = {name for query in queries for name in re.findall(r"ray_samurai_batch_(\w+)", query)}
-    assert names == GAUGES.keys()
+    assert names == {*GAUGES, FAILURES}

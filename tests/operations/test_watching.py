@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from samurai_batch.operations.watching import STALE_AFTER_S, describe_status, has_ended, pace_of
-from samurai_batch.runtime.ledger import RunRecord, Totals
+from samurai_batch.operations.watching import STALE_AFTER_S, describe_details, describe_status, has_ended, pace_of
+from samurai_batch.runtime.ledger import ReplicaWork, RunRecord, Totals
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.status import OutputStatus
+from samurai_batch.runtime.status import OutputStatus, VideoStatus
 
 RUN = RunRecord(
     run_id="20261122T010000Z-0123abcd",
@@ -50,6 +50,19 @@ def test_a_status_says_how_far_how_fast_and_how_lately() -> None:
         "newest run 20261122T010000Z-0123abcd: running, 4 of 10 tracks to go, 15.0 frames/s, about 10 min left, "
         "last sign of life 3 s ago"
     )
+
+
+def test_details_are_a_line_for_every_replica_and_every_video() -> None:
+    busy = ReplicaWork(heard_at_s=1598.0, video_id="clip", chunks=3, track_frames=900, busy_s=60.0)
+    idle = ReplicaWork(heard_at_s=1601.0, device_memory_bytes=2_500_000_000)
+    run = replace(RUN, totals=replace(RUN.totals, replicas={"r2": idle, "r1": busy}))
+    video = VideoStatus("clip", {"done": 2, "partial": 0, "failed": 1}, 300, 12.25)
+    assert describe_details(replace(output(run), videos=(video,)), 1603.0).splitlines() == [
+        "replica r1: on clip; 3 chunks, 900 frames followed, 60.0 s at work, last answer 5 s ago",
+        "replica r2: waiting; 0 chunks, 0 frames followed, 0.0 s at work, 2.5 GB of GPU memory, last answer 2 s ago",
+        "video clip: 2 done, 0 partial, 1 failed; 300 rows, 12.2 s of replicas",
+    ]
+    assert describe_details(output(None), 1603.0) == ""
 
 
 def test_a_run_is_taken_for_dead_when_another_may_take_over() -> None:

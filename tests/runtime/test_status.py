@@ -21,6 +21,12 @@ def test_the_ledger_alone_says_what_is_done_and_what_failed_and_why(tmp_path: Pa
     assert status.newest_run is not None
     assert (status.newest_run.run_id, status.newest_run.status) == (summary.run_id, "finished")
     assert status.newest_run.totals == summary.totals
+    by_video = {video.video_id: (video.num_tracks["done"], video.num_tracks["failed"]) for video in status.videos}
+    assert by_video == {"good": (1, 1), "bad": (0, 1)}
+    assert summary.totals.failures["video"] >= 1
+    [work] = summary.totals.replicas.values()
+    assert work.track_frames == summary.totals.track_frames
+    assert work.video_id is None
 
 
 def test_an_empty_output_has_an_empty_status(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""What the replicas of a run have done, for who watches it: by replica, by stage of the work, by kind of failure."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from samurai_batch.planning.orders import (
+    ChunkFollowed,
+    LookOrder,
+    Order,
+    OrderFailed,
+    PublishOrder,
+    Report,
+)
+from samurai_batch.planning.retry import FailureKind
+from samurai_batch.runtime.ledger import ReplicaWork, Totals
+
+_STAGES = ("decode_s", "encode_s", "follow_s", "write_s")
+
+
+class Tally:
+    """Counts as the driver meets orders and answers. Replicas that are gone are left out; ``now_s`` is since 1970."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._replicas: dict[str, ReplicaWork] = {}
+        self._failures: Counter[str] = Counter()
+        self._stages = dict.fromkeys(_STAGES, 0.0)
+
+    def ready(self, replica_id: str) -> None:
+        """A replica has come."""
+        self._replicas[replica_id] = ReplicaWork(heard_at_s=self._now_s())
+
+    def given(self, replica_id: str, order: Order) -> None:
+        """A replica has got something to do."""
+        self._replicas[replica_id] = replace(self._replicas[replica_id], video_id=_video_of(order))
+
+    def answered(self, replica_id: str, report: Report) -> None:
+        """A replica has done it, or failed to; one that is gone by now counts no more."""
+        if isinstance(report, OrderFailed):
+            self._failures[report.failure.kind] += 1
+        if isinstance(report, ChunkFollowed):
+            for stage in _STAGES:
+                self._stages[stage] += getattr(report, stage)
+        before = self._replicas.get(replica_id)
+        if before is not None:
+            self._replicas[replica_id] = _after(before, report, self._now_s())
+
+    def lost(self, replica_id: str, kind: FailureKind) -> None:
+        """A replica is gone."""
+        self._replicas.pop(replica_id, None)
+        self._failures[kind] += 1
+
+    def added_to(self, totals: Totals) -> Totals:
+        """The same totals, with what was counted here."""
+        stages = {stage: round(seconds, 3) for stage, seconds in self._stages.items()}
+        return replace(totals, **stages, failures=dict(self._failures), replicas=dict(self._replicas))
+
+
+def _video_of(order: Order) -> str:
+    match order:
+        case PublishOrder():
+            return order.track.video.video_id
+        case LookOrder():
+            return order.members[0].track.video.video_id
+        case _:
+            return order.video.video_id
+
+
+def _after(before: ReplicaWork, report: Report, now_s: float) -> ReplicaWork:
+    after = replace(before, video_id=None, heard_at_s=now_s, busy_s=round(before.busy_s + report.seconds, 3))
+    if not isinstance(report, ChunkFollowed):
+        return after
+    return replace(
+        after,
+        chunks=before.chunks + 1,
+        track_frames=before.track_frames + report.track_frames,
+        device_memory_bytes=max(before.device_memory_bytes, report.device_memory_bytes),
+    )

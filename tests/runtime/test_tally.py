@@ -1,0 +1,53 @@
+from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, OrderFailed, VideoOpened
+from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.runtime.ledger import ReplicaWork, Totals
+from samurai_batch.runtime.tally import Tally
+from samurai_batch.tasks import Video
+
+VIDEO = Video("clip", "clip.mp4")
+FOLLOW = FollowOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, members=())
+FOLLOWED = ChunkFollowed(
+    order_id=2,
+    frames_encoded=9,
+    track_frames=18,
+    decode_s=0.5,
+    encode_s=2.0,
+    follow_s=1.0,
+    write_s=0.25,
+    device_memory_bytes=7,
+    seconds=4.0,
+)
+
+
+def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
+    now_s = 100.0
+    tally = Tally(lambda: now_s)
+    tally.ready("r1")
+    tally.given("r1", OpenOrder(1, VIDEO))
+    assert tally.added_to(Totals()).replicas == {"r1": ReplicaWork(heard_at_s=100.0, video_id="clip")}
+    now_s = 103.0
+    tally.answered("r1", VideoOpened(1, VideoFacts(9, 4, 4), 3.0))
+    tally.given("r1", FOLLOW)
+    now_s = 107.0
+    tally.answered("r1", FOLLOWED)
+    assert tally.added_to(Totals()).replicas == {
+        "r1": ReplicaWork(heard_at_s=107.0, chunks=1, track_frames=18, busy_s=7.0, device_memory_bytes=7)
+    }
+
+
+def test_seconds_are_summed_by_stage_and_failures_by_kind() -> None:
+    tally = Tally(lambda: 0.0)
+    tally.ready("r1")
+    for _ in range(2):
+        tally.given("r1", FOLLOW)
+        tally.answered("r1", FOLLOWED)
+    tally.given("r1", FOLLOW)
+    tally.answered("r1", OrderFailed(2, Failure(FailureKind.STORAGE, "no"), 1.0))
+    tally.lost("r1", FailureKind.PREEMPTED)
+    tally.answered("r1", FOLLOWED)  # late: what it did counts, the replica does not come back
+    totals = tally.added_to(Totals(tracks=5))
+    assert (totals.decode_s, totals.encode_s, totals.follow_s, totals.write_s) == (1.5, 6.0, 3.0, 0.75)
+    assert totals.failures == {"storage": 1, "replica_preempted": 1}
+    assert totals.replicas == {}
+    assert totals.tracks == 5
