@@ -123,7 +123,7 @@ class Track:
         return first if isinstance(first, AskedPrompt) else None
 
     def standing_for(self, found: Sequence[Prompt]) -> "tuple[Track, ...]":
-        """What follows in place of this track once it is looked up: ``<object_id>#0``, ``#1``, … one for each prompt."""
+        """The tracks in place of this one once it is looked up: ``<object_id>#0``, ``#1``, … one for each prompt."""
         return tuple(
             replace(self, object_id=f"{self.object_id}#{number}", prompts=(prompt,))
             for number, prompt in enumerate(found)

@@ -79,11 +79,7 @@ def segment(
 
     Example: samurai-batch segment photos/ -o masks/ --set everything.points_per_side=16
     """
-    from samurai_batch.manifest import read_prompts, tracks_of_pictures
-    from samurai_batch.manifest.files import is_table
-
-    config = load_job_of(None, {"prompts": pictures} | options)
-    _run(config, read_prompts(pictures) if is_table(pictures) else tracks_of_pictures(pictures))
+    _run(load_job_of(None, {"task": "segment", "prompts": pictures} | options))
 
 
 @app.command()

@@ -1,63 +1,41 @@
-"""Prompts of a video that name no place: words, or everything. They are looked up on their frame.
+"""Prompts that name no place, words or everything, looked up on their frame: boxes for words, masks for everything."""
 
-Each object found becomes a track of its own, ``<object_id>#0``, ``#1``, … in order of score: a box for words, and
-the mask itself for everything.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
-from samurai_batch.images.everything import EverythingSettings, segment_everything
+from samurai_batch.images.everything import segment_everything
 from samurai_batch.images.predictor import ImagePredictor
-from samurai_batch.images.text import Detector
-from samurai_batch.tasks import AskedPrompt, BoxPrompt, EverythingPrompt, MaskPrompt, Prompt, TextPrompt, Track
+from samurai_batch.images.settings import EverythingSettings
+from samurai_batch.images.text import Detector, make_detector
+from samurai_batch.tasks import AskedPrompt, BoxPrompt, EverythingPrompt, MaskPrompt, Prompt, TextPrompt
 
 
 @dataclass(frozen=True)
 class Finder:
-    """What looks things up: a predictor for everything mode, a detector for words. Either may be left out."""
+    """What looks things up. ``detector_name``, as `make_detector` takes it, may be left out where nobody uses words."""
 
-    predictor: ImagePredictor | None = None
-    detector: Detector | None = None
+    predictor: ImagePredictor
+    detector_name: str | None = None
+    threshold: float = 0.25
     settings: EverythingSettings | None = None
 
-    def find(self, prompt: AskedPrompt, pixels: NDArray[np.uint8]) -> list[Prompt]:
-        """The prompts that stand for this one on its frame (H, W, 3), best first; none if nothing is found.
+    @cached_property
+    def detector(self) -> Detector:
+        """Loaded when it is first asked for. Raises ConfigError where none is named, and what `make_detector` does."""
+        if self.detector_name is None:
+            raise ConfigError("prompts of kind text need a detector; name one in the field detector")
+        return make_detector(self.detector_name, self.predictor, self.threshold, self.settings)
 
-        Raises ConfigError where what is needed was left out.
-        """
+    def find(self, prompt: AskedPrompt, pixels: NDArray[np.uint8]) -> list[Prompt]:
+        """The prompts that stand for this one on its frame (H, W, 3), best first; none if nothing is found."""
         match prompt:
             case TextPrompt():
-                if self.detector is None:
-                    raise ConfigError("prompts of kind text need a detector; name one in the field detector")
                 found = self.detector.detect(pixels, prompt.text)
                 return [BoxPrompt(prompt.frame_index, one.box_xyxy) for one in found]
             case EverythingPrompt():
-                if self.predictor is None:
-                    raise ConfigError("prompts of kind everything need an image predictor")
                 masks = segment_everything(self.predictor, pixels, self.settings)
                 return [MaskPrompt(prompt.frame_index, one.mask) for one in masks]
-
-
-def asked_prompt(track: Track) -> AskedPrompt | None:
-    """The prompt that has to be looked up before this track can be followed; None if there is none."""
-    first = next(iter(track.prompts), None)
-    return first if isinstance(first, AskedPrompt) else None
-
-
-def look_up(track: Track, finder: Finder, pixels: NDArray[np.uint8]) -> list[Track]:
-    """The tracks that stand for one whose prompt names no place; the track itself if its prompts name one."""
-    prompt = asked_prompt(track)
-    return [track] if prompt is None else numbered(track, finder.find(prompt, pixels))
-
-
-def numbered(track: Track, prompts: Sequence[Prompt]) -> list[Track]:
-    """One track for each prompt, otherwise like ``track``."""
-    return [
-        replace(track, object_id=f"{track.object_id}#{index}", prompts=(prompt,))
-        for index, prompt in enumerate(prompts)
-    ]

@@ -6,8 +6,9 @@ one mask              as decoded                      the best of three where it
 masks at image size   by way of S x S, padding cut    at once
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,12 +16,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samurai_batch.modeling.checkpoints import build_model, build_sam, load_sam_weights, load_weights
-from samurai_batch.modeling.configs import SAM_MODELS
+from samurai_batch.modeling.checkpoints import Weights, build_model, build_sam, load_sam_weights, load_weights
+from samurai_batch.modeling.configs import SAM_MODELS, SamConfig
 from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_multimask, take_single
 from samurai_batch.modeling.pixels import normalise
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
+
+Model = TypeVar("Model", SAM, SAM2)
+
+MASK_INPUT_LOGIT = 10.0  # of a mask that is given as a prompt, as SAM 2's release gives it
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,10 @@ class ImageNetwork(Protocol):
         """By what x and y of an image of this size are multiplied to be pixels of the S x S image."""
         ...
 
+    def mask_input(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """A mask (H, W) of the image -> logits (S / 4, S / 4), as a mask prompt takes them."""
+        ...
+
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Image (H, W, 3) uint8 RGB -> (1, 3, S, S) as the encoder takes it."""
         ...
@@ -81,13 +90,11 @@ class ImageNetwork(Protocol):
         ...
 
 
-class SamNetwork:
-    """SAM."""
+class _Network(ABC, Generic[Model]):
+    """What SAM and SAM 2 have in common: an image is resized, and lies in the top left corner of S x S pixels."""
 
-    default_pred_iou_thresh = 0.88
-
-    def __init__(self, model: SAM) -> None:
-        self.model = model
+    def __init__(self, model: Model) -> None:
+        self.model: Model = model
 
     @property
     def image_size(self) -> int:
@@ -97,12 +104,36 @@ class SamNetwork:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.model.image_encoder.pos_embed.device
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return next(self.model.parameters()).dtype
 
     def scale_xy(self, height: int, width: int) -> tuple[float, float]:
         """From pixels of the image to pixels of the S x S image."""
         new_height, new_width = self._resized(height, width)
         return new_width / width, new_height / height
+
+    def mask_input(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """A mask (H, W) of the image -> logits (S / 4, S / 4), as a mask prompt takes them."""
+        size = [max(1, side // 4) for side in self._resized(*mask.shape)]
+        whole = torch.from_numpy(mask).double()[None, None]
+        small = F.interpolate(whole, size=size, mode="bilinear", antialias=True)[0, 0].numpy()
+        logits = np.full((self.image_size // 4,) * 2, -MASK_INPUT_LOGIT)
+        logits[: size[0], : size[1]] = (2 * small - 1) * MASK_INPUT_LOGIT
+        return logits
+
+    @abstractmethod
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """The size (height, width) of an image on the S x S pixels."""
+
+
+class SamNetwork(_Network[SAM]):
+    """SAM."""
+
+    default_pred_iou_thresh = 0.88
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         scale = self.image_size / max(height, width)
@@ -115,7 +146,7 @@ class SamNetwork:
         size = self._resized(*pixels.shape[:2])
         if image.shape[-2:] != size:
             image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-        normalised = normalise(image.to(self.device), self.model.image_encoder.pos_embed.dtype)
+        normalised = normalise(image.to(self.device), self.dtype)
         return F.pad(normalised, (0, self.image_size - size[1], 0, self.image_size - size[0]))
 
     def encode(self, prepared: Tensor) -> list[ImageFeatures]:
@@ -135,27 +166,13 @@ class SamNetwork:
         return resize_logits(padded[..., :new_height, :new_width], height, width)
 
 
-class Sam2Network:
+class Sam2Network(_Network[SAM2]):
     """SAM 2, asked about one image: no memory takes part."""
 
     default_pred_iou_thresh = 0.8
 
-    def __init__(self, model: SAM2) -> None:
-        self.model = model
-
-    @property
-    def image_size(self) -> int:
-        """S, in pixels."""
-        return self.model.image_size
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self.model.no_mem_embed.device
-
-    def scale_xy(self, height: int, width: int) -> tuple[float, float]:
-        """From pixels of the image to pixels of the S x S image."""
-        return self.image_size / width, self.image_size / height
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        return self.image_size, self.image_size
 
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Image (H, W, 3) -> (1, 3, S, S), normalised; bilinear with antialiasing, in floating point.
@@ -166,7 +183,7 @@ class Sam2Network:
         size = (self.image_size, self.image_size)
         if image.shape[-2:] != size:
             image = F.interpolate(image.float(), size=size, mode="bilinear", antialias=True)
-        return normalise(image, self.model.no_mem_embed.dtype)
+        return normalise(image, self.dtype)
 
     def encode(self, prepared: Tensor) -> list[ImageFeatures]:
         """(B, 3, S, S) -> the features of each."""
@@ -204,11 +221,26 @@ def load_network(
 ) -> ImageNetwork:
     """A network by its name in the model table, with its weights (see :mod:`samurai_batch.modeling.checkpoints`).
 
-    Raises ConfigError and CheckpointError as `load_weights` and `build_model` do.
+    Raises ConfigError and CheckpointError as `load_image_weights` and `build_network` do.
     """
-    if model in SAM_MODELS:
-        return SamNetwork(build_sam(load_sam_weights(model, weights), image_size, dtype, device))
-    return Sam2Network(build_model(load_weights(model, weights), image_size, dtype, device))
+    return build_network(load_image_weights(model, weights), image_size, dtype, device)
+
+
+def load_image_weights(model: str, weights: str | None = None) -> Weights | Weights[SamConfig]:
+    """The weights of a SAM or a SAM 2, by its name. Raises ConfigError and CheckpointError."""
+    return load_sam_weights(model, weights) if model in SAM_MODELS else load_weights(model, weights)
+
+
+def build_network(
+    weights: Weights | Weights[SamConfig],
+    image_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> ImageNetwork:
+    """The network of these weights. Raises ConfigError for a size it cannot have."""
+    if isinstance(weights.config, SamConfig):
+        return SamNetwork(build_sam(weights, image_size, dtype, device))
+    return Sam2Network(build_model(weights, image_size, dtype, device))
 
 
 def _exact(logits: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ Two ways, behind one protocol, `Detector`:
     OpenVocabularyDetector    a detector of `transformers` that reads words (Grounding DINO, OWLv2, …)
     ClipRanker                masks of everything mode, ranked by how well CLIP thinks that the words fit their crops
 
-Both need the extra ``samurai-batch[text]``, and say so where it is missing.
+`make_detector` makes the one that a name asks for: ``clip:<model>`` for the second way, ``<model>`` for the first, the
+model being an id or a local folder. Both need the extra ``samurai-batch[text]``, and say so where it is missing.
 """
 
 from collections.abc import Sequence
@@ -17,15 +18,17 @@ import torch
 from numpy.typing import NDArray
 
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.images.everything import AutoMask, EverythingSettings, segment_everything
+from samurai_batch.images.everything import AutoMask, segment_everything
 from samurai_batch.images.predictor import ImagePredictor, Prediction
 from samurai_batch.images.prompts import check_image
+from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.tasks import Box
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 INSTALL = "pip install 'samurai-batch[text]'"
+CLIP = "clip:"
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,23 @@ class ClipRanker:
             logits = self._model(**inputs.to(self._predictor.network.device)).logits_per_image
             scores += logits.double().softmax(dim=1)[:, 0].cpu().tolist()
         return sorted(zip(masks, scores, strict=True), key=lambda pair: -pair[1])
+
+
+def check_detector(name: str) -> None:
+    """Raise ConfigError without the extra, and CheckpointError where there is no such model; reads no weights."""
+    _load(_transformers().AutoConfig, name.removeprefix(CLIP))
+
+
+def make_detector(
+    name: str, predictor: ImagePredictor, threshold: float, settings: EverythingSettings | None = None
+) -> Detector:
+    """The detector of this name, on the predictor's device; what scores above the threshold is found.
+
+    The predictor and the settings of everything mode serve ``clip:`` alone. Raises as `check_detector` does.
+    """
+    if name.startswith(CLIP):
+        return ClipRanker(name.removeprefix(CLIP), predictor, threshold=threshold, settings=settings)
+    return OpenVocabularyDetector(name, threshold=threshold, device=predictor.network.device)
 
 
 def segment_text(

@@ -21,7 +21,15 @@ class JobConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    prompts: str = Field(min_length=1, description="prompts table: path or URI of a .parquet, .csv or .jsonl file")
+    task: Literal["track", "segment"] = Field(
+        default="track",
+        description="track: follow objects through videos; segment: find them on pictures, each by itself",
+    )
+    prompts: str = Field(
+        min_length=1,
+        description="prompts table: path or URI of a .parquet, .csv or .jsonl file; with task segment also a folder of"
+        " pictures, or a .txt file of their URIs, one a line",
+    )
     output: str = Field(min_length=1, description="output folder: path or URI; tables go to <output>/masks")
     model: str = Field(
         default="nano",
@@ -56,7 +64,8 @@ class JobConfig(BaseModel):
         default=None,
         min_length=1,
         description="for prompts of kind text: model id or folder of an open-vocabulary detector of transformers"
-        " (Grounding DINO, OWLv2); needs the extra samurai-batch[text]",
+        " (Grounding DINO, OWLv2), or clip:<model> for everything mode ranked by CLIP; needs the extra"
+        " samurai-batch[text]",
     )
     detector_threshold: float = Field(
         default=0.25, ge=0, le=1, description="score above which a detected object is followed, 0 to 1"
@@ -97,6 +106,9 @@ class JobConfig(BaseModel):
     )
     max_tracks_per_shard: int = Field(
         default=8, ge=1, description="tracks of one video that one replica follows together at most"
+    )
+    pictures_per_batch: int = Field(
+        default=8, ge=1, description="with task segment: pictures that go through the image encoder together"
     )
     keep_partial: bool = Field(
         default=False, description="publish the rows up to where a truncated video ends: true or false"
@@ -143,6 +155,8 @@ class JobConfig(BaseModel):
             raise _contradiction("ray_address", "pool is local, which uses no Ray; remove one of them")
         if self.device == "cpu" and self.num_gpus_per_replica:
             raise _contradiction("num_gpus_per_replica", "device is cpu, which uses no GPU; remove one of them")
+        if self.task == "segment" and self.tracker:
+            raise _contradiction("tracker", "task is segment, which follows nothing; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:
             raise _contradiction(
                 "num_gpus_per_replica", "device is cuda, and Ray hides GPUs not asked for; ask for one"

@@ -9,7 +9,7 @@ checked before any work starts, and a PromptsError tells of all bad ones at once
 
 from samurai_batch.manifest.files import read_prompts, write_prompts
 from samurai_batch.manifest.flags import prompts_from_flags
-from samurai_batch.manifest.pictures import tracks_of_pictures
+from samurai_batch.manifest.pictures import read_pictures
 from samurai_batch.manifest.rows import parse_prompts
 
-__all__ = ["parse_prompts", "prompts_from_flags", "read_prompts", "tracks_of_pictures", "write_prompts"]
+__all__ = ["parse_prompts", "prompts_from_flags", "read_pictures", "read_prompts", "write_prompts"]

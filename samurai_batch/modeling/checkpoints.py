@@ -33,7 +33,7 @@ from typing_extensions import TypeVar
 
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.modeling.configs import MODELS, SAM_MODELS, Sam2Config, SamConfig
+from samurai_batch.modeling.configs import MODELS, SAM_MODELS, Sam2Config, SamConfig, model_config
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
@@ -65,17 +65,6 @@ class Weights(Generic[Config]):
     def are_trained(self) -> bool:
         """Whether masks made with these weights mean anything."""
         return not self.source.startswith(UNTRAINED)
-
-
-def model_config(name: str) -> Sam2Config:
-    """The row of the model table; raises ConfigError for a name that is not in it."""
-    if name in SAM_MODELS:
-        raise ConfigError(
-            f"model {name!r} segments single images and follows nothing; choose one of {', '.join(MODELS)}"
-        )
-    if name not in MODELS:
-        raise ConfigError(f"model {name!r} is not known; the models are {', '.join(MODELS)}")
-    return MODELS[name]
 
 
 def load_weights(model: str, weights: str | None = None) -> Weights:
@@ -128,9 +117,7 @@ def build_sam(
     device: torch.device | str = "cpu",
 ) -> SAM:
     """SAM's network of these weights; ``image_size`` can only be the one it was trained for."""
-    size = weights.config.image_size
-    if image_size not in (None, size):
-        raise ConfigError(f"image_size {image_size}: {weights.config.name} knows {size} alone; leave it out")
+    weights.config.check_image_size(image_size)
     with torch.device("meta"), _Undrawn():
         model = SAM(weights.config)
     model.load_state_dict(weights.tensors, strict=True, assign=True)

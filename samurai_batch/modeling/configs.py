@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from samurai_batch.errors import ConfigError
+
 NUM_MASKMEM = 7  # rows of the memories' temporal encoding: six recent frames and the conditioning frames
 PATCH_SIZE = 16  # pixels of SAM's patches, in both directions
 MAX_OBJ_PTRS = 16  # object pointers: fifteen recent frames and the conditioning frames
@@ -110,9 +112,34 @@ class SamConfig:
     iou_head_dim: int = 256
     mask_in_chans: int = 16
 
+    def check_image_size(self, image_size: int | None) -> None:
+        """Raise ConfigError for a size that this network cannot have: only its own will do."""
+        if image_size not in (None, self.image_size):
+            raise ConfigError(f"image_size {image_size}: {self.name} knows {self.image_size} alone; leave it out")
+
 
 _VIT_B = SamConfig(name="sam_vit_b", embed_dim=768, depth=12, num_heads=12, global_att_blocks=(2, 5, 8, 11))
 _VIT_L = SamConfig(name="sam_vit_l", embed_dim=1024, depth=24, num_heads=16, global_att_blocks=(5, 11, 17, 23))
 _VIT_H = SamConfig(name="sam_vit_h", embed_dim=1280, depth=32, num_heads=16, global_att_blocks=(7, 15, 23, 31))
 
 SAM_MODELS: dict[str, SamConfig] = {row.name: row for row in (_VIT_B, _VIT_L, _VIT_H)}
+
+
+def model_config(name: str) -> Sam2Config:
+    """The row of a model that follows objects; raises ConfigError for any other name."""
+    if name in SAM_MODELS:
+        raise ConfigError(
+            f"model {name!r} segments single images and follows nothing; choose one of {', '.join(MODELS)},"
+            " or run `samurai-batch segment`"
+        )
+    if name not in MODELS:
+        raise ConfigError(f"model {name!r} is not known; the models are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def image_model_config(name: str) -> Sam2Config | SamConfig:
+    """The row of a model that segments images, which all do; raises ConfigError for a name that is in no table."""
+    rows: dict[str, Sam2Config | SamConfig] = {**MODELS, **SAM_MODELS}
+    if name not in rows:
+        raise ConfigError(f"model {name!r} is not known; the models for images are {', '.join(rows)}")
+    return rows[name]

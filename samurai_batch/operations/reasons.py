@@ -52,7 +52,6 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
         Decision(track, f"its video cannot be read: {failure.message}", _entry(ledgers, track))
         for track, failure in preparation.unreachable
     ]
-    stale = [(pending.track, pending.fingerprint) for pending in preparation.pending]
 
     def decide(pair: tuple[Track, str]) -> Decision:
         track, now = pair
@@ -63,13 +62,13 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
             return Decision(track, "new", None)
         return Decision(track, _reason(track, entry, now, ledger, identity, recipe, old_tables), entry)
 
-    decisions += for_each(decide, stale, settings.num_transfers)
-    return Comparison(len(tracks), tuple(decisions), _left(tracks, settings))
+    decisions += for_each(decide, preparation.to_do, settings.num_transfers)
+    return Comparison(len(preparation.tracks), tuple(decisions), _left(preparation, settings))
 
 
 def _ledgers_as_written(preparation: Preparation, settings: DriverSettings) -> dict[str, VideoLedger]:
     """As they lie in storage: in a preparation, the identity of a changed video is the new one already."""
-    pending = {one.track.video.video_id for one in preparation.pending}
+    pending = {track.video.video_id for track, _ in preparation.to_do}
     unreachable = {track.video.video_id for track, _ in preparation.unreachable}
     uris = [video_ledger_uri(settings.output, video_id) for video_id in sorted(pending | unreachable)]
     found = for_each(lambda uri: read_video_ledger(storage, uri), uris, settings.num_transfers)
@@ -81,13 +80,16 @@ def _entry(ledgers: Mapping[str, VideoLedger], track: Track) -> TrackEntry | Non
     return ledger.tracks.get(track.object_id) if ledger else None
 
 
-def _left(tracks: Sequence[Track], settings: DriverSettings) -> tuple[TrackId, ...]:
-    asked_for = {track_id(track) for track in tracks}
+def _left(preparation: Preparation, settings: DriverSettings) -> tuple[TrackId, ...]:
+    """What stands for a prompt that is about to be looked up is not known yet, and so nothing of it has left."""
+    asked_for = {track_id(track) for track in preparation.tracks}
+    open_prompts = {track_id(one.track) for members in preparation.looks for one in members}
     folder = ledger_uri(settings.output)
     uris = [join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
     found = for_each(lambda uri: read_video_ledger(storage, uri), uris, settings.num_transfers)
     known = {(ledger.video_id, object_id) for ledger in found if ledger for object_id in ledger.tracks}
-    return tuple(sorted(known - asked_for))
+    left = known - asked_for
+    return tuple(sorted(one for one in left if (one[0], one[1].rpartition("#")[0]) not in open_prompts))
 
 
 class _Tables:
@@ -111,6 +113,7 @@ class _Tables:
                 dtype=says["dtype"],
                 settings=json.loads(says["tracker_settings"]),
                 tracker_version=int(says["tracker_version"]),
+                look_up=json.loads(says.get("look_up", "{}")),
             )
         except KeyError:
             return None

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
+from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.operations.history import Change, RunChanges, keep_table, remove_tables, write_changes
 from samurai_batch.operations.reasons import Comparison, Decision, compare
 from samurai_batch.operations.sources import TrackId, read_source, track_id
@@ -83,18 +84,18 @@ def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
 
     Raises UsageError for what is wrong with the job, LedgerError and StorageError.
     """
-    from samurai_batch.modeling.checkpoints import load_weights  # torch is loaded by those who need the weights' digest
+    from samurai_batch.runtime.assembly import load_job_weights  # torch is loaded by those who need the weights' digest
 
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading weights
-    tracks = read_source(config.prompts)
+    tracks = read_source(config.prompts, read_prompts if config.task == "track" else read_pictures)
     if choice.prune and not tracks:
         raise ConfigError(
             f"prompts {storage.redact(config.prompts)}: the source is empty, and --prune would remove every table; "
             "look whether the source is the right one, or delete the output yourself"
         )
-    recipe = job_recipe(config, load_weights(config.model, config.weights).digest)
-    return _chosen(tracks, compare(tracks, recipe, DriverSettings.of(config)), choice)
+    recipe = job_recipe(config, load_job_weights(config).digest)
+    return _chosen(tracks, compare(tracks, recipe, DriverSettings.of(config, retry_failed=True)), choice)
 
 
 def reprocess(
@@ -111,7 +112,7 @@ def reprocess(
             if decision.before is not None:
                 keep_table(config.output, track_id(decision.track))
     tracks = [one.track for one in plan.decisions] if choice.is_filter else list(plan.tracks)
-    summary = run_job(config, tracks=tracks, watch=watch, run_id=run_id)
+    summary = run_job(config, tracks=tracks, watch=watch, run_id=run_id, retry_failed=True)
     changes = _changes(config.output, plan, summary)
     if choice.prune and plan.left and summary.status == "finished":
         changes += _prune(config, plan.left)

@@ -8,7 +8,7 @@ cameras, whose videos all begin with the same prompts. A row of a video's own go
 
 import fnmatch
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from samurai_batch import storage
@@ -25,8 +25,8 @@ def track_id(track: Track) -> TrackId:
     return track.video.video_id, track.object_id
 
 
-def read_source(prompts: str) -> list[Track]:
-    """All tracks that ``prompts`` asks for at this moment, patterns replaced by what they match.
+def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts) -> list[Track]:
+    """All tracks that ``prompts`` asks for at this moment, patterns replaced by what they match; ``read`` reads one.
 
     Raises PromptsError for bad rows and for objects that two tables ask for, ConfigError for a pattern that cannot be
     used, and StorageError. No match is no error: the videos may come later.
@@ -34,7 +34,7 @@ def read_source(prompts: str) -> list[Track]:
     tables = _matches(prompts) if is_pattern(prompts) else [prompts]
     found: dict[TrackId, Track] = {}
     for table in tables:
-        for track in _expanded(read_prompts(table)):
+        for track in _expanded(read(table)):
             if track_id(track) in found:
                 video_id, object_id = track_id(track)
                 problem = f"object {object_id} of video {video_id} stands in another table as well; remove one of them"

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,15 +14,21 @@ import torch
 
 from samurai_batch import storage
 from samurai_batch.chunk import Following, Member
+from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
-from samurai_batch.modeling.checkpoints import Weights, build_model
+from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
+from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.runtime.pool import LocalPool, Pool
+from samurai_batch.runtime.looking_up import look_up, make_finder
+from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.recipe import tracker_settings
 from samurai_batch.runtime.replica import Replica
+from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged
+
+JobWeights = Weights | Weights[SamConfig]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
@@ -31,25 +38,43 @@ class ReplicaPlan:
     """All that a process needs to build its replica; the weights are most of it."""
 
     config: JobConfig
-    weights: Weights
+    weights: JobWeights
     metadata: Mapping[str, str]
 
 
-def make_replica(plan: ReplicaPlan) -> Replica:
-    """Build the network once, with its caches; called in the process that follows with it."""
+def load_job_weights(config: JobConfig) -> JobWeights:
+    """The weights of a job. Raises ConfigError and CheckpointError."""
+    load = load_weights if config.task == "track" else load_image_weights
+    return load(config.model, config.weights)
+
+
+def make_replica(plan: ReplicaPlan) -> Worker:
+    """Build the network once, with its caches; called in the process that works with it."""
     config = plan.config
-    tracker = make_tracker(config, plan.weights)
     cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
+    open_video = partial(open_staged, cache=cache)
+    if config.task == "segment":
+        network = build_network(plan.weights, config.image_size, DTYPES[config.dtype], device_of(config))
+        return PictureReplica(
+            finder=make_finder(network, config),
+            open_video=open_video,
+            store=storage,
+            output=config.output,
+            metadata=plan.metadata,
+        )
+    assert not isinstance(plan.weights.config, SamConfig), "a job that tracks is refused without a tracker"
+    tracker = make_tracker(config, plan.weights)
     return Replica(
         follow=lambda source, members, frames: _follow(tracker, source, members, frames),
-        open_video=lambda uri: open_staged(uri, cache),
+        look_up=partial(look_up, make_finder(Sam2Network(tracker.model), config)),
+        open_video=open_video,
         store=storage,
         output=config.output,
         metadata=plan.metadata,
     )
 
 
-def make_replica_process(plan: ReplicaPlan) -> Replica:
+def make_replica_process(plan: ReplicaPlan) -> Worker:
     """`make_replica` in a process of its own, whose CPU threads are the replica's."""
     threads = plan.config.threads_per_replica or math.ceil(plan.config.num_cpus_per_replica) or 1
     torch.set_num_threads(threads)
@@ -57,12 +82,16 @@ def make_replica_process(plan: ReplicaPlan) -> Replica:
 
 
 def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
-    """The tracker of a job on the device it asks for; "auto" takes a GPU where there is one."""
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_model(weights, config.image_size, DTYPES[config.dtype], device)
+    """The tracker of a job on the device it asks for."""
+    model = build_model(weights, config.image_size, DTYPES[config.dtype], device_of(config))
     return Tracker(model, tracker_settings(config))
+
+
+def device_of(config: JobConfig) -> str:
+    """The device a job asks for; "auto" takes a GPU where there is one."""
+    if config.device != "auto":
+        return config.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def make_pool(plan: ReplicaPlan) -> Pool:
@@ -82,7 +111,7 @@ def make_pool(plan: ReplicaPlan) -> Pool:
         raise
 
 
-def table_metadata(recipe: Recipe, weights: Weights, run_id: str) -> dict[str, str]:
+def table_metadata(recipe: Recipe, weights: JobWeights, run_id: str) -> dict[str, str]:
     """What every mask table of a run says of how it was made."""
     return {
         "run_id": run_id,
@@ -93,6 +122,7 @@ def table_metadata(recipe: Recipe, weights: Weights, run_id: str) -> dict[str, s
         "dtype": recipe.dtype,
         "tracker_settings": json.dumps(dict(recipe.settings)),
         "tracker_version": str(recipe.tracker_version),
+        "look_up": json.dumps(dict(recipe.look_up)),
         "samurai_batch_version": version("samurai-batch"),
     }
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from samurai_batch import storage
 from samurai_batch.job import JobConfig
-from samurai_batch.manifest import read_prompts
 from samurai_batch.planning.chunks import first_chunk, frames_left
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
 from samurai_batch.runtime.preparation import Preparation, prepare
-from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_absolute_video
+from samurai_batch.runtime.recipe import job_recipe, job_tracks, with_absolute_paths, with_absolute_video
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import TrackProblem
 from samurai_batch.runtime.surroundings import Store
@@ -32,7 +31,9 @@ class PlannedShard:
 class Plan:
     """What a run of this job would find and do. Weights are taken to be those the ledger knows.
 
-    ``shards`` of pending tracks, the longest first; ``unreachable`` tracks would fail at once.
+    ``shards`` of pending tracks, the longest first; ``num_looks`` pictures or prompts are looked at besides, and what a
+    prompt finds is not counted yet. ``unreachable`` tracks would fail at once; ``num_failed`` have failed on their
+    input, and would not be tried again.
     """
 
     output: str
@@ -43,6 +44,8 @@ class Plan:
     num_new: int
     num_stale: int
     num_failed_before: int
+    num_failed: int
+    num_looks: int
     unreachable: tuple[TrackProblem, ...]
     shards: tuple[PlannedShard, ...]
 
@@ -50,10 +53,13 @@ class Plan:
         """A few lines for people."""
         pending = f"{self.num_new} new, {self.num_stale} stale, {self.num_failed_before} failed before"
         partial = f", {self.num_partial} partial" if self.num_partial else ""
+        partial += f", {self.num_failed} failed on their input" if self.num_failed else ""
         lines = [
             f"{self.num_tracks} tracks of {self.num_videos} videos: {self.num_done} done already{partial}, {pending}",
             *(f"cannot start: {one.video_id} / {one.object_id}: {one.error}" for one in self.unreachable),
         ]
+        if self.num_looks:
+            lines.append(f"{self.num_looks} pictures or prompts to look at")
         if self.shards:
             lines.append(f"{len(self.shards)} shards to follow, the longest first:")
         lines += [_describe_shard(shard) for shard in self.shards[:num_shown]]
@@ -69,25 +75,27 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
     """
     config = with_absolute_paths(config)
     recipe = job_recipe(config, weights_digest="")
-    tracks = [with_absolute_video(track) for track in (read_prompts(config.prompts) if tracks is None else tracks)]
+    tracks = [with_absolute_video(track) for track in (job_tracks(config) if tracks is None else tracks)]
     preparation = prepare(tracks, recipe, store, DriverSettings.of(config), trust_weights=True)
     entries = {
         (state.video.video_id, object_id): entry
         for state in preparation.videos.values()
         for object_id, entry in state.ledger.tracks.items()
     }
-    before = [entries.get((one.track.video.video_id, one.track.object_id)) for one in preparation.pending]
+    before = [entries.get((track.video.video_id, track.object_id)) for track, _ in preparation.to_do]
     num_failed = sum(entry is not None and entry.status == "failed" for entry in before)
     num_new = before.count(None)
     return Plan(
         output=config.output,
         num_videos=len(preparation.videos),
-        num_tracks=len(tracks),
+        num_tracks=len(preparation.tracks),
         num_done=sum(entry.status == "done" for _, entry in preparation.settled),
         num_partial=sum(entry.status == "partial" for _, entry in preparation.settled),
         num_new=num_new,
         num_stale=len(before) - num_new - num_failed,
         num_failed_before=num_failed,
+        num_failed=sum(entry.status == "failed" for _, entry in preparation.settled),
+        num_looks=sum(map(len, preparation.looks)),
         unreachable=tuple(
             TrackProblem(track.video.video_id, track.object_id, "failed", failure.message)
             for track, failure in preparation.unreachable

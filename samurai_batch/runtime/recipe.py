@@ -3,9 +3,10 @@
 from dataclasses import asdict, replace
 
 from samurai_batch import storage
-from samurai_batch.errors import ConfigError
+from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.job import JobConfig
-from samurai_batch.modeling.configs import MODELS
+from samurai_batch.manifest import read_pictures, read_prompts
+from samurai_batch.modeling.configs import SamConfig, image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.tasks import Track
 from samurai_batch.tracking.settings import TrackerSettings
@@ -13,25 +14,52 @@ from samurai_batch.tracking.settings import TrackerSettings
 TRACKER_VERSION = 1
 """To be raised with every change of code that changes masks: it makes all tracks stale."""
 
+PICTURES_VERSION = 1
+"""The same for the masks of pictures."""
+
 
 def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
-    """The recipe of a job with these weights. Raises ConfigError for an unknown model or tracker setting."""
-    if config.model not in MODELS:
-        raise ConfigError(f"model {config.model!r} is not known; the models are {', '.join(MODELS)}")
-    model = MODELS[config.model]
+    """The recipe of a job with these weights. Raises ConfigError for an unknown model or setting."""
+    settings, version, own_size = _how(config)
     return Recipe(
         model=config.model,
         weights_digest=weights_digest,
-        image_size=config.image_size or model.image_size,
+        image_size=config.image_size or own_size,
         dtype=config.dtype,
-        settings=asdict(tracker_settings(config).resolve(model)),
-        tracker_version=TRACKER_VERSION,
+        settings=settings,
+        tracker_version=version,
+        look_up={
+            "detector": config.detector,
+            "detector_threshold": config.detector_threshold,
+            "everything": asdict(everything_settings(config)),
+        },
     )
+
+
+def _how(config: JobConfig) -> tuple[dict[str, object], int, int]:
+    """Settings, the version of the code they are for, and the image size of the job's model."""
+    if config.task == "track":
+        tracking = model_config(config.model)
+        return asdict(tracker_settings(config).resolve(tracking)), TRACKER_VERSION, tracking.image_size
+    model = image_model_config(config.model)
+    if isinstance(model, SamConfig):
+        model.check_image_size(config.image_size)
+    return {"task": config.task}, PICTURES_VERSION, model.image_size
+
+
+def job_tracks(config: JobConfig) -> list[Track]:
+    """What a job asks for: its prompts table, or its pictures. Raises PromptsError."""
+    return read_prompts(config.prompts) if config.task == "track" else read_pictures(config.prompts)
 
 
 def tracker_settings(config: JobConfig) -> TrackerSettings:
     """The tracker's settings, those of the job in place of their defaults. Raises ConfigError."""
     return TrackerSettings.from_overrides(config.mode, dict(config.tracker))
+
+
+def everything_settings(config: JobConfig) -> EverythingSettings:
+    """The settings of everything mode, those of the job in place of their defaults. Raises ConfigError."""
+    return EverythingSettings.from_overrides(config.everything)
 
 
 def absolute(uri: str) -> str:

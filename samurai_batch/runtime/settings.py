@@ -10,6 +10,8 @@ from samurai_batch.planning.retry import RetryLimits
 class DriverSettings:
     """What the driver needs to know of a job. Times are seconds.
 
+    ``pictures_per_look``: every track is answered at once, on so many pictures by one order; None where tracks are
+    followed through videos. ``retry_failed`` tries again what failed on its input before, though that is the same.
     A run whose heartbeat is older than ``stale_after_s`` is taken for dead; that must be many heartbeats.
     """
 
@@ -18,13 +20,15 @@ class DriverSettings:
     max_tracks_per_shard: int
     keep_partial: bool
     limits: RetryLimits
+    pictures_per_look: int | None = None
+    retry_failed: bool = False
     num_transfers: int = 16
     tick_s: float = 0.5
     heartbeat_s: float = 5.0
     stale_after_s: float = 60.0
 
     @classmethod
-    def of(cls, config: JobConfig) -> "DriverSettings":
+    def of(cls, config: JobConfig, *, retry_failed: bool = False) -> "DriverSettings":
         """The settings of a job."""
         return cls(
             output=config.output,
@@ -32,4 +36,6 @@ class DriverSettings:
             max_tracks_per_shard=config.max_tracks_per_shard,
             keep_partial=config.keep_partial,
             limits=RetryLimits(config.max_attempts, config.max_attempts),
+            pictures_per_look=config.pictures_per_batch if config.task == "segment" else None,
+            retry_failed=retry_failed,
         )

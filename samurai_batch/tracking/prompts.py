@@ -51,8 +51,8 @@ def to_frame_prompt(
                 labels += given
             case TextPrompt() | EverythingPrompt():
                 raise PromptError(
-                    f"the prompt on frame {prompt.frame_index} has not been looked up; a job does so before it begins,"
-                    " images.video_prompts.look_up in Python"
+                    f"the prompt on frame {prompt.frame_index} has not been looked up; a job does so first,"
+                    " images.finding.Finder in Python"
                 )
     box_labels = [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT] if corners else []
     scale = torch.tensor([image_size / width, image_size / height], dtype=torch.float64)

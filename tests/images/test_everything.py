@@ -14,9 +14,10 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.geometry import box_iou
 from samurai_batch.images import everything
 from samurai_batch.images.crops import cut_by_crop, make_crops, point_grid
-from samurai_batch.images.everything import AutoMask, EverythingSettings, segment_everything
+from samurai_batch.images.everything import AutoMask, segment_everything
 from samurai_batch.images.filters import stability_scores, without_duplicates, without_small_regions
 from samurai_batch.images.predictor import ImagePredictor
+from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.rle import decode_mask
 from tests.images.small import picture, small_network
 

@@ -1,4 +1,4 @@
-"""Pictures as videos of one frame: read whole or refused with a reason, and segmented as a job."""
+"""Pictures as videos of one frame: found in folders and lists, read whole or refused with a reason."""
 
 from pathlib import Path
 
@@ -7,15 +7,10 @@ import pytest
 from PIL import Image
 
 from samurai_batch.errors import PromptsError, VideoError
-from samurai_batch.job import JobConfig, load_job
-from samurai_batch.manifest import tracks_of_pictures
+from samurai_batch.job import load_job
+from samurai_batch.manifest import read_pictures
 from samurai_batch.manifest.pictures import SUFFIXES
-from samurai_batch.masks import read_masks
-from samurai_batch.modeling.configs import MODELS
-from samurai_batch.runtime.driver import run_job
-from samurai_batch.runtime.summary import exit_code
 from samurai_batch.video import open_video, picture
-from tests.deterministic import SMALL
 from tests.images.small import picture as drawn
 
 BAD = {
@@ -72,33 +67,24 @@ def test_a_bad_picture_is_refused_with_the_reason(folder: Path, name: str) -> No
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PromptsError, match="holds no pictures"):
-        tracks_of_pictures(str(tmp_path))
+        read_pictures(str(tmp_path))
 
 
-def test_a_folder_of_pictures_is_segmented_and_the_bad_ones_fail_with_reasons(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(MODELS, SMALL.name, SMALL)
-    config = JobConfig(
-        prompts=str(folder),
-        output=str(tmp_path / "out"),
-        model=SMALL.name,
-        weights="untrained:0",
-        pool="local",
-        everything={"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0},
-    )
-    summary = run_job(config, tracks=tracks_of_pictures(str(folder)))
-    assert {problem.video_id: problem.status for problem in summary.problems} == dict.fromkeys(BAD, "failed")
-    for problem in summary.problems:
-        assert BAD[problem.video_id] in problem.error
-    assert exit_code(summary) == 3
-    rows = read_masks(config.output)
-    assert set(rows["video_id"]) == {f"good {index}.png" for index in range(7)}
-    assert set(rows["frame_index"]) == {0}
+def test_a_list_names_pictures_anywhere(folder: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "pictures.txt"
+    uris = [str(folder / "good 0.png"), "s3://bucket/other.jpg"]
+    listed.write_text("\n".join(["", *uris, ""]))
+    assert [(track.video.video_id, track.video.uri) for track in read_pictures(str(listed))] == [
+        ("good 0.png", uris[0]),
+        ("other.jpg", uris[1]),
+    ]
 
-    again = run_job(config, tracks=tracks_of_pictures(str(folder)))
-    assert again.totals.tracks_done == again.totals.tracks_skipped == summary.totals.tracks_done
-    assert len(again.problems) == len(BAD)
+
+def test_pictures_of_one_name_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    listed = tmp_path / "pictures.txt"
+    listed.write_text("a/1.jpg\nb/1.jpg\n")
+    with pytest.raises(PromptsError, match=r"a/1\.jpg and b/1\.jpg have the same name; give a table"):
+        read_pictures(str(listed))
 
 
 def test_settings_of_everything_mode_are_given_by_name_on_the_command_line() -> None:

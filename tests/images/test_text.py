@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.images.everything import EverythingSettings, segment_everything
+from samurai_batch.images.everything import segment_everything
 from samurai_batch.images.predictor import ImagePredictor
+from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import ClipRanker, Detection, OpenVocabularyDetector, segment_text
 from tests.images.small import picture, small_network
 from tests.images.tiny_models import save_clip, save_grounding_dino, save_owlv2

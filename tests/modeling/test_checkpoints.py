@@ -21,8 +21,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.modeling.checkpoints import build_model, load_weights, model_config, parameter_shapes
-from samurai_batch.modeling.configs import MODELS
+from samurai_batch.modeling.checkpoints import build_model, load_weights, parameter_shapes
+from samurai_batch.modeling.configs import MODELS, model_config
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
 from tests.deterministic import SMALL, deterministic_frames, normalised

@@ -125,6 +125,7 @@ class SimulatedDriver:
             tick_s=5.0,
             heartbeat_s=10.0,
             stale_after_s=STALE_AFTER_S,
+            retry_failed=world.faults is CALM,
         )
         surroundings = Surroundings(
             store=StoreView(world.store, self._weather),

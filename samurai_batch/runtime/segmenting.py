@@ -1,0 +1,157 @@
+"""One copy of the network at work on pictures: reads some, encodes them together, publishes what each prompt finds.
+
+Where a picture's masks lie, in this one place:
+
+    masks/<picture>/<object_id>.parquet   the rows of one track of the job, in the mask table's schema:
+
+    video_id        the picture's id: its file name, or the video_id of the prompts table
+    object_id       the track's own; with kind text and everything, <object_id>#0, #1, … for what was found, best first
+    frame_index     0, at timestamp_s 0: a picture is a video of one frame
+    segmentation    at the picture's own size; null where the network finds nothing at a box or a click
+    mask_score      the predicted IoU
+    object_score    the logit of there being an object; infinite for SAM, which always sees one
+    motion_score    null
+    mask_index      which of the decoder's alternatives this is
+    prompted        true
+
+A table without rows says that nothing was found.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TypeVar
+
+from samurai_batch.errors import PromptError, VideoError
+from samurai_batch.images.finding import Finder
+from samurai_batch.images.pictures import PictureMask, segment_picture
+from samurai_batch.images.predictor import EncodedImage
+from samurai_batch.masks import MaskRow, mask_table_uri, rows_to_table, table_to_bytes
+from samurai_batch.planning.fit import VideoFacts, misfit
+from samurai_batch.planning.orders import Looked, LookMember, LookOrder, Order, OrderFailed, Report
+from samurai_batch.planning.retry import Failure
+from samurai_batch.runtime.device import within_memory
+from samurai_batch.runtime.parallel import for_each
+from samurai_batch.runtime.replica import logged_failure
+from samurai_batch.runtime.sources import OpenVideo, StoppedError
+from samurai_batch.runtime.surroundings import Store
+from samurai_batch.storage import redact
+from samurai_batch.tasks import Video
+from samurai_batch.video import Frame
+
+T = TypeVar("T")
+
+
+class PictureReplica:
+    """Carries out looks at pictures, one order at a time; keeps nothing between them.
+
+    ``metadata`` goes into every mask table, beside the fingerprint; ``num_transfers`` bounds the reads that run at
+    once.
+    """
+
+    def __init__(
+        self,
+        *,
+        finder: Finder,
+        open_video: OpenVideo,
+        store: Store,
+        output: str,
+        metadata: Mapping[str, str],
+        num_transfers: int = 8,
+    ) -> None:
+        self._finder = finder
+        self._open_video = open_video
+        self._store = store
+        self._output = output
+        self._metadata = metadata
+        self._num_transfers = num_transfers
+        self._is_stopping = False
+
+    def run(self, order: Order) -> Report:
+        """Carry out an order: what fails on one picture fails there alone, the rest as an OrderFailed."""
+        assert isinstance(order, LookOrder), "on pictures there is nothing but looks"
+        started_s = time.monotonic()
+        try:
+            answers = self._look(order.members)
+        except Exception as error:  # a replica outlives every order
+            return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
+        return Looked(order.order_id, answers, time.monotonic() - started_s)
+
+    def stop(self) -> None:
+        """Called from another thread: the running order ends at its next picture."""
+        self._is_stopping = True
+
+    def _look(self, members: Sequence[LookMember]) -> tuple[int | Failure, ...]:
+        videos = list(dict.fromkeys(member.track.video for member in members))
+        frames = for_each(lambda video: _or_failure(lambda: self._read(video)), videos, self._num_transfers)
+        read = dict(zip(videos, frames, strict=True))
+        pictures = {video: frame for video, frame in read.items() if isinstance(frame, Frame)}
+        images = dict(zip(pictures, within_memory(lambda: self._encode(pictures.values())), strict=True))
+        answers: list[int | Failure] = []
+        for member in members:
+            picture = read[member.track.video]
+            if isinstance(picture, Frame):
+                image = images[member.track.video]
+                answers.append(_or_failure(partial(self._answer, member, picture, image)))
+            else:
+                answers.append(picture)
+        return tuple(answers)
+
+    def _read(self, video: Video) -> Frame:
+        self._go_on()
+        try:
+            source = self._open_video(video.uri)
+        except FileNotFoundError as error:
+            raise VideoError(f"{redact(video.uri)} does not exist") from error
+        with closing(source):
+            if (num_frames := source.info.num_frames) != 1:
+                raise VideoError(f"{redact(video.uri)} is a video of {num_frames} frames, not a picture")
+            (frame,) = source.frames(range(1))
+            return frame
+
+    def _encode(self, pictures: Collection[Frame]) -> list[EncodedImage]:
+        return self._finder.predictor.encode([one.pixels for one in pictures]) if pictures else []
+
+    def _answer(self, member: LookMember, picture: Frame, image: EncodedImage) -> int:
+        """Publish the masks of one track on one picture; their number."""
+        self._go_on()
+        if problem := misfit(member.track, VideoFacts(1, image.height, image.width)):
+            raise PromptError(problem)
+        masks = segment_picture(self._finder, member.track, picture.pixels, image)
+        table = rows_to_table([_row(mask, member.track.video, image) for mask in masks])
+        data = table_to_bytes(table, {**self._metadata, "fingerprint": member.fingerprint})
+        uri = mask_table_uri(self._output, member.track.video.video_id, member.track.object_id)
+        self._store.write_bytes(uri, data)
+        return len(masks)
+
+    def _go_on(self) -> None:
+        if self._is_stopping:
+            raise StoppedError("the job is being stopped")
+
+
+def _or_failure(step: Callable[[], T]) -> T | Failure:
+    """What a step gives, or why it gives nothing; only being stopped ends the whole order."""
+    try:
+        return within_memory(step)
+    except StoppedError:
+        raise
+    except Exception as error:
+        return logged_failure(error)
+
+
+def _row(mask: PictureMask, video: Video, image: EncodedImage) -> MaskRow:
+    return MaskRow(
+        video_id=video.video_id,
+        object_id=mask.object_id,
+        frame_index=0,
+        timestamp_s=0.0,
+        height=image.height,
+        width=image.width,
+        segmentation=mask.mask,
+        mask_score=mask.predicted_iou,
+        object_score=mask.object_score,
+        motion_score=None,
+        mask_index=mask.mask_index,
+        prompted=True,
+    )

@@ -1,0 +1,146 @@
+"""Prompts without a place in a job of videos: looked up on replicas, followed, and not looked up again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.images import finding
+from samurai_batch.images.text import Detection
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.masks import read_masks
+from samurai_batch.modeling.configs import MODELS
+from samurai_batch.runtime import looking_up
+from samurai_batch.runtime.driver import run_job
+from samurai_batch.runtime.dry_run import plan_job
+from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
+from samurai_batch.runtime.summary import exit_code
+from samurai_batch.tasks import BoxPrompt, EverythingPrompt, TextPrompt, Track, Video
+from tests.deterministic import SMALL, deterministic_frames
+
+
+class TwoDogs:
+    """Finds two dogs, and nothing else; counts how often it is asked."""
+
+    num_asked = 0
+
+    def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
+        TwoDogs.num_asked += 1
+        boxes = [Detection((5.0, 6.0, 40.0, 30.0), 0.9), Detection((8.0, 9.0, 20.0, 25.0), 0.5)]
+        return boxes if phrase == "dog" else []
+
+
+@pytest.fixture(autouse=True)
+def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(MODELS, SMALL.name, SMALL)
+    monkeypatch.setattr(finding, "make_detector", lambda *_: TwoDogs())
+    monkeypatch.setattr(looking_up, "check_detector", lambda name: None)
+    TwoDogs.num_asked = 0
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Video:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index, frame in enumerate(deterministic_frames(3, 64)):
+        Image.fromarray(frame).save(folder / f"{index:05d}.png")
+    return Video("clip", str(folder))
+
+
+def job(tmp_path: Path, **more: object) -> JobConfig:
+    everything = {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    fields = {"model": SMALL.name, "weights": "untrained:0", "pool": "local", "detector": "tiny"}
+    return make_job(
+        {"prompts": "unused.csv", "output": str(tmp_path / "out"), "everything": everything, **fields, **more}
+    )
+
+
+def asked(video: Video, words: str) -> Track:
+    return Track(video=video, object_id=words, prompts=(TextPrompt(0, words),))
+
+
+def entries(config: JobConfig, video_id: str) -> dict[str, TrackEntry]:
+    ledger = read_video_ledger(storage, video_ledger_uri(config.output, video_id))
+    return ledger.tracks if ledger else {}
+
+
+def test_what_prompts_find_is_followed_and_looked_up_once(tmp_path: Path, clip: Video) -> None:
+    config = job(tmp_path)
+    everything = Track(video=clip, object_id="all", prompts=(EverythingPrompt(1),))
+    tracks = [asked(clip, "dog"), asked(clip, "cat"), everything]
+    assert plan_job(config, tracks).num_looks == 3
+    summary = run_job(config, tracks=tracks)
+    assert exit_code(summary) == 0
+    assert summary.totals.tracks_done == summary.totals.tracks
+    objects = set(read_masks(config.output)["object_id"])
+    assert {"dog#0", "dog#1", "all#0"} <= objects
+    assert not any(name.startswith("cat") for name in objects)
+    assert entries(config, "clip").keys() == objects | {"dog", "cat", "all"}
+    assert all(entry.status == "done" for entry in entries(config, "clip").values())
+    assert TwoDogs.num_asked == 2
+
+    again = run_job(config, tracks=tracks)
+    assert again.totals.tracks_skipped == again.totals.tracks == summary.totals.tracks
+    assert TwoDogs.num_asked == 2
+
+
+def test_only_what_was_found_anew_is_followed_anew(tmp_path: Path, clip: Video) -> None:
+    tracks = [asked(clip, "dog"), Track(video=clip, object_id="box", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))]
+    run_job(job(tmp_path), tracks=tracks)
+    again = run_job(job(tmp_path, detector_threshold=0.5), tracks=tracks)
+    assert TwoDogs.num_asked == 2
+    assert again.totals.tracks_skipped == 3  # the box, and both dogs, found at the same places
+
+    storage.delete(storage.join(job(tmp_path).output, "masks", "clip", storage.quote_id("dog#1") + ".parquet"))
+    once_more = run_job(job(tmp_path, detector_threshold=0.5), tracks=tracks)
+    assert TwoDogs.num_asked == 2
+    assert once_more.totals.tracks_skipped == once_more.totals.tracks - 1
+
+
+def test_a_run_that_died_before_it_noted_what_was_found_does_not_look_again(tmp_path: Path, clip: Video) -> None:
+    config = job(tmp_path)
+    run_job(config, tracks=[asked(clip, "dog")])
+    storage.delete(video_ledger_uri(config.output, "clip"))
+    again = run_job(config, tracks=[asked(clip, "dog")])
+    assert TwoDogs.num_asked == 1
+    assert again.totals.tracks_done == again.totals.tracks == 3
+    assert entries(config, "clip").keys() == {"dog", "dog#0", "dog#1"}
+
+
+def test_a_prompt_beyond_the_end_fails_alone_with_the_reason(tmp_path: Path, clip: Video) -> None:
+    late = Track(video=clip, object_id="late", prompts=(TextPrompt(7, "dog"),))
+    summary = run_job(job(tmp_path), tracks=[late, asked(clip, "dog")])
+    (problem,) = summary.problems
+    assert problem.error == "the prompt on frame 7 lies behind the video's last frame, 2"
+    assert summary.totals.tracks_done == 3
+
+
+def test_a_video_that_cannot_be_found_or_read_fails_its_prompt(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    videos = [Video("gone", str(tmp_path / "gone.mp4")), Video("broken", str(tmp_path / "broken.mp4"))]
+    summary = run_job(job(tmp_path), tracks=[asked(video, "dog") for video in videos])
+    assert {problem.video_id for problem in summary.problems} == {"gone", "broken"}
+    assert summary.totals.tracks_failed == summary.totals.tracks == 2
+
+
+def test_words_without_a_detector_are_refused_before_any_work(tmp_path: Path, clip: Video) -> None:
+    with pytest.raises(ConfigError, match="name one in the field detector"):
+        run_job(job(tmp_path, detector=None), tracks=[asked(clip, "dog")])
+
+
+def test_a_name_that_a_found_object_would_take_is_refused(tmp_path: Path, clip: Video) -> None:
+    taken = Track(video=clip, object_id="dog#0", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))
+    with pytest.raises(
+        ConfigError, match=r"'dog#0' of video 'clip' is what the first object found for 'dog'"
+    ):
+        run_job(job(tmp_path), tracks=[taken, asked(clip, "dog")])
