@@ -11,6 +11,7 @@ arguments, so that a simulation can run this very loop.
 import logging
 import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -20,18 +21,24 @@ from typing import TYPE_CHECKING, Any
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, SamuraiBatchError
 from samurai_batch.job import JobConfig
-from samurai_batch.manifest import read_prompts
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.planning.orders import Outcome, TrackSettled, VideoLearned, WorkSpoiled
+from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
+from samurai_batch.runtime.found import read_found
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RUN_ID, RunStatus, Totals, read_run, run_uri
 from samurai_batch.runtime.pool import Answered, Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
-from samurai_batch.runtime.preparation import Preparation, prepare, sweep
+from samurai_batch.runtime.preparation import Preparation, prepare, prepare_found, sweep
 from samurai_batch.runtime.progress import LogWatch, Snapshot, Watch
-from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_absolute_video, with_redacted_uris
+from samurai_batch.runtime.recipe import (
+    job_recipe,
+    job_tracks,
+    with_absolute_paths,
+    with_absolute_video,
+    with_redacted_uris,
+)
 from samurai_batch.runtime.recorder import Recorder
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.signals import stop_on_signals
@@ -84,23 +91,25 @@ def run_job(
     watch: Watch | None = None,
     make_pool: "Callable[[ReplicaPlan], Pool] | None" = None,
     run_id: str | None = None,
+    retry_failed: bool = False,
 ) -> RunSummary:
     """Run a job to its end: the same call resumes it, and does nothing when all is done.
 
+    A track that failed by its input (a file that cannot be read, a prompt that does not fit it) is not tried again as
+    long as that is the same, but counts as failed; ``retry_failed`` tries it again. Any other failure is tried again.
     ``tracks`` stand for the prompts table; ``watch`` is told of progress (default: lines in the log); ``make_pool``
     replaces the pool that the job asks for; ``run_id`` is a name from `new_run_id`, for who has to know it beforehand.
     Raises UsageError for what is wrong with the job, and what `drive` raises.
     """
-    from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.runtime import assembly  # torch is loaded by those who run a job
-    from samurai_batch.runtime.looking_up import with_places
+    from samurai_batch.runtime.looking_up import check_askable
 
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
-    tracks = read_prompts(config.prompts) if tracks is None else tracks
+    tracks = job_tracks(config) if tracks is None else tracks
     tracks = [with_absolute_video(track) for track in tracks]
-    weights = load_weights(config.model, config.weights)
-    tracks = with_places(tracks, config, weights)
+    check_askable(tracks, config)
+    weights = assembly.load_job_weights(config)
     recipe = job_recipe(config, weights.digest)
     clock = SystemClock()
     run_id = new_run_id(clock) if run_id is None else _checked_run_id(run_id, config.output)
@@ -114,7 +123,7 @@ def run_job(
             make_pool=lambda: (make_pool or assembly.make_pool)(plan),
             should_stop=should_stop,
         )
-        return drive(tracks, recipe, DriverSettings.of(config), run, world)
+        return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, world)
 
 
 def _checked_run_id(run_id: str, output: str) -> str:
@@ -171,6 +180,7 @@ class _Driver:
         world: Surroundings,
     ) -> None:
         self._preparation = preparation
+        self._recipe = recipe
         self._settings = settings
         self._lease = lease
         self._world = world
@@ -183,9 +193,7 @@ class _Driver:
         schedule = ScheduleSettings(
             chunk_frames=settings.chunk_frames, keep_partial=settings.keep_partial, limits=settings.limits
         )
-        self._scheduler = Scheduler(
-            preparation.shards, preparation.pending, preparation.known_videos(), schedule, FIRST_RATES
-        )
+        self._scheduler = Scheduler([], [], {}, schedule, FIRST_RATES)
         self.recorder = Recorder(
             world.store,
             settings.output,
@@ -223,32 +231,43 @@ class _Driver:
         return "finished"
 
     def _begin(self) -> None:
-        preparation = self._preparation
-        needed = (pending.fingerprint for pending in preparation.pending)
+        needed = (pending.fingerprint for pending in self._preparation.pending)
         sweep(self._world.store, self._settings.output, needed, self._settings.num_transfers)
+        self._enter(self._preparation)
+        logger.info(
+            "run %s: %d tracks, %d of them settled already, %d to do",
+            self._lease.record.run_id,
+            self._totals.tracks,
+            self._totals.tracks_skipped,
+            len(self._preparation.to_do),
+        )
+        self.recorder.flush()
+
+    def _enter(self, preparation: Preparation) -> None:
+        """Take tracks in: those that are settled, that cannot begin, and that there is something to do for."""
         for track, entry in preparation.settled:
             self.recorder.note(track, entry)
         for track, failure in preparation.unreachable:
             self.recorder.fail_unstarted(track, failure)
-        num_settled = len(preparation.settled)
-        num_partial = sum(entry.status == "partial" for _, entry in preparation.settled)
-        self._totals = Totals(
-            tracks=num_settled + len(preparation.unreachable) + len(preparation.pending),
-            tracks_skipped=num_settled,
-            tracks_done=num_settled - num_partial,
-            tracks_partial=num_partial,
-            tracks_failed=len(preparation.unreachable),
+        settled = Counter(entry.status for _, entry in preparation.settled)
+        totals = self._totals
+        self._totals = replace(
+            totals,
+            tracks=totals.tracks + len(preparation.tracks),
+            tracks_skipped=totals.tracks_skipped + len(preparation.settled),
+            tracks_done=totals.tracks_done + settled["done"],
+            tracks_partial=totals.tracks_partial + settled["partial"],
+            tracks_failed=totals.tracks_failed + settled["failed"] + len(preparation.unreachable),
         )
-        logger.info(
-            "run %s: %d tracks, %d of them done already, %d to follow",
-            self._lease.record.run_id, self._totals.tracks, num_settled, len(preparation.pending),
-        )  # fmt: skip
+        for member in preparation.found:
+            self._settle(_found_before(member))
+        self._scheduler.enter(preparation.shards, preparation.pending, preparation.known_videos())
+        self._scheduler.enter_looks(preparation.looks)
         self._obey(self._scheduler.take_outcomes())
-        self.recorder.flush()
 
     def _loop(self, pool: Pool) -> None:
         while not self._scheduler.is_finished and not self._world.should_stop():
-            for assignment in self._scheduler.assign(list(self._idle)):
+            for assignment in self._scheduler.assign(self._idle):
                 del self._idle[assignment.replica_id]
                 pool.submit(assignment.replica_id, assignment.order)
                 self._tally.given(assignment.replica_id, assignment.order)
@@ -284,14 +303,23 @@ class _Driver:
         for outcome in outcomes:
             match outcome:
                 case TrackSettled():
-                    self.recorder.settle(outcome)
-                    self._count_track(outcome)
+                    self._settle(outcome)
+                    self._follow_found(outcome)
                 case WorkSpoiled(fingerprint, reverse):
                     discard_leg(self._world.store, self._settings.output, fingerprint, reverse)
                 case VideoLearned(video_id, facts):
                     self.recorder.learn(video_id, facts)
 
-    def _count_track(self, outcome: TrackSettled) -> None:
+    def _follow_found(self, outcome: TrackSettled) -> None:
+        """Let the tracks in that stand for a prompt which was looked up; on pictures, nothing is left to do."""
+        if outcome.track.asked is None or outcome.status != "done" or self._settings.pictures_per_look is not None:
+            return
+        found = read_found(self._world.store, self._settings.output, outcome.track, outcome.fingerprint)
+        logger.info("%s of %s: %d found", outcome.track.object_id, outcome.track.video.video_id, len(found))
+        self._enter(prepare_found(found, self._preparation, self._recipe, self._world.store, self._settings))
+
+    def _settle(self, outcome: TrackSettled) -> None:
+        self.recorder.settle(outcome)
         name = f"tracks_{outcome.status}"
         self._totals = replace(
             self._totals, rows=self._totals.rows + outcome.num_rows, **{name: getattr(self._totals, name) + 1}
@@ -331,3 +359,16 @@ class _Driver:
 
     def _elapsed_s(self) -> float:
         return self._world.clock.elapsed_s() - self._started_s
+
+
+def _found_before(member: LookMember) -> TrackSettled:
+    """The end of a prompt that an earlier run has looked up, as far as it came."""
+    return TrackSettled(
+        track=member.track,
+        fingerprint=member.fingerprint,
+        status="done",
+        num_rows=0,
+        attempts=1,
+        seconds=0.0,
+        failure=None,
+    )
