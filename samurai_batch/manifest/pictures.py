@@ -56,6 +56,5 @@ def _everything_on(pictures: Iterable[str], source: str) -> list[Track]:
     if problems:
         raise PromptsError(redact(source), problems)
     return [
-        Track(video=Video(name, uri), object_id=OBJECT_ID, prompts=(EverythingPrompt(0),))
-        for name, uri in uris.items()
+        Track(video=Video(name, uri), object_id=OBJECT_ID, prompts=(EverythingPrompt(0),)) for name, uri in uris.items()
     ]
