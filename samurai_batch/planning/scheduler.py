@@ -136,8 +136,8 @@ class Scheduler:
         self._backlog.num_replicas = len(idle) + len(self._order_at)
         at_a_shard = [replica_id for replica_id in self._backlog.in_the_middle if replica_id in idle]
         assignments = [*self._assign_each(at_a_shard)]
-        assignments += self._assign_each(one for one in idle if one not in self._order_at)
-        return assignments
+        served = {assignment.replica_id for assignment in assignments}
+        return assignments + [*self._assign_each(one for one in idle if one not in served)]
 
     def _assign_each(self, replica_ids: Iterable[str]) -> Iterator[Assignment]:
         for replica_id in replica_ids:

@@ -290,7 +290,7 @@ class CrashingStore:
         if self.has_crashed:
             raise Crash
 
-    def _change(self, change: Callable[[], None]) -> None:
+    def _change(self, change: Callable[[], object]) -> None:
         self._check_alive()
         self._left -= 1
         if self.has_crashed and not self._after:

@@ -61,7 +61,7 @@ def draw_faults(chance: random.Random) -> Faults:
         idle_death=some(0.5),
         failed_start=some(),
         slow=some(),
-        double_answer=some(),
+        double_answer=some(2),
         error=some(0.5),
         storage_call=some(0.2),
         driver_call=some(0.2),

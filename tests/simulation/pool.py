@@ -182,7 +182,7 @@ class SimulatedPool:
             return
         self._events.append(answer)
         if self._happens(self._faults.double_answer):
-            self._cluster.timeline.plan(self._chance.uniform(0, 30), partial(self._events.append, answer))
+            self._cluster.timeline.plan(self._chance.uniform(0, 10), partial(self._events.append, answer))
 
     def _straggle(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
         """The replica is taken for dead, reads all it needs, and writes and answers long after."""

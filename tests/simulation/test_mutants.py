@@ -55,7 +55,7 @@ def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
 
     def reported(self: Scheduler, replica_id: str, report: Report) -> list[Outcome]:
         if report.order_id not in self._running and isinstance(report, ChunkFollowed):
-            self._meter.followed(report)
+            self._meter.followed(report, 1)
         return original(self, replica_id, report)
 
     patch.setattr(Scheduler, "reported", reported)
