@@ -21,15 +21,7 @@ class JobConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    task: Literal["track", "segment"] = Field(
-        default="track",
-        description="track: follow objects through videos; segment: find them on pictures, each by itself",
-    )
-    prompts: str = Field(
-        min_length=1,
-        description="prompts table: path or URI of a .parquet, .csv or .jsonl file; with task segment also a folder of"
-        " pictures, or a .txt file of their URIs, one a line",
-    )
+    prompts: str = Field(min_length=1, description="prompts table: path or URI of a .parquet, .csv or .jsonl file")
     output: str = Field(min_length=1, description="output folder: path or URI; tables go to <output>/masks")
     model: str = Field(
         default="nano",
@@ -53,6 +45,11 @@ class JobConfig(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where the model runs: cpu, cuda, or auto for cuda where there is one"
+    )
+    task: Literal["track", "segment"] = Field(
+        default="track",
+        description="track: follow objects through videos; segment: find them on pictures, each by itself, when prompts"
+        " may also be a folder of pictures, or a .txt file of their URIs, one a line",
     )
     mode: Literal["samurai", "sam2"] = Field(
         default="samurai", description="tracker: samurai, or plain sam2 without motion model and memory selection"

@@ -1,0 +1,318 @@
+"""Pictures as a job: on replicas, by looks, with every mask at the picture's own pixels."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.images import finding
+from samurai_batch.images.everything import segment_everything
+from samurai_batch.images.networks import load_network
+from samurai_batch.images.predictor import ImagePredictor
+from samurai_batch.images.settings import EverythingSettings
+from samurai_batch.images.text import Detection
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.manifest import read_pictures, write_prompts
+from samurai_batch.masks import read_masks
+from samurai_batch.modeling.configs import SAM_MODELS
+from samurai_batch.operations.reprocess import reprocess
+from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco
+from samurai_batch.runtime import looking_up
+from samurai_batch.runtime.assembly import ReplicaPlan
+from samurai_batch.runtime.driver import run_job
+from samurai_batch.runtime.dry_run import plan_job
+from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
+from samurai_batch.runtime.pool import Pool
+from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
+from samurai_batch.runtime.status import read_status
+from samurai_batch.runtime.summary import RunSummary, exit_code
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track, Video
+from tests.images.small import SMALL_SAM
+from tests.images.small import picture as drawn
+from tests.runtime.poisoned import POISON, make_poisoned_replica
+
+LOOSE = {"points_per_side": 2, "pred_iou_thresh": -10.0, "stability_score_thresh": 0.0}
+BAD = {
+    "cut.jpg": "cannot be read as a picture",
+    "empty.jpg": "is empty",
+    "one.png": "1x1 pixels",
+    "text.png": "cannot be read as a picture",
+    "wide.png": "20000x4 pixels",
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def fill(folder: str, num_good: int) -> str:
+    """So many good pictures of several sizes, and the five bad ones."""
+    for index in range(num_good):
+        put(f"{folder}/good {index:03}.png", drawn(24 + index % 5 * 4, 40, seed=index))
+    whole = io.BytesIO()
+    Image.fromarray(drawn(40, 64)).save(whole, "jpeg")
+    storage.write_bytes(f"{folder}/cut.jpg", whole.getvalue()[: len(whole.getvalue()) // 2])
+    storage.write_bytes(f"{folder}/empty.jpg", b"")
+    storage.write_bytes(f"{folder}/text.png", b"no picture")
+    storage.write_bytes(f"{folder}/notes.txt", b"no picture either, and not named like one")
+    put(f"{folder}/one.png", np.zeros((1, 1, 3), np.uint8))
+    put(f"{folder}/wide.png", np.zeros((4, 20_000, 3), np.uint8))
+    return folder
+
+
+def put(uri: str, pixels: np.ndarray) -> None:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "png")
+    storage.write_bytes(uri, data.getvalue())
+
+
+def job(pictures: str, output: str, **more: object) -> JobConfig:
+    fields = {"model": "nano", "weights": "untrained:0", "image_size": 64, "pool": "local", "everything": LOOSE}
+    return make_job({"task": "segment", "prompts": pictures, "output": output, **fields, **more})
+
+
+def nobody(plan: ReplicaPlan) -> Pool:
+    raise AssertionError("replicas are started, and nothing is to do")
+
+
+def entry_of(config: JobConfig, name: str) -> TrackEntry:
+    ledger = read_video_ledger(storage, video_ledger_uri(config.output, name))
+    assert ledger is not None
+    return ledger.tracks["mask"]
+
+
+def assert_the_five_bad_ones_failed(summary: RunSummary, num_good: int) -> None:
+    assert {problem.video_id: problem.status for problem in summary.problems} == dict.fromkeys(BAD, "failed")
+    assert all(BAD[problem.video_id] in problem.error for problem in summary.problems)
+    assert (summary.totals.tracks_done, summary.totals.tracks_failed) == (num_good, len(BAD))
+    assert exit_code(summary) == 3
+
+
+def assert_nothing_is_done_again(config: JobConfig, first: RunSummary) -> None:
+    again = run_job(config, make_pool=nobody)
+    assert exit_code(again) == 3
+    assert again.problems == first.problems
+    assert again.totals.tracks_skipped == again.totals.tracks == first.totals.tracks
+    assert again.totals.rows == 0
+    status = read_status(storage, config.output)
+    assert (status.num_tracks["done"], status.num_tracks["failed"]) == (first.totals.tracks_done, len(BAD))
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray; its workers find the tests through PYTHONPATH."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        connect(None)
+        yield
+        disconnect()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("ray_cluster")
+def test_two_hundred_pictures_on_ray_five_of_them_bad(tmp_path: Path) -> None:
+    config = job(fill(str(tmp_path / "in"), 195), str(tmp_path / "out"), pool="ray", replicas=2)
+    summary = run_job(config)
+    assert summary.totals.tracks == 200
+    assert_the_five_bad_ones_failed(summary, 195)
+    rows = read_masks(config.output)
+    assert len(rows) == summary.totals.rows
+    assert set(rows["video_id"]) <= {f"good {index:03}.png" for index in range(195)}
+    assert_nothing_is_done_again(config, summary)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_picture_that_ends_its_replicas_is_given_up_after_three_and_takes_no_other_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a.png", POISON, "c.png"):
+        put(f"{folder}/{name}", drawn(24, 40))
+    config = job(str(folder), str(tmp_path / "out"), pool="ray")
+
+    def make_pool(plan: ReplicaPlan) -> Pool:
+        return RayPool(make_poisoned_replica, plan, 1, ReplicaResources(num_cpus=0.5))
+
+    summary = run_job(config, make_pool=make_pool)
+    (problem,) = summary.problems
+    assert problem.video_id == POISON
+    assert problem.error.startswith("answering the prompt ended 3 replicas, the last one with: ")
+    assert (summary.totals.tracks_done, summary.totals.replicas_lost) == (2, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_pictures_and_tables_may_lie_on_s3(tmp_path: Path, s3_uri: str) -> None:
+    config = job(fill(f"{s3_uri}/in", 6), f"{s3_uri}/out", cache_dir=str(tmp_path / "cache"))
+    summary = run_job(config)
+    assert_the_five_bad_ones_failed(summary, 6)
+    assert_nothing_is_done_again(config, summary)
+    here = job(fill(str(tmp_path / "in"), 6), str(tmp_path / "out"))
+    run_job(here)
+    pd.testing.assert_frame_equal(read_masks(config.output).astype(str), read_masks(here.output).astype(str))
+
+
+def test_what_failed_is_tried_again_only_if_asked_or_changed(tmp_path: Path) -> None:
+    config = job(fill(str(tmp_path / "in"), 2), str(tmp_path / "out"))
+    first = run_job(config)
+    assert_the_five_bad_ones_failed(first, 2)
+    assert_nothing_is_done_again(config, first)
+    assert "2 done already, 5 failed on their input, 0 new" in plan_job(config).describe()
+
+    put(f"{tmp_path}/in/one.png", drawn(24, 40))  # mended
+    mended = run_job(config)
+    assert (mended.totals.tracks_done, mended.totals.tracks_failed, mended.totals.tracks_skipped) == (3, 4, 6)
+
+    night = reprocess(config)
+    assert {decision.track.video.video_id for decision in night.plan.decisions} == BAD.keys() - {"one.png"}
+    assert (night.summary.totals.tracks_done, night.summary.totals.tracks_failed) == (3, 4)
+    assert night.summary.totals.tracks_skipped == 3
+
+
+def test_a_picture_on_which_nothing_is_found_is_done(tmp_path: Path) -> None:
+    put(f"{tmp_path}/in/a.png", drawn(24, 40))
+    config = job(f"{tmp_path}/in", str(tmp_path / "out"), everything={**LOOSE, "pred_iou_thresh": 10.0})
+    assert exit_code(run_job(config)) == 0
+    assert (entry_of(config, "a.png").status, entry_of(config, "a.png").rows) == ("done", 0)
+    assert read_masks(config.output).empty
+    assert exit_code(run_job(config, make_pool=nobody)) == 0
+
+
+def test_another_setting_of_everything_mode_segments_anew(tmp_path: Path) -> None:
+    put(f"{tmp_path}/in/a.png", drawn(24, 40))
+    run_job(job(f"{tmp_path}/in", str(tmp_path / "out")))
+    again = run_job(job(f"{tmp_path}/in", str(tmp_path / "out"), everything={**LOOSE, "points_per_side": 3}))
+    assert again.totals.tracks_skipped == 0
+
+
+def masks_of(config: JobConfig, name: str) -> dict[str, np.ndarray]:
+    rows = read_masks(config.output, videos=[name]).to_dict("records")
+    return {row["object_id"]: decode_mask(rle_from_coco(row["segmentation"])) for row in rows}
+
+
+@pytest.mark.parametrize("model", ["nano", SMALL_SAM.name])
+def test_masks_are_those_of_the_predictor_at_the_pictures_own_pixels(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SAM_MODELS, SMALL_SAM.name, SMALL_SAM)
+    sizes = [(30, 40), (61, 83), (40, 20)]
+    for number, (height, width) in enumerate(sizes):
+        put(f"{tmp_path}/in/{number}.png", drawn(height, width, seed=number))
+    config = job(f"{tmp_path}/in", str(tmp_path / "out"), model=model, dtype="float64", pictures_per_batch=2)
+    assert exit_code(run_job(config)) == 0
+    predictor = ImagePredictor(load_network(model, "untrained:0", 64, torch.float64))
+    for number, (height, width) in enumerate(sizes):
+        found = segment_everything(predictor, drawn(height, width, seed=number), EverythingSettings(**LOOSE))  # type: ignore[arg-type]
+        assert found
+        rows = read_masks(config.output, videos=[f"{number}.png"])
+        assert rows["object_id"].tolist() == [f"mask#{place}" for place in range(len(found))]
+        assert [rle_from_coco(value) for value in rows["segmentation"]] == [one.mask for one in found]
+        np.testing.assert_allclose(rows["mask_score"], [one.predicted_iou for one in found], rtol=1e-6)
+        assert rows["mask_index"].tolist() == [one.mask_index for one in found]
+        assert (
+            rows["object_id"].tolist()[:1]
+            == read_masks(config.output, objects=["mask#0"])["object_id"].unique().tolist()
+        )
+
+
+class OneBox:
+    def detect(self, image: np.ndarray, phrase: str) -> list[Detection]:
+        return [Detection((4.0, 5.0, 30.0, 28.0), 0.9)]
+
+
+@pytest.fixture
+def words_find_one_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "make_detector", lambda *_: OneBox())
+    monkeypatch.setattr(looking_up, "check_detector", lambda name: None)
+
+
+@pytest.mark.usefixtures("words_find_one_box")
+@pytest.mark.parametrize("model", ["nano", SMALL_SAM.name])
+def test_a_table_of_prompts_is_answered_as_the_predictor_answers(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SAM_MODELS, SMALL_SAM.name, SMALL_SAM)
+    pixels = drawn(36, 48)
+    put(f"{tmp_path}/a.png", pixels)
+    square = np.zeros((36, 48), bool)
+    square[8:24, 10:30] = True
+    rle = encode_mask(square)
+    assert rle is not None
+    prompts: dict[str, tuple[Prompt, ...]] = {
+        "box": (BoxPrompt(0, (4.0, 5.0, 30.0, 28.0)),),
+        "click": (PointsPrompt(0, ((20.0, 15.0),), (1,)),),
+        "box and click": (BoxPrompt(0, (4.0, 5.0, 30.0, 28.0)), PointsPrompt(0, ((20.0, 15.0),), (0,))),
+        "given": (MaskPrompt(0, rle),),
+        "words": (TextPrompt(0, "a disc"),),
+        "outside": (PointsPrompt(0, ((90.0, 15.0),), (1,)),),
+        "late": (BoxPrompt(2, (4.0, 5.0, 30.0, 28.0)),),
+    }
+    video = Video("a", f"{tmp_path}/a.png")
+    write_prompts(
+        f"{tmp_path}/p.jsonl", [Track(video=video, object_id=name, prompts=found) for name, found in prompts.items()]
+    )
+    config = job(
+        f"{tmp_path}/p.jsonl", str(tmp_path / "out"), model=model, dtype="float64", detector="tiny", everything={}
+    )
+    summary = run_job(config)
+    assert {problem.object_id: problem.error for problem in summary.problems} == {
+        "late": "the prompt on frame 2 lies behind the video's last frame, 0",
+        "outside": "the prompt on frame 0 has the point (90, 15), outside a picture of 48x36 pixels",
+    }
+    predictor = ImagePredictor(load_network(model, "untrained:0", 64, torch.float64))
+    predictor.set_image(pixels)
+    click = predictor.predict(points_xy=[(20.0, 15.0)], labels=[1])
+    box = predictor.predict(box_xyxy=(4.0, 5.0, 30.0, 28.0), multimask=False).masks[0]
+    both = predictor.predict(box_xyxy=(4.0, 5.0, 30.0, 28.0), points_xy=[(20.0, 15.0)], labels=[0], multimask=False)
+    given = predictor.predict(mask_logits=predictor.network.mask_input(square), multimask=False)
+    expected = {
+        "box": box,
+        "click": click.masks[click.best],
+        "box and click": both.masks[0],
+        "given": given.masks[0],
+        "words#0": box,
+    }
+    rows = read_masks(config.output)
+    assert set(rows["object_id"]) == expected.keys()
+    for object_id, segmentation in zip(rows["object_id"], rows["segmentation"], strict=True):
+        mask = np.zeros((36, 48), bool) if segmentation is None else decode_mask(rle_from_coco(segmentation))
+        np.testing.assert_array_equal(mask, expected[object_id], err_msg=object_id)
+    assert set(rows["frame_index"]) == {0}
+    assert rows["motion_score"].isna().all()
+    assert rows["prompted"].all()
+    assert np.isinf(rows["object_score"]).all() == (model == SMALL_SAM.name)
+
+
+def test_a_sam_is_refused_for_tracking_in_one_clear_sentence(tmp_path: Path) -> None:
+    put(f"{tmp_path}/in/a.png", drawn(24, 40))
+    config = job(f"{tmp_path}/in", str(tmp_path / "out"), model="sam_vit_b", image_size=None)
+    with pytest.raises(
+        ConfigError, match=r"'sam_vit_b' segments single images and follows nothing; .*`samurai-batch s"
+    ):
+        run_job(config.model_copy(update={"task": "track"}))
+    assert plan_job(config).num_looks == 1
+    with pytest.raises(ConfigError, match="image_size 64: sam_vit_b knows 1024 alone"):
+        plan_job(config.model_copy(update={"image_size": 64}))
+
+
+def test_a_video_is_no_picture(tmp_path: Path) -> None:
+    for index in range(2):
+        put(f"{tmp_path}/frames/{index}.png", drawn(24, 40))
+    track = read_pictures(f"{tmp_path}/frames")[0]
+    moved = Track(video=Video("v", f"{tmp_path}/frames"), object_id="mask", prompts=track.prompts)
+    (problem,) = run_job(job("unused.csv", str(tmp_path / "out")), tracks=[moved]).problems
+    assert problem.error.endswith("frames is a video of 2 frames, not a picture")
