@@ -21,21 +21,24 @@ Root = Annotated[str, typer.Option(help="The folder of the benchmark as its auth
 def render(
     masks: OutputFolder,
     video_id: Annotated[str, typer.Argument(help="The video's id in the tables.")],
-    video: Annotated[str, typer.Argument(help="The video itself; a path or URI.")],
     output: Annotated[str, typer.Option("--output", "-o", help="A .mp4, or a .png for a contact sheet.")],
+    video: Annotated[str | None, typer.Argument(help="The video, if it is no longer where the run found it.")] = None,
     objects: Objects = None,
     first: Annotated[int | None, typer.Option(help="First frame to draw; default: the first with rows.")] = None,
     last: Annotated[int | None, typer.Option(help="Last frame to draw, included.")] = None,
 ) -> None:
     """Draw masks, boxes, predictions and scores over a video.
 
-    Example: samurai-batch render out/ clip clip.mp4 -o clip-masks.mp4
+    Example: samurai-batch render out/ clip -o clip-masks.mp4
     """
+    from samurai_batch import storage
     from samurai_batch.rendering import render as draw
+    from samurai_batch.runtime.status import recorded_video
 
     if (first is None) != (last is None):
         raise ConfigError("--first and --last belong together; give both, or none for all frames with rows")
     frames = None if first is None or last is None else range(first, last + 1)
+    video = video or recorded_video(storage, masks, video_id)
     count = draw(masks, video_id, video, output, objects=objects, frames=frames)
     out.print(f"{count} frames drawn: {output}")
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from samurai_batch.errors import ConfigError
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.runtime.ledger import (
     RunRecord,
@@ -11,11 +12,12 @@ from samurai_batch.runtime.ledger import (
     read_run,
     read_video_ledger,
     runs_uri,
+    video_ledger_uri,
 )
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.summary import TrackProblem
 from samurai_batch.runtime.surroundings import Store
-from samurai_batch.storage import join
+from samurai_batch.storage import join, redact
 
 _STATUSES: tuple[TrackStatus, ...] = ("done", "partial", "failed")
 
@@ -60,6 +62,19 @@ def read_status(store: Store, output: str, num_transfers: int = 16) -> OutputSta
         newest_run=_newest_run(store, output),
         videos=videos,
     )
+
+
+def recorded_video(store: Store, output: str, video_id: str) -> str:
+    """The URI of a video as the ledger of an output has it.
+
+    Raises ConfigError if it is not there, or not whole: what is secret in a URI is not written down.
+    """
+    ledger = read_video_ledger(store, video_ledger_uri(output, video_id))
+    if ledger is None:
+        raise ConfigError(f"{redact(output)}: its ledger has no video {video_id!r}; say where the video is")
+    if "***" in ledger.video_uri:
+        raise ConfigError(f"{ledger.video_uri}: its secret part was not written down; say where the video is")
+    return ledger.video_uri
 
 
 def _status_of(ledger: VideoLedger) -> VideoStatus:

@@ -1,10 +1,13 @@
 from pathlib import Path
 
+import pytest
+
 from samurai_batch import storage
+from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.runtime.dry_run import plan_job
-from samurai_batch.runtime.ledger import Totals
-from samurai_batch.runtime.status import read_status
+from samurai_batch.runtime.ledger import Totals, VideoLedger, write_video_ledger
+from samurai_batch.runtime.status import read_status, recorded_video
 from samurai_batch.runtime.summary import RunSummary, TrackProblem, exit_code
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import box_track, run_tracks, write_video
@@ -27,6 +30,17 @@ def test_the_ledger_alone_says_what_is_done_and_what_failed_and_why(tmp_path: Pa
     [work] = summary.totals.replicas.values()
     assert work.track_frames == summary.totals.track_frames
     assert work.video_id is None
+
+
+def test_the_ledger_knows_where_a_video_was_found_but_no_secret(tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    write_video_ledger(storage, output, VideoLedger(video_id="a", video_uri="s3://bucket/a.mp4"))
+    write_video_ledger(storage, output, VideoLedger(video_id="b", video_uri=storage.redact("https://u:p@host/b.mp4")))
+    assert recorded_video(storage, output, "a") == "s3://bucket/a.mp4"
+    with pytest.raises(ConfigError, match=r"\*\*\*@host/b.mp4: its secret part was not written down"):
+        recorded_video(storage, output, "b")
+    with pytest.raises(ConfigError, match="its ledger has no video 'c'; say where the video is"):
+        recorded_video(storage, output, "c")
 
 
 def test_an_empty_output_has_an_empty_status(tmp_path: Path) -> None:
