@@ -49,6 +49,14 @@ _VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mt
 
 
 @dataclass(frozen=True)
+class Children:
+    """Names of what is directly below a folder, each sorted."""
+
+    files: list[str]
+    folders: list[str]
+
+
+@dataclass(frozen=True)
 class Identity:
     """What tells one state of a file or folder from another; the version changes whenever it is rewritten."""
 
@@ -154,6 +162,30 @@ def list_names(uri: str) -> list[str]:
     folder = path.rstrip("/")
     pairs = [posixpath.split(child.rstrip("/")) for child in children]
     return sorted(name for parent, name in pairs if parent.rstrip("/") == folder and _is_finished(name))
+
+
+def list_children(uri: str) -> Children:
+    """The same by kind, in one request; both empty if it is missing or a file."""
+    files, folder = _locate(uri)
+
+    def list_them() -> list[tuple[str, bool]]:
+        if not is_remote(uri):
+            if not Path(folder).is_dir():
+                return []
+            with os.scandir(folder) as entries:  # many times as fast as fsspec, which asks for the size of each
+                return [(entry.name, entry.is_dir()) for entry in entries]
+        pairs = [(posixpath.split(info["name"].rstrip("/")), info["type"]) for info in files.ls(folder, detail=True)]
+        inside = folder.rstrip("/")
+        return [(name, kind == "directory") for (parent, name), kind in pairs if parent.rstrip("/") == inside]
+
+    try:
+        found = [(name, is_folder) for name, is_folder in _retrying("listing", uri, list_them) if _is_finished(name)]
+    except FileNotFoundError:
+        return Children([], [])
+    files_found, folders_found = (
+        sorted(name for name, is_one in found if is_one == wanted) for wanted in (False, True)
+    )
+    return Children(files_found, folders_found)
 
 
 def delete(uri: str) -> None:

@@ -68,6 +68,10 @@ def test_a_listing_names_files_and_folders_once_and_in_order(root: str) -> None:
     assert storage.list_names(root) == [".hidden", "_private", "a", "b.txt", "c"]
     assert storage.list_names(root + "/") == storage.list_names(root)
     assert storage.list_names(storage.join(root, "b.txt")) == []
+    assert storage.list_children(root) == storage.Children([".hidden", "_private", "b.txt"], ["a", "c"])
+    assert storage.list_children(root + "/") == storage.list_children(root)
+    for name in ("b.txt", "nothing"):
+        assert storage.list_children(storage.join(root, name)) == storage.Children([], [])
     assert storage.is_directory(root)
     assert not storage.is_directory(storage.join(root, "b.txt"))
 

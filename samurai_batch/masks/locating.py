@@ -2,7 +2,6 @@
 
 import json
 import posixpath
-from dataclasses import dataclass
 from typing import NoReturn
 
 import pyarrow.fs as pafs
@@ -28,23 +27,24 @@ def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -
     """The files that can hold what is asked for, as paths of the Arrow file system, in order.
 
     What is found on a picture for one track, ``x#0``, ``x#1``, …, lies in that track's own table, ``x``.
-    Raises ConfigError if there is nothing at ``uri``.
+    Raises ConfigError if nothing is at ``uri``, or a folder of other things.
     """
     if objects is not None:
         objects = sorted({name for one in objects for name in (one, one.rpartition("#")[0]) if name})
-    filesystem, root = storage.arrow_filesystem(uri)
-    if filesystem.get_file_info(root).type == pafs.FileType.File:
+    below, root = storage.list_children(uri), storage.arrow_filesystem(uri)[1]
+    if not below.files and not below.folders and _is_file(uri):
         return [root]
-    below = _children(uri)
     if CURRENT_NAME in below.files:
         return _compacted_paths(uri)
-    if below.tables:
-        return [posixpath.join(root, name) for name in below.tables if _is_asked(name, objects)]
-    if not below.folders and not storage.exists(uri):
-        _refuse_missing(uri)
-    masks = storage.join(uri, MASKS_FOLDER) if _is_output(uri, below.folders) else uri
+    if tables := _tables(below):
+        return [posixpath.join(root, name) for name in tables if _is_asked(name, objects)]
+    is_output = _is_output(uri, below.folders)
+    masks = storage.join(uri, MASKS_FOLDER) if is_output else uri
+    names = _track_names(masks, videos, objects)
+    if not names and not is_output and posixpath.basename(root) != MASKS_FOLDER and not track_names(masks):
+        _refuse(uri)
     masks_root = storage.arrow_filesystem(masks)[1]
-    return [posixpath.join(masks_root, name) for name in _track_names(masks, videos, objects)]
+    return [posixpath.join(masks_root, name) for name in names]
 
 
 def track_names(masks: str) -> list[str]:
@@ -66,23 +66,13 @@ def current_generation(folder: str) -> str | None:
     return str(pointer["generation"])
 
 
-@dataclass(frozen=True)
-class _Children:
-    """What is directly below a folder, each sorted."""
-
-    files: list[str]
-    folders: list[str]
-
-    @property
-    def tables(self) -> list[str]:
-        return [name for name in self.files if _is_table(name)]
-
-
-def _children(uri: str) -> _Children:
+def _is_file(uri: str) -> bool:
     filesystem, root = storage.arrow_filesystem(uri)
-    infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
-    files = sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
-    return _Children(files, sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory))
+    return bool(filesystem.get_file_info(root).type == pafs.FileType.File)
+
+
+def _tables(below: storage.Children) -> list[str]:
+    return [name for name in below.files if _is_table(name)]
 
 
 def _compacted_paths(uri: str) -> list[str]:
@@ -90,14 +80,14 @@ def _compacted_paths(uri: str) -> list[str]:
     assert generation is not None
     folder = storage.join(uri, generation)
     root = storage.arrow_filesystem(folder)[1]
-    return [posixpath.join(root, name) for name in _children(folder).tables]
+    return [posixpath.join(root, name) for name in _tables(storage.list_children(folder))]
 
 
 def _is_output(uri: str, folders: list[str]) -> bool:
     """Whether this is an output folder, not its ``masks`` folder: which may hold a video called "masks"."""
     if any(name.startswith("_") for name in folders):  # the ledger; a video's folder never begins so
         return True
-    return MASKS_FOLDER in folders and not _children(storage.join(uri, MASKS_FOLDER)).tables
+    return MASKS_FOLDER in folders and not _tables(storage.list_children(storage.join(uri, MASKS_FOLDER)))
 
 
 def _track_names(masks: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
@@ -107,7 +97,9 @@ def _track_names(masks: str, videos: list[str] | None, objects: list[str] | None
     if objects is not None and len(folders) * len(objects) <= _MAX_NAMED:
         tables = sorted({storage.quote_id(an_object) + TABLE_SUFFIX for an_object in objects})
         return _existing(masks, [f"{folder}/{table}" for folder in folders for table in tables])
-    names = [f"{folder}/{name}" for folder in folders for name in _children(storage.join(masks, folder)).tables]
+    names = [
+        f"{folder}/{name}" for folder in folders for name in _tables(storage.list_children(storage.join(masks, folder)))
+    ]
     return [name for name in names if _is_asked(name, objects)]
 
 
@@ -126,5 +118,6 @@ def _is_asked(name: str, objects: list[str] | None) -> bool:
     return objects is None or object_id in objects
 
 
-def _refuse_missing(uri: str) -> NoReturn:
-    raise ConfigError(f"{storage.redact(uri)}: nothing is there; give the output folder of a job, or a part of it")
+def _refuse(uri: str) -> NoReturn:
+    what = "no mask tables are below it" if storage.exists(uri) else "nothing is there"
+    raise ConfigError(f"{storage.redact(uri)}: {what}; give the output folder of a job, or a part of it")

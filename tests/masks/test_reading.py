@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,6 +238,19 @@ def test_a_wrong_argument_is_named(local_output: str, arguments: dict[str, objec
 def test_an_output_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-output: nothing is there"):
         read_masks(f"{tmp_path}/no-such-output")
+
+
+def test_a_folder_of_other_things_is_named_and_an_empty_answer_is_none(tmp_path: Path, local_output: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"")
+    for folder in (tmp_path, tmp_path / "photos"):
+        with pytest.raises(ConfigError, match="no mask tables are below it; give the output folder"):
+            read_masks(str(folder))
+    with pytest.raises(ConfigError, match="no mask tables are below it"):
+        read_masks(str(tmp_path), videos=["a"], objects=["1"])
+    copied = tmp_path / "copied"
+    shutil.copytree(f"{local_output}/masks", copied)
+    assert read_masks(str(copied), videos=["nobody"]).empty
 
 
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
