@@ -9,6 +9,7 @@
     ├── VideoError             a video that cannot be read: its tracks fail, the job goes on
     │   └── TruncatedVideoError    ... and which frame was reached
     ├── PromptError            a prompt that does not fit its video: its track fails
+    ├── LedgerError            a ledger object that cannot be trusted
     ├── StateError             a saved track state that cannot be trusted
     └── StorageError           storage that kept failing after bounded retries
 
@@ -59,6 +60,10 @@ class TruncatedVideoError(VideoError):
 
 class PromptError(SamuraiBatchError):
     """A prompt does not fit the video it belongs to."""
+
+
+class LedgerError(SamuraiBatchError):
+    """A ledger object is damaged, or another version of this package wrote it."""
 
 
 class StateError(SamuraiBatchError):

@@ -113,6 +113,12 @@ class JobConfig(BaseModel):
     max_attempts: int = Field(
         default=3, ge=1, description="how often a chunk may kill its replica before its tracks are given up"
     )
+    chunks_per_replica: int | None = Field(
+        default=None,
+        ge=1,
+        description="chunks after which a replica is replaced by a new process, against libraries that leak; left out,"
+        " never: starting one costs loading the model, and memory is constant as far as it is ours",
+    )
     cache_dir: str | None = Field(
         default=None,
         min_length=1,

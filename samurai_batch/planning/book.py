@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from samurai_batch.planning.chunks import last_frame, step
 from samurai_batch.planning.fit import VideoFacts, misfit
-from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, TrackStatus, VideoLearned, WorkSpoiled
+from samurai_batch.planning.orders import (
+    LookMember,
+    Outcome,
+    TrackSettled,
+    TrackStatus,
+    VideoCut,
+    VideoLearned,
+    WorkSpoiled,
+)
 from samurai_batch.planning.records import LegRecord, LookRecord, ShardRecord, TrackRecord, VideoRecord
 from samurai_batch.planning.resume import SavedWork, aligned
 from samurai_batch.planning.retry import Failure, FailureKind
@@ -27,10 +35,14 @@ class PendingTrack:
 
 @dataclass(frozen=True)
 class KnownVideo:
-    """What is known of a video before it is opened: an estimate of its length, or all from an earlier run."""
+    """What is known of a video before it is opened: an estimate of its length, or all from an earlier run.
+
+    ``cut`` says where that run found it to be truncated; it is for those who go on with what that run has saved.
+    """
 
     expected_frames: int
     facts: VideoFacts | None = None
+    cut: Failure | None = None
 
 
 class Book:
@@ -146,6 +158,7 @@ class Book:
         chunk ends at the same frame.
         """
         assert failure.frame_reached is not None
+        self._outcomes.append(VideoCut(video.video.video_id, failure))
         frame_reached = min(failure.frame_reached, video.num_frames)
         for track in video.tracks:
             for leg in track.legs:

@@ -175,4 +175,12 @@ class VideoLearned:
     facts: VideoFacts
 
 
-Outcome = TrackSettled | WorkSpoiled | VideoLearned
+@dataclass(frozen=True)
+class VideoCut:
+    """A video cannot be read to its end, worth keeping for a run that goes on with saved work; see Failure."""
+
+    video_id: str
+    failure: Failure
+
+
+Outcome = TrackSettled | WorkSpoiled | VideoLearned | VideoCut

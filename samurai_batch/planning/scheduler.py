@@ -78,8 +78,15 @@ class Scheduler:
     def enter(self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]) -> None:
         """Take in more tracks, such as those that a look has found."""
         for video in self._book.enter(shards, pending, videos):
-            facts = video.facts or videos[video.video.video_id].facts
-            self._backlog.wait_all([video] if facts is None else self._book.learn(video, facts))
+            known = videos[video.video.video_id]
+            facts = video.facts or known.facts
+            if facts is None:
+                self._backlog.wait(video)
+                continue
+            ready = self._book.learn(video, facts)
+            if known.cut is not None:
+                self._book.truncate(video, known.cut)
+            self._backlog.wait_all(ready)
 
     def enter_looks(self, looks: Iterable[Sequence[LookMember]]) -> None:
         """Take in tracks that are answered at once, those of one order together."""
@@ -137,7 +144,7 @@ class Scheduler:
         at_a_shard = [replica_id for replica_id in self._backlog.in_the_middle if replica_id in idle]
         assignments = [*self._assign_each(at_a_shard)]
         served = {assignment.replica_id for assignment in assignments}
-        return assignments + [*self._assign_each(one for one in idle if one not in served)]
+        return [*assignments, *self._assign_each(one for one in idle if one not in served)]
 
     def _assign_each(self, replica_ids: Iterable[str]) -> Iterator[Assignment]:
         for replica_id in replica_ids:

@@ -22,10 +22,11 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError, SamuraiBatchError
 from samurai_batch.job import JobConfig
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, VideoLearned, WorkSpoiled
+from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, VideoCut, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
+from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
 from samurai_batch.runtime.found import read_found
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RUN_ID, RunStatus, Totals, read_run, run_uri
@@ -45,7 +46,7 @@ from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Clock, Store, SystemClock
 from samurai_batch.runtime.tally import Tally
-from samurai_batch.runtime.work import discard_leg, work_uri
+from samurai_batch.runtime.work import work_uri
 from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:
@@ -146,9 +147,10 @@ def drive(
     lease.acquire(run.run_id, world.holder, run.config, run.versions)
     driver = None
     status: RunStatus = "crashed"
+    heart = Heart(lease, world.clock, settings.heartbeat_s)
     try:
-        preparation = prepare(tracks, recipe, world.store, settings)
-        driver = _Driver(preparation, recipe, settings, lease, world)
+        preparation = prepare(tracks, recipe, world.store, settings, meanwhile=heart.beat)
+        driver = _Driver(preparation, recipe, settings, lease, heart, world)
         status = driver.run()
     except KeyboardInterrupt:
         status = "interrupted"
@@ -177,15 +179,16 @@ class _Driver:
         recipe: Recipe,
         settings: DriverSettings,
         lease: Lease,
+        heart: Heart,
         world: Surroundings,
     ) -> None:
         self._preparation = preparation
         self._recipe = recipe
         self._settings = settings
-        self._lease = lease
+        self._run_id = lease.record.run_id
+        self._heart = heart
         self._world = world
         self._started_s = world.clock.elapsed_s()
-        self._next_beat_s = self._started_s + settings.heartbeat_s
         self._idle: dict[str, None] = {}  # in the order they became idle
         self._replicas: set[str] = set()
         self._totals = Totals()
@@ -198,10 +201,12 @@ class _Driver:
             world.store,
             settings.output,
             (state.ledger for state in preparation.videos.values()),
-            run_id=lease.record.run_id,
+            run_id=self._run_id,
             weights_digest=recipe.weights_digest,
             num_transfers=settings.num_transfers,
+            meanwhile=heart.beat,
         )
+        self._bookkeeper = Bookkeeper(self.recorder, heart, world.clock, settings)
 
     @property
     def rates(self) -> Rates:
@@ -223,7 +228,8 @@ class _Driver:
         if not self._scheduler.is_finished:
             with closing(self._world.make_pool()) as pool:
                 self._loop(pool)
-        self._record()
+        self._tell_heart()
+        self._bookkeeper.write()
         self._show()
         if not self._scheduler.is_finished:
             return "interrupted"
@@ -232,11 +238,11 @@ class _Driver:
 
     def _begin(self) -> None:
         needed = (pending.fingerprint for pending in self._preparation.pending)
-        sweep(self._world.store, self._settings.output, needed, self._settings.num_transfers)
+        sweep(self._world.store, self._settings.output, needed, self._settings.num_transfers, self._heart.beat)
         self._enter(self._preparation)
         logger.info(
             "run %s: %d tracks, %d of them settled already, %d to do",
-            self._lease.record.run_id,
+            self._run_id,
             self._totals.tracks,
             self._totals.tracks_skipped,
             len(self._preparation.to_do),
@@ -266,16 +272,40 @@ class _Driver:
         self._obey(self._scheduler.take_outcomes())
 
     def _loop(self, pool: Pool) -> None:
-        while not self._scheduler.is_finished and not self._world.should_stop():
-            for assignment in self._scheduler.assign(self._idle):
-                del self._idle[assignment.replica_id]
-                pool.submit(assignment.replica_id, assignment.order)
-                self._tally.given(assignment.replica_id, assignment.order)
-            assert self._scheduler.num_running or not self._idle, "idle replicas, open tracks and nothing to do"
+        while not self._is_over and not self._world.should_stop():
+            if self._bookkeeper.tidy():
+                self._give_out(pool)
             for event in pool.wait(self._settings.tick_s):
                 self._take_in(event)
-            self._beat_if_due()
+            self._recycle(pool)
+            self._tell_heart()
+            self._bookkeeper.keep_up(is_urgent=self._scheduler.is_finished)
             self._show()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._scheduler.is_finished and self._bookkeeper.is_done
+
+    def _give_out(self, pool: Pool) -> None:
+        for assignment in self._scheduler.assign(self._idle):
+            del self._idle[assignment.replica_id]
+            pool.submit(assignment.replica_id, assignment.order)
+            self._tally.given(assignment.replica_id, assignment.order)
+        is_stuck = self._idle and not self._scheduler.num_running and not self._scheduler.is_finished
+        assert not is_stuck, "idle replicas, open tracks and nothing to do"
+
+    def _recycle(self, pool: Pool) -> None:
+        """Put new replicas in the place of those that have followed as many chunks as the job lets them."""
+        most = self._settings.chunks_per_replica
+        if most is None:
+            return
+        for replica_id in [one for one in self._idle if self._tally.num_chunks(one) >= most]:
+            logger.info("replica %s has followed %d chunks and is replaced", replica_id, most)
+            pool.replace(replica_id)
+            del self._idle[replica_id]
+            self._replicas.discard(replica_id)
+            self._tally.left(replica_id)
+            self._obey(self._scheduler.replica_lost(replica_id, "recycled", preempted=True))
 
     def _take_in(self, event: PoolEvent) -> None:
         match event:
@@ -296,7 +326,8 @@ class _Driver:
                 self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
                 self._obey(self._scheduler.replica_lost(replica_id, reason, preempted=preempted))
             case PoolFailed(reason):
-                self._record()
+                self._tell_heart()
+                self._bookkeeper.write()
                 raise SamuraiBatchError(f"no replica could be started: {reason}")
 
     def _obey(self, outcomes: Sequence[Outcome]) -> None:
@@ -306,9 +337,11 @@ class _Driver:
                     self._settle(outcome)
                     self._follow_found(outcome)
                 case WorkSpoiled(fingerprint, reverse):
-                    discard_leg(self._world.store, self._settings.output, fingerprint, reverse)
+                    self.recorder.spoil(fingerprint, reverse)
                 case VideoLearned(video_id, facts):
                     self.recorder.learn(video_id, facts)
+                case VideoCut(video_id, failure):
+                    self.recorder.learn_cut(video_id, failure)
 
     def _follow_found(self, outcome: TrackSettled) -> None:
         """Let the tracks in that stand for a prompt which was looked up; on pictures, nothing is left to do."""
@@ -325,15 +358,8 @@ class _Driver:
             self._totals, rows=self._totals.rows + outcome.num_rows, **{name: getattr(self._totals, name) + 1}
         )
 
-    def _beat_if_due(self) -> None:
-        if self._world.clock.elapsed_s() >= self._next_beat_s:
-            self._record()
-            self._next_beat_s = self._world.clock.elapsed_s() + self._settings.heartbeat_s
-
-    def _record(self) -> None:
-        """Write down what is done; first of all make sure that no other run has done more, while we slept."""
-        self._lease.beat(self.totals(), self.rates)
-        self.recorder.flush()
+    def _tell_heart(self) -> None:
+        self._heart.told = (self.totals(), self.rates)
 
     def _show(self) -> None:
         totals = self.totals()

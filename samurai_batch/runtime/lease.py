@@ -17,10 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from samurai_batch.errors import OutputLockedError
+from samurai_batch.errors import LedgerError, OutputLockedError
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.ledger import (
-    LedgerError,
     RunRecord,
     RunStatus,
     Totals,
@@ -118,7 +117,7 @@ class Lease:
         for name in names:
             self._store.delete(self._uri_of(name))
 
-    def beat(self, totals: Totals, rates: Rates) -> None:
+    def beat(self, totals: Totals, rates: Rates | None) -> None:
         """Show life. Raises OutputLockedError if another run has taken over."""
         self._check_ours()
         self._write("running", totals, rates)

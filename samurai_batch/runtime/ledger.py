@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from samurai_batch.errors import SamuraiBatchError
+from samurai_batch.errors import LedgerError
 from samurai_batch.planning.fingerprints import VideoIdentity
 from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import TrackStatus
@@ -24,10 +24,6 @@ RUN_ID = r"\d{8}T\d{6}(?:\.\d{3})?Z-[0-9a-f]{8}"
 RunStatus = Literal["running", "finished", "interrupted", "crashed"]
 
 T = TypeVar("T", "VideoLedger", "RunRecord")
-
-
-class LedgerError(SamuraiBatchError):
-    """A ledger object is damaged, or another version of this package wrote it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +46,23 @@ class TrackEntry:
     frame_reached: int | None = None
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a video was found to end before its declared end: the first frame that cannot be read."""
+
+    frame_reached: int
+    message: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoLedger:
-    """All tracks of one video that have ended, by object id; ``facts`` belong to that state of the video."""
+    """All tracks of one video that have ended, by object id; ``facts`` and ``cut`` are of that state of the video."""
 
     video_id: str
     video_uri: str
     identity: VideoIdentity | None = None
     facts: VideoFacts | None = None
+    cut: Cut | None = None
     tracks: dict[str, TrackEntry] = field(default_factory=dict)
     version: int = LEDGER_VERSION
 

@@ -71,6 +71,10 @@ class Pool(Protocol):
         """What has happened, in order; [] if nothing does within ``timeout_s``."""
         ...
 
+    def replace(self, replica_id: str) -> None:
+        """Let an idle replica go, and start another in its place."""
+        ...
+
     def close(self) -> None:
         """Drop running orders and let all replicas go, within seconds."""
         ...
@@ -97,7 +101,8 @@ class LocalPool(Generic[Payload]):
         self._workers: dict[str, Worker] = {}
         self._num_starting = num_replicas
         self._lock = threading.Lock()
-        self._threads = [self._start(f"local-{number}") for number in range(num_replicas)]
+        self._num_made = 0
+        self._threads = [self._start() for _ in range(num_replicas)]
 
     def submit(self, replica_id: str, order: Order) -> None:
         """Give an order to an idle replica."""
@@ -113,6 +118,14 @@ class LocalPool(Generic[Payload]):
         except queue.Empty:
             return events
 
+    def replace(self, replica_id: str) -> None:
+        """Let an idle replica go, and start another in its place."""
+        self._orders.pop(replica_id).put(None)
+        with self._lock:
+            self._workers.pop(replica_id)
+            self._num_starting += 1
+        self._threads.append(self._start())
+
     def close(self) -> None:
         """Ask running orders to stop, and wait for the threads to end."""
         for orders in self._orders.values():
@@ -125,7 +138,9 @@ class LocalPool(Generic[Payload]):
             if thread.is_alive():
                 logger.warning("replica %s does not stop; its work is dropped with this process", thread.name)
 
-    def _start(self, replica_id: str) -> threading.Thread:
+    def _start(self) -> threading.Thread:
+        replica_id = f"local-{self._num_made}"
+        self._num_made += 1
         self._orders[replica_id] = queue.SimpleQueue()
         thread = threading.Thread(target=self._serve, args=(replica_id,), name=replica_id, daemon=True)
         thread.start()
@@ -135,8 +150,9 @@ class LocalPool(Generic[Payload]):
         worker = self._build(replica_id)
         if worker is None:
             return
+        orders = self._orders[replica_id]
         self._events.put(ReplicaReady(replica_id))
-        while (order := self._orders[replica_id].get()) is not None:
+        while (order := orders.get()) is not None:
             self._events.put(Answered(replica_id, worker.run(order)))
 
     def _build(self, replica_id: str) -> Worker | None:

@@ -1,7 +1,7 @@
 """Before any work: what is done already, what is pending, and what must not be left lying about."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from samurai_batch.errors import StorageError
@@ -76,7 +76,11 @@ class Preparation:
         for shard in self.shards:
             last = max(max(leg.start_frame, leg.end_frame or 0) for _, leg in shard.members)
             asked_for[shard.video.video_id] = max(asked_for.get(shard.video.video_id, 0), last + 1)
-        return {video_id: _known(self.videos[video_id], num_frames) for video_id, num_frames in asked_for.items()}
+        going_on = {one.track.video.video_id for one in self.pending if one.saved.parts}
+        return {
+            video_id: _known(self.videos[video_id], num_frames, goes_on=video_id in going_on)
+            for video_id, num_frames in asked_for.items()
+        }
 
 
 def prepare(
@@ -86,6 +90,7 @@ def prepare(
     settings: DriverSettings,
     *,
     trust_weights: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Preparation:
     """Compare the prompts table with the ledger and with what earlier runs have saved. Writes nothing.
 
@@ -93,10 +98,11 @@ def prepare(
     where the job keeps partial tracks); or if its input made it fail and is still the same, unless the job tries such
     tracks again. While its video cannot be found, what is done stays done. Prompts that were looked up are followed by
     the tracks that stand for them. With ``trust_weights`` every entry is compared under the weights it was made with:
-    for who asks before having any. Raises LedgerError, StateError, StorageError.
+    for who asks before having any. ``meanwhile`` is called now and then: this may take minutes. Raises LedgerError,
+    StateError, StorageError.
     """
-    videos = _look_up({track.video for track in tracks}, store, settings)
-    return _Sorter(videos, recipe, store, settings, trust_weights).sort_out(tracks)
+    videos = _look_up({track.video for track in tracks}, store, settings, meanwhile)
+    return _Sorter(videos, recipe, store, settings, trust_weights, meanwhile).sort_out(tracks)
 
 
 def prepare_found(
@@ -134,6 +140,7 @@ class _Sorter:
     store: Store
     settings: DriverSettings
     trust_weights: bool = False
+    meanwhile: Callable[[], None] = lambda: None
 
     def sort_out(self, tracks: Sequence[Track]) -> Preparation:
         """What is found for one prompt is followed by itself, so that a resumed run meets the same batches."""
@@ -181,7 +188,7 @@ class _Sorter:
             assert case.kept_under is not None
             return read_found(self.store, self.settings.output, case.track, case.kept_under)
 
-        return for_each(read, looked_up, self.settings.num_transfers)
+        return for_each(read, looked_up, self.settings.num_transfers, meanwhile=self.meanwhile)
 
     def _is_settled(self, case: _Case) -> bool:
         entry, keep_partial = case.entry, self.settings.keep_partial
@@ -212,20 +219,32 @@ class _Sorter:
             work = saved_work(self.store, output, name, chunk_frames) if name in saved else NOTHING_SAVED
             return PendingTrack(track, name, work)
 
-        return for_each(look, wanted, self.settings.num_transfers)
+        return for_each(look, wanted, self.settings.num_transfers, meanwhile=self.meanwhile)
 
 
-def sweep(store: Store, output: str, needed: Iterable[str], num_transfers: int) -> None:
+def sweep(
+    store: Store,
+    output: str,
+    needed: Iterable[str],
+    num_transfers: int,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Remove saved work under fingerprints that no pending track needs."""
     leftovers = sorted(saved_fingerprints(store, output) - set(needed))
     if leftovers:
         logger.info("removing the saved work of %d tracks that nobody goes on with", len(leftovers))
-    for_each(lambda name: discard_track(store, output, name), leftovers, num_transfers)
+    for_each(lambda name: discard_track(store, output, name), leftovers, num_transfers, meanwhile=meanwhile)
 
 
-def _look_up(videos: Iterable[Video], store: Store, settings: DriverSettings) -> dict[str, VideoState]:
+def _look_up(
+    videos: Iterable[Video], store: Store, settings: DriverSettings, meanwhile: Callable[[], None]
+) -> dict[str, VideoState]:
     ordered = sorted(videos, key=lambda video: video.video_id)
-    states = for_each(lambda video: _look_up_one(video, store, settings.output), ordered, settings.num_transfers)
+
+    def look_up(video: Video) -> VideoState:
+        return _look_up_one(video, store, settings.output)
+
+    states = for_each(look_up, ordered, settings.num_transfers, meanwhile=meanwhile)
     return {state.video.video_id: state for state in states}
 
 
@@ -249,7 +268,7 @@ def _look_up_one(video: Video, store: Store, output: str) -> VideoState:
         return VideoState(video, ledger, tables, None, Failure(FailureKind.STORAGE, str(error)))
     identity = VideoIdentity(video.uri, found.size_bytes, found.version)
     if ledger.identity != _redacted(identity):
-        ledger = replace(ledger, video_uri=redact(video.uri), identity=_redacted(identity), facts=None)
+        ledger = replace(ledger, video_uri=redact(video.uri), identity=_redacted(identity), facts=None, cut=None)
     return VideoState(video, ledger, tables, identity, None)
 
 
@@ -257,8 +276,11 @@ def _redacted(identity: VideoIdentity) -> VideoIdentity:
     return replace(identity, uri=redact(identity.uri))
 
 
-def _known(state: VideoState, num_asked_for: int) -> KnownVideo:
-    if state.ledger.facts is not None:
-        return KnownVideo(state.ledger.facts.num_frames, state.ledger.facts)
+def _known(state: VideoState, num_asked_for: int, *, goes_on: bool) -> KnownVideo:
+    """Where a video is cut is believed only by who goes on with work that was saved under it: others may be luckier."""
+    ledger = state.ledger
+    if ledger.facts is not None:
+        cut = Failure(FailureKind.TRUNCATED, ledger.cut.message, ledger.cut.frame_reached) if ledger.cut else None
+        return KnownVideo(ledger.facts.num_frames, ledger.facts, cut if goes_on else None)
     size_bytes = state.identity.size_bytes if state.identity else 0
     return KnownVideo(max(num_asked_for, size_bytes // BYTES_PER_FRAME))

@@ -176,6 +176,13 @@ class RayPool(Generic[Payload]):
         events, self._events = self._events, []
         return events
 
+    def replace(self, replica_id: str) -> None:
+        """Let an idle replica go, and start another in its place."""
+        seat = self._seats.pop(replica_id, None)
+        if seat is not None:
+            ray.kill(seat.actor)
+            self._add()
+
     def close(self) -> None:
         """Kill all actors; what they were doing is dropped."""
         for seat in self._seats.values():

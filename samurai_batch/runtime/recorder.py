@@ -5,25 +5,28 @@ something to remove and nothing to compute.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import TrackSettled
 from samurai_batch.planning.retry import Failure
-from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, write_video_ledger
+from samurai_batch.runtime.ledger import Cut, TrackEntry, VideoLedger, write_video_ledger
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.summary import TrackProblem
 from samurai_batch.runtime.surroundings import Store
-from samurai_batch.runtime.work import discard_track
+from samurai_batch.runtime.work import discard_leg, discard_track
 from samurai_batch.tasks import Track
 
 logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Holds the ledgers of a job's videos, and writes those that have changed when told to."""
+    """Holds the ledgers of a job's videos, and writes those that have changed when told to.
+
+    ``meanwhile`` is called now and then while much is written.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Recorder:
         run_id: str,
         weights_digest: str,
         num_transfers: int,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._output = output
@@ -41,15 +45,27 @@ class Recorder:
         self._run_id = run_id
         self._weights_digest = weights_digest
         self._num_transfers = num_transfers
+        self._meanwhile = meanwhile
         self._changed: set[str] = set()
         self._finished_work: list[str] = []
         self._unwanted_tables: list[str] = []
+        self._spoiled: list[tuple[str, bool]] = []
         self.problems: list[TrackProblem] = []
         """Every track recorded that is not "done"."""
 
     def learn(self, video_id: str, facts: VideoFacts) -> None:
         """Keep a video's length and size with its next entry."""
         self._ledgers[video_id] = replace(self._ledgers[video_id], facts=facts)
+
+    def learn_cut(self, video_id: str, failure: Failure) -> None:
+        """Keep where a video ends before its end, for a run that goes on with what is saved."""
+        assert failure.frame_reached is not None
+        self._ledgers[video_id] = replace(self._ledgers[video_id], cut=Cut(failure.frame_reached, failure.message))
+        self._changed.add(video_id)
+
+    def spoil(self, fingerprint: str, reverse: bool) -> None:
+        """The saved work of one direction of a track is not to be gone on with."""
+        self._spoiled.append((fingerprint, reverse))
 
     def settle(self, outcome: TrackSettled) -> None:
         """Enter how a track ended; its saved work is no longer needed."""
@@ -91,14 +107,41 @@ class Recorder:
         if entry.status != "done":
             self._add_problem(track, entry)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is to be written or removed."""
+        return bool(self._changed or self._unwanted_tables or self._finished_work or self._spoiled)
+
+    @property
+    def has_spoiled(self) -> bool:
+        """Whether there is saved work that nobody may go on with."""
+        return bool(self._spoiled)
+
+    def remove_spoiled(self) -> None:
+        """Remove saved work that nobody may go on with. Raises StorageError; then it is still to be done."""
+        while self._spoiled:
+            discard_leg(self._store, self._output, *self._spoiled[0])
+            del self._spoiled[0]
+
     def flush(self) -> None:
-        """Write what has changed, then remove the saved work of finished tracks. Raises StorageError."""
-        changed, self._changed = sorted(self._changed), set()
-        for_each(self._write, changed, self._num_transfers)
-        for_each(self._store.delete, self._unwanted_tables, self._num_transfers)
-        self._unwanted_tables = []
-        for_each(lambda name: discard_track(self._store, self._output, name), self._finished_work, self._num_transfers)
-        self._finished_work = []
+        """Write what has changed, then remove the saved work of finished tracks.
+
+        Raises StorageError; what could not be done is done by the next call.
+        """
+        self.remove_spoiled()
+        self._do_all(self._write, sorted(self._changed), self._changed.discard)
+        self._do_all(self._store.delete, list(self._unwanted_tables), self._unwanted_tables.remove)
+        self._do_all(self._discard, list(self._finished_work), self._finished_work.remove)
+
+    def _do_all(self, action: Callable[[str], None], names: Sequence[str], done: Callable[[str], None]) -> None:
+        def do(name: str) -> None:
+            action(name)
+            done(name)
+
+        for_each(do, names, self._num_transfers, meanwhile=self._meanwhile)
+
+    def _discard(self, fingerprint: str) -> None:
+        discard_track(self._store, self._output, fingerprint)
 
     def _write(self, video_id: str) -> None:
         write_video_ledger(self._store, self._output, self._ledgers[video_id])

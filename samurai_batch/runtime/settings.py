@@ -11,7 +11,8 @@ class DriverSettings:
     """What the driver needs to know of a job. Times are seconds.
 
     ``pictures_per_look``: every track is answered at once, on so many pictures by one order; None where tracks are
-    followed through videos. ``retry_failed`` tries again what failed on its input before, though that is the same.
+    followed through videos. A replica is replaced after ``chunks_per_replica``; None keeps it. ``retry_failed`` tries
+    again what failed on its input before, though that is the same.
     A run whose heartbeat is older than ``stale_after_s`` is taken for dead; that must be many heartbeats.
     """
 
@@ -20,6 +21,7 @@ class DriverSettings:
     max_tracks_per_shard: int
     keep_partial: bool
     limits: RetryLimits
+    chunks_per_replica: int | None = None
     pictures_per_look: int | None = None
     retry_failed: bool = False
     num_transfers: int = 16
@@ -38,4 +40,5 @@ class DriverSettings:
             limits=RetryLimits(config.max_attempts, config.max_attempts),
             pictures_per_look=config.pictures_per_batch if config.task == "segment" else None,
             retry_failed=retry_failed,
+            chunks_per_replica=config.chunks_per_replica,
         )

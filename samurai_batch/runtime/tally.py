@@ -46,6 +46,14 @@ class Tally:
         if before is not None:
             self._replicas[replica_id] = _after(before, report, self._now_s())
 
+    def num_chunks(self, replica_id: str) -> int:
+        """The chunks a replica has followed so far."""
+        return self._replicas[replica_id].chunks
+
+    def left(self, replica_id: str) -> None:
+        """A replica was let go."""
+        del self._replicas[replica_id]
+
     def lost(self, replica_id: str, kind: FailureKind) -> None:
         """A replica is gone."""
         self._replicas.pop(replica_id, None)

@@ -313,5 +313,8 @@ class InlinePool:
         events, self._events = self._events, []
         return events
 
+    def replace(self, replica_id: str) -> None:
+        self._events.append(ReplicaReady(f"{replica_id}+"))
+
     def close(self) -> None:
         pass

@@ -194,6 +194,9 @@ class DyingPool:
         events, self._events = self._events, []
         return events
 
+    def replace(self, replica_id: str) -> None:
+        self._events.append(ReplicaReady(f"after {replica_id}"))
+
     def close(self) -> None:
         pass
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from samurai_batch import storage
-from samurai_batch.errors import OutputLockedError
+from samurai_batch.errors import LedgerError, OutputLockedError
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.lease import Holder, Lease, is_gone, lease_uri, this_process
-from samurai_batch.runtime.ledger import LedgerError, Totals, read_run, run_uri
+from samurai_batch.runtime.ledger import Totals, read_run, run_uri
 
 ELSEWHERE = Holder("elsewhere", 17, "0")
 RATES = Rates(1.0, 1.0, 1.0)

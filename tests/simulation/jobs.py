@@ -73,6 +73,7 @@ class SimulatedJob:
     max_tracks_per_shard: int
     keep_partial: bool
     most_legs_in_memory: int
+    chunks_per_replica: int | None = None
     endings: dict[tuple[str, str], Ending] = field(default_factory=dict)
 
     def put_videos(self, store: MemoryStore) -> None:
@@ -89,6 +90,7 @@ def draw_job(chance: random.Random) -> SimulatedJob:
         max_tracks_per_shard=chance.choice([1, 2, 4]),
         keep_partial=chance.random() < 0.5,
         most_legs_in_memory=chance.choice([1, 2, 8, 8]),
+        chunks_per_replica=chance.choice([None, None, 1, 3]),
     )
     for number in range(chance.randint(1, 3)):
         video = Video(f"v{number}", f"{FOLDER}/v{number}")

@@ -124,6 +124,13 @@ class SimulatedPool:
                     self.accounts.lost(replica_id)
         return events
 
+    def replace(self, replica_id: str) -> None:
+        assert replica_id not in self.accounts.orders, f"{replica_id} is let go in the middle of an order"
+        replica = self._replicas.pop(replica_id, None)
+        if replica is not None:
+            replica.is_lost = True
+            self._start(replica.node)
+
     def close(self) -> None:
         """Replicas end, some of them only once they have carried out what they were at."""
         self._is_closed = True

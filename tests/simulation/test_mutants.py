@@ -15,7 +15,7 @@ from samurai_batch.planning.retry import Failure, Verdict
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.runtime import driver as driving
 from samurai_batch.runtime import preparation
-from samurai_batch.runtime.driver import _Driver
+from samurai_batch.runtime.bookkeeper import Bookkeeper
 from samurai_batch.runtime.lease import Lease
 from samurai_batch.runtime.recorder import Recorder
 from tests.simulation.world import World
@@ -25,11 +25,11 @@ SEEDS = (36, 583, *range(150))
 
 
 def the_ledger_is_written_before_the_lease_is_looked_at(patch: Patch) -> None:
-    def record(self: _Driver) -> None:
-        self.recorder.flush()
-        self._lease.beat(self.totals(), self.rates)
+    def write(self: Bookkeeper) -> None:
+        self._recorder.flush()
+        self._heart.beat_now()
 
-    patch.setattr(_Driver, "_record", record)
+    patch.setattr(Bookkeeper, "write", write)
 
 
 def nobody_looks_at_the_lease(patch: Patch) -> None:
@@ -109,7 +109,7 @@ def a_shard_goes_to_two_replicas(patch: Patch) -> None:
 
 
 def the_ledger_is_not_believed(patch: Patch) -> None:
-    patch.setattr(preparation, "_is_settled", lambda *args: False)
+    patch.setattr(preparation._Sorter, "_is_settled", lambda *args: False)
 
 
 def tables_that_stand_are_believed_without_a_ledger(patch: Patch) -> None:

@@ -125,6 +125,7 @@ class SimulatedDriver:
             tick_s=5.0,
             heartbeat_s=10.0,
             stale_after_s=STALE_AFTER_S,
+            chunks_per_replica=world.job.chunks_per_replica,
             retry_failed=world.faults is CALM,
         )
         surroundings = Surroundings(
