@@ -61,8 +61,16 @@ class Tally:
 
     def added_to(self, totals: Totals) -> Totals:
         """The same totals, with what was counted here."""
-        stages = {stage: round(seconds, 3) for stage, seconds in self._stages.items()}
-        return replace(totals, **stages, failures=dict(self._failures), replicas=dict(self._replicas))
+        decode_s, encode_s, follow_s, write_s = (round(self._stages[stage], 3) for stage in _STAGES)
+        return replace(
+            totals,
+            decode_s=decode_s,
+            encode_s=encode_s,
+            follow_s=follow_s,
+            write_s=write_s,
+            failures=dict(self._failures),
+            replicas=dict(self._replicas),
+        )
 
 
 def _video_of(order: Order) -> str:
