@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.hiera import Hiera
+from samurai_batch.modeling.layers import PointwiseConv2d
 
 
 class FpnNeck(nn.Module):
@@ -15,7 +16,7 @@ class FpnNeck(nn.Module):
         self.convs = nn.ModuleList()  # coarsest first, as in the checkpoints
         for dim in reversed(trunk_dims):
             lateral = nn.Sequential()
-            lateral.add_module("conv", nn.Conv2d(dim, hidden_dim, kernel_size=1))
+            lateral.add_module("conv", PointwiseConv2d(dim, hidden_dim))
             self.convs.append(lateral)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,6 +7,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samurai_batch.modeling.products import by_rows, linear
+
+
+class Linear(nn.Linear):
+    """A linear layer at the machine's full speed (see :func:`products.linear`)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        return linear(x, self.weight, self.bias)
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A convolution of single pixels, which is a linear layer over the channels."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H, W), in memory with the channels last."""
+        return linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
 
 class LayerNorm2d(nn.Module):
     """Layer norm over the channels of (B, C, H, W)."""
@@ -36,11 +57,14 @@ class Mlp(nn.Module):
     ) -> None:
         super().__init__()
         widths = [input_dim] + [hidden_dim] * (num_layers - 1) + [output_dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., input_dim) -> (..., output_dim)."""
+        return by_rows(self._apply_layers, x)
+
+    def _apply_layers(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)
@@ -51,8 +75,8 @@ class TwoLayerMlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.lin1 = nn.Linear(dim, hidden_dim)
-        self.lin2 = nn.Linear(hidden_dim, dim)
+        self.lin1 = Linear(dim, hidden_dim)
+        self.lin2 = Linear(hidden_dim, dim)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:

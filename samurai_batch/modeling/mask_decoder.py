@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samurai_batch.modeling.layers import LayerNorm2d, Mlp
+from samurai_batch.modeling.layers import LayerNorm2d, Mlp, PointwiseConv2d
 from samurai_batch.modeling.two_way_transformer import TwoWayTransformer
 
 STABILITY_DELTA, STABILITY_THRESHOLD = 0.05, 0.98
@@ -53,8 +53,8 @@ class MaskDecoder(nn.Module):
             nn.GELU(),
         )
         if is_sam2:
-            self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
-            self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+            self.conv_s0 = PointwiseConv2d(dim, dim // 8)
+            self.conv_s1 = PointwiseConv2d(dim, dim // 4)
         self.output_hypernetworks_mlps = nn.ModuleList(Mlp(dim, dim, dim // 8, 3) for _ in range(num_masks))
         self.iou_prediction_head = Mlp(dim, iou_head_dim, num_masks, 3)
         if is_sam2:

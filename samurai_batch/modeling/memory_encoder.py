@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import Sam2Config
-from samurai_batch.modeling.layers import LayerNorm2d
+from samurai_batch.modeling.layers import LayerNorm2d, Linear, PointwiseConv2d
 
 
 class MaskDownSampler(nn.Module):
@@ -20,7 +20,7 @@ class MaskDownSampler(nn.Module):
             channels *= 4
             self.encoder.append(LayerNorm2d(channels))
             self.encoder.append(nn.GELU())
-        self.encoder.append(nn.Conv2d(channels, dim, kernel_size=1))
+        self.encoder.append(PointwiseConv2d(channels, dim))
 
     def forward(self, mask: Tensor) -> Tensor:
         """(N, 1, S, S) -> (N, dim, S / 16, S / 16)."""
@@ -34,8 +34,8 @@ class CXBlock(nn.Module):
         super().__init__()
         self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, 4 * dim)
-        self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.pwconv1 = Linear(dim, 4 * dim)
+        self.pwconv2 = Linear(4 * dim, dim)
         self.gamma = nn.Parameter(torch.full((dim,), layer_scale))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class MemoryEncoder(nn.Module):
         super().__init__()
         dim = config.hidden_dim
         self.mask_downsampler = MaskDownSampler(dim)
-        self.pix_feat_proj = nn.Conv2d(dim, dim, kernel_size=1)
+        self.pix_feat_proj = PointwiseConv2d(dim, dim)
         self.fuser = Fuser(dim, config.fuser_layer_scale)
-        self.out_proj = nn.Conv2d(dim, config.mem_dim, kernel_size=1)
+        self.out_proj = PointwiseConv2d(dim, config.mem_dim)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """features (1 or N, dim, h, w), mask (N, 1, S, S) scaled to −10 … 10 -> (N, mem_dim, h, w)."""

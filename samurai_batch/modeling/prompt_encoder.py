@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from samurai_batch.modeling.layers import LayerNorm2d
+from samurai_batch.modeling.layers import LayerNorm2d, PointwiseConv2d
 from samurai_batch.modeling.positions import RandomFourierPositions
 
 PADDING, NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = -1, 0, 1, 2, 3
@@ -26,7 +26,7 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(mask_in_chans // 4, mask_in_chans, kernel_size=2, stride=2),
             LayerNorm2d(mask_in_chans),
             nn.GELU(),
-            nn.Conv2d(mask_in_chans, dim, kernel_size=1),
+            PointwiseConv2d(mask_in_chans, dim),
         )
         self.no_mask_embed = nn.Embedding(1, dim)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
 from samurai_batch.modeling.image_encoder import ImageEncoder
-from samurai_batch.modeling.layers import Mlp
+from samurai_batch.modeling.layers import Linear, Mlp
 from samurai_batch.modeling.mask_decoder import Candidates, MaskDecoder
 from samurai_batch.modeling.memory_attention import MemoryAttention
 from samurai_batch.modeling.memory_encoder import MemoryEncoder
@@ -73,7 +73,7 @@ class SAM2(nn.Module):
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, dim))
         if config.is_21:
             self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, config.mem_dim))
-            self.obj_ptr_tpos_proj = nn.Linear(dim, config.mem_dim)
+            self.obj_ptr_tpos_proj = Linear(dim, config.mem_dim)
         self.rebuild_position_tables()
 
     def rebuild_position_tables(self) -> None:

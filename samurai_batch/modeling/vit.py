@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import PATCH_SIZE, SamConfig
 from samurai_batch.modeling.hiera import join_windows, partition_windows
-from samurai_batch.modeling.layers import LayerNorm2d, TwoLayerMlp
+from samurai_batch.modeling.layers import LayerNorm2d, Linear, TwoLayerMlp
 
 
 class RelativeAttention(nn.Module):
@@ -22,8 +22,8 @@ class RelativeAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int, side: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, dim * 3)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, dim * 3)
+        self.proj = Linear(dim, dim)
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * side - 1, dim // num_heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, dim // num_heads))
 

@@ -1,0 +1,123 @@
+"""Every fast path equals the plain one (tests/modeling/plain.py), within a tolerance that is written beside it."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samurai_batch.modeling import attention as attention_module
+from samurai_batch.modeling.attention import attend
+from samurai_batch.modeling.hiera import MultiScaleBlock
+from samurai_batch.modeling.memory_attention import MemoryAttention
+from samurai_batch.modeling.products import CACHED_ROWS, by_rows, linear
+from tests.deterministic import SMALL, seeded_model
+from tests.modeling import plain
+
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 2e-2}  # of values around one
+every_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
+
+
+@pytest.fixture(autouse=True)
+def as_when_tracking() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def assert_near(fast: Tensor, exact: Tensor, tolerance: float) -> None:
+    assert fast.shape == exact.shape
+    torch.testing.assert_close(fast.double(), exact, rtol=tolerance, atol=tolerance)
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", [(7, 12), (2, 5, 12), (1, 2, 3, 12), (0, 12)])
+def test_a_linear_layer_is_a_product_and_a_sum(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    x, weight, bias = drawn(*shape) / 4, drawn(20, 12, seed=1) / 4, drawn(20, seed=2)
+    x, weight, bias = (y.to(dtype) for y in (x, weight, bias))
+    for part in (slice(None), slice(0, None, 2), slice(1, None, 2)):  # strided weights and biases, too
+        expected = F.linear(x.double(), weight[part].double(), bias[part].double())
+        assert_near(linear(x, weight[part], bias[part]), expected, TOLERANCES[dtype])
+        assert_near(linear(x, weight[part]), expected - bias[part].double(), TOLERANCES[dtype])
+
+
+@every_dtype
+def test_a_linear_layer_takes_what_is_not_contiguous(dtype: torch.dtype) -> None:
+    x, weight = (drawn(4, 12, 6, 5) / 4).to(dtype), (drawn(8, 12, seed=1) / 4).to(dtype)
+    expected = torch.einsum("bcyx,dc->byxd", x.double(), weight.double())
+    assert_near(linear(x.permute(0, 2, 3, 1), weight), expected, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, CACHED_ROWS, CACHED_ROWS + 1, 3 * CACHED_ROWS])
+def test_rows_are_treated_alike_in_any_number_of_parts(num_rows: int) -> None:
+    x = drawn(num_rows, 2)
+    assert torch.equal(by_rows(torch.exp, x), x.exp())
+    assert torch.equal(by_rows(torch.exp, x[None, :, None]), x[None, :, None].exp())
+
+
+@every_dtype
+@pytest.mark.parametrize(
+    ("queries", "keys", "width"),
+    [(3, 5, 4), (49, 196, 8), (200, 700, 16), (257, 1100, 16), (1, 2**16, 4), (2**16, 2, 4)],
+)
+def test_attention_to_few_and_to_many_keys_is_what_it_says(
+    dtype: torch.dtype, queries: int, keys: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_module, "BLOCK_SCORES", 2**14)  # many blocks, also of few keys
+    q, k, v = (drawn(2, length, 3, width, seed=i).to(dtype) for i, length in enumerate((queries, keys, keys)))
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    exact = plain.attention(q.double(), k.double(), v.double())
+    assert_near(attend(q, k, v), exact, TOLERANCES[dtype])
+    narrow = attend(q, k, v[..., :2])  # values of another width
+    assert_near(narrow, exact[..., :2], TOLERANCES[dtype])
+
+
+@every_dtype
+def test_attention_is_the_same_where_gradients_are_wanted(dtype: torch.dtype) -> None:
+    q, k, v = (drawn(1, 2, 400, 8, seed=i).to(dtype) for i in range(3))
+    fast = attend(q, k, v)
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        fused = attend(*(x.clone() for x in (q, k, v)))
+    assert_near(fast, fused.double(), TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize(("tracks", "memories", "pointers"), [(1, 1, 1), (3, 2, 4), (2, 7, 0)])
+def test_memory_attention_is_what_the_checkpoints_say(
+    dtype: torch.dtype, tolerance: float, tracks: int, memories: int, pointers: int
+) -> None:
+    model = seeded_model(SMALL, 64).memory_attention
+    cells = 16
+    length = memories * cells + pointers * 4
+    x, memory = drawn(tracks, cells, 32), drawn(tracks, length, 8, seed=1)
+    x_pe, memory_pe = drawn(cells, 32, seed=2), drawn(tracks, length, 8, seed=3)
+    exact = plain.memory_attention(model, x, x_pe, memory, memory_pe, pointers * 4)
+    fast: MemoryAttention = seeded_model(SMALL, 64).memory_attention.to(dtype)
+    found = fast(*(y.to(dtype) for y in (x, x_pe, memory, memory_pe)), pointers * 4)
+    assert_near(found, exact, tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("size", [8, 12])
+def test_every_block_of_the_trunk_is_its_windows_one_after_the_other(
+    dtype: torch.dtype, tolerance: float, batch: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samurai_batch.modeling.hiera.CACHED_ROWS", 1)  # a strip for each row of windows
+    exact_trunk, fast_trunk = (seeded_model(SMALL, 64).image_encoder.trunk for _ in range(2))
+    fast_trunk.to(dtype)
+    for exact_block, fast_block in zip(exact_trunk.blocks, fast_trunk.blocks, strict=True):
+        assert isinstance(exact_block, MultiScaleBlock)
+        x = drawn(batch, size, size, exact_block.attn.qkv.in_features)
+        assert_near(fast_block(x.to(dtype)), plain.hiera_block(exact_block, x), tolerance)
+
+
+def test_positions_of_the_trunk_are_resized_bicubically() -> None:
+    trunk = seeded_model(SMALL, 64).image_encoder.trunk
+    for height, width in ((16, 16), (8, 40)):
+        expected = plain.trunk_positions(trunk, height, width)[0].permute(1, 2, 0)
+        assert_near(trunk._positions(height, width), expected, 1e-12)
