@@ -74,3 +74,4 @@ def test_all_models_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     listed = capsys.readouterr().out
     assert "nano" in listed
     assert "sam2.1_hiera_large" in listed
+    assert "sam_vit_h" in listed

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Also what failed on its input, unchanged as it is.")]
 JobFile = Annotated[str | None, typer.Argument(help="A job in YAML, a path or URI; options override its fields.")]
 
 
@@ -56,30 +57,34 @@ def track(
 
 @app.command()
 @takes_options(*DATASET)
-def run(options: dict[str, str], job: JobFile = None, run_id: RunId = None) -> None:
+def run(options: dict[str, str], job: JobFile = None, run_id: RunId = None, retry_failed: RetryFailed = False) -> None:
     """Follow every track of a prompts table on Ray. The same command again resumes, or does nothing.
+
+    What failed on its input is not tried again while that is the same; it still counts as failed, in exit code 3.
 
     Example: samurai-batch run --prompts prompts.csv -o s3://bucket/out --replicas 8
     """
-    _run(load_job_of(job, options), run_id=run_id)
+    _run(load_job_of(job, options), run_id=run_id, retry_failed=retry_failed)
 
 
 @app.command()
 @takes_options("output", "model", "weights", "image_size", "replicas")
 def segment(
     pictures: Annotated[
-        str, typer.Argument(help="A folder of pictures, or a table of prompts on them; a path or URI.")
+        str, typer.Argument(help="A folder of pictures, a .txt of their URIs, or a table of prompts; a path or URI.")
     ],
     options: dict[str, str],
+    retry_failed: RetryFailed = False,
 ) -> None:
-    """Segment pictures: everything, or what prompts ask for.
+    """Segment pictures on Ray: everything, or what prompts ask for.
 
-    Of a folder everything; of a table what its prompts ask for (video_uri: a picture). A picture is a video of one
-    frame; its file name is the video_id. The same command again does only what is new.
+    Of a folder or a list everything; of a table what its prompts ask for (video_uri: a picture). A picture is a video
+    of one frame; its file name is the video_id. The same command again does only what is new: a picture that cannot be
+    read is not tried again while it is the same, but still counts as failed, in exit code 3.
 
     Example: samurai-batch segment photos/ -o masks/ --set everything.points_per_side=16
     """
-    _run(load_job_of(None, {"task": "segment", "prompts": pictures} | options))
+    _run(load_job_of(None, {"task": "segment", "prompts": pictures} | options), retry_failed=retry_failed)
 
 
 @app.command()
@@ -108,19 +113,23 @@ def plan(
 
 @app.command()
 def models() -> None:
-    """List the models, and where their weights come from."""
-    from samurai_batch.modeling.checkpoints import SHIPPED, parameter_shapes
-    from samurai_batch.modeling.configs import MODELS
+    """List the models, what they are for, and where their weights come from.
 
-    table = Table("model", "parameters", "image size", "weights")
-    for name, config in MODELS.items():
+    Those for videos segment pictures as well. Weights that do not ship with the package are named by --weights.
+    """
+    from samurai_batch.modeling.checkpoints import SHIPPED, parameter_shapes
+    from samurai_batch.modeling.configs import MODELS, image_models
+
+    table = Table("model", "for", "parameters", "image size", "weights")
+    for name, config in image_models().items():
         millions = sum(shape.numel() for shape in parameter_shapes(config).values()) / 1e6
         has_weights = (SHIPPED / f"{name}.safetensors").exists()
         table.add_row(
             name,
+            "videos" if name in MODELS else "pictures",
             f"{millions:.1f} M",
             str(config.image_size),
-            "ship with the package" if has_weights else f"--weights {name}.pt",
+            "in the package" if has_weights else "the released file",
         )
     out.print(table)
 
@@ -136,7 +145,12 @@ def demo(
     run_demo(Path(output), replicas, out)
 
 
-def _run(config: "JobConfig", tracks: "Sequence[Track] | None" = None, run_id: str | None = None) -> None:
+def _run(
+    config: "JobConfig",
+    tracks: "Sequence[Track] | None" = None,
+    run_id: str | None = None,
+    retry_failed: bool = False,
+) -> None:
     from samurai_batch.runtime.driver import run_job
 
-    print_summary(run_job(config, tracks=tracks, watch=watch_of(config), run_id=run_id))
+    print_summary(run_job(config, tracks=tracks, watch=watch_of(config), run_id=run_id, retry_failed=retry_failed))

@@ -33,7 +33,7 @@ from typing_extensions import TypeVar
 
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.modeling.configs import MODELS, SAM_MODELS, Sam2Config, SamConfig, model_config
+from samurai_batch.modeling.configs import SAM_MODELS, Sam2Config, SamConfig, image_models, model_config
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
@@ -251,8 +251,7 @@ def _check_fits(tensors: Mapping[str, Tensor], config: Sam2Config | SamConfig, s
         if whole:
             raise CheckpointError(f"weights {source}: {whole[0]} holds {tensors[whole[0]].dtype}, not real numbers")
         return
-    others: list[Sam2Config | SamConfig] = [*MODELS.values(), *SAM_MODELS.values()]
-    for other in others:
+    for other in image_models().values():
         if shapes == parameter_shapes(other):
             raise CheckpointError(
                 f"weights {source} are those of {other.name}, not of {config.name}; set model: {other.name}"

@@ -137,9 +137,14 @@ def model_config(name: str) -> Sam2Config:
     return MODELS[name]
 
 
+def image_models() -> dict[str, Sam2Config | SamConfig]:
+    """All models, for all of them segment images."""
+    return {**MODELS, **SAM_MODELS}
+
+
 def image_model_config(name: str) -> Sam2Config | SamConfig:
-    """The row of a model that segments images, which all do; raises ConfigError for a name that is in no table."""
-    rows: dict[str, Sam2Config | SamConfig] = {**MODELS, **SAM_MODELS}
+    """The row of a model that segments images; raises ConfigError for a name that is in no table."""
+    rows = image_models()
     if name not in rows:
         raise ConfigError(f"model {name!r} is not known; the models for images are {', '.join(rows)}")
     return rows[name]

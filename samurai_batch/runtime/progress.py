@@ -49,6 +49,14 @@ class Snapshot:
         return self.track_frames / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
+    def share_done(self) -> tuple[int, int]:
+        """How many of how many: frames of tracks or, where nothing is followed, tracks."""
+        num_frames = self.track_frames + self.track_frames_left
+        if num_frames:
+            return self.track_frames, num_frames
+        return self.tracks_done + self.tracks_partial + self.tracks_failed, self.tracks
+
+    @property
     def seconds_left(self) -> float | None:
         """At the pace so far; None while nothing has been followed."""
         return self.track_frames_left / self.frames_per_s if self.track_frames else None
@@ -109,7 +117,7 @@ class LogWatch:
 
 
 class BarWatch:
-    """A progress bar over track-frames."""
+    """A progress bar over frames of tracks, or over pictures."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -119,13 +127,8 @@ class BarWatch:
 
     def show(self, snapshot: Snapshot) -> None:
         """Redraw."""
-        total = snapshot.track_frames + snapshot.track_frames_left
-        self._progress.update(
-            self._task,
-            completed=snapshot.track_frames if total else 1,
-            total=total or 1,
-            description=describe(snapshot),
-        )
+        completed, total = snapshot.share_done
+        self._progress.update(self._task, completed=completed, total=total, description=describe(snapshot))
 
     def __enter__(self) -> "BarWatch":
         """Show the bar."""

@@ -12,7 +12,14 @@ from samurai_batch.errors import CheckpointError, ConfigError
 from samurai_batch.images.everything import segment_everything
 from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
-from samurai_batch.images.text import ClipRanker, Detection, OpenVocabularyDetector, segment_text
+from samurai_batch.images.text import (
+    ClipRanker,
+    Detection,
+    OpenVocabularyDetector,
+    check_detector,
+    make_detector,
+    segment_text,
+)
 from tests.images.small import picture, small_network
 from tests.images.tiny_models import save_clip, save_grounding_dino, save_owlv2
 
@@ -105,3 +112,17 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 def test_an_empty_phrase_is_refused(detector_folder: str) -> None:
     with pytest.raises(ConfigError, match="a text prompt is empty"):
         OpenVocabularyDetector(detector_folder).detect(picture(30, 30), "  ")
+
+
+def test_a_name_says_which_detector_it_is(detector_folder: str, clip_folder: str) -> None:
+    predictor = ImagePredictor(small_network("sam2"))
+    for name, kind in ((detector_folder, OpenVocabularyDetector), (f"clip:{clip_folder}", ClipRanker)):
+        check_detector(name)
+        detector = make_detector(name, predictor, 0.0, EASY)
+        assert isinstance(detector, kind)
+        assert detector.detect(picture(60, 80), "a disc")
+
+
+def test_a_name_without_a_model_is_refused_before_any_weights_are_read(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is not a model that prompts by words can use"):
+        check_detector(f"clip:{tmp_path}")

@@ -142,3 +142,26 @@ def test_a_name_that_a_found_object_would_take_is_refused(tmp_path: Path, clip: 
     taken = Track(video=clip, object_id="dog#0", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))
     with pytest.raises(ConfigError, match=r"'dog#0' of video 'clip' is what the first object found for 'dog'"):
         run_job(job(tmp_path), tracks=[taken, asked(clip, "dog")])
+
+
+class Broken(TwoDogs):
+    """Finds nothing, for it raises."""
+
+    def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
+        TwoDogs.num_asked += 1
+        raise ValueError("a bug in a detector")
+
+
+def test_a_look_up_that_keeps_failing_is_given_up_after_three_times_and_tried_again_by_the_next_run(
+    tmp_path: Path, clip: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = job(tmp_path)
+    box = Track(video=clip, object_id="box", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))
+    with monkeypatch.context() as patch:
+        patch.setattr(finding, "make_detector", lambda *_: Broken())
+        summary = run_job(config, tracks=[asked(clip, "dog"), box])
+    (problem,) = summary.problems
+    assert problem.error.startswith("answering the prompt failed 3 times, the last time with: ValueError: a bug in a")
+    assert TwoDogs.num_asked == 3
+    assert entries(config, "clip")["box"].status == "done"
+    assert run_job(config, tracks=[asked(clip, "dog"), box]).totals.tracks_done == 4

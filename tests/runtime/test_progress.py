@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -25,6 +26,11 @@ def snapshot(elapsed_s: float, track_frames: int, *, failed: int = 0) -> Snapsho
 def test_the_line_beside_the_bar_says_how_fast_how_far_and_how_long() -> None:
     assert describe(snapshot(10.0, 20)) == "4/10 tracks, 2.0 frames/s, 1:00:00 left"
     assert describe(snapshot(10.0, 0, failed=2)) == "4/10 tracks, 2 failed, 0.0 frames/s"
+
+
+def test_where_nothing_is_followed_the_bar_counts_pictures() -> None:
+    assert snapshot(10.0, 20).share_done == (20, 7220)
+    assert replace(snapshot(10.0, 0, failed=2), track_frames_left=0).share_done == (6, 10)
 
 
 def test_the_log_has_one_line_of_json_every_few_seconds_and_one_at_the_end(caplog: pytest.LogCaptureFixture) -> None:

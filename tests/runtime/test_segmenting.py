@@ -36,6 +36,7 @@ from samurai_batch.runtime.summary import RunSummary, exit_code
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track, Video
 from tests.images.small import SMALL_SAM
 from tests.images.small import picture as drawn
+from tests.images.tiny_models import save_clip
 from tests.runtime.poisoned import POISON, make_poisoned_replica
 
 LOOSE = {"points_per_side": 2, "pred_iou_thresh": -10.0, "stability_score_thresh": 0.0}
@@ -316,3 +317,14 @@ def test_a_video_is_no_picture(tmp_path: Path) -> None:
     moved = Track(video=Video("v", f"{tmp_path}/frames"), object_id="mask", prompts=track.prompts)
     (problem,) = run_job(job("unused.csv", str(tmp_path / "out")), tracks=[moved]).problems
     assert problem.error.endswith("frames is a video of 2 frames, not a picture")
+
+
+def test_words_are_ranked_by_clip_where_the_detector_is_one(tmp_path: Path) -> None:
+    put(f"{tmp_path}/a.png", drawn(36, 48))
+    words = Track(video=Video("a", f"{tmp_path}/a.png"), object_id="disc", prompts=(TextPrompt(0, "a disc"),))
+    clip = f"clip:{save_clip(tmp_path / 'clip')}"
+    config = job("unused.csv", str(tmp_path / "out"), detector=clip, detector_threshold=0.0)
+    assert exit_code(run_job(config, tracks=[words])) == 0
+    found = read_masks(config.output)["object_id"].tolist()
+    assert found == [f"disc#{number}" for number in range(len(found))]
+    assert found
