@@ -34,6 +34,7 @@ LAYERS = {
     "training": 3,
     "runtime": 4,
     "report": 5,
+    "benchmark": 5,
     "operations": 5,
     "demo": 5,
     "cli": 6,
@@ -45,7 +46,15 @@ ONLY_IN = {
     "fsspec": ["storage.py"],
     "s3fs": [],
     "av": ["video/*.py", "rendering/mp4.py"],
-    "torch": ["modeling/*.py", "tracking/*.py", "images/*.py", "training/*.py", "pipeline.py", "runtime/*.py"],
+    "torch": [
+        "modeling/*.py",
+        "tracking/*.py",
+        "images/*.py",
+        "training/*.py",
+        "pipeline.py",
+        "runtime/*.py",
+        "benchmark/*.py",
+    ],
 }
 PLANNING_MAY_USE = {"errors", "tasks", "planning"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}

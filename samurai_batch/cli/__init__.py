@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from samurai_batch.cli import operating, results, running
+from samurai_batch.cli import measuring, operating, results, running
 from samurai_batch.cli.printing import err
 from samurai_batch.errors import OutputLockedError, PromptsError, SamuraiBatchError, UsageError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verbs in (running, operating, results):
+for verbs in (running, operating, results, measuring):
     app.add_typer(verbs.app)
 
 

@@ -1,0 +1,1 @@
+"""How fast this machine follows objects, and what that is compared with: `samurai-batch bench`."""

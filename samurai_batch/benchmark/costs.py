@@ -1,0 +1,110 @@
+"""E, the seconds to encode a frame, and M, those to follow one track on it: what all else is made of."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from samurai_batch.benchmark.clip import HEIGHT, WIDTH, clip_tracks, frames
+from samurai_batch.benchmark.machine import now
+from samurai_batch.modeling.configs import MAX_OBJ_PTRS
+from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.tracking.prompts import to_frame_prompt
+from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.track_state import TrackState
+from samurai_batch.tracking.tracker import Tracker, TrackInput
+
+FULL_MEMORY = TrackerSettings(
+    memory_bank_iou_threshold=-1.0, memory_bank_obj_score_threshold=-1e9, memory_bank_kf_score_threshold=-1.0
+)
+"""Every frame may be remembered, so that tracks look at as much as they ever do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCost:
+    """One frame with ``tracks`` tracks on it: seconds of following them, and their share of the matmul rate."""
+
+    tracks: int
+    follow_s: float
+    follow_gflop: float
+    matmul_share: float
+    frames_per_s: float
+
+    @property
+    def per_track_s(self) -> float:
+        """M with so many tracks at once."""
+        return self.follow_s / self.tracks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Medians of one model: E, and steps of several numbers of tracks whose memories are full."""
+
+    encode_s: float
+    encode_gflop: float
+    encode_matmul_share: float
+    steps: tuple[StepCost, ...]
+
+
+def measure_costs(tracker: Tracker, tracks: Sequence[int], repeats: int, matmul_gflops: float) -> Costs:
+    """Encode and follow on one frame again and again, each time from the same full memories."""
+    model = tracker.model
+    device = model.no_obj_ptr.device
+    pixels = to_model_input(next(frames(1)), model.image_size, model.no_obj_ptr.dtype, device)
+    encode_s, encode_gflop = _measured(lambda: None, lambda _: tracker.encode(pixels), repeats, device)
+    features = tracker.encode(pixels)
+    state = _full_state(tracker, features)
+    steps = []
+    for count in tracks:
+        follow_s, gflop = _measured(
+            lambda count=count: [TrackInput(TrackState.from_bytes(state, device)) for _ in range(count)],  # type: ignore[misc]
+            lambda inputs: tracker.step(features, inputs),
+            repeats,
+            device,
+        )
+        steps.append(
+            StepCost(
+                tracks=count,
+                follow_s=follow_s,
+                follow_gflop=gflop,
+                matmul_share=gflop / follow_s / matmul_gflops,
+                frames_per_s=1 / (encode_s + follow_s),
+            )
+        )
+    return Costs(
+        encode_s=encode_s,
+        encode_gflop=encode_gflop,
+        encode_matmul_share=encode_gflop / encode_s / matmul_gflops,
+        steps=tuple(steps),
+    )
+
+
+def _full_state(tracker: Tracker, features: Any) -> bytes:
+    """A track after so many frames that its memory and its pointers are all there."""
+    (track,) = clip_tracks(Path("clip.mp4"), 1)
+    prompt = to_frame_prompt(track.prompts, HEIGHT, WIDTH, tracker.model.image_size, None)
+    state = TrackState(num_frames=1000)
+    tracker.step(features, [TrackInput(state, prompt)])
+    for _ in range(MAX_OBJ_PTRS):
+        tracker.step(features, [TrackInput(state)])
+    return state.to_bytes()
+
+
+def _measured(
+    prepare: Callable[[], Any], work: Callable[[Any], Any], repeats: int, device: torch.device
+) -> tuple[float, float]:
+    """Median seconds, and 10^9 operations of products and convolutions."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work(prepare())  # the first time also lays out memory and tables
+    seconds = []
+    for _ in range(repeats):
+        prepared = prepare()
+        start_s = now(device)
+        work(prepared)
+        seconds.append(now(device) - start_s)
+    return statistics.median(seconds), counter.get_total_flops() / 1e9

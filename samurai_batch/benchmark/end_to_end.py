@@ -1,0 +1,132 @@
+"""Whole jobs on Ray against the bare loop: what the framework costs, and what a second replica brings."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from samurai_batch.benchmark.apart import in_a_process_apart
+from samurai_batch.benchmark.clip import clip_tracks, write_clip
+from samurai_batch.benchmark.machine import num_cores
+from samurai_batch.errors import SamuraiBatchError
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.planning.orders import Order
+from samurai_batch.runtime.driver import run_job
+from samurai_batch.runtime.pool import Pool, PoolEvent, ReplicaReady
+from samurai_batch.runtime.summary import exit_code
+
+NUM_CLIPS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndToEnd:
+    """Seconds of following two clips, one track each: by the bare loop, by a job with one replica, and with two.
+
+    Those of jobs count from the moment that every replica is ready to the last table's; ``startup_s`` is all before it,
+    with a Ray cluster of its own. ``two_replicas_s`` is None where the machine has no room for a second replica.
+    """
+
+    num_frames: int
+    bare_s: float
+    one_replica_s: float
+    two_replicas_s: float | None
+    startup_s: float
+
+    @property
+    def overhead(self) -> float:
+        """What a job takes more than the bare loop, as a share of it."""
+        return self.one_replica_s / self.bare_s - 1
+
+    @property
+    def scaling(self) -> float | None:
+        """How many times as fast two replicas are as one."""
+        return self.two_replicas_s and self.one_replica_s / self.two_replicas_s
+
+
+def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndToEnd:
+    """Run the loop and both jobs, one after the other, in processes of their own.
+
+    ``config`` says model and threads; its output is not used.
+    """
+    clips = [str(write_clip(folder / f"clip{number}.mp4", num_frames)) for number in range(NUM_CLIPS)]
+    bare_s = in_a_process_apart(run_bare_loop, config, clips, str(folder / "bare.parquet"))
+    one = _run(config, clips, folder, 1)
+    two = _run(config, clips, folder, 2) if 2 * config.num_cpus_per_replica <= num_cores() else None
+    return EndToEnd(
+        num_frames=num_frames * NUM_CLIPS,
+        bare_s=bare_s,
+        one_replica_s=one.followed_s,
+        two_replicas_s=two.followed_s if two else None,
+        startup_s=one.startup_s,
+    )
+
+
+def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
+    """`bare_loop` with a job's model and threads."""
+    import torch
+
+    from samurai_batch.benchmark.bare_loop import bare_loop
+    from samurai_batch.modeling.checkpoints import load_weights
+    from samurai_batch.runtime.assembly import make_tracker
+
+    torch.set_num_threads(config.threads_per_replica or 1)
+    tracker = make_tracker(config, load_weights(config.model, config.weights))
+    tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
+    return bare_loop(tracker, tracks, output)
+
+
+@dataclass
+class PatientPool:
+    """Another pool that gives out no order before ``num_replicas`` are ready, and notes the time of it."""
+
+    pool: Pool
+    num_replicas: int
+    ready_s: float = 0.0
+    closed_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._held: list[PoolEvent] = []
+
+    def submit(self, replica_id: str, order: Order) -> None:
+        """As the pool."""
+        self.pool.submit(replica_id, order)
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        """As the pool, from the moment that all replicas are ready."""
+        events = self.pool.wait(timeout_s)
+        if self.ready_s:
+            return events
+        self._held += events
+        if len(self._held) < self.num_replicas and all(isinstance(event, ReplicaReady) for event in self._held):
+            return []
+        self.ready_s = time.perf_counter()
+        return self._held
+
+    def close(self) -> None:
+        """As the pool; there is nothing more to do."""
+        self.closed_s = time.perf_counter()
+        self.pool.close()
+
+
+@dataclass(frozen=True)
+class _JobTime:
+    startup_s: float
+    followed_s: float
+
+
+def _run(config: JobConfig, clips: list[str], folder: Path, num_replicas: int) -> _JobTime:
+    from samurai_batch.runtime import assembly
+
+    output = str(folder / f"job{num_replicas}")
+    job = make_job(config.model_dump() | {"output": output, "replicas": num_replicas})
+    tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
+    pools: list[PatientPool] = []
+
+    def make_pool(plan: assembly.ReplicaPlan) -> Pool:
+        pools.append(PatientPool(assembly.make_pool(plan), num_replicas))
+        return pools[0]
+
+    start_s = time.perf_counter()
+    summary = run_job(job, tracks=tracks, make_pool=make_pool)
+    if exit_code(summary):
+        raise SamuraiBatchError(f"the measured job did not end well: {summary.problems}")
+    return _JobTime(pools[0].ready_s - start_s, pools[0].closed_s - pools[0].ready_s)

@@ -1,0 +1,68 @@
+"""The machine that is measured on, and how fast it multiplies matrices."""
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+SIDE = 1536
+TRIES = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What results are worth nothing without; ``matmul_gflops`` is the best of a few products of square matrices."""
+
+    processor: str
+    cores: int
+    threads: int
+    device: str
+    torch: str
+    dtype: str
+    matmul_gflops: float
+
+
+def describe_machine(dtype: torch.dtype, device: torch.device) -> Machine:
+    """What runs this process, as it is now: other programs slow the product, too."""
+    return Machine(
+        processor=_processor(),
+        cores=num_cores(),
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        torch=torch.__version__,
+        dtype=str(dtype).removeprefix("torch."),
+        matmul_gflops=round(_matmul_gflops(dtype, device), 1),
+    )
+
+
+def _matmul_gflops(dtype: torch.dtype, device: torch.device) -> float:
+    a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
+    best_s = float("inf")
+    for _ in range(TRIES):
+        start_s = now(device)
+        a @ b
+        best_s = min(best_s, now(device) - start_s)
+    return 2 * SIDE**3 / best_s / 1e9
+
+
+def now(device: torch.device) -> float:
+    """Seconds by a clock that waits until the device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _processor() -> str:
+    if platform.system() == "Linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def num_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if platform.system() == "Linux" else os.cpu_count() or 1

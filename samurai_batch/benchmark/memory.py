@@ -1,0 +1,55 @@
+"""The most memory that following takes, and that it does not grow with the number of frames."""
+
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from samurai_batch.benchmark.apart import in_a_process_apart
+from samurai_batch.benchmark.clip import clip_tracks, write_clip
+from samurai_batch.job import JobConfig
+
+NUM_TRACKS = 8
+STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The most memory a process held at once that followed 8 tracks to the end of a short clip, and of a longer one."""
+
+    short_frames: int
+    short_bytes: int
+    long_frames: int
+    long_bytes: int
+
+
+def measure_peak(config: JobConfig, num_frames: int, folder: Path) -> Peak:
+    """Follow two clips, of a third of the frames and of all, each in a process of its own: libraries count, too."""
+    lengths = (max(2, num_frames // 3), num_frames)
+    clips = [str(write_clip(folder / f"memory{length}.mp4", length)) for length in lengths]
+    short, long = (in_a_process_apart(peak_of_following, config, clip) for clip in clips)
+    return Peak(short_frames=lengths[0], short_bytes=short, long_frames=lengths[1], long_bytes=long)
+
+
+def peak_of_following(config: JobConfig, clip: str) -> int:
+    """Bytes that this process held at most, once it has followed a clip."""
+    import torch
+
+    from samurai_batch.modeling.checkpoints import load_weights
+    from samurai_batch.pipeline import track_video
+    from samurai_batch.runtime.assembly import make_tracker
+    from samurai_batch.video import open_video
+
+    torch.set_num_threads(config.threads_per_replica or 1)
+    tracker = make_tracker(config, load_weights(config.model, config.weights))
+    with open_video(clip) as source:
+        track_video(tracker, source, clip_tracks(Path(clip), NUM_TRACKS))
+    return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held so far, of its own and mapped."""
+    if STATUS.exists():  # Linux lets a child's ru_maxrss begin at its parent's
+        lines = STATUS.read_text(encoding="utf-8").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

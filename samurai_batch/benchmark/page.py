@@ -1,0 +1,108 @@
+"""Results as people read them: Markdown for a terminal or a README, JSON for programs, a picture."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from html import escape
+
+from samurai_batch.benchmark.run import ModelResult, Results
+
+BAR_PX, LABEL_PX, NUMBER_PX, LINE_PX, TITLE_PX = 420, 270, 110, 24, 56
+OURS, THEIRS = "#0b5fa5", "#b3470b"
+
+
+def as_json(results: Results) -> str:
+    """All numbers, seconds and bytes as they were measured."""
+    return json.dumps(asdict(results), indent=2) + "\n"
+
+
+def as_markdown(results: Results) -> str:
+    """The machine, one table per model, and what was measured end to end."""
+    lines = [describe(results)]
+    for one in results.models:
+        lines += ["", *_table(one), "", *_facts(one)]
+    return "\n".join(lines)
+
+
+def describe(results: Results) -> str:
+    """The machine in one line."""
+    machine = results.machine
+    where = f"{machine.processor}, {machine.threads} of {machine.cores} cores"
+    where = where if machine.device == "cpu" else f"{machine.device} ({machine.processor})"
+    return f"{where}, torch {machine.torch}, {machine.dtype}: {machine.matmul_gflops:,.0f} GFLOP/s in matrix products"
+
+
+def _table(one: ModelResult) -> Iterator[str]:
+    costs = one.costs
+    yield (
+        f"{one.model} at {one.image_size}: E = {_seconds(costs.encode_s)} to encode a frame"
+        f" ({costs.encode_gflop:,.1f} GFLOP, {costs.encode_matmul_share:.0%} of the matmul rate)"
+    )
+    yield ""
+    yield "| tracks | following them | M, of each | frames/s | tracks × frames/s | of the matmul rate | transformers |"
+    yield "|---:|---:|---:|---:|---:|---:|---:|"
+    theirs = {cost.tracks: cost.frame_s for cost in one.theirs}
+    for step in costs.steps:
+        beside = f"{1 / theirs[step.tracks]:.2f} frames/s" if step.tracks in theirs else ""
+        yield (
+            f"| {step.tracks} | {_seconds(step.follow_s)} | {_seconds(step.per_track_s)} | {step.frames_per_s:.2f}"
+            f" | {step.tracks * step.frames_per_s:.1f} | {step.matmul_share:.0%} | {beside} |"
+        )
+
+
+def _facts(one: ModelResult) -> Iterator[str]:
+    if one.not_beside:
+        yield f"- Not beside transformers: {one.not_beside}."
+    if one.theirs:
+        yield f"- transformers {one.theirs[0].version}, float32, the same weights: Sam2VideoModel, encoding included."
+    if peak := one.peak:
+        yield (
+            f"- Memory, 8 tracks: {peak.long_bytes / 1e9:.2f} GB at most in {peak.long_frames} frames,"
+            f" {peak.short_bytes / 1e9:.2f} GB in {peak.short_frames}."
+        )
+    if whole := one.end_to_end:
+        job_rate = whole.num_frames / whole.one_replica_s
+        yield (
+            f"- {whole.num_frames} frames, one track: bare loop {whole.num_frames / whole.bare_s:.2f} frames/s, a job"
+            f" on Ray {job_rate:.2f} ({whole.overhead:+.1%} time); {_second_replica(one)}."
+        )
+        yield f"- From the call of a job to its first order, its own Ray cluster included: {whole.startup_s:.1f} s."
+
+
+def _second_replica(one: ModelResult) -> str:
+    whole = one.end_to_end
+    assert whole is not None
+    return "no room for a second replica" if whole.scaling is None else f"two replicas {whole.scaling:.2f} × one"
+
+
+def as_svg(results: Results) -> str:
+    """Frames/s as bars: ours, and theirs where they were measured."""
+    bars = list(_bars(results))
+    most = max(value for _, value, _ in bars)
+    width, height = LABEL_PX + BAR_PX + NUMBER_PX, TITLE_PX + LINE_PX * len(bars) + 12
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" font-family="sans-serif"'
+        ' font-size="13">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+        f'<text x="12" y="22" font-weight="bold">frames/s</text><text x="12" y="42">{escape(describe(results))}</text>',
+    ]
+    for number, (label, value, colour) in enumerate(bars):
+        y, length = TITLE_PX + LINE_PX * number, max(1.0, BAR_PX * value / most)
+        parts.append(f'<text x="{LABEL_PX - 10}" y="{y + 16}" text-anchor="end">{escape(label)}</text>')
+        parts.append(f'<rect x="{LABEL_PX}" y="{y + 3}" width="{length:.1f}" height="{LINE_PX - 7}" fill="{colour}"/>')
+        parts.append(f'<text x="{LABEL_PX + length + 8:.1f}" y="{y + 16}">{value:.2f}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _bars(results: Results) -> Iterator[tuple[str, float, str]]:
+    for one in results.models:
+        theirs = {cost.tracks: cost.frame_s for cost in one.theirs}
+        for step in one.costs.steps:
+            name = f"{one.model}, {step.tracks} track{'s' if step.tracks > 1 else ''}"
+            yield name, step.frames_per_s, OURS
+            if step.tracks in theirs:
+                yield f"transformers, {step.tracks}", 1 / theirs[step.tracks], THEIRS
+
+
+def _seconds(value: float) -> str:
+    return f"{1000 * value:.1f} ms" if value < 1 else f"{value:.2f} s"

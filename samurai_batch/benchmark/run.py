@@ -1,0 +1,125 @@
+"""Everything that is measured, one thing after the other."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from samurai_batch.benchmark.costs import FULL_MEMORY, Costs, measure_costs
+from samurai_batch.benchmark.end_to_end import EndToEnd, measure_end_to_end
+from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
+from samurai_batch.benchmark.memory import Peak, measure_peak
+from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, why_not
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.modeling.checkpoints import SHIPPED, Weights, load_weights
+from samurai_batch.runtime.assembly import make_tracker
+from samurai_batch.tracking.tracker import Tracker
+
+Dtype = Literal["float32", "bfloat16"]
+MOST_OF_THEIR_TRACKS = 4  # they follow one after the other, so that more of them tell nothing new
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings:
+    """What is measured, of each model; the defaults take about a minute on an idle machine.
+
+    ``weights`` None takes those that ship, or drawn ones where none do: arithmetic takes as long whatever its numbers.
+    ``image_size`` None is each model's own. ``num_frames`` is the length of each of two clips for what is measured end
+    to end, ``num_memory_frames`` that of the run whose memory is watched; 0 leaves either out.
+    """
+
+    models: tuple[str, ...] = ("nano",)
+    weights: str | None = None
+    image_size: int | None = None
+    dtype: Dtype = "float32"
+    tracks: tuple[int, ...] = (1, 2, 4, 8, 16)
+    threads: int = 1
+    repeats: int = 5
+    num_frames: int = 120
+    num_memory_frames: int = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelResult:
+    """What was measured of one model; ``not_beside`` says why nothing stands under ``theirs``."""
+
+    model: str
+    weights: str
+    image_size: int
+    costs: Costs
+    theirs: tuple[TheirCost, ...]
+    not_beside: str | None
+    peak: Peak | None
+    end_to_end: EndToEnd | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that was measured, and on what."""
+
+    machine: Machine
+    models: tuple[ModelResult, ...]
+
+
+def run_benchmark(settings: BenchmarkSettings, say: Callable[[str], None]) -> Results:
+    """Measure; ``say`` is told what comes next. Raises ConfigError for a model or weights that do not exist."""
+    torch.set_num_threads(settings.threads)
+    jobs = [_job(settings, model) for model in settings.models]
+    weights = [load_weights(job.model, job.weights) for job in jobs]  # what is missing is told before any work
+    say("the machine")
+    tracker = make_tracker(jobs[0], weights[0])
+    machine = describe_machine(tracker.model.no_obj_ptr.dtype, tracker.model.no_obj_ptr.device)
+    results = tuple(_measure(settings, job, one, machine, say) for job, one in zip(jobs, weights, strict=True))
+    return Results(machine=machine, models=results)
+
+
+def _measure(
+    settings: BenchmarkSettings, job: JobConfig, weights: Weights, machine: Machine, say: Callable[[str], None]
+) -> ModelResult:
+    say(f"{job.model}: seconds to encode a frame and to follow tracks on it")
+    model = make_tracker(job, weights).model
+    costs = measure_costs(Tracker(model, FULL_MEMORY), settings.tracks, settings.repeats, machine.matmul_gflops)
+    reason = why_not(weights.config)
+    theirs: tuple[TheirCost, ...] = ()
+    if reason is None:
+        say(f"{job.model}: the same by transformers")
+        few = [count for count in settings.tracks if count <= MOST_OF_THEIR_TRACKS]
+        theirs = measure_theirs(weights, model.image_size, few, settings.repeats)
+    peak = end_to_end = None
+    with tempfile.TemporaryDirectory(prefix="samurai_batch-bench-") as folder:
+        if settings.num_memory_frames:
+            say(f"{job.model}: memory")
+            peak = measure_peak(job, settings.num_memory_frames, Path(folder))
+        if settings.num_frames:
+            say(f"{job.model}: jobs on Ray, against the bare loop")
+            end_to_end = measure_end_to_end(job, settings.num_frames, Path(folder))
+    return ModelResult(
+        model=job.model,
+        weights=weights.source,
+        image_size=model.image_size,
+        costs=costs,
+        theirs=theirs,
+        not_beside=reason,
+        peak=peak,
+        end_to_end=end_to_end,
+    )
+
+
+def _job(settings: BenchmarkSettings, model: str) -> JobConfig:
+    drawn = None if (SHIPPED / f"{model}.safetensors").exists() else "untrained:0"
+    return make_job(
+        {
+            "prompts": "none: tracks are given",
+            "output": "none: each job has its own",
+            "model": model,
+            "weights": settings.weights or drawn,
+            "image_size": settings.image_size,
+            "dtype": settings.dtype,
+            "num_cpus_per_replica": float(min(settings.threads, num_cores())),
+            "threads_per_replica": settings.threads,
+            "chunk_frames": 60,
+        }
+    )

@@ -1,0 +1,185 @@
+"""The benchmark measures what it says: no test here asks how fast anything is."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
+from samurai_batch.benchmark.bare_loop import bare_loop
+from samurai_batch.benchmark.clip import clip_tracks, frames, write_clip
+from samurai_batch.benchmark.costs import FULL_MEMORY, measure_costs
+from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool
+from samurai_batch.benchmark.memory import Peak, peak_bytes
+from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
+from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
+from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, their_model, why_not
+from samurai_batch.masks import read_masks
+from samurai_batch.modeling.checkpoints import load_weights
+from samurai_batch.modeling.configs import MODELS, NUM_MASKMEM
+from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.planning.orders import Order
+from samurai_batch.runtime.pool import PoolEvent, PoolFailed, ReplicaReady
+from samurai_batch.tasks import BoxPrompt
+from samurai_batch.tracking.prompts import to_frame_prompt
+from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.track_state import TrackState
+from samurai_batch.tracking.tracker import Tracker, TrackInput
+from samurai_batch.video import open_video
+from tests.deterministic import SMALL, seeded_model
+
+WITH_THEIR_MEMORY = replace(SMALL, mem_dim=64, hidden_dim=128)
+
+
+def test_costs_are_those_of_full_memories() -> None:
+    tracker = Tracker(seeded_model(SMALL, 64).float().requires_grad_(False), FULL_MEMORY)
+    seen: list[tuple[int, int]] = []
+    attend = tracker.model.attend_to_memory
+
+    def watched(image: torch.Tensor, memories: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        seen.append((memories.shape[0], memories.shape[1]))
+        return attend(image, memories, *rest)
+
+    tracker.model.attend_to_memory = watched  # type: ignore[assignment,method-assign]
+    costs = measure_costs(tracker, (1, 3), repeats=2, matmul_gflops=10.0)
+    assert seen[-6:] == [(1, NUM_MASKMEM)] * 3 + [(3, NUM_MASKMEM)] * 3
+    assert [step.tracks for step in costs.steps] == [1, 3]
+    one, three = costs.steps
+    assert three.follow_gflop == pytest.approx(3 * one.follow_gflop, rel=0.01)
+    assert three.per_track_s == three.follow_s / 3
+    assert one.frames_per_s == 1 / (costs.encode_s + one.follow_s)
+    assert one.matmul_share == one.follow_gflop / one.follow_s / 10.0
+    assert costs.encode_gflop > 0
+
+
+def test_the_bare_loop_writes_the_rows_of_a_job(tmp_path: Path) -> None:
+    from samurai_batch.pipeline import track_video
+
+    tracker = Tracker(seeded_model(SMALL, 64).float(), TrackerSettings())
+    clip = write_clip(tmp_path / "clip.mp4", 6)
+    tracks = clip_tracks(clip, 1)
+    assert bare_loop(tracker, tracks, str(tmp_path / "bare.parquet")) > 0
+    with open_video(clip) as source:
+        table = track_video(tracker, source, tracks)["o0"]
+    rows = read_masks(str(tmp_path / "bare.parquet"))
+    assert rows.frame_index.tolist() == list(range(6))
+    assert rows.area.tolist() == table["area"].to_pylist()
+
+
+class FakePool:
+    def __init__(self, *events: list[PoolEvent]) -> None:
+        self.events = list(events)
+        self.is_closed = False
+
+    def submit(self, replica_id: str, order: Order) -> None:
+        raise AssertionError
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        return self.events.pop(0)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_job_begins_when_all_replicas_are_ready() -> None:
+    a, b = ReplicaReady("a"), ReplicaReady("b")
+    inner = FakePool([a], [], [b], [])
+    pool = PatientPool(inner, 2)
+    assert [pool.wait(1.0) for _ in range(4)] == [[], [], [a, b], []]
+    pool.close()
+    assert pool.ready_s <= pool.closed_s
+    assert inner.is_closed
+
+
+def test_what_keeps_replicas_from_coming_is_told_at_once() -> None:
+    ready, failed = ReplicaReady("a"), PoolFailed("no such device")
+    pool = PatientPool(FakePool([ready], [failed]), 3)
+    assert [pool.wait(1.0), pool.wait(1.0)] == [[], [ready, failed]]
+
+
+@torch.inference_mode()
+def test_transformers_finds_the_same_masks_with_the_same_weights() -> None:
+    """SAM 2's rules, the first frames of a clip: every decision is the same, logits within rounding."""
+    size = 64
+    ours = seeded_model(WITH_THEIR_MEMORY, size).float()
+    weights = replace(load_weights("nano"), config=WITH_THEIR_MEMORY, tensors=dict(ours.state_dict()))
+    theirs = their_model(weights, size)
+    pixels = torch.cat([to_model_input(frame, size, torch.float32, "cpu") for frame in frames(4)])
+    prompt = to_frame_prompt((BoxPrompt(0, (10.0, 12.0, 40.0, 50.0)),), size, size, size, None)
+    tracker = Tracker(ours, TrackerSettings(mode="sam2", fill_hole_area=0))
+    state = TrackState(num_frames=4)
+    session = Sam2VideoInferenceSession(video=pixels, video_height=size, video_width=size, dtype=torch.float32)
+    index = session.obj_id_to_idx(0)
+    box = torch.tensor([[[[10.0, 12.0], [40.0, 50.0]]]])
+    session.add_point_inputs(index, 0, {"point_coords": box, "point_labels": torch.tensor([[[2, 3]]])})
+    session.obj_with_new_inputs = [0]
+    for number in range(4):
+        features = tracker.encode(pixels[number : number + 1])
+        (found,) = tracker.step(features, [TrackInput(state, prompt if number == 0 else None)])
+        expected = theirs(inference_session=session, frame_idx=number)
+        torch.testing.assert_close(found.low_res_logits, expected.pred_masks[0, 0], rtol=1e-3, atol=2e-3)
+
+
+def test_their_cost_is_measured_where_their_network_can_be_ours() -> None:
+    assert why_not(MODELS["sam2.1_hiera_tiny"]) is None
+    assert "32" in (why_not(MODELS["nano"]) or "")
+    tensors = dict(seeded_model(WITH_THEIR_MEMORY, 64).float().state_dict())
+    weights = replace(load_weights("nano"), config=WITH_THEIR_MEMORY, tensors=tensors)
+    one, two = measure_theirs(weights, 64, (1, 2), repeats=1)
+    assert (one.tracks, two.tracks) == (1, 2)
+    assert one.frame_s > 0
+
+
+def results() -> Results:
+    settings = BenchmarkSettings(
+        weights="untrained:0", image_size=64, tracks=(1, 2), repeats=1, num_frames=0, num_memory_frames=0
+    )
+    said: list[str] = []
+    found = run_benchmark(settings, said.append)
+    assert said == ["the machine", "nano: seconds to encode a frame and to follow tracks on it"]
+    return found
+
+
+def test_results_name_the_machine_and_are_written_as_text_data_and_picture() -> None:
+    found = results()
+    (one,) = found.models
+    theirs = (TheirCost(version="5.0", tracks=1, frame_s=0.5),)
+    peak = Peak(short_frames=8, short_bytes=10**9, long_frames=24, long_bytes=10**9 + 1)
+    whole = EndToEnd(num_frames=100, bare_s=10.0, one_replica_s=10.3, two_replicas_s=5.2, startup_s=3.0)
+    full: ModelResult = replace(one, theirs=theirs, not_beside=None, peak=peak, end_to_end=whole)
+    text = as_markdown(replace(found, models=(full,)))
+    assert found.machine.processor in text
+    assert "1.00 GB at most in 24 frames" in text
+    assert "2.00 frames/s" in text
+    assert "+3.0% time" in text
+    assert "two replicas 1.98 × one" in text
+    assert "Not beside transformers" in as_markdown(found)
+    assert json.loads(as_json(found))["models"][0]["costs"]["steps"][1]["tracks"] == 2
+    assert as_svg(replace(found, models=(full,))).count("<rect") == 4
+    none = replace(full, end_to_end=replace(whole, two_replicas_s=None))
+    assert "no room for a second replica" in as_markdown(replace(found, models=(none,)))
+
+
+def test_the_most_memory_held_does_not_shrink() -> None:
+    before = peak_bytes()
+    block = torch.ones(64, 2**20)
+    after = peak_bytes()
+    assert after >= before >= 10**7
+    assert math.isfinite(float(block.sum()))
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_whole_benchmark_runs() -> None:
+    settings = BenchmarkSettings(
+        weights="untrained:0", image_size=64, tracks=(1,), repeats=1, num_frames=12, num_memory_frames=6
+    )
+    (one,) = run_benchmark(settings, lambda text: None).models
+    assert one.peak is not None
+    assert one.peak.long_bytes > 10**8
+    assert one.end_to_end is not None
+    assert one.end_to_end.bare_s > 0
+    assert one.end_to_end.startup_s > 0
