@@ -11,24 +11,19 @@ model being an id or a local folder. Both need the extra ``samurai-batch[text]``
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samurai_batch.errors import CheckpointError, ConfigError
+from samurai_batch.errors import ConfigError
 from samurai_batch.images.everything import AutoMask, segment_everything
 from samurai_batch.images.predictor import ImagePredictor, Prediction
 from samurai_batch.images.prompts import check_image
 from samurai_batch.images.settings import EverythingSettings
+from samurai_batch.images.text_models import CLIP, import_transformers, load_model
 from samurai_batch.tasks import Box
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-INSTALL = "pip install 'samurai-batch[text]'"
-CLIP = "clip:"
 
 
 @dataclass(frozen=True)
@@ -54,9 +49,9 @@ class OpenVocabularyDetector:
     """
 
     def __init__(self, model: str, *, threshold: float = 0.25, device: torch.device | str = "cpu") -> None:
-        library = _transformers()
-        self._processor = _load(library.AutoProcessor, model)
-        self._model = _load(library.AutoModelForZeroShotObjectDetection, model).to(device).eval()
+        library = import_transformers()
+        self._processor = load_model(library.AutoProcessor, model)
+        self._model = load_model(library.AutoModelForZeroShotObjectDetection, model).to(device).eval()
         self._threshold = threshold
         self._device = device
 
@@ -90,9 +85,9 @@ class ClipRanker:
         others: Sequence[str] = ("something else",),
         crops_per_batch: int = 16,
     ) -> None:
-        library = _transformers()
-        self._processor = _load(library.AutoProcessor, clip)
-        self._model = _load(library.CLIPModel, clip).to(predictor.network.device).eval()
+        library = import_transformers()
+        self._processor = load_model(library.AutoProcessor, clip)
+        self._model = load_model(library.CLIPModel, clip).to(predictor.network.device).eval()
         self._predictor = predictor
         self._threshold = threshold
         self._settings = settings
@@ -119,11 +114,6 @@ class ClipRanker:
         return sorted(zip(masks, scores, strict=True), key=lambda pair: -pair[1])
 
 
-def check_detector(name: str) -> None:
-    """Raise ConfigError without the extra, and CheckpointError where there is no such model; reads no weights."""
-    _load(_transformers().AutoConfig, name.removeprefix(CLIP))
-
-
 def make_detector(
     name: str, predictor: ImagePredictor, threshold: float, settings: EverythingSettings | None = None
 ) -> Detector:
@@ -145,22 +135,6 @@ def segment_text(
         return []
     predictor.set_image(image)
     return [(one, predictor.predict(box_xyxy=one.box_xyxy, multimask=False)) for one in detections]
-
-
-def _transformers() -> "ModuleType":
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"prompts by words need the extra 'text'; install it by {INSTALL}") from error
-    return transformers
-
-
-def _load(kind: Any, model: str) -> Any:
-    try:
-        return kind.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{model} is not a model that prompts by words can use ({reason})") from error
 
 
 def _checked(phrase: str) -> str:

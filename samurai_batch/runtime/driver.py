@@ -103,7 +103,7 @@ def run_job(
     Raises UsageError for what is wrong with the job, and what `drive` raises.
     """
     from samurai_batch.runtime import assembly  # torch is loaded by those who run a job
-    from samurai_batch.runtime.looking_up import check_askable
+    from samurai_batch.runtime.asking import check_askable
 
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights

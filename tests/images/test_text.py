@@ -16,10 +16,10 @@ from samurai_batch.images.text import (
     ClipRanker,
     Detection,
     OpenVocabularyDetector,
-    check_detector,
     make_detector,
     segment_text,
 )
+from samurai_batch.images.text_models import check_detector
 from tests.images.small import picture, small_network
 from tests.images.tiny_models import save_clip, save_grounding_dino, save_owlv2
 

@@ -16,7 +16,7 @@ from samurai_batch.images.text import Detection
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import MODELS
-from samurai_batch.runtime import looking_up
+from samurai_batch.runtime import asking
 from samurai_batch.runtime.driver import run_job
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
@@ -40,7 +40,7 @@ class TwoDogs:
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(MODELS, SMALL.name, SMALL)
     monkeypatch.setattr(finding, "make_detector", lambda *_: TwoDogs())
-    monkeypatch.setattr(looking_up, "check_detector", lambda name: None)
+    monkeypatch.setattr(asking, "check_detector", lambda name: None)
     TwoDogs.num_asked = 0
     before = torch.get_num_threads()
     torch.set_num_threads(1)

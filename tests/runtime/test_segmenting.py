@@ -24,7 +24,7 @@ from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import SAM_MODELS
 from samurai_batch.operations.reprocess import reprocess
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco
-from samurai_batch.runtime import looking_up
+from samurai_batch.runtime import asking
 from samurai_batch.runtime.assembly import ReplicaPlan
 from samurai_batch.runtime.driver import run_job
 from samurai_batch.runtime.dry_run import plan_job
@@ -238,7 +238,7 @@ class OneBox:
 @pytest.fixture
 def words_find_one_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "make_detector", lambda *_: OneBox())
-    monkeypatch.setattr(looking_up, "check_detector", lambda name: None)
+    monkeypatch.setattr(asking, "check_detector", lambda name: None)
 
 
 @pytest.mark.usefixtures("words_find_one_box")

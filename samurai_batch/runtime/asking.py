@@ -1,0 +1,24 @@
+"""What prompts that name no place need, checked before a job begins. Needs no torch."""
+
+from collections.abc import Sequence
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.images.text_models import check_detector
+from samurai_batch.job import JobConfig
+from samurai_batch.tasks import TextPrompt, Track
+
+
+def check_askable(tracks: Sequence[Track], config: JobConfig) -> None:
+    """Raise ConfigError or CheckpointError for what is missing to look up these tracks' prompts."""
+    asking = [track for track in tracks if track.asked is not None]
+    if any(isinstance(track.asked, TextPrompt) for track in asking):
+        if config.detector is None:
+            raise ConfigError("prompts of kind text need a detector; name one in the field detector")
+        check_detector(config.detector)
+    ids = {(track.video.video_id, track.object_id) for track in tracks}
+    for track in asking:
+        if (first := (track.video.video_id, f"{track.object_id}#0")) in ids:
+            raise ConfigError(
+                f"object_id {first[1]!r} of video {first[0]!r} is what the first object found for"
+                f" {track.object_id!r} is called; rename one of them"
+            )
