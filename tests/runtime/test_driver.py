@@ -11,6 +11,7 @@ from samurai_batch.masks import read_masks
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.summary import exit_code
 from samurai_batch.runtime.surroundings import Store
+from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Prompt, Track
 from tests.runtime.fakes import (
     RECIPE,
     Crash,
@@ -79,10 +80,12 @@ def test_stopping_anywhere_and_running_again_gives_the_same_rows(tmp_path: Path,
     pd.testing.assert_frame_equal(rows_of(tmp_path / "out"), rows_of(tmp_path / "undisturbed"))
 
 
+@pytest.mark.parametrize("prompt", [BoxPrompt(3, (9.0, 9.0, 30.0, 30.0)), EverythingPrompt(3)])
 @pytest.mark.parametrize("after", [False, True])
-def test_dying_at_any_change_of_storage_changes_no_bit(tmp_path: Path, after: bool) -> None:
+def test_dying_at_any_change_of_storage_changes_no_bit(tmp_path: Path, after: bool, prompt: Prompt) -> None:
     video = write_video(tmp_path, "a", 23)
-    tracks = [box_track(video, "one"), box_track(video, "two", 12, "both"), box_track(video, "three", end_frame=14)]
+    last = Track(video=video, object_id="last", prompts=(prompt,), end_frame=14)
+    tracks = [box_track(video, "one"), box_track(video, "two", 12, "both"), last]
     run_tracks(tracks, tmp_path / "undisturbed", FakeTracker(batch_matters=True))
     expected = rows_of(tmp_path / "undisturbed")
     for crash_at in range(1, 200):
