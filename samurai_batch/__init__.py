@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from samurai_batch.modeling.checkpoints import build_model, load_weights
     from samurai_batch.modeling.configs import MODELS
     from samurai_batch.pipeline import track_video
-    from samurai_batch.runtime.driver import run_job
+    from samurai_batch.runtime.run import run_job
     from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
     from samurai_batch.tracking.settings import TrackerSettings
     from samurai_batch.tracking.tracker import Tracker
@@ -62,7 +62,7 @@ _HOMES = {
     "open_video": "video",
     "read_masks": "masks",
     "read_prompts": "manifest",
-    "run_job": "runtime.driver",
+    "run_job": "runtime.run",
     "track_video": "pipeline",
 }
 

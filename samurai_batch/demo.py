@@ -19,8 +19,8 @@ from samurai_batch.rendering.contact_sheet import contact_sheet, spread
 from samurai_batch.rendering.mp4 import write_mp4
 from samurai_batch.rendering.overlay import draw_masks
 from samurai_batch.rle import decode_mask, rle_from_coco
-from samurai_batch.runtime.driver import run_job
 from samurai_batch.runtime.progress import open_watch
+from samurai_batch.runtime.run import run_job
 from samurai_batch.synthetic.clip import Clip
 from samurai_batch.synthetic.demo import demo_clip
 from samurai_batch.tasks import BoxPrompt, Track, Video

@@ -10,8 +10,8 @@ from samurai_batch.benchmark.machine import num_cores
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.planning.orders import Order
-from samurai_batch.runtime.driver import run_job
 from samurai_batch.runtime.pool import Pool, PoolEvent, ReplicaReady
+from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import exit_code
 
 NUM_CLIPS = 2

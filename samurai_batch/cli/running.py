@@ -117,8 +117,9 @@ def models() -> None:
 
     Those for videos segment pictures as well. Weights that do not ship with the package are named by --weights.
     """
-    from samurai_batch.modeling.checkpoints import SHIPPED, parameter_shapes
+    from samurai_batch.modeling.checkpoints import parameter_shapes
     from samurai_batch.modeling.configs import MODELS, image_models
+    from samurai_batch.modeling.weight_files import SHIPPED
 
     table = Table("model", "for", "parameters", "image size", "weights")
     for name, config in image_models().items():
@@ -151,6 +152,6 @@ def _run(
     run_id: str | None = None,
     retry_failed: bool = False,
 ) -> None:
-    from samurai_batch.runtime.driver import run_job
+    from samurai_batch.runtime.run import run_job
 
     print_summary(run_job(config, tracks=tracks, watch=watch_of(config), run_id=run_id, retry_failed=retry_failed))

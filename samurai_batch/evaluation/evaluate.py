@@ -142,7 +142,7 @@ def _evaluate_boxes(masks_uri: str, dataset: Dataset, sequences: list[Sequence],
         for object_id, truth in sequence.objects.items():
             assert isinstance(truth, BoxTruth)
             if len(truth.boxes_xywh) == 1:
-                message = "only its first box is public; `samurai-batch export` writes what the benchmark's server takes"
+                message = "only its first box is public; `samurai-batch export` writes what its server takes"
                 raise ConfigError(f"{sequence.name}: {message}")
             own = rows[rows["object_id"] == object_id].reset_index(drop=True)
             errors[sequence.name, object_id] = object_box_errors(own, truth, protocol)

@@ -11,13 +11,10 @@ what processes of one machine load from one file stands in its memory once, and 
 its actors. A file in use must therefore be replaced, not written over.
 """
 
-import hashlib
 import pickle
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
@@ -37,9 +34,7 @@ from samurai_batch.modeling.configs import SAM_MODELS, Sam2Config, SamConfig, im
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
-
-UNTRAINED = "untrained:"
-SHIPPED = Path(__file__).parent / "weights"
+from samurai_batch.modeling.weight_files import UNTRAINED, weights_digest, weights_file
 
 Config = TypeVar("Config", Sam2Config, SamConfig, default=Sam2Config)
 
@@ -87,11 +82,10 @@ def _load(config: Config, weights: str | None) -> Weights[Config]:
     if weights is not None and weights.startswith(UNTRAINED):
         return _drawn(config, weights)
     source = "shipped with the package" if weights is None else storage.redact(weights)
-    with _local_file(config.name, weights) as path:
+    with weights_file(config.name, weights) as path:
         tensors = _parse(path, source)
         _check_fits(tensors, config, source)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = weights_digest(config.name, str(path))
     return Weights(config, tensors, digest, source)
 
 
@@ -142,7 +136,7 @@ def _drawn(config: Config, name: str) -> Weights[Config]:
     if not seed.isdecimal():
         raise ConfigError(f"weights {name!r}: after {UNTRAINED!r} comes a seed, a whole number such as 0")
     tensors = seeded_weights(parameter_shapes(config), int(seed))
-    return Weights(config, tensors, hashlib.sha256(f"{config.name} {name}".encode()).hexdigest(), name)
+    return Weights(config, tensors, weights_digest(config.name, name), name)
 
 
 def parameter_shapes(config: Sam2Config | SamConfig) -> dict[str, torch.Size]:
@@ -150,36 +144,6 @@ def parameter_shapes(config: Sam2Config | SamConfig) -> dict[str, torch.Size]:
     with torch.device("meta"), _Undrawn():
         model = SAM(config) if isinstance(config, SamConfig) else SAM2(config)
         return {name: value.shape for name, value in model.state_dict().items()}
-
-
-@contextmanager
-def _local_file(model: str, weights: str | None) -> Iterator[Path]:
-    """The file that holds the weights; a remote one as a copy that ends with the last tensor mapped from it."""
-    if weights is None:
-        yield _shipped(model)
-    elif not storage.is_remote(weights):
-        path = storage.local_path(weights)
-        if not path.is_file():
-            raise CheckpointError(f"weights {weights} do not exist, or are no file")
-        yield path
-    else:
-        with tempfile.TemporaryDirectory(prefix="samurai_batch-") as folder:
-            path = Path(folder) / "weights"
-            try:
-                storage.copy_to_local(weights, path)
-            except FileNotFoundError as error:
-                raise CheckpointError(f"weights {storage.redact(weights)} do not exist") from error
-            yield path
-
-
-def _shipped(model: str) -> Path:
-    path = SHIPPED / f"{model}.safetensors"
-    if not path.exists():
-        raise CheckpointError(
-            f"the weights of {model} do not ship with this package; download them and name the file"
-            f" (weights: /path/to/{model}.pt, or an https://, s3:// or hf:// address)"
-        )
-    return path
 
 
 def _parse(path: Path, source: str) -> dict[str, Tensor]:

@@ -13,14 +13,15 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
 from samurai_batch.manifest import read_pictures, read_prompts
+from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.operations.history import Change, RunChanges, keep_table, remove_tables, write_changes
 from samurai_batch.operations.reasons import Comparison, Decision, compare
 from samurai_batch.operations.sources import TrackId, read_source, track_id
-from samurai_batch.runtime.driver import new_run_id, run_job
 from samurai_batch.runtime.lease import Lease, this_process
 from samurai_batch.runtime.ledger import Totals, read_video_ledger, video_ledger_uri, write_video_ledger
 from samurai_batch.runtime.progress import Watch
 from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_redacted_uris
+from samurai_batch.runtime.run import new_run_id, run_job
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import SystemClock
@@ -84,8 +85,6 @@ def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
 
     Raises UsageError for what is wrong with the job, LedgerError and StorageError.
     """
-    from samurai_batch.runtime.assembly import load_job_weights  # torch is loaded by those who need the weights' digest
-
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading weights
     tracks = read_source(config.prompts, read_prompts if config.task == "track" else read_pictures)
@@ -94,7 +93,7 @@ def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
             f"prompts {storage.redact(config.prompts)}: the source is empty, and --prune would remove every table; "
             "look whether the source is the right one, or delete the output yourself"
         )
-    recipe = job_recipe(config, load_job_weights(config).digest)
+    recipe = job_recipe(config, weights_digest(config.model, config.weights))
     return _chosen(tracks, compare(tracks, recipe, DriverSettings.of(config, retry_failed=True)), choice)
 
 

@@ -13,9 +13,9 @@ import yaml
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
-from samurai_batch.runtime.driver import new_run_id
 from samurai_batch.runtime.ledger import read_run, run_uri
 from samurai_batch.runtime.recipe import absolute, job_recipe
+from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.summary import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
 from samurai_batch.runtime.surroundings import SystemClock
 

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -125,12 +124,6 @@ def table_metadata(recipe: Recipe, weights: JobWeights, run_id: str) -> dict[str
         "look_up": json.dumps(dict(recipe.look_up)),
         "samurai_batch_version": version("samurai-batch"),
     }
-
-
-def versions() -> dict[str, str]:
-    """What a run's record says of the software it ran on."""
-    packages = ("samurai-batch", "torch", "ray", "pyarrow", "numpy", "av")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def cache_folder(config: JobConfig) -> Path:

@@ -9,18 +9,13 @@ arguments, so that a simulation can run this very loop.
 """
 
 import logging
-import re
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from samurai_batch import storage
-from samurai_batch.errors import ConfigError, SamuraiBatchError
-from samurai_batch.job import JobConfig
+from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, VideoCut, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
@@ -29,28 +24,17 @@ from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
 from samurai_batch.runtime.found import read_found
 from samurai_batch.runtime.lease import Holder, Lease, this_process
-from samurai_batch.runtime.ledger import RUN_ID, RunStatus, Totals, read_run, run_uri
+from samurai_batch.runtime.ledger import RunStatus, Totals
 from samurai_batch.runtime.pool import Answered, Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.preparation import Preparation, prepare, prepare_found, sweep
-from samurai_batch.runtime.progress import LogWatch, Snapshot, Watch
-from samurai_batch.runtime.recipe import (
-    job_recipe,
-    job_tracks,
-    with_absolute_paths,
-    with_absolute_video,
-    with_redacted_uris,
-)
+from samurai_batch.runtime.progress import Snapshot, Watch
 from samurai_batch.runtime.recorder import Recorder
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import Clock, Store, SystemClock
+from samurai_batch.runtime.surroundings import Clock, Store
 from samurai_batch.runtime.tally import Tally
 from samurai_batch.runtime.work import work_uri
 from samurai_batch.tasks import Track
-
-if TYPE_CHECKING:
-    from samurai_batch.runtime.assembly import ReplicaPlan
 
 logger = logging.getLogger(__name__)
 
@@ -77,62 +61,6 @@ class RunDescription:
     run_id: str
     config: dict[str, Any]
     versions: dict[str, str]
-
-
-def new_run_id(clock: Clock) -> str:
-    """A name that sorts by time, to the millisecond, and is never given twice."""
-    moment = datetime.fromtimestamp(clock.now_s(), UTC)
-    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{uuid.uuid4().hex[:8]}"
-
-
-def run_job(
-    config: JobConfig,
-    *,
-    tracks: Sequence[Track] | None = None,
-    watch: Watch | None = None,
-    make_pool: "Callable[[ReplicaPlan], Pool] | None" = None,
-    run_id: str | None = None,
-    retry_failed: bool = False,
-) -> RunSummary:
-    """Run a job to its end: the same call resumes it, and does nothing when all is done.
-
-    A track that failed by its input (a file that cannot be read, a prompt that does not fit it) is not tried again as
-    long as that is the same, but counts as failed; ``retry_failed`` tries it again. Any other failure is tried again.
-    ``tracks`` stand for the prompts table; ``watch`` is told of progress (default: lines in the log); ``make_pool``
-    replaces the pool that the job asks for; ``run_id`` is a name from `new_run_id`, for who has to know it beforehand.
-    Raises UsageError for what is wrong with the job, and what `drive` raises.
-    """
-    from samurai_batch.runtime import assembly  # torch is loaded by those who run a job
-    from samurai_batch.runtime.asking import check_askable
-
-    config = with_absolute_paths(config)
-    job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
-    tracks = job_tracks(config) if tracks is None else tracks
-    tracks = [with_absolute_video(track) for track in tracks]
-    check_askable(tracks, config)
-    weights = assembly.load_job_weights(config)
-    recipe = job_recipe(config, weights.digest)
-    clock = SystemClock()
-    run_id = new_run_id(clock) if run_id is None else _checked_run_id(run_id, config.output)
-    run = RunDescription(run_id, with_redacted_uris(config), assembly.versions())
-    plan = assembly.ReplicaPlan(config, weights, assembly.table_metadata(recipe, weights, run.run_id))
-    with stop_on_signals() as should_stop, watch or LogWatch() as shown:
-        world = Surroundings(
-            store=storage,
-            clock=clock,
-            watch=shown,
-            make_pool=lambda: (make_pool or assembly.make_pool)(plan),
-            should_stop=should_stop,
-        )
-        return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, world)
-
-
-def _checked_run_id(run_id: str, output: str) -> str:
-    if re.fullmatch(RUN_ID, run_id) is None:
-        raise ConfigError(f"run_id {run_id!r} is no name of a run; leave it out to have one made")
-    if read_run(storage, run_uri(output, run_id)) is not None:
-        raise ConfigError(f"run_id {run_id}: {storage.redact(output)} has had that run; leave it out to have one made")
-    return run_id
 
 
 def drive(

@@ -20,7 +20,7 @@ from samurai_batch.storage import join, quote_id, redact
 
 LEDGER_VERSION = 1
 RUN_ID = r"\d{8}T\d{6}(?:\.\d{3})?Z-[0-9a-f]{8}"
-"""The names of runs, as `driver.new_run_id` makes them: they sort by time."""
+"""The names of runs, as `run.new_run_id` makes them: they sort by time."""
 RunStatus = Literal["running", "finished", "interrupted", "crashed"]
 
 T = TypeVar("T", "VideoLedger", "RunRecord")

@@ -1,6 +1,8 @@
 """What the driver needs of the world: time and storage, as arguments, so that a simulation can replace them."""
 
+import platform
 import time
+from importlib.metadata import version
 from typing import Protocol
 
 from samurai_batch.storage import Identity
@@ -56,3 +58,9 @@ class Store(Protocol):
     def identity(self, uri: str) -> Identity:
         """Size and version of a file or folder. Raises FileNotFoundError."""
         ...
+
+
+def versions() -> dict[str, str]:
+    """What a run's record says of the software it ran on."""
+    packages = ("samurai-batch", "torch", "ray", "pyarrow", "numpy", "av")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

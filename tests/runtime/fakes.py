@@ -21,10 +21,11 @@ from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.driver import RunDescription, Surroundings, drive, new_run_id
+from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import Snapshot
 from samurai_batch.runtime.replica import Replica
+from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.runtime.summary import RunSummary

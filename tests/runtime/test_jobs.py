@@ -16,9 +16,9 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import file_metadata, mask_table_uri, read_masks
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica
-from samurai_batch.runtime.driver import new_run_id, run_job
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.pool import LocalPool, PoolEvent
+from samurai_batch.runtime.run import new_run_id, run_job
 from samurai_batch.runtime.summary import exit_code
 from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import Track, Video
@@ -35,10 +35,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def write_frames(folder_uri: str, seed: int) -> str:
+def write_frames(folder_uri: str, seed: int, num_frames: int = NUM_FRAMES) -> str:
     rng = np.random.default_rng(seed)
     background = rng.integers(0, 255, (48, 64, 3), np.uint8)
-    for index in range(NUM_FRAMES):
+    for index in range(num_frames):
         picture = background.copy()
         picture[10 + index : 30 + index, 10:30] = 200
         data = io.BytesIO()

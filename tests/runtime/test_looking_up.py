@@ -17,9 +17,9 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.runtime import asking
-from samurai_batch.runtime.driver import run_job
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
+from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, TextPrompt, Track, Video
 from tests.deterministic import SMALL, deterministic_frames

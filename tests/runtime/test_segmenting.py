@@ -26,11 +26,11 @@ from samurai_batch.operations.reprocess import reprocess
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco
 from samurai_batch.runtime import asking
 from samurai_batch.runtime.assembly import ReplicaPlan
-from samurai_batch.runtime.driver import run_job
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
+from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.status import read_status
 from samurai_batch.runtime.summary import RunSummary, exit_code
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track, Video
