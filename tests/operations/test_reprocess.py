@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +134,18 @@ def test_every_night_computes_what_is_new_or_stale_and_had_said_so_before(archiv
     compared = diff_results(f"{job.output}@{runs[0].record.run_id}", f"{job.output}@{runs[1].record.run_id}")
     assert {(one.video_id, one.object_id) for one in compared.tracks} == changed.keys()
     assert set(compared.only_b) == new.keys()
+
+
+@pytest.mark.slow
+def test_a_night_without_work_does_not_wait_for_torch(archive: Archive) -> None:
+    archive.write_prompts()
+    job = archive.job().model_dump_json()
+    code = (
+        "import sys; from samurai_batch.job import JobConfig; from samurai_batch.operations.reprocess import reprocess;"
+        "print(reprocess(JobConfig.model_validate_json(sys.argv[1])).summary.status, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, job], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "finished False\n"
 
 
 @pytest.mark.slow
