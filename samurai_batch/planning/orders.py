@@ -116,11 +116,15 @@ class TrackPublished:
 
 @dataclass(frozen=True)
 class Looked:
-    """Answer to a LookOrder: for each member, in their order, the rows published, or why there are none."""
+    """Answer to a LookOrder: for each member, in their order, the rows published, or why there are none.
+
+    ``frames_encoded`` counts pictures that went through the image encoder.
+    """
 
     order_id: int
     answers: tuple[int | Failure, ...]
     seconds: float
+    frames_encoded: int = 0
 
 
 @dataclass(frozen=True)

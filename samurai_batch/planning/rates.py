@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from samurai_batch.planning.orders import ChunkFollowed
+from samurai_batch.planning.orders import ChunkFollowed, Looked
 
 DECAY = 0.98
 """How much an answer still counts when the next one has come: half after 34 answers."""
@@ -58,6 +58,10 @@ class RateMeter:
         self.frames_encoded += report.frames_encoded
         self.track_frames += report.track_frames
         self._update()
+
+    def looked(self, report: Looked) -> None:
+        """Take in pictures; how long they take plays no part in planning."""
+        self.frames_encoded += report.frames_encoded
 
     def _update(self) -> None:
         given = self._given

@@ -246,6 +246,7 @@ class Scheduler:
 
     def _looked(self, running: Running, look: LookRecord, report: Looked) -> None:
         """Each track by itself: one that failed is tried again, or given up, without the others."""
+        self._meter.looked(report)
         for track, alone, answer in zip(look.tracks, look.parted(len(look.tracks)), report.answers, strict=True):
             if isinstance(answer, Failure):
                 self._failed(replace(running, work=alone), answer)

@@ -73,16 +73,17 @@ class PictureReplica:
         assert isinstance(order, LookOrder), "on pictures there is nothing but looks"
         started_s = time.monotonic()
         try:
-            answers = self._look(order.members)
+            answers, num_encoded = self._look(order.members)
         except Exception as error:  # a replica outlives every order
             return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
-        return Looked(order.order_id, answers, time.monotonic() - started_s)
+        return Looked(order.order_id, answers, time.monotonic() - started_s, num_encoded)
 
     def stop(self) -> None:
         """Called from another thread: the running order ends at its next picture."""
         self._is_stopping = True
 
-    def _look(self, members: Sequence[LookMember]) -> tuple[int | Failure, ...]:
+    def _look(self, members: Sequence[LookMember]) -> tuple[tuple[int | Failure, ...], int]:
+        """The answers, and how many pictures were encoded for them."""
         videos = list(dict.fromkeys(member.track.video for member in members))
         frames = for_each(lambda video: _or_failure(lambda: self._read(video)), videos, self._num_transfers)
         read = dict(zip(videos, frames, strict=True))
@@ -96,7 +97,7 @@ class PictureReplica:
                 answers.append(_or_failure(partial(self._answer, member, picture, image)))
             else:
                 answers.append(picture)
-        return tuple(answers)
+        return tuple(answers), len(pictures)
 
     def _read(self, video: Video) -> Frame:
         self._go_on()
