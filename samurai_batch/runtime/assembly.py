@@ -19,6 +19,7 @@ from samurai_batch.modeling.checkpoints import Weights, build_model, load_weight
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
+from samurai_batch.runtime.device import memory_error, memory_message
 from samurai_batch.runtime.looking_up import look_up, make_finder
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.recipe import tracker_settings
@@ -146,13 +147,6 @@ def _follow(tracker: Tracker, source: VideoSource, members: Sequence[Member], fr
     """`following_chunk`, with every way the device's memory can end as a MemoryError."""
     try:
         return (yield from following_chunk(tracker, source, members, frames))
-    except torch.OutOfMemoryError as error:
-        message = str(error)
     except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
-            raise
-        message = str(error)
-    # Only out here are the tensors of the failed step free, and can go back to the device.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    raise MemoryError(message.partition("\n")[0])
+        message = memory_message(error)
+    raise memory_error(message)
