@@ -101,6 +101,10 @@ class PatientPool:
         self.ready_s = time.perf_counter()
         return self._held
 
+    def replace(self, replica_id: str) -> None:
+        """As the pool."""
+        self.pool.replace(replica_id)
+
     def close(self) -> None:
         """As the pool; there is nothing more to do."""
         self.closed_s = time.perf_counter()

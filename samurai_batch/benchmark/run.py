@@ -14,7 +14,8 @@ from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
 from samurai_batch.benchmark.memory import Peak, measure_peak
 from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, why_not
 from samurai_batch.job import JobConfig, make_job
-from samurai_batch.modeling.checkpoints import SHIPPED, Weights, load_weights
+from samurai_batch.modeling.checkpoints import Weights, load_weights
+from samurai_batch.modeling.weight_files import SHIPPED
 from samurai_batch.runtime.assembly import make_tracker
 from samurai_batch.tracking.tracker import Tracker
 

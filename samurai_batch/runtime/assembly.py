@@ -30,6 +30,9 @@ from samurai_batch.video import StagingCache, VideoSource, open_staged
 
 JobWeights = Weights | Weights[SamConfig]
 
+MACHINE_THREADS = torch.get_num_threads()
+"""What PyTorch takes this machine for, OMP_NUM_THREADS included, before anybody divides it."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
@@ -76,9 +79,23 @@ def make_replica(plan: ReplicaPlan) -> Worker:
 
 def make_replica_process(plan: ReplicaPlan) -> Worker:
     """`make_replica` in a process of its own, whose CPU threads are the replica's."""
-    threads = plan.config.threads_per_replica or math.ceil(plan.config.num_cpus_per_replica) or 1
-    torch.set_num_threads(threads)
+    torch.set_num_threads(network_threads(plan.config))
     return make_replica(plan)
+
+
+def network_threads(config: JobConfig) -> int:
+    """CPU threads that a replica's network computes with.
+
+    Beside it, threads decode, scale and make rows; they get one CPU of four or more. With fewer they share what there
+    is: their work is a small part of the network's.
+    """
+    if config.threads_per_replica is not None:
+        return config.threads_per_replica
+    if config.pool == "local":
+        cpus = MACHINE_THREADS // (config.replicas or 1)
+    else:
+        cpus = math.ceil(config.num_cpus_per_replica)
+    return max(1, cpus - 1 if cpus >= 4 else cpus)
 
 
 def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
@@ -98,6 +115,7 @@ def make_pool(plan: ReplicaPlan) -> Pool:
     """The pool a job asks for, its replicas being built."""
     config = plan.config
     if config.pool == "local":
+        torch.set_num_threads(network_threads(config))
         return LocalPool(make_replica, plan, config.replicas or 1)
     from samurai_batch.runtime import ray_pool  # Ray is loaded by jobs that run on it
 

@@ -48,7 +48,7 @@ def test_costs_are_those_of_full_memories() -> None:
     assert seen[-6:] == [(1, NUM_MASKMEM)] * 3 + [(3, NUM_MASKMEM)] * 3
     assert [step.tracks for step in costs.steps] == [1, 3]
     one, three = costs.steps
-    assert three.follow_gflop == pytest.approx(3 * one.follow_gflop, rel=0.01)
+    assert three.follow_gflop == pytest.approx(3 * one.follow_gflop, rel=0.05)  # some is shared
     assert three.per_track_s == three.follow_s / 3
     assert one.frames_per_s == 1 / (costs.encode_s + one.follow_s)
     assert one.matmul_share == one.follow_gflop / one.follow_s / 10.0
@@ -79,6 +79,9 @@ class FakePool:
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         return self.events.pop(0)
+
+    def replace(self, replica_id: str) -> None:
+        raise AssertionError
 
     def close(self) -> None:
         self.is_closed = True

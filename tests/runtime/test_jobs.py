@@ -15,6 +15,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import file_metadata, mask_table_uri, read_masks
+from samurai_batch.runtime import assembly
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.pool import LocalPool, PoolEvent
@@ -28,9 +29,9 @@ NUM_FRAMES = 11
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    monkeypatch.setattr(assembly, "MACHINE_THREADS", 1)
     yield
     torch.set_num_threads(before)
 
@@ -164,3 +165,25 @@ def test_a_run_may_be_named_beforehand_and_a_name_is_used_once(tmp_path: Path) -
         run_job(config, tracks=[], watch=NoWatch(), run_id=name)
     with pytest.raises(ConfigError, match=r"run_id '\.\./a' is no name of a run"):
         run_job(config, tracks=[], watch=NoWatch(), run_id="../a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "threads"),
+    [
+        ({}, 1),
+        ({"num_cpus_per_replica": 2.0}, 2),
+        ({"num_cpus_per_replica": 0.0}, 1),
+        ({"num_cpus_per_replica": 3.5}, 3),
+        ({"num_cpus_per_replica": 16.0}, 15),
+        ({"num_cpus_per_replica": 16.0, "threads_per_replica": 16}, 16),
+        ({"pool": "local"}, 7),
+        ({"pool": "local", "replicas": 4}, 2),
+        ({"pool": "local", "replicas": 40}, 1),
+        ({"pool": "local", "replicas": 4, "threads_per_replica": 5}, 5),
+    ],
+)
+def test_a_replicas_threads_are_its_share_of_the_cpus(
+    changes: dict[str, object], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "MACHINE_THREADS", 8)
+    assert assembly.network_threads(make_job({"prompts": "p.csv", "output": "out"} | changes)) == threads
