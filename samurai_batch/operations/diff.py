@@ -51,19 +51,25 @@ class Diff:
 def diff_results(a: str, b: str) -> Diff:
     """Compare two results: each an output folder, or ``<output>@<run_id>`` for what one run of it had made.
 
+    What was found on a picture is compared place by place, ``x#0`` with ``x#0``: the order is that of their scores.
     One track is in memory at a time, and ``_NUM_TRANSFERS`` while they are read. Raises ConfigError if there is no
     such result, LedgerError and StorageError.
     """
     tables_a, tables_b = _tables(a), _tables(b)
     both = sorted(tables_a.keys() & tables_b.keys())
-    found = for_each(
-        lambda track: diff_masks(track, _read(tables_a[track]), _read(tables_b[track])), both, _NUM_TRANSFERS
+    by_table = for_each(
+        lambda track: _diff_tables(track[0], _read(tables_a[track]), _read(tables_b[track])), both, _NUM_TRANSFERS
     )
+    found = [one for diffs in by_table for one in diffs]
     return Diff(
         tuple(sorted(found, key=lambda one: (one.mean_iou, one.video_id, one.object_id))),
         tuple(sorted(tables_a.keys() - tables_b.keys())),
         tuple(sorted(tables_b.keys() - tables_a.keys())),
     )
+
+
+def _diff_tables(video_id: str, a: Mapping[str, Masks], b: Mapping[str, Masks]) -> list[TrackDiff]:
+    return [diff_masks((video_id, one), a.get(one, {}), b.get(one, {})) for one in sorted(a.keys() | b.keys())]
 
 
 def diff_masks(track: TrackId, a: Masks, b: Masks) -> TrackDiff:
@@ -99,10 +105,13 @@ def mask_iou(a: Rle | None, b: Rle | None) -> float:
     return int((mask_a & mask_b).sum()) / union if union else 1.0
 
 
-def _read(uri: str) -> Masks:
-    table = bytes_to_table(storage.read_bytes(uri))
-    frames, masks = table["frame_index"].to_pylist(), table["segmentation"].to_pylist()
-    return {frame: rle_from_coco(mask) if mask else None for frame, mask in zip(frames, masks, strict=True)}
+def _read(uri: str) -> dict[str, Masks]:
+    """The masks of each object in a table: of one, unless it holds what was found on a picture."""
+    table = bytes_to_table(storage.read_bytes(uri)).select(["object_id", "frame_index", "segmentation"])
+    found: dict[str, dict[int, Rle | None]] = {}
+    for object_id, frame, mask in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        found.setdefault(object_id, {})[frame] = rle_from_coco(mask) if mask else None
+    return dict(found)
 
 
 def _tables(result: str) -> dict[TrackId, str]:
@@ -115,19 +124,20 @@ def _tables(result: str) -> dict[TrackId, str]:
 
 
 def _tables_of_run(output: str, run_id: str) -> dict[TrackId, str]:
-    """Those that are superseded by now, and those that still stand."""
+    """Those that are superseded by now, and those that still stand; a prompt looked up in a video has none."""
     if read_run(storage, run_uri(output, run_id)) is None:
         raise ConfigError(f"{redact(output)}: has no run {run_id}; `samurai-batch history` lists them")
     folder = ledger_uri(output)
     uris = [join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
     ledgers = for_each(lambda uri: read_video_ledger(storage, uri), uris, _NUM_TRANSFERS)
-    standing = {
-        (ledger.video_id, object_id): mask_table_uri(output, ledger.video_id, object_id)
+    made = {
+        (ledger.video_id, object_id)
         for ledger in ledgers
         if ledger is not None
         for object_id, entry in ledger.tracks.items()
         if entry.run_id == run_id and entry.status != "failed"
     }
+    standing = {track: uri for track, uri in _tables_below(output).items() if track in made}
     return _tables_below(superseded_uri(output, run_id)) | standing
 
 

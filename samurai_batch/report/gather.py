@@ -22,7 +22,10 @@ _COLUMNS = [
 
 @dataclass(frozen=True, eq=False)
 class TrackReport:
-    """One track: its ledger entry, and, if it has rows, those (by frame, without masks) and its moments."""
+    """One track: its ledger entry, and, if it has rows, those (by frame, without masks) and its moments.
+
+    What was found on a picture has the entry of the track that it was found for.
+    """
 
     object_id: str
     entry: TrackEntry
@@ -66,8 +69,9 @@ def gather(output: str, with_pictures: bool = True) -> Report:
 def _video(output: str, ledger: VideoLedger, with_pictures: bool) -> VideoReport:
     rows = read_masks(output, videos=[ledger.video_id], columns=_COLUMNS)
     by_object = {str(object_id): part.sort_values("frame_index") for object_id, part in rows.groupby("object_id")}
+    on_picture = {one: ledger.tracks[one.rpartition("#")[0]] for one in by_object if one not in ledger.tracks}
     tracks = []
-    for object_id, entry in sorted(ledger.tracks.items(), key=lambda item: (len(item[0]), item[0])):
+    for object_id, entry in sorted((ledger.tracks | on_picture).items(), key=lambda item: (len(item[0]), item[0])):
         own = by_object.get(object_id, rows.iloc[:0])
         tracks.append(TrackReport(object_id, entry, own, find_moments(own, MAX_MOMENTS)))
     moments = [(track.object_id, moment.frame_index) for track in tracks for moment in track.moments]

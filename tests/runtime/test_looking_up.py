@@ -16,6 +16,7 @@ from samurai_batch.images.text import Detection
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import MODELS
+from samurai_batch.operations.diff import diff_results
 from samurai_batch.runtime import asking
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
@@ -92,6 +93,8 @@ def test_what_prompts_find_is_followed_and_looked_up_once(tmp_path: Path, clip: 
     again = run_job(config, tracks=tracks)
     assert again.totals.tracks_skipped == again.totals.tracks == summary.totals.tracks
     assert TwoDogs.num_asked == 2
+    compared = diff_results(f"{config.output}@{summary.run_id}", config.output)
+    assert {track.object_id for track in compared.tracks} == objects
 
 
 def test_only_what_was_found_anew_is_followed_anew(tmp_path: Path, clip: Video) -> None:

@@ -22,7 +22,9 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest import read_pictures, write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import SAM_MODELS
+from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.reprocess import reprocess
+from samurai_batch.report.gather import gather
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco
 from samurai_batch.runtime import asking
 from samurai_batch.runtime.assembly import ReplicaPlan
@@ -228,6 +230,20 @@ def test_masks_are_those_of_the_predictor_at_the_pictures_own_pixels(
             rows["object_id"].tolist()[:1]
             == read_masks(config.output, objects=["mask#0"])["object_id"].unique().tolist()
         )
+
+
+def test_results_on_pictures_are_compared_and_reported_object_by_object(tmp_path: Path) -> None:
+    put(f"{tmp_path}/in/a.png", drawn(24, 40))
+    one, other = (job(f"{tmp_path}/in", str(tmp_path / name), image_size=size) for name, size in (("a", 64), ("b", 96)))
+    run_id = run_job(one).run_id
+    run_job(other)
+    found = read_masks(one.output)["object_id"].tolist()
+    same = diff_results(f"{one.output}@{run_id}", one.output)
+    assert sorted(track.object_id for track in same.tracks) == sorted(found)
+    assert all(track.mean_iou == 1 for track in same.tracks)
+    assert any(track.mean_iou < 1 for track in diff_results(one.output, other.output).tracks)
+    (video,) = gather(one.output, with_pictures=False).videos
+    assert {track.object_id: len(track.rows) for track in video.tracks} == {"mask": 0} | dict.fromkeys(found, 1)
 
 
 class OneBox:
