@@ -1,0 +1,127 @@
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samurai_batch import storage
+from samurai_batch.errors import PromptsError
+from samurai_batch.manifest import parse_prompts, read_prompts, write_prompts
+from samurai_batch.tasks import BoxPrompt, Track, Video
+from tests.manifest.prompt_rows import (
+    BOX,
+    MASK,
+    POINTS,
+)
+
+HEADER = b"video_id,video_uri,object_id,frame_index,kind,box_xyxy\n"
+GOOD = b'v,v.mp4,o,0,box,"[1,2,3,4]"\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problems"),
+    [
+        ("a.csv", b"", ["cannot be read (Empty CSV file); write it again"]),
+        ("a.csv", HEADER + b"\xff,v.mp4,o,0,box,\n", ["cannot be read ('utf-8' codec can't decode"]),
+        (
+            "a.csv",
+            HEADER + GOOD + b"v,v.mp4\n" + b"\n" + b'v,v.mp4,p,-1,box,"[1,2,3,4]"\n' + b"v,v.mp4,q,0,box,1,2,3,4\n",
+            [
+                "row 2: has 2 cell(s), but the header 6",
+                "row 3: frame_index is '-1': is negative",
+                "row 4: has 9 cell(s), but the header 6",
+            ],
+        ),
+        ("a.csv", HEADER.replace(b"kind", b"object_id") + GOOD, ["column kind is missing", "column object_id stands"]),
+        (
+            "a.jsonl",
+            b'{"video_id": "v"\n[1]\n\n' + json.dumps({**BOX, "frame_index": -2}).encode(),
+            [
+                "row 1: is not JSON (Expecting ',' delimiter",
+                "row 2: is not a JSON object",
+                "row 3: frame_index is -2",
+            ],
+        ),
+        (
+            "a.jsonl",
+            b'{"video_id": "v"}\n',
+            [f"column {name} is" for name in ("video_uri", "object_id", "frame_index", "kind")],
+        ),
+        ("a.parquet", b"PAR1", ["cannot be read ("]),
+        ("a.parquet", b"", ["cannot be read ("]),
+        ("a.xlsx", b"", ["its name does not say which format it is in; let it end in one of .parquet"]),
+        ("a.csv.gz", b"", ["its name does not say which format it is in"]),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(name: str, data: bytes, problems: list[str], tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(PromptsError) as caught:
+        read_prompts(str(tmp_path / name))
+    assert len(caught.value.problems) == len(problems)
+    for found, problem in zip(caught.value.problems, problems, strict=True):
+        assert problem in found
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(PromptsError, match=r"none.csv: 1 problem\(s\)\n  there is no such file"):
+        read_prompts("memory://manifest/none.csv")
+
+
+def test_a_parquet_table_with_a_doubled_column_is_refused(tmp_path: Path) -> None:
+    table = pa.table([["v"], ["w"]], names=["video_id", "video_id"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(PromptsError, match="column video_id stands there twice"):
+        read_prompts(str(tmp_path / "a.parquet"))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={name: json_values | st.just(value) for row in (BOX, POINTS, MASK) for name, value in row.items()}
+            | {"start_frame": json_values, "direction": json_values, "text": json_values},
+        ).map(lambda changes: {**BOX, **changes}),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_junk_is_either_refused_as_bad_rows_or_read(rows: list[dict[str, Any]]) -> None:
+    storage.write_bytes("memory://manifest/junk.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    with contextlib.suppress(PromptsError):
+        read_prompts("memory://manifest/junk.jsonl")
+    with contextlib.suppress(PromptsError):
+        parse_prompts(pd.DataFrame(rows))
+
+
+@pytest.mark.slow
+def test_a_large_table_is_read_in_seconds(tmp_path: Path) -> None:
+    tracks = [
+        Track(
+            video=Video(f"video {n // 40}", f"s3://bucket/{n // 40}.mp4"),
+            object_id=str(n),
+            prompts=tuple(BoxPrompt(frame, (n, 1.5, n + 10, 20)) for frame in range(10)),
+        )
+        for n in range(20_000)
+    ]
+    write_prompts(str(tmp_path / "a.parquet"), tracks)
+    start_s = time.process_time()
+    assert len(read_prompts(str(tmp_path / "a.parquet"))) == 20_000
+    assert time.process_time() - start_s < 10
+
+
+# --- flags --------------------------------------------------------------------------------------------------

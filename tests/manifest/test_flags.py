@@ -1,0 +1,59 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from samurai_batch import storage
+from samurai_batch.errors import ConfigError
+from samurai_batch.manifest import prompts_from_flags
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Rle, Video
+from tests.manifest.prompt_rows import png
+
+
+def test_every_box_is_an_object_of_its_own() -> None:
+    tracks = prompts_from_flags("s3://b/clips/a.clip.mp4?v=1", boxes=["10,20,200,300", "1, 2.5, 3, 4"], frame=7)
+    assert [track.object_id for track in tracks] == ["1", "2"]
+    assert tracks[1].prompts == (BoxPrompt(7, (1, 2.5, 3, 4)),)
+    assert tracks[0].video == Video("a.clip", "s3://b/clips/a.clip.mp4?v=1")
+
+
+def test_points_say_more_about_the_one_box_or_are_one_object() -> None:
+    (with_box,) = prompts_from_flags("clip.mp4", boxes=["0,0,9,9"], points=["1,2"], negatives=["3,4", "5,6"])
+    clicks = PointsPrompt(0, ((1, 2), (3, 4), (5, 6)), (1, 0, 0))
+    assert with_box.prompts == (BoxPrompt(0, (0, 0, 9, 9)), clicks)
+    (alone,) = prompts_from_flags("frames/", points=["1,2"], negatives=["3,4", "5,6"], direction="both", end_frame=9)
+    assert alone.prompts == (clicks,)
+    assert (alone.direction, alone.end_frame, alone.video.video_id) == ("both", 9, "frames")
+
+
+def test_a_mask_flag_is_the_uri_of_a_png(tmp_path: Path) -> None:
+    (tmp_path / "mask.png").write_bytes(png(np.eye(3, dtype=np.uint8)))
+    (track,) = prompts_from_flags("clip.mp4", masks=[str(tmp_path / "mask.png")])
+    assert track.prompts == (MaskPrompt(0, Rle(3, 3, track.prompts[0].mask.counts)),)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({}, "no prompt is given; add --box"),
+        ({"boxes": ["1,2,3"]}, "--box 1,2,3: has 3 number.s.; write x1,y1,x2,y2 in pixels"),
+        ({"boxes": ["1,2,x,4"]}, "--box 1,2,x,4: is not numbers between commas; write x1,y1,x2,y2 in pixels"),
+        ({"boxes": ["5,5,1,1"]}, "--box 5,5,1,1: x2 must be greater than x1"),
+        ({"boxes": ["1,1,nan,2"]}, "--box 1,1,nan,2: holds NaN"),
+        ({"points": ["-1,2"]}, "--point -1,2: holds a point outside the picture"),
+        ({"points": ["1,2,3"]}, "--point 1,2,3: has 3 number.s.; write x,y in pixels"),
+        ({"negatives": ["1,2"]}, "--negative alone says where the object is not; add --point"),
+        ({"boxes": ["1,1,2,2"] * 2, "points": ["1,2"]}, "--point and --negative cannot tell which of 2 objects"),
+        ({"masks": ["memory://manifest/none.png"]}, "--mask memory://manifest/none.png: there is no such PNG"),
+        ({"masks": ["memory://manifest/one.png"], "points": ["1,2"]}, "--mask stands alone on its frame"),
+        ({"boxes": ["1,1,2,2"], "frame": -1}, "--frame -1: is negative; frames count from 0"),
+        ({"boxes": ["1,1,2,2"], "end_frame": -1}, "--end-frame -1: is negative"),
+        ({"boxes": ["1,1,2,2"], "start_frame": 4}, "--frame 0 lies before --start-frame 4"),
+        ({"boxes": ["1,1,2,2"], "frame": 4, "end_frame": 3}, "--frame 4 lies after --end-frame 3"),
+    ],
+)
+def test_a_wrong_flag_is_named_with_its_value_and_the_remedy(flags: dict[str, Any], message: str) -> None:
+    storage.write_bytes("memory://manifest/one.png", png(np.ones((2, 2), np.uint8)))
+    with pytest.raises(ConfigError, match=message):
+        prompts_from_flags("clip.mp4", **flags)
