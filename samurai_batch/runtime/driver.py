@@ -147,6 +147,7 @@ class _Driver:
             self._tally.added_to(self._totals),
             frames_encoded=self._scheduler.frames_encoded,
             track_frames=self._scheduler.track_frames,
+            splits=self._scheduler.num_splits,
             seconds=round(self._elapsed_s(), 3),
         )
 

@@ -85,7 +85,8 @@ class ReplicaWork:
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What a run has done so far. ``tracks_skipped`` were done before; tracks count once each.
+    """What a run has done so far. ``tracks_skipped`` were done before; tracks count once each. ``splits`` counts how
+    often tracks were moved to another replica so that the job ends sooner.
 
     ``decode_s`` to ``write_s`` are seconds of replicas, as in a `ChunkFollowed`; ``failures`` are of orders, those
     that went well when tried again included, by FailureKind; ``replicas`` are those that are there, by name.
@@ -100,6 +101,7 @@ class Totals:
     frames_encoded: int = 0
     track_frames: int = 0
     replicas_lost: int = 0
+    splits: int = 0
     seconds: float = 0.0
     decode_s: float = 0.0
     encode_s: float = 0.0

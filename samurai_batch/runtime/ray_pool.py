@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ logger = logging.getLogger(__name__)
 Payload = TypeVar("Payload")
 
 MAX_FAILED_STARTS = 3
+"""After so many in a row no more are tried: the replicas that run go on without them."""
+
+LOOK_EVERY_S = 5.0
+"""How often a pool that takes all there is looks for new nodes."""
 
 # What says that the process is gone. Everything else an actor raises is a bug, and propagates.
 _GONE = (RayActorError, NodeDiedError, OutOfMemoryError, OwnerDiedError, WorkerCrashedError)
@@ -125,8 +130,8 @@ class _Seat:
 class RayPool(Generic[Payload]):
     """``num_replicas`` actors, each building its worker once from ``payload``.
 
-    ``num_replicas`` None takes as many as there is room for. With ``owns_connection`` the pool disconnects from Ray
-    when it is closed. Raises ConfigError if not even one replica fits.
+    ``num_replicas`` None takes as many as there is room for, more as nodes join the cluster. With ``owns_connection``
+    the pool disconnects from Ray when it is closed. Raises ConfigError if not even one replica fits.
     """
 
     def __init__(
@@ -144,6 +149,8 @@ class RayPool(Generic[Payload]):
                 f"a replica asks for {resources.num_cpus:g} CPUs and {resources.num_gpus:g} GPUs, and no node of this "
                 f"cluster has them ({_describe_cluster()}); ask for less, or use another cluster"
             )
+        self._grows = num_replicas is None
+        self._next_look_s = time.monotonic() + LOOK_EVERY_S
         num_replicas = num_replicas or fit
         if fit < num_replicas:
             logger.warning("%d replicas asked for, room for %d now; the others wait for nodes", num_replicas, fit)
@@ -166,6 +173,8 @@ class RayPool(Generic[Payload]):
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         """What has happened, in order; [] if nothing does within ``timeout_s``."""
+        if self._grows and time.monotonic() >= self._next_look_s:
+            self._grow()
         waiting = {seat.waiting_for: seat for seat in self._seats.values() if seat.waiting_for is not None}
         if waiting and not self._events:
             done, _ = ray.wait(list(waiting), num_returns=1, timeout=timeout_s, fetch_local=False)
@@ -190,6 +199,12 @@ class RayPool(Generic[Payload]):
         self._seats.clear()
         if self._owns_connection:
             disconnect()
+
+    def _grow(self) -> None:
+        """Take the room that nodes have brought. Where nodes have left, replicas wait for others to come."""
+        self._next_look_s = time.monotonic() + LOOK_EVERY_S
+        for _ in range(num_replicas_that_fit(self._resources) - len(self._seats)):
+            self._add()
 
     def _add(self) -> None:
         replica_id = f"replica-{self._num_made}"
@@ -228,9 +243,10 @@ class RayPool(Generic[Payload]):
         if seat.is_ready:
             preempted = isinstance(error, RayActorError) and error.preempted
             self._events.append(ReplicaDied(seat.replica_id, reason, preempted))
-        else:
-            logger.error("%s could not be started: %s", seat.replica_id, reason)
-            self._num_failed_starts += 1
+            self._add()
+            return
+        logger.error("%s could not be started: %s", seat.replica_id, reason)
+        self._num_failed_starts += 1
         if self._num_failed_starts < MAX_FAILED_STARTS:
             self._add()
         elif not self._seats:

@@ -61,13 +61,13 @@ def draw_faults(chance: random.Random) -> Faults:
         idle_death=some(0.5),
         failed_start=some(),
         slow=some(),
-        double_answer=some(2),
+        double_answer=some(),
         error=some(0.5),
         storage_call=some(0.2),
-        driver_call=some(0.2),
+        driver_call=some(1.5),
         driver_tick=some(0.3),
         poison=chance.choice([0.0, 0.0, 0.1]),
-        num_driver=chance.randrange(8),
+        num_driver=chance.randrange(16),
     )
 
 
@@ -101,11 +101,13 @@ class ReplicaWeather:
 
 
 class DriverWeather:
-    """Storage as one driver meets it; once dead, it reaches nothing any more."""
+    """Storage as one driver meets it: it may fail for a while. A driver that is dead reaches nothing any more."""
 
-    def __init__(self, has_trouble: Callable[[], bool], chance: random.Random) -> None:
+    def __init__(self, has_trouble: Callable[[], bool], chance: random.Random, elapsed_s: Callable[[], float]) -> None:
         self._has_trouble = has_trouble
         self._chance = chance
+        self._elapsed_s = elapsed_s
+        self._fails_until_s = 0.0
         self.is_dead = False
         self.has_failed = False
 
@@ -123,7 +125,10 @@ class DriverWeather:
         if self.is_dead:
             raise Killed
         if self._has_trouble():
-            if self._chance.random() < 0.5:
+            if self._chance.random() < 0.3:
                 self.die()
             self.has_failed = True
+            self._fails_until_s = self._elapsed_s() + self._chance.choice([0.0, 20.0, 100.0])
+            raise no_answer()
+        if self._elapsed_s() < self._fails_until_s:
             raise no_answer()

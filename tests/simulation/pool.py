@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from samurai_batch.chunk import Member
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order
+from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order, Report
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
 from tests.runtime.fakes import FakeTracker, FakeWriter
@@ -63,7 +63,7 @@ class SimulatedReplica:
             return None
         if isinstance(report, ChunkFollowed):
             report = replace(report, write_s=0.0)  # the one real clock in here
-        return Answered(self.replica_id, replace(report, seconds=seconds))
+        return Answered(self.replica_id, _timed(report, seconds))
 
     def _before_frame(self, index: int, legs: Sequence[Member]) -> None:
         if len(legs) > self._cluster.most_legs_in_memory:
@@ -189,7 +189,10 @@ class SimulatedPool:
             return
         self._events.append(answer)
         if self._happens(self._faults.double_answer):
-            self._cluster.timeline.plan(self._chance.uniform(0, 10), partial(self._events.append, answer))
+            self._cluster.timeline.plan(self._chance.uniform(0, 10), partial(self._tell, answer))
+
+    def _tell(self, event: PoolEvent) -> None:
+        self._events.append(event)
 
     def _straggle(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
         """The replica is taken for dead, reads all it needs, and writes and answers long after."""
@@ -228,6 +231,14 @@ class SimulatedPool:
 
     def _happens(self, likelihood: float) -> bool:
         return self._chance.random() < likelihood
+
+
+def _timed(report: Report, seconds: float) -> Report:
+    """The report of an order that took so long on the simulation's clock; encoding takes most of it."""
+    if not isinstance(report, ChunkFollowed):
+        return replace(report, seconds=seconds)
+    encode_s = seconds * report.frames_encoded / (report.frames_encoded + report.track_frames / 2)
+    return replace(report, seconds=seconds, decode_s=0.0, encode_s=encode_s, follow_s=seconds - encode_s)
 
 
 def _brief(order: Order) -> str:

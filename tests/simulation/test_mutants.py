@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from samurai_batch.planning import scheduler as scheduling
+from samurai_batch.planning.backlog import Backlog
 from samurai_batch.planning.book import Book
 from samurai_batch.planning.orders import ChunkFollowed, Outcome, Report
 from samurai_batch.planning.records import LegRecord, ShardRecord, TrackRecord, VideoRecord
@@ -21,7 +22,7 @@ from samurai_batch.runtime.recorder import Recorder
 from tests.simulation.world import World
 
 Patch = pytest.MonkeyPatch
-SEEDS = (36, 583, *range(150))
+SEEDS = (107, 151, 209, 283, *range(100))
 
 
 def the_ledger_is_written_before_the_lease_is_looked_at(patch: Patch) -> None:
@@ -63,6 +64,37 @@ def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
 
 def a_late_answer_makes_a_busy_replica_idle(patch: Patch) -> None:
     patch.setattr(Scheduler, "is_busy", lambda self, replica_id: False)
+
+
+def tracks_that_a_shard_gives_away_are_forgotten(patch: Patch) -> None:
+    patch.setattr(Backlog, "wait_all", lambda self, works: [self.wait(one) for one in works if not _is_part(one)])
+
+
+def _is_part(work: Any) -> bool:
+    return isinstance(work, ShardRecord) and any(leg.next_chunk for leg in work.members)
+
+
+def a_shard_keeps_the_tracks_it_gives_away(patch: Patch) -> None:
+    original = Backlog._spread
+
+    def spread(self: Backlog, shard: ShardRecord) -> None:
+        members = list(shard.members)
+        original(self, shard)
+        shard.members = members
+
+    patch.setattr(Backlog, "_spread", spread)
+
+
+def what_could_not_be_written_is_forgotten(patch: Patch) -> None:
+    original = Recorder.flush
+
+    def flush(self: Recorder) -> None:
+        try:
+            original(self)
+        finally:
+            self._changed.clear()
+
+    patch.setattr(Recorder, "flush", flush)
 
 
 def the_shard_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
@@ -150,6 +182,9 @@ MUTANTS: list[Callable[[Patch], None]] = [
     nobody_looks_at_the_lease,
     a_run_starts_beside_a_live_one,
     a_late_answer_makes_a_busy_replica_idle,
+    tracks_that_a_shard_gives_away_are_forgotten,
+    a_shard_keeps_the_tracks_it_gives_away,
+    what_could_not_be_written_is_forgotten,
     legs_that_look_done_are_not_cut_by_a_truncation,
     answers_that_come_twice_are_counted_twice,
     the_shard_of_a_lost_replica_is_forgotten,

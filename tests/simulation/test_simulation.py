@@ -10,8 +10,8 @@ NUM_SEEDS = 300
 CHUNK = 50
 
 ONCE_BROKEN = {
-    "a driver that slept through another's run wrote its old ledger over the new one": 36,
-    "a leg cut by a truncation looked done to the next run, and was published as if the video ended there": 583,
+    "a driver that slept through another's run wrote its old ledger over the new one": 151,
+    "a leg cut by a truncation looked done to the next run, and was published as if the video ended there": 23,
 }
 
 

@@ -89,7 +89,9 @@ class SimulatedDriver:
         self.pool: SimulatedPool | None = None
         self.ending = "killed"
         self._world = world
-        self._weather = DriverWeather(lambda: world.has_driver_trouble(world.faults.driver_call / 2), world.chance)
+        self._weather = DriverWeather(
+            lambda: world.has_driver_trouble(world.faults.driver_call / 2), world.chance, world.timeline.elapsed_s
+        )
         self._is_stopping = False
         self._has_slept = False
 
@@ -162,6 +164,6 @@ class SimulatedDriver:
     def _sleep(self) -> None:
         """The machine stands still; the world does not, and somebody may start the job again meanwhile."""
         self._has_slept = True
-        self._world.timeline.advance(self._world.chance.uniform(0, 2.5 * STALE_AFTER_S))
-        for _ in range(self._world.chance.randrange(3)):
+        self._world.timeline.advance(self._world.chance.choice([0.5, 1.5, 2.5]) * STALE_AFTER_S)
+        for _ in range(self._world.chance.randint(1, 2)):
             self._world.start_driver()
