@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order, OrderFailed, PublishOrder, Report
+from samurai_batch.planning.orders import (
+    ChunkFollowed,
+    FollowOrder,
+    Looked,
+    LookOrder,
+    Order,
+    OrderFailed,
+    PublishOrder,
+    Report,
+)
 from samurai_batch.planning.retry import FailureKind
 
 
@@ -44,6 +53,9 @@ class Accounts:
                 self._may_begin_again(report, {member.fingerprint for member in order.members})
             case PublishOrder(), _:
                 self.published.add(order.fingerprint)
+            case LookOrder(), Looked():
+                answers = zip(order.members, report.answers, strict=True)
+                self.published |= {member.fingerprint for member, answer in answers if isinstance(answer, int)}
 
     def lost(self, replica_id: str) -> None:
         self.replicas_lost += 1
@@ -60,6 +72,8 @@ def _legs(order: Order) -> set[tuple[str, bool]]:
             return {(member.fingerprint, order.reverse) for member in order.members}
         case PublishOrder():
             return {(order.fingerprint, False), (order.fingerprint, True)}
+        case LookOrder():
+            return {(member.fingerprint, False) for member in order.members}
         case _:
             return set()
 

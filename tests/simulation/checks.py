@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from samurai_batch.masks import bytes_to_table, mask_table_uri
-from samurai_batch.planning.orders import FollowOrder, Order, PublishOrder
+from samurai_batch.planning.orders import FollowOrder, LookOrder, Order, PublishOrder
 from samurai_batch.runtime.lease import lease_uri
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, run_uri, video_ledger_uri
 from samurai_batch.runtime.summary import RunSummary
@@ -27,7 +27,8 @@ class Checks:
         self._job = job
         self._store = store
         self._output = output
-        self._tables = {self._table_uri(track): self._ending(track) for track in job.tracks}
+        self._all = [*job.tracks, *(track for found in job.found.values() for track in found)]
+        self._tables = {self._table_uri(track): self._ending(track) for track in self._all}
         self._ledgers = {video_ledger_uri(output, track.video.video_id): track.video.video_id for track in job.tracks}
         self._seen: dict[str, bytes] = {}
         self._num_failed = 0
@@ -61,7 +62,7 @@ class Checks:
         assert not self._store.list_names(f"{self._output}/_work"), "saved work is left behind"
         assert (totals.track_frames, totals.frames_encoded) == (counted.track_frames, counted.frames_encoded)
         assert totals.replicas_lost == counted.replicas_lost
-        entries = [self._entry(track) for track in self._job.tracks]
+        entries = [self._entry(track) for track in self._known()]
         statuses = [entry.status for entry in entries]
         assert totals.tracks == len(entries)
         assert totals.tracks_done == statuses.count("done")
@@ -76,7 +77,7 @@ class Checks:
     def after_troubles(self) -> None:
         """Every track is published, or has failed with a reason."""
         self._num_failed = 0
-        for track in self._job.tracks:
+        for track in self._known():
             entry, ending = self._entry(track), self._ending(track)
             if entry.status == "failed":
                 self._num_failed += 1
@@ -87,11 +88,21 @@ class Checks:
 
     def after_calm(self, *, has_worked: bool) -> None:
         """Once nothing goes wrong any more, what failed for no fault of its own is published too; no more is done."""
+        known = self._known()
         for track in self._job.tracks:
+            is_known = set(self._job.found.get(_key(track), ())) <= set(known)
+            assert is_known or self._ending(track).status == "failed", f"what {track} stands for is not followed"
+        for track in known:
             ending = self._ending(track)
             assert self._entry(track).status == ending.status, f"{track}: {self._entry(track)}"
             assert (self._table_uri(track) in self._store.objects) == (ending.table is not None)
         assert self._num_failed or not has_worked, "replicas were started for nothing"
+
+    def _known(self) -> list[Track]:
+        """The tracks of the job, and what stands for those of them that were looked up."""
+        asking = [track for track in self._job.tracks if _key(track) in self._job.found]
+        looked_up = [track for track in asking if self._entry(track).status == "done"]
+        return [*self._job.tracks, *(one for track in looked_up for one in self._job.found[_key(track)])]
 
     def entries(self, video_id: str) -> dict[str, TrackEntry]:
         ledger = read_video_ledger(self._store, video_ledger_uri(self._output, video_id))
@@ -108,7 +119,10 @@ class Checks:
     def _ledger_written(self, video_id: str, data: bytes) -> None:
         tracks = json.loads(data)["tracks"]
         for object_id, entry in tracks.items():
-            stands = mask_table_uri(self._output, video_id, object_id) in self._store.objects
+            uri = mask_table_uri(self._output, video_id, object_id)
+            if (video_id, object_id) in self._job.found:
+                uri = f"{self._output}/_prompts/{entry['fingerprint']}.json"
+            stands = uri in self._store.objects
             assert stands or entry["status"] not in IS_PUBLISHED, f"{object_id} of {video_id} is done without a table"
         for object_id, before in self.entries(video_id).items():
             if before.status in IS_PUBLISHED:
@@ -122,7 +136,7 @@ class Checks:
         return entries[track.object_id]
 
     def _ending(self, track: Track) -> Ending:
-        return self._job.endings[track.video.video_id, track.object_id]
+        return self._job.endings[_key(track)]
 
     def _table_uri(self, track: Track) -> str:
         return mask_table_uri(self._output, track.video.video_id, track.object_id)
@@ -133,9 +147,15 @@ class Checks:
         return str(json.loads(self._store.objects[f"{folder}/{newest}"])["run_id"])
 
 
+def _key(track: Track) -> tuple[str, str]:
+    return track.video.video_id, track.object_id
+
+
 def _tracks_of(order: Order) -> list[Track]:
     match order:
         case FollowOrder():
+            return [member.track for member in order.members]
+        case LookOrder():
             return [member.track for member in order.members]
         case PublishOrder():
             return [order.track]

@@ -3,16 +3,18 @@
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 import pyarrow as pa
 
 from samurai_batch.chunk import Member, run_to_end
-from samurai_batch.errors import TruncatedVideoError, VideoError
+from samurai_batch.errors import PromptError, TruncatedVideoError, VideoError
+from samurai_batch.planning.fit import VideoFacts, misfit
 from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.runtime.surroundings import Store
-from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
+from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, Track, Video
+from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeFrame, FakeInfo, FakeTracker
 from tests.simulation.stores import MemoryStore
 
@@ -74,6 +76,7 @@ class SimulatedJob:
     keep_partial: bool
     most_legs_in_memory: int
     chunks_per_replica: int | None = None
+    found: dict[tuple[str, str], tuple[Track, ...]] = field(default_factory=dict)  # by the track that asks
     endings: dict[tuple[str, str], Ending] = field(default_factory=dict)
 
     def put_videos(self, store: MemoryStore) -> None:
@@ -81,8 +84,11 @@ class SimulatedJob:
             store.write_bytes(f"{FOLDER}/{video_id}", json.dumps(vars(content)).encode())
 
 
-def draw_job(chance: random.Random) -> SimulatedJob:
-    """One to three videos, up to five tracks in each; some videos are broken, missing or cut, some prompts misfit."""
+def draw_job(chance: random.Random, asking: float = 0.0) -> SimulatedJob:
+    """One to three videos, up to five tracks in each; some videos are broken, missing or cut, some prompts misfit.
+
+    With the likelihood ``asking`` a track's prompt has to be looked up; it stands for up to two others.
+    """
     job = SimulatedJob(
         tracks=[],
         contents={},
@@ -101,9 +107,30 @@ def draw_job(chance: random.Random) -> SimulatedJob:
             job.contents[video.video_id] = content
         for object_number in range(chance.randint(1, 4)):
             track = _draw_track(chance, video, f"o{object_number}", num_frames)
+            if asking and chance.random() < asking:
+                track = replace(track, prompts=(EverythingPrompt(track.prompts[0].frame_index),))
+                job.found[video.video_id, track.object_id] = track.standing_for(what_is_found(track))
             job.tracks.append(track)
-            job.endings[video.video_id, track.object_id] = _ending(track, job)
+            for one in (track, *job.found.get((video.video_id, track.object_id), ())):
+                job.endings[video.video_id, one.object_id] = _ending(one, job)
     return job
+
+
+def what_is_found(track: Track) -> list[BoxPrompt]:
+    """What a prompt without a place stands for: none, one or two boxes, by its frame."""
+    prompted = track.prompts[0].frame_index
+    return [
+        BoxPrompt(prompted, (10.0 + left, 10.0, 30.0, 30.0)) for left in range((len(track.object_id) + prompted) % 3)
+    ]
+
+
+def look_up(source: VideoSource, track: Track) -> list[BoxPrompt]:
+    """As `runtime.looking_up.look_up`, without a network."""
+    info, prompted = source.info, track.prompts[0].frame_index
+    if problem := misfit(track, VideoFacts(info.num_frames, info.height, info.width)):
+        raise PromptError(problem)
+    (_,) = source.frames(range(prompted, prompted + 1))
+    return what_is_found(track)
 
 
 def _draw_track(chance: random.Random, video: Video, object_id: str, num_frames: int) -> Track:
@@ -125,6 +152,8 @@ def _ending(track: Track, job: SimulatedJob) -> Ending:
     prompted = track.prompts[0].frame_index
     if content is None or content.is_broken or prompted >= content.num_frames:
         return Ending("failed", None)
+    if track.asked is not None:
+        return Ending("done" if prompted < content.missing_from else "failed", None)
     needed = [[index for index in range(content.num_frames) if leg.covers(index)] for leg in track.legs]
     if max(map(max, needed)) < content.missing_from:
         return Ending("done", _rows_of(track, content, content.num_frames))

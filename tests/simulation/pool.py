@@ -9,10 +9,12 @@ from samurai_batch.chunk import Member
 from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order, Report
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
+from samurai_batch.tasks import BoxPrompt, Track
+from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeTracker, FakeWriter
 from tests.simulation.accounts import Accounts
 from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
-from tests.simulation.jobs import video_opener
+from tests.simulation.jobs import look_up, video_opener
 from tests.simulation.stores import Killed, MemoryStore, StoreView
 from tests.simulation.timeline import Timeline
 
@@ -47,6 +49,7 @@ class SimulatedReplica:
         self.view = StoreView(cluster.store, self.weather)
         self._worker = Replica(
             follow=FakeTracker(before_frame=self._before_frame).follow,
+            look_up=self._look_up,
             open_video=video_opener(self.view),
             store=self.view,
             output=cluster.output,
@@ -65,10 +68,18 @@ class SimulatedReplica:
             report = replace(report, write_s=0.0)  # the one real clock in here
         return Answered(self.replica_id, _timed(report, seconds))
 
+    def _look_up(self, source: VideoSource, track: Track) -> list[BoxPrompt]:
+        found = look_up(source, track)
+        self._fail_by_chance([track])
+        return found
+
     def _before_frame(self, index: int, legs: Sequence[Member]) -> None:
         if len(legs) > self._cluster.most_legs_in_memory:
             raise MemoryError
-        keys = {(leg.track.video.video_id, leg.track.object_id) for leg in legs}
+        self._fail_by_chance([leg.track for leg in legs])
+
+    def _fail_by_chance(self, tracks: Sequence[Track]) -> None:
+        keys = {(track.video.video_id, track.object_id) for track in tracks}
         if self._faults.poison and keys & self._cluster.poisoned:
             raise Killed
         if self._cluster.chance.random() < self._faults.error / 4:

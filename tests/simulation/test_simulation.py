@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.simulation.world import World
+from tests.simulation.world import ASKING_FROM, World
 
 NUM_SEEDS = 300
 CHUNK = 50
@@ -30,6 +30,11 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("first", range(0, NUM_SEEDS, CHUNK))
 def test_every_track_is_published_once_or_fails_with_a_reason(first: int) -> None:
     for seed in range(first, first + CHUNK):
+        run(seed)
+
+
+def test_prompts_are_looked_up_and_what_they_find_is_followed_whatever_happens() -> None:
+    for seed in range(ASKING_FROM, ASKING_FROM + CHUNK):
         run(seed)
 
 

@@ -22,6 +22,8 @@ from tests.simulation.timeline import Timeline
 OUTPUT = "sim://out"
 STALE_AFTER_S = 60.0
 MOST_WAITS = 5000
+ASKING_FROM = 1_000_000
+"""From this seed on, half of the tracks have a prompt that is looked up."""
 MOST_RUNS = 100
 
 
@@ -32,7 +34,7 @@ class World:
         self.chance = random.Random(seed)
         self.timeline = Timeline()
         self.store = MemoryStore()
-        self.job = draw_job(self.chance)
+        self.job = draw_job(self.chance, asking=0.5 if seed >= ASKING_FROM else 0.0)
         self.faults = draw_faults(self.chance)
         self.num_runs = 0
         self.num_driver_faults = 0
