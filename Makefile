@@ -30,10 +30,11 @@ unit: setup
 test: check
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup
 
-# The driver in many simulated worlds; `make simulate SEED=7` replays one of them and says all that happens in it.
+# The driver in many simulated worlds; `make simulate SEED=7` replays one of them and says all that happens in it;
+# `make simulate CAPACITY=1000x100000` runs the scheduler over so many replicas and tracks.
 SEEDS := 10000
 simulate: setup
-	$(TEST_ENV) $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(TEST_ENV) $(BIN)/python -m tests.simulation $(if $(CAPACITY),--capacity $(CAPACITY),$(if $(SEED),--seed $(SEED),--seeds $(SEEDS)))
 
 clean:
 	rm -rf $(VENV) demo

@@ -62,6 +62,7 @@ class Backlog:
     def rest(self, replica_id: str, shard: ShardRecord) -> None:
         """A shard has done a chunk: it goes on at the same replica, if there is anything left."""
         if self._keep_open_legs(shard):
+            self._count(shard)
             self._resting[replica_id] = shard
 
     def replica_lost(self, replica_id: str) -> None:
@@ -133,13 +134,16 @@ class Backlog:
 
     def _keep_open_legs(self, shard: ShardRecord) -> bool:
         """Forget members that have nothing left to do; whether any are left."""
-        has_work = bool(shard.prune(self._chunk_frames))
-        self._count(shard)
-        return has_work
+        num_before = len(shard.members)
+        if len(shard.prune(self._chunk_frames)) != num_before:
+            self._count(shard)
+        return bool(shard.members)
 
     def _count(self, shard: ShardRecord) -> None:
-        spans = [self._frames_left(leg) for leg in shard.members]
-        num_to_encode, num_to_follow = num_covered(spans), sum(map(len, spans))
+        legs = shard.members
+        num_to_follow = num_to_encode = sum(leg.num_counted for leg in legs)
+        if len(legs) > 1:
+            num_to_encode = num_covered([self._frames_left(leg) for leg in legs])
         self._frames_to_encode += num_to_encode - shard.num_to_encode
         self._frames_to_follow += num_to_follow - shard.num_to_follow
         shard.num_to_encode, shard.num_to_follow = num_to_encode, num_to_follow

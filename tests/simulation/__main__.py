@@ -1,4 +1,4 @@
-"""``python -m tests.simulation``: many seeds, or one of them with all that happens in it."""
+"""``python -m tests.simulation``: many seeds, one of them with all that happens in it, or a large cluster on paper."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.simulation.capacity import CapacityWorld, parse_size
 from tests.simulation.world import World
 
 
@@ -49,7 +50,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10_000, help="how many to run")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--capacity", type=parse_size, help="replicas and tracks, as in 1000x100000")
     arguments = parser.parse_args()
+    if arguments.capacity is not None:
+        sys.stdout.write(f"{CapacityWorld(*arguments.capacity).run()}\n")
+        return 0
     if arguments.seed is not None:
         replay(arguments.seed)
         return 0
