@@ -1,0 +1,24 @@
+"""A large cluster on paper; `make simulate CAPACITY=1000x100000` asks for more."""
+
+import pytest
+
+from tests.simulation.capacity import CapacityWorld
+
+
+@pytest.mark.parametrize(("num_replicas", "num_tracks", "most"), [(40, 1500, 0.03), (60, 300, 0.03)])
+def test_the_makespan_is_close_to_its_lower_bound(num_replicas: int, num_tracks: int, most: float) -> None:
+    answer = CapacityWorld(num_replicas, num_tracks).run()
+    assert answer.excess <= most, str(answer)
+
+
+def test_without_preemptions_one_replica_loses_next_to_nothing() -> None:
+    answer = CapacityWorld(1, 20, preempted_every_s=1e12).run()
+    assert (answer.num_preempted, answer.num_splits) == (0, 0)
+    assert answer.excess <= 0.01, str(answer)
+
+
+def test_preemptions_alone_delay_a_job_by_little() -> None:
+    calm = CapacityWorld(30, 600, preempted_every_s=1e12).run()
+    rough = CapacityWorld(30, 600, preempted_every_s=3600.0).run()
+    assert rough.num_preempted > 10
+    assert rough.makespan_s <= 1.1 * calm.makespan_s, f"{calm}\n{rough}"
