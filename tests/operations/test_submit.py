@@ -13,6 +13,9 @@ from samurai_batch.operations.submit import exit_code_of, submit_job, wait_for
 from samurai_batch.runtime.ledger import RunRecord, RunStatus, Totals, write_run
 
 
+NOTHING = Totals()
+
+
 @dataclass
 class FakeState:
     has_ended: bool
@@ -45,7 +48,7 @@ def a_job(tmp_path: Path, **changes: object) -> JobConfig:
     return make_job({**fields, "weights": "untrained:0", **changes})
 
 
-def write_record(output: str, name: str, status: RunStatus = "finished", **totals: int) -> None:
+def write_record(output: str, name: str, status: RunStatus = "finished", totals: Totals = NOTHING) -> None:
     record = RunRecord(
         run_id=name,
         status=status,
@@ -56,20 +59,20 @@ def write_record(output: str, name: str, status: RunStatus = "finished", **total
         heartbeat_at_s=0.0,
         config={},
         versions={},
-        totals=Totals(**totals),
+        totals=totals,
     )
     write_run(storage, output, record)
 
 
 def test_a_job_is_sent_with_what_differs_from_the_defaults_and_its_exit_code_is_the_ledgers(tmp_path: Path) -> None:
     api, job = FakeApi(), a_job(tmp_path, chunk_frames=7)
-    write_record(job.output, "before", tracks_failed=1)
+    write_record(job.output, "before", totals=Totals(tracks_failed=1))
     submitted = submit_job(api, job, "reprocess", ["--prune"])
     [(entrypoint, sent)] = api.sent
     assert entrypoint == f"python -m samurai_batch reprocess job.yaml --run-id {submitted.run_id} --prune"
     assert sent == job.model_dump(exclude_defaults=True)
-    write_record(job.output, submitted.run_id, tracks=3, tracks_done=3)
-    write_record(job.output, "somebody-elses", tracks_failed=1)
+    write_record(job.output, submitted.run_id, totals=Totals(tracks=3, tracks_done=3))
+    write_record(job.output, "somebody-elses", totals=Totals(tracks_failed=1))
     told: list[str] = []
     assert wait_for(api, submitted, told.append, sleep=lambda _: None) == 0
     assert "".join(told) == "line 0\nline 1\nline 2\n"
@@ -78,22 +81,22 @@ def test_a_job_is_sent_with_what_differs_from_the_defaults_and_its_exit_code_is_
 @pytest.mark.parametrize(
     ("run", "driver_exit_code", "expected"),
     [
-        (("finished", {}), 0, 0),
-        (("finished", {"tracks_failed": 1}), 0, 3),
-        (("finished", {"tracks_partial": 1}), 0, 3),
-        (("crashed", {}), 0, 1),
-        (("running", {}), None, 1),
+        (("finished", NOTHING), 0, 0),
+        (("finished", Totals(tracks_failed=1)), 0, 3),
+        (("finished", Totals(tracks_partial=1)), 0, 3),
+        (("crashed", NOTHING), 0, 1),
+        (("running", NOTHING), None, 1),
         (None, 2, 2),
         (None, 1, 1),
         (None, None, 1),
     ],
 )
 def test_the_exit_code_is_that_of_the_jobs_own_run(
-    tmp_path: Path, run: tuple[RunStatus, dict[str, int]] | None, driver_exit_code: int | None, expected: int
+    tmp_path: Path, run: tuple[RunStatus, Totals] | None, driver_exit_code: int | None, expected: int
 ) -> None:
     submitted = submit_job(FakeApi(), a_job(tmp_path))
     if run is not None:
-        write_record(submitted.output, submitted.run_id, run[0], **run[1])
+        write_record(submitted.output, submitted.run_id, *run)
     assert exit_code_of(submitted, driver_exit_code) == expected
 
 
