@@ -12,7 +12,6 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.operations.submit import exit_code_of, submit_job, wait_for
 from samurai_batch.runtime.ledger import RunRecord, RunStatus, Totals, write_run
 
-
 NOTHING = Totals()
 
 
