@@ -16,7 +16,7 @@ def to_model_input(
 
     The aspect ratio is not kept, as in SAM 2. Resizing is bicubic with antialiasing on 8-bit values.
     """
-    image = torch.from_numpy(pixels).to(device, non_blocking=True).permute(2, 0, 1)[None]
+    image = upload(torch.from_numpy(pixels), torch.device(device)).permute(2, 0, 1)[None]
     if image.shape[-2:] != (image_size, image_size):
         image = _resize(image, image_size)
     return normalise(image, dtype)
@@ -24,12 +24,19 @@ def to_model_input(
 
 def normalise(image: Tensor, dtype: torch.dtype) -> Tensor:
     """Pixels (B, 3, H, W) in [0, 255] -> the same shape in ``dtype``, by ImageNet mean and deviation."""
-    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
-    deviation = torch.tensor(IMAGENET_DEVIATION, dtype=torch.float64)
     exact = torch.promote_types(dtype, torch.float32)
-    scale = (1 / (255 * deviation)).to(image.device, exact)[:, None, None]
-    shift = (mean / deviation).to(image.device, exact)[:, None, None]
-    return (image.to(exact) * scale - shift).to(dtype)
+    channels = [  # scaled by plain numbers, which need not be sent to the device
+        channel.to(exact) * (1 / (255 * deviation)) - mean / deviation
+        for channel, mean, deviation in zip(image.unbind(1), IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
+    ]
+    return torch.stack(channels, dim=1).to(dtype)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on ``device``, from pinned memory, so that the host does not wait for the device."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _resize(image: Tensor, size: int) -> Tensor:

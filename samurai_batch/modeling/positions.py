@@ -12,9 +12,10 @@ from torch import Tensor, nn
 TEMPERATURE = 10000.0
 
 
-def sine_frequencies(count: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """The periods of "Attention is all you need", each twice (for sine and cosine): (count,)."""
-    exponent = 2 * torch.div(torch.arange(count, dtype=dtype, device="cpu"), 2, rounding_mode="floor") / count
+def sine_frequencies(count: int, device: torch.device | str = "cpu") -> Tensor:
+    """The periods of "Attention is all you need", each twice (for sine and cosine): (count,) float64."""
+    index = torch.arange(count, dtype=torch.float64, device=device)
+    exponent = 2 * torch.div(index, 2, rounding_mode="floor") / count
     return TEMPERATURE**exponent
 
 
@@ -34,7 +35,7 @@ def sine_grid(channels: int, height: int, width: int) -> Tensor:
 
 def sine_line(position: Tensor, channels: int) -> Tensor:
     """Sine encoding of scalars: (...,) -> (..., channels), sines before cosines."""
-    angle = position[..., None] / sine_frequencies(channels // 2).to(position)
+    angle = position[..., None] / sine_frequencies(channels // 2, position.device).to(position.dtype)
     return torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 

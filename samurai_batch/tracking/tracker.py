@@ -22,11 +22,13 @@ from torch import Tensor
 
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS
 from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_multimask, take_single
+from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.tasks import Box
-from samurai_batch.tracking.mask_choice import EMPTY_BOX, Choice, Motion, choose_by_motion, choose_by_score
+from samurai_batch.tracking.mask_choice import Choice, Motion, choose_by_motion, choose_by_score
 from samurai_batch.tracking.memory_bank import Memory, Pointer, Selection, is_trusted
 from samurai_batch.tracking.prompts import FramePrompt
+from samurai_batch.tracking.proposals import Chosen, Facts, Proposals, read, take, tight_boxes
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 
@@ -63,19 +65,6 @@ class TrackResult:
     predicted_box_xyxy: Box | None
 
 
-@dataclass
-class _Proposal:
-    """A track on its way through the step: chosen mask at S / 4 and at S, its token, its scores."""
-
-    low_res: Tensor  # (1, S/4, S/4)
-    high_res: Tensor  # (1, S, S)
-    token: Tensor  # (C,)
-    is_present: Tensor  # () bool
-    object_score: float
-    ious: tuple[float, ...]
-    choice: Choice
-
-
 class Tracker:
     """Follows tracks with one network and one set of rules; holds no state of any video."""
 
@@ -92,22 +81,33 @@ class Tracker:
 
     @torch.inference_mode()
     def step(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[TrackResult]:
-        """Follow every track onto the frame with these features (a batch of one), and move its state on."""
-        proposals: dict[int, _Proposal] = {}
-        proposals |= self._track(features, inputs)
-        proposals |= self._prompt_by_points(features, inputs)
-        proposals |= self._prompt_by_mask(features, inputs)
-        ordered = [proposals[index] for index in range(len(inputs))]
-        self._remember(features, inputs, ordered)
-        return [_result(proposal) for proposal in ordered]
+        """Follow every track onto the frame with these features (a batch of one), and move its state on.
+
+        The host waits for the device once, for the numbers by which candidates are chosen.
+        """
+        for item in inputs:
+            if item.prompt is not None:
+                item.state.motion = Motion()
+        proposals = [
+            *self._track(features, inputs),
+            *self._prompt_by_points(features, inputs),
+            *self._prompt_by_mask(features, inputs),
+        ]
+        by_track = read(proposals)
+        facts = [by_track[index] for index in range(len(inputs))]
+        choices = [self._choose(item.state.motion, seen) for item, seen in zip(inputs, facts, strict=True)]
+        chosen = take(proposals, [choice.index for choice in choices])
+        results = [_result(*row) for row in zip(chosen.low_res, facts, choices, strict=True)]
+        self._remember(features, inputs, chosen, results, choices)
+        return results
 
     # Three ways to a mask -----------------------------------------------------------------------------------
 
-    def _track(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> dict[int, _Proposal]:
+    def _track(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[Proposals]:
         """Frames without a prompt: memory attention by groups of one shape, one call of the decoder."""
         indices = [i for i, item in enumerate(inputs) if item.prompt is None]
         if not indices:
-            return {}
+            return []
         selections = {i: inputs[i].state.bank.select(inputs[i].state.age, self.settings) for i in indices}
         order: list[int] = []
         conditioned: list[Tensor] = []
@@ -115,7 +115,7 @@ class Tracker:
             order += group
             conditioned.append(self._attend(features, [(inputs[i].state, selections[i]) for i in group]))
         candidates = take_multimask(self.model.decode(torch.cat(conditioned), features.high_res))
-        return self._choose_of_three(order, inputs, candidates)
+        return [self._propose(order, candidates)]
 
     def _attend(self, features: FrameFeatures, group: Sequence[tuple[TrackState, Selection]]) -> Tensor:
         dtype, device = features.image.dtype, features.image.device
@@ -126,121 +126,88 @@ class Tracker:
         return self.model.attend_to_memory(
             features.image,
             torch.stack([torch.stack([m.spatial for m in s.memories]) for _, s in group]).to(dtype),
-            torch.tensor([s.ranks for _, s in group], device=device),
+            upload(torch.tensor([s.ranks for _, s in group]), device),
             torch.stack([torch.stack([p.vector for p in s.pointers]) for _, s in group]),
-            torch.tensor(times, dtype=torch.promote_types(dtype, torch.float32), device=device),
+            upload(torch.tensor(times, dtype=torch.promote_types(dtype, torch.float32)), device),
         )
 
-    def _prompt_by_points(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> dict[int, _Proposal]:
+    def _prompt_by_points(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[Proposals]:
         """Conditioning frames with clicks or a box: one click is ambiguous and gives three candidates."""
-        proposals: dict[int, _Proposal] = {}
+        proposals, device = [], features.image.device
         counts = {i: len(p.points) for i, item in enumerate(inputs) if (p := item.prompt) and p.points is not None}
         for num_points, group in _grouped(list(counts), key=counts.__getitem__):
             prompts = [prompt for i in group if (prompt := inputs[i].prompt)]
             image = self.model.without_memory(features).expand(len(group), -1, -1, -1)
-            points = torch.stack([p.points for p in prompts if p.points is not None]).to(image.device)
-            labels = torch.stack([p.labels for p in prompts if p.labels is not None]).to(image.device)
+            points = upload(torch.stack([p.points for p in prompts if p.points is not None]), device)
+            labels = upload(torch.stack([p.labels for p in prompts if p.labels is not None]), device)
             masks = self.model.decode(image, features.high_res, points, labels)
-            for i in group:
-                inputs[i].state.motion = Motion()
             if num_points <= 1:
-                proposals |= self._choose_of_three(group, inputs, take_multimask(masks))
+                proposals.append(self._propose(group, take_multimask(masks)))
             else:
                 single = take_single(masks, self.settings.dynamic_multimask_via_stability)
-                proposals |= self._take_only(group, inputs, single)
+                proposals.append(self._propose(group, single))
         return proposals
 
-    def _prompt_by_mask(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> dict[int, _Proposal]:
+    def _prompt_by_mask(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[Proposals]:
         """Conditioning frames with a mask: it is the output itself; the decoder only makes its pointer."""
         given = {i: item.prompt.mask for i, item in enumerate(inputs) if item.prompt and item.prompt.mask is not None}
         if not given:
-            return {}
+            return []
         image = features.image.expand(len(given), -1, -1, -1)  # without no_mem_embed, as in the public code
-        mask = torch.stack(list(given.values()))[:, None].to(image)
+        mask = upload(torch.stack(list(given.values()))[:, None], image.device).to(image.dtype)
         logits = mask.to(_logit_dtype(image)) * 2 * GIVEN_LOGIT - GIVEN_LOGIT
         size = mask.shape[-1] // 4
         low_res = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
         decoded = self.model.decode(image, features.high_res, mask_logits=self.model.mask_downsample(mask))
         is_there = mask.flatten(1).any(1)
-        is_present = is_there & (decoded.object_score[:, 0] > self._absent_threshold)
-        high_res = resize_logits(low_res, *mask.shape[-2:])
-        proposals = {}
-        for row, index in enumerate(given):
-            state = inputs[index].state
-            state.motion = Motion()
-            score = GIVEN_LOGIT if bool(is_there[row]) else -GIVEN_LOGIT
-            choice = Choice(0, None, state.motion)
-            proposals[index] = _Proposal(
-                low_res[row], high_res[row], decoded.tokens[row, 0], is_present[row], score, (1.0,), choice
+        return [
+            Proposals(
+                list(given),
+                low_res,
+                ious=low_res.new_ones(len(given), 1),
+                tokens=decoded.tokens[:, :1],
+                object_score=is_there.to(low_res.dtype) * 2 * GIVEN_LOGIT - GIVEN_LOGIT,
+                is_present=is_there & (decoded.object_score[:, 0] > self._absent_threshold),
             )
-        return proposals
+        ]
 
     # From candidates to one mask ----------------------------------------------------------------------------
 
-    def _choose_of_three(
-        self, order: Sequence[int], inputs: Sequence[TrackInput], candidates: Candidates
-    ) -> dict[int, _Proposal]:
-        low_res, high_res, is_present = self._finish_logits(candidates)
-        ious, scores = candidates.ious.tolist(), candidates.object_score[:, 0].tolist()
-        boxes = tight_boxes(high_res > 0) if self.settings.mode == "samurai" else None
-        proposals = {}
-        for row, index in enumerate(order):
-            motion = inputs[index].state.motion
-            if boxes is None:
-                choice = choose_by_score(ious[row], motion)
-            else:
-                choice = choose_by_motion(ious[row], boxes[row], motion, self.settings)
-            best = choice.index
-            proposals[index] = _Proposal(
-                low_res[row, best, None],
-                high_res[row, best, None],
-                candidates.tokens[row, best],
-                is_present[row],
-                scores[row],
-                tuple(ious[row]),
-                choice,
-            )
-        return proposals
-
-    def _take_only(
-        self, order: Sequence[int], inputs: Sequence[TrackInput], single: Candidates
-    ) -> dict[int, _Proposal]:
-        low_res, high_res, is_present = self._finish_logits(single)
-        ious, scores = single.ious.tolist(), single.object_score[:, 0].tolist()
-        return {
-            index: _Proposal(
-                low_res[row],
-                high_res[row],
-                single.tokens[row, 0],
-                is_present[row],
-                scores[row],
-                tuple(ious[row]),
-                Choice(0, None, inputs[index].state.motion),
-            )
-            for row, index in enumerate(order)
-        }
-
-    def _finish_logits(self, candidates: Candidates) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits at S / 4 and at S, emptied where the object is absent; and whether it is present (N,)."""
-        is_present = candidates.object_score[:, 0] > self._absent_threshold
+    def _propose(self, tracks: list[int], candidates: Candidates) -> Proposals:
+        """What the decoder proposes, emptied where the object is absent; with boxes where motion helps to choose."""
+        object_score = candidates.object_score[:, 0]
+        is_present = object_score > self._absent_threshold
         low_res = candidates.logits.to(_logit_dtype(candidates.logits))
         low_res = torch.where(is_present[:, None, None, None], low_res, ABSENT_LOGIT)
-        size = self.model.image_size
-        return low_res, resize_logits(low_res, size, size), is_present
+        boxes = None
+        if self.settings.mode == "samurai" and low_res.shape[1] > 1:
+            size = self.model.image_size
+            boxes = tight_boxes(resize_logits(low_res, size, size) > 0)
+        return Proposals(tracks, low_res, candidates.ious, candidates.tokens, object_score, is_present, boxes)
+
+    def _choose(self, motion: Motion, facts: Facts) -> Choice:
+        if facts.boxes_xyxy:
+            return choose_by_motion(facts.ious, facts.boxes_xyxy, motion, self.settings)
+        return choose_by_score(facts.ious, motion)
 
     # Memory -------------------------------------------------------------------------------------------------
 
-    def _remember(self, features: FrameFeatures, inputs: Sequence[TrackInput], proposals: Sequence[_Proposal]) -> None:
+    def _remember(
+        self,
+        features: FrameFeatures,
+        inputs: Sequence[TrackInput],
+        chosen: Chosen,
+        results: Sequence[TrackResult],
+        choices: Sequence[Choice],
+    ) -> None:
         """Encode pointers and spatial memories of all tracks in one call each, and move the states on."""
-        tokens = torch.stack([p.token for p in proposals])
-        pointers = self.model.object_pointer(tokens, torch.stack([p.is_present for p in proposals]))
-        masks = torch.stack([self._mask_to_remember(*pair) for pair in zip(inputs, proposals, strict=True)])
-        absent = torch.tensor([p.object_score <= 0 for p in proposals], device=masks.device)
-        spatial = self.model.encode_memory(features.image, masks.to(features.image.dtype), absent)
+        pointers = self.model.object_pointer(chosen.token, chosen.is_present)
+        masks = self._masks_to_remember(inputs, chosen)
+        spatial = self.model.encode_memory(features.image, masks.to(features.image.dtype), chosen.object_score <= 0)
         spatial = spatial.to(torch.bfloat16)
-        for row, (item, proposal) in enumerate(zip(inputs, proposals, strict=True)):
-            state, choice = item.state, proposal.choice
-            scores = (proposal.ious[choice.index], proposal.object_score, choice.motion_score)
+        for row, (item, result, choice) in enumerate(zip(inputs, results, choices, strict=True)):
+            state = item.state
+            scores = (result.mask_score, result.object_score, result.motion_score)
             # Clones, so that a memory that outlives its neighbours does not keep their storage alive; contiguous,
             # as they are when they come back from bytes.
             spatial_row = spatial[row].clone(memory_format=torch.contiguous_format)
@@ -251,27 +218,15 @@ class Tracker:
             state.motion = choice.motion
             state.age += 1
 
-    def _mask_to_remember(self, item: TrackInput, proposal: _Proposal) -> Tensor:
-        if item.prompt is not None and self.settings.binarize_mask_from_pts_for_mem_enc:
-            return (proposal.high_res > 0).to(proposal.high_res.dtype)
-        return proposal.high_res.sigmoid()
-
-
-def tight_boxes(masks: Tensor) -> list[list[Box]]:
-    """Boxes xyxy of (N, M, S, S) bool masks, from first to last pixel; (0, 0, 0, 0) for an empty one."""
-    extents = []
-    for axis in (-2, -1):  # columns, then rows
-        line = masks.any(axis).to(torch.uint8)
-        last = line.shape[-1] - 1
-        extents += [line.argmax(-1), last - line.flip(-1).argmax(-1)]
-    left, right, top, bottom = extents
-    boxes = torch.stack((left, top, right, bottom), dim=-1) * masks.flatten(2).any(-1)[..., None]
-    return [[_as_box(box) for box in row] for row in boxes.tolist()]
-
-
-def _as_box(values: Sequence[int]) -> Box:
-    x1, y1, x2, y2 = (float(value) for value in values)
-    return (x1, y1, x2, y2) if (x1, y1, x2, y2) != EMPTY_BOX else EMPTY_BOX
+    def _masks_to_remember(self, inputs: Sequence[TrackInput], chosen: Chosen) -> Tensor:
+        """Probabilities (N, 1, S, S); masks of prompted frames are cut to 0 and 1 if the settings say so."""
+        size = self.model.image_size
+        logits = resize_logits(chosen.low_res[:, None], size, size)
+        is_cut = [item.prompt is not None and self.settings.binarize_mask_from_pts_for_mem_enc for item in inputs]
+        if not any(is_cut):
+            return logits.sigmoid()
+        where = upload(torch.tensor(is_cut), logits.device)[:, None, None, None]
+        return torch.where(where, (logits > 0).to(logits.dtype), logits.sigmoid())
 
 
 def _grouped(indices: Iterable[int], key: Callable[[int], Key]) -> list[tuple[Key, list[int]]]:
@@ -284,14 +239,13 @@ def _logit_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _result(proposal: _Proposal) -> TrackResult:
-    choice = proposal.choice
+def _result(low_res_logits: Tensor, facts: Facts, choice: Choice) -> TrackResult:
     return TrackResult(
-        low_res_logits=proposal.low_res[0],
-        mask_score=proposal.ious[choice.index],
-        object_score=proposal.object_score,
+        low_res_logits=low_res_logits,
+        mask_score=facts.ious[choice.index],
+        object_score=facts.object_score,
         motion_score=choice.motion_score,
         mask_index=choice.index,
-        candidate_ious=proposal.ious,
+        candidate_ious=facts.ious,
         predicted_box_xyxy=choice.predicted_box,
     )

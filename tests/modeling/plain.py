@@ -89,7 +89,8 @@ def hiera_block(block: Network, x: Tensor) -> Tensor:
 
 def pooled(x: Tensor) -> Tensor:
     """The maximum of every 2 x 2 cells of (B, H, W, C)."""
-    return x.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).amax((2, 4))
+    found: Tensor = x.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).amax((2, 4))
+    return found
 
 
 def trunk_positions(trunk: Network, height: int, width: int) -> Tensor:

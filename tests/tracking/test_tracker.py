@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samurai_batch.tracking.proposals import tight_boxes
 from samurai_batch.tracking.settings import TrackerSettings
-from samurai_batch.tracking.tracker import Tracker, tight_boxes
+from samurai_batch.tracking.tracker import Tracker
 from tests.deterministic import small_model
 from tests.tracking.scripts import (
     EIGHT,
@@ -197,4 +198,4 @@ def test_boxes_are_tight_and_count_from_first_to_last_pixel() -> None:
     masks = torch.zeros(1, 3, 10, 12, dtype=torch.bool)
     masks[0, 0, 2:5, 3:9] = True
     masks[0, 1, 9, 11] = True
-    assert tight_boxes(masks) == [[(3.0, 2.0, 8.0, 4.0), (11.0, 9.0, 11.0, 9.0), (0.0, 0.0, 0.0, 0.0)]]
+    assert tight_boxes(masks).tolist() == [[[3, 2, 8, 4], [11, 9, 11, 9], [0, 0, 0, 0]]]
