@@ -57,7 +57,10 @@ def _run(report: Report) -> str:
                    f"{totals.tracks_skipped} done before"),
         ("Frames encoded", f"{totals.frames_encoded:,} ({totals.frames_encoded / seconds:.1f} per second)"),
         ("Track frames", f"{totals.track_frames:,} ({totals.track_frames / seconds:.1f} per second)"),
+        ("Replicas' time", f"{totals.encode_s:,.1f} s encoding, {totals.follow_s:,.1f} s following, "
+                           f"{totals.decode_s:,.1f} s waiting for frames, {totals.write_s:,.1f} s for writes"),
         ("Replicas lost", str(totals.replicas_lost)),
+        ("Failed orders", ", ".join(f"{count} {kind}" for kind, count in totals.failures.items()) or "none"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
     ]  # fmt: skip
     if run.rates is not None:

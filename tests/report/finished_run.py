@@ -89,7 +89,16 @@ def write_output(folder: Path, num_objects: int = 2) -> str:
         config={"model": "nano", "output": output, "prompts": "s3://user:secret@bucket/prompts.csv"},
         versions={"samurai_batch": "0.1.0", "torch": "2"},
         totals=Totals(
-            tracks=4, tracks_done=3, tracks_failed=1, rows=120, frames_encoded=80, track_frames=120, seconds=10
+            tracks=4,
+            tracks_done=3,
+            tracks_failed=1,
+            rows=120,
+            frames_encoded=80,
+            track_frames=120,
+            seconds=10,
+            encode_s=4,
+            follow_s=2.5,
+            failures={"storage": 2},
         ),
         rates=Rates(0.05, 0.02, 0.1),
     )

@@ -85,7 +85,14 @@ def test_every_picture_has_an_alternative_text_and_every_link_a_target(text: str
 
 def test_the_page_tells_what_ran_how_fast_and_what_failed(text: str) -> None:
     plain = re.sub(r"<[^>]*>", "", text)
-    for told in ("20261122T190000Z-1", "80 (8.0 per second)", "120 (12.0 per second)", "50.0 ms to encode a frame"):
+    for told in (
+        "20261122T190000Z-1",
+        "80 (8.0 per second)",
+        "120 (12.0 per second)",
+        "50.0 ms to encode a frame",
+        "4.0 s encoding",
+        "2 storage",
+    ):
         assert told in plain
     assert "frame 17 cannot be decoded; fetch the video again" in plain
     assert "clip &lt;one&gt;" in plain
