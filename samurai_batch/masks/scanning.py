@@ -21,7 +21,7 @@ from samurai_batch.masks.table import MASK_SCHEMA
 SMALL_FILE_BYTES = 2**20
 """Up to here a file is fetched by one read, whatever is needed of it."""
 _REMOTE_FILES_AT_ONCE = 32
-_FILES_PER_TASK = 8
+_LOCAL_FILES_PER_TASK = 8  # handing one over takes a tenth of the time that reading it does
 _LEAVES = [name for name in MASK_SCHEMA.names for _ in range(2 if name == "segmentation" else 1)]
 _PLACE_OF = {name: place for place, name in enumerate(_LEAVES)}  # in a file's metadata
 
@@ -61,8 +61,10 @@ def scan(
 
     Raises ArrowInvalid for a file that is no mask table, and OSError if reading fails.
     """
-    num_threads = (os.cpu_count() or 1) if isinstance(filesystem, pafs.LocalFileSystem) else _REMOTE_FILES_AT_ONCE
-    groups = [paths[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
+    is_local = isinstance(filesystem, pafs.LocalFileSystem)
+    num_threads = (os.cpu_count() or 1) if is_local else _REMOTE_FILES_AT_ONCE
+    per_task = _LOCAL_FILES_PER_TASK if is_local else 1
+    groups = [paths[start : start + per_task] for start in range(0, len(paths), per_task)]
 
     def read(group: Sequence[str]) -> list[pa.Table]:
         return [rows for path in group for rows in _read_file(filesystem, names, conditions, path)]
