@@ -108,8 +108,11 @@ def prepare(
 def prepare_found(
     tracks: Sequence[Track], before: Preparation, recipe: Recipe, store: Store, settings: DriverSettings
 ) -> Preparation:
-    """The same for tracks that stand for a prompt of the job prepared before, which has just been looked up."""
-    return _Sorter(before.videos, recipe, store, settings).sort_out(tracks)
+    """The same for tracks that stand for a prompt of the job prepared before, which has just been looked up.
+
+    Nobody can have followed them yet, so storage is not asked for their work.
+    """
+    return _Sorter(before.videos, recipe, store, settings, has_saved_work=False).sort_out(tracks)
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class _Sorter:
     settings: DriverSettings
     trust_weights: bool = False
     meanwhile: Callable[[], None] = lambda: None
+    has_saved_work: bool = True
 
     def sort_out(self, tracks: Sequence[Track]) -> Preparation:
         """What is found for one prompt is followed by itself, so that a resumed run meets the same batches."""
@@ -212,7 +216,7 @@ class _Sorter:
 
     def _with_saved_work(self, wanted: Sequence[tuple[Track, str]]) -> list[PendingTrack]:
         output, chunk_frames = self.settings.output, self.settings.chunk_frames
-        saved = saved_fingerprints(self.store, output) if wanted else set()
+        saved = saved_fingerprints(self.store, output) if wanted and self.has_saved_work else set()
 
         def look(pair: tuple[Track, str]) -> PendingTrack:
             track, name = pair

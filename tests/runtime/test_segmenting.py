@@ -1,13 +1,14 @@
 """Pictures as a job: on replicas, by looks, with every mask at the picture's own pixels."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from samurai_batch import storage
@@ -15,7 +16,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.images import finding
 from samurai_batch.images.everything import segment_everything
 from samurai_batch.images.networks import load_network
-from samurai_batch.images.predictor import ImagePredictor
+from samurai_batch.images.predictor import EncodedImage, ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import Detection
 from samurai_batch.job import JobConfig, make_job
@@ -74,7 +75,7 @@ def fill(folder: str, num_good: int) -> str:
     return folder
 
 
-def put(uri: str, pixels: np.ndarray) -> None:
+def put(uri: str, pixels: NDArray[np.uint8]) -> None:
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "png")
     storage.write_bytes(uri, data.getvalue())
@@ -202,11 +203,6 @@ def test_another_setting_of_everything_mode_segments_anew(tmp_path: Path) -> Non
     assert again.totals.tracks_skipped == 0
 
 
-def masks_of(config: JobConfig, name: str) -> dict[str, np.ndarray]:
-    rows = read_masks(config.output, videos=[name]).to_dict("records")
-    return {row["object_id"]: decode_mask(rle_from_coco(row["segmentation"])) for row in rows}
-
-
 @pytest.mark.parametrize("model", ["nano", SMALL_SAM.name])
 def test_masks_are_those_of_the_predictor_at_the_pictures_own_pixels(
     tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
@@ -216,7 +212,16 @@ def test_masks_are_those_of_the_predictor_at_the_pictures_own_pixels(
     for number, (height, width) in enumerate(sizes):
         put(f"{tmp_path}/in/{number}.png", drawn(height, width, seed=number))
     config = job(f"{tmp_path}/in", str(tmp_path / "out"), model=model, dtype="float64", pictures_per_batch=2)
-    assert exit_code(run_job(config)) == 0
+    encode, batches = ImagePredictor.encode, []
+
+    def counted(self: ImagePredictor, images: Sequence[NDArray[np.uint8]]) -> list[EncodedImage]:
+        batches.append(len(images))
+        return encode(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImagePredictor, "encode", counted)
+        assert exit_code(run_job(config)) == 0
+    assert sorted(batches) == [1, 2]
     predictor = ImagePredictor(load_network(model, "untrained:0", 64, torch.float64))
     for number, (height, width) in enumerate(sizes):
         found = segment_everything(predictor, drawn(height, width, seed=number), EverythingSettings(**LOOSE))  # type: ignore[arg-type]
@@ -247,7 +252,7 @@ def test_results_on_pictures_are_compared_and_reported_object_by_object(tmp_path
 
 
 class OneBox:
-    def detect(self, image: np.ndarray, phrase: str) -> list[Detection]:
+    def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
         return [Detection((4.0, 5.0, 30.0, 28.0), 0.9)]
 
 
