@@ -96,8 +96,8 @@ class JobConfig(BaseModel):
     threads_per_replica: int | None = Field(
         default=None,
         ge=1,
-        description="CPU threads one replica's network computes with; left out, num_cpus_per_replica rounded up, or of"
-        " a local pool its share of the machine, less one of four or more, which decodes and writes",
+        description="CPU threads one replica's network computes with; left out, one less than"
+        " num_cpus_per_replica, or in a local pool than its share of the machine: that one decodes and writes",
     )
     chunk_frames: int = Field(
         default=200, ge=1, description="frames between two checkpoints; a crash costs at most so many per replica"
