@@ -26,7 +26,7 @@ class LossWeights:
     iou: float = 1.0
     object_score: float = 1.0
     absent: float = 3.0
-    runner_up: float = 0.1
+    runner_up: float = 0.5
     loudness: float = 0.1
 
 

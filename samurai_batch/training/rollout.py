@@ -137,13 +137,16 @@ def _recall(model: SAM2, image: Tensor, bank: list[_Memory], drop: float, genera
 def _remember(
     model: SAM2, seen: FrameFeatures, candidates: Candidates, truth: Tensor | None, prompted: bool
 ) -> _Memory:
-    """What a frame leaves behind: the chosen mask, or the true one (N, S, S), and the chosen mask's pointer."""
+    """What a frame leaves behind: the chosen mask, or the true one (N, S, S), and the chosen mask's pointer.
+
+    No gradient passes back through what was predicted: over several frames it grows until it drowns all else.
+    """
     size = model.image_size
     every = torch.arange(len(candidates.logits))
     chosen = torch.zeros_like(every) if prompted else 1 + candidates.ious[:, 1:].argmax(1)
     if truth is None:
         present = candidates.object_score[:, 0] > 0
-        logits = candidates.logits[every, chosen][:, None]
+        logits = candidates.logits[every, chosen][:, None].detach()
         mask = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False).sigmoid()
         mask = mask * present[:, None, None, None]
     else:
@@ -151,5 +154,5 @@ def _remember(
         mask = truth[:, None].float()
     return _Memory(
         spatial=model.encode_memory(seen.image, mask, ~present),
-        pointer=model.object_pointer(candidates.tokens[every, chosen], present),
+        pointer=model.object_pointer(candidates.tokens[every, chosen].detach(), present),
     )
