@@ -5,8 +5,8 @@ Where a frame's time goes
 A frame costs E to encode and M for each track on it. Numbers are of one thread of an AMD EPYC (Zen 5, AVX-512) under
 PyTorch 2.13, by `torch.profiler` and by counting operations; `samurai-batch bench` says E, M and shares of any machine.
 
-*SAM 2.1 tiny at 1024*, one track, memory full. The work is 260 GFLOP to encode (174 of them linear layers, 77 the
-three global attentions, 5 windows) and 404 GFLOP to follow: four layers of memory attention of 101 each (scores of 4,096
+*SAM 2.1 tiny at 1024*, one track, memory full. The work is 260 GFLOP to encode (linear layers 174, the three
+global attentions 77, windows 5) and 404 to follow: four layers of memory attention of 101 each (scores of 4,096
 queries against 28,736 keys 60, values 15, self-attention 17, MLP 9). Values keep the memories' 64 channels and are
 projected afterwards, which is the same by algebra; as the checkpoints write it, a layer takes 146. In float32, oneDNN
 multiplies at 230 GFLOP/s here, MKL at 100; in bfloat16, oneDNN at 480.
