@@ -143,7 +143,7 @@ class Lease:
         uri = self._uri_of(name)
         try:
             return str(json.loads(self._store.read_bytes(uri))["run_id"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LedgerError(
                 f"{redact(uri)}: damaged lease; delete it if no other run is writing to this output"
             ) from error

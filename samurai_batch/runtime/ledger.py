@@ -140,7 +140,11 @@ def ledger_uri(output: str) -> str:
 
 def video_ledger_uri(output: str, video_id: str) -> str:
     """Where the ledger of one video lies."""
-    return join(ledger_uri(output), f"{quote_id(video_id)}.json")
+    return join(ledger_uri(output), _file_name(video_id))
+
+
+def _file_name(video_id: str) -> str:
+    return f"{quote_id(video_id)}.json"
 
 
 def runs_uri(output: str) -> str:
@@ -155,7 +159,13 @@ def run_uri(output: str, run_id: str) -> str:
 
 def read_video_ledger(store: Store, uri: str) -> VideoLedger | None:
     """The ledger of a video; None if there is none yet. Raises LedgerError."""
-    return _read(store, uri, _VIDEO)
+    ledger = _read(store, uri, _VIDEO)
+    if ledger is not None and not uri.endswith(f"/{_file_name(ledger.video_id)}"):
+        raise LedgerError(
+            f"{redact(uri)}: this is the ledger of video {ledger.video_id!r}, put in another's place; "
+            "restore the right one from a backup, or delete it to have what it lists computed again"
+        )
+    return ledger
 
 
 def write_video_ledger(store: Store, output: str, ledger: VideoLedger) -> None:

@@ -279,10 +279,19 @@ class Replica:
                 f"the saved parts hold {table.num_rows} rows that are not frames "
                 f"{order.rows.start} to {order.rows.stop - 1}, once each"
             )
+        _check_whose(table, order.track)
         data = table_to_bytes(table, {**self._metadata, "fingerprint": order.fingerprint})
         uri = mask_table_uri(self._output, order.track.video.video_id, order.track.object_id)
         self._store.write_bytes(uri, data)
         return int(table.num_rows)
+
+
+def _check_whose(table: pa.Table, track: Track) -> None:
+    """Parts lie under a fingerprint; that they hold this track's rows is not to be taken for granted."""
+    for name, own in (("video_id", track.video.video_id), ("object_id", track.object_id)):
+        others = set(table[name].unique().to_pylist()) - {own}
+        if others:
+            raise StateError(f"the saved parts hold rows whose {name} is {others.pop()!r}, not {own!r}")
 
 
 def logged_failure(error: Exception) -> Failure:
