@@ -87,6 +87,7 @@ class Book:
                 video = self.videos[video_id]
                 if not video.unopened:  # else it waits to be opened already
                     due[video_id] = video
+                    video.readable_frames = None  # where it is cut, its new tracks have to be told
                 self._enter_shard(video, members, by_key, tracks)
         assert tracks.keys() == by_key.keys(), "every pending track is in a shard"
         self.num_open += len(tracks)
@@ -159,6 +160,7 @@ class Book:
         """
         assert failure.frame_reached is not None
         self._outcomes.append(VideoCut(video.video.video_id, failure))
+        video.cut = failure
         frame_reached = min(failure.frame_reached, video.num_frames)
         for track in video.tracks:
             for leg in track.legs:

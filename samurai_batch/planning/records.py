@@ -33,6 +33,7 @@ class VideoRecord:
     expected_frames: int
     facts: VideoFacts | None = None
     readable_frames: int | None = None
+    cut: Failure | None = None
     tracks: "list[TrackRecord]" = field(default_factory=list)
     unopened: "list[ShardRecord]" = field(default_factory=list)
     tries: Tries = field(default_factory=Tries)

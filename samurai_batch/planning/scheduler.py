@@ -84,8 +84,8 @@ class Scheduler:
                 self._backlog.wait(video)
                 continue
             ready = self._book.learn(video, facts)
-            if known.cut is not None:
-                self._book.truncate(video, known.cut)
+            if (cut := video.cut or known.cut) is not None:
+                self._book.truncate(video, cut)
             self._backlog.wait_all(ready)
 
     def enter_looks(self, looks: Iterable[Sequence[LookMember]]) -> None:

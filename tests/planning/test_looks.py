@@ -1,10 +1,12 @@
 import random
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samurai_batch.planning.book import KnownVideo, PendingTrack
+from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.looks import make_looks
 from samurai_batch.planning.orders import Looked, LookMember, LookOrder, OrderFailed, Outcome, TrackSettled
 from samurai_batch.planning.resume import NOTHING_SAVED
@@ -12,7 +14,7 @@ from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import make_shards
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Track
-from tests.planning.builders import video
+from tests.planning.builders import track, video
 from tests.planning.simulation import World, fingerprint_of, make_scheduler, run
 
 
@@ -108,6 +110,20 @@ def test_a_look_too_large_for_the_device_is_halved() -> None:
         ["a", "b"],
         ["c", "d"],
     ]
+
+
+@pytest.mark.parametrize(("keep_partial", "status"), [(True, "partial"), (False, "failed")])
+def test_what_is_found_on_a_video_that_is_known_to_be_cut_ends_there_too(keep_partial: bool, status: str) -> None:
+    known = {"v": KnownVideo(20, VideoFacts(20, 48, 64))}
+    world = World({"v": 20}, {"v": 12})
+    scheduler = make_scheduler([track("first")], keep_partial=keep_partial, known=known)
+    scheduler.enter_looks([members([asking("v")])])
+    run(scheduler, world, 1, random.Random(0), trouble=0.0)
+    found = asking("v").standing_for([BoxPrompt(3, (1.0, 2.0, 30.0, 40.0))])
+    scheduler.enter(make_shards(found, 4), [PendingTrack(found[0], "v/found", NOTHING_SAVED)], known)
+    run(scheduler, world, 1, random.Random(0), trouble=0.0)
+    assert (world.settled["v/first"].status, world.settled["v/found"].status) == (status, status)
+    assert world.rows.get("v/found") == (range(3, 12) if keep_partial else None)
 
 
 class FindingWorld(World):

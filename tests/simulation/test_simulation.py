@@ -12,6 +12,7 @@ CHUNK = 50
 ONCE_BROKEN = {
     "a driver that slept through another's run wrote its old ledger over the new one": 151,
     "a leg cut by a truncation looked done to the next run, and was published as if the video ended there": 23,
+    "what was found on a video that was known to be cut by then was said to be whole": ASKING_FROM + 329,
 }
 
 
