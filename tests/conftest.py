@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
+import hypothesis
 import pytest
 
 S3_VARIABLES = {
@@ -20,6 +21,10 @@ S3_VARIABLES = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+# No time decides a test: on a busy machine any example may take long.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 def _free_port() -> int:

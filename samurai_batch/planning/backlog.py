@@ -135,13 +135,13 @@ class Backlog:
     def _keep_open_legs(self, shard: ShardRecord) -> bool:
         """Forget members that have nothing left to do; whether any are left."""
         num_before = len(shard.members)
-        if len(shard.prune(self._chunk_frames)) != num_before:
+        if len(shard.prune()) != num_before:
             self._count(shard)
         return bool(shard.members)
 
     def _count(self, shard: ShardRecord) -> None:
         legs = shard.members
-        num_to_follow = num_to_encode = sum(leg.num_counted for leg in legs)
+        num_to_follow = num_to_encode = sum(leg.num_left for leg in legs)
         if len(legs) > 1:
             num_to_encode = num_covered([self._frames_left(leg) for leg in legs])
         self._frames_to_encode += num_to_encode - shard.num_to_encode

@@ -214,14 +214,14 @@ class Book:
         """Publish once all is done. A truncation may end a leg while a replica is still at work beyond it."""
         if not track.is_open or track.is_publishing or track.num_running or not track.legs:
             return
-        if all(leg.is_done(self._chunk_frames) for leg in track.legs):
+        if not any(leg.num_left for leg in track.legs):
             track.is_publishing = True
             self.to_publish.append(track)
 
     def _count(self, leg: LegRecord) -> None:
         num_left = len(leg.frames_left(self._chunk_frames)) if leg.track.is_open else 0
-        self.track_frames_left += num_left - leg.num_counted
-        leg.num_counted = num_left
+        self.track_frames_left += num_left - leg.num_left
+        leg.num_left = num_left
 
     def _settle(self, track: TrackRecord, status: TrackStatus, num_rows: int) -> None:
         track.is_settled = True

@@ -6,7 +6,6 @@ from itertools import pairwise
 from samurai_batch.planning.chunks import (
     first_chunk,
     frames_left,
-    is_past,
     last_chunk,
     last_frame,
     step,
@@ -93,19 +92,15 @@ class TrackRecord:
 class LegRecord:
     """One leg of a pending track: all chunks before ``next_chunk`` are done.
 
-    ``shard`` is the one it belongs to now; others may still list it. ``num_counted`` is what the total of
-    frames left holds for it.
+    ``shard`` is the one it belongs to now; others may still list it. ``num_left`` frames are to be followed, as the
+    book has counted last: after whatever changes them, and none for a track that is given up.
     """
 
     track: TrackRecord
     leg: Leg
     next_chunk: int
     shard: "ShardRecord | None" = None
-    num_counted: int = 0
-
-    def is_done(self, chunk_frames: int) -> bool:
-        """Whether no chunk is left. The video's length must be known."""
-        return is_past(self.next_chunk, self._last_chunk(chunk_frames), self.leg.reverse)
+    num_left: int = 0
 
     def frames_left(self, chunk_frames: int) -> range:
         """The frames still to follow, by the estimated length as long as the video is not opened."""
@@ -150,12 +145,10 @@ class ShardRecord:
         for member in self.members:
             member.shard = self
 
-    def prune(self, chunk_frames: int) -> list[LegRecord]:
-        """The members that have something left to do; the others are forgotten."""
+    def prune(self) -> list[LegRecord]:
+        """The members that have something left to do; the others are forgotten. The video's length must be known."""
         self.members = [
-            member
-            for member in self.members
-            if member.shard is self and member.track.is_open and not member.is_done(chunk_frames)
+            member for member in self.members if member.num_left and member.shard is self and member.track.is_open
         ]
         return self.members
 
