@@ -40,7 +40,7 @@ class BenchmarkSettings:
     threads: int = 1
     repeats: int = 5
     num_frames: int = 120
-    num_memory_frames: int = 24
+    num_memory_frames: int = 60
 
 
 @dataclass(frozen=True, kw_only=True)

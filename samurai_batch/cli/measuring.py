@@ -20,7 +20,7 @@ def bench(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of one replica.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Times that each step is measured; medians are told.")] = 5,
     frames: Annotated[int, typer.Option(min=0, help="Frames of each of two clips for whole jobs; 0: no jobs.")] = 120,
-    memory_frames: Annotated[int, typer.Option(min=0, help="Frames of the watched run; 0: none.")] = 24,
+    memory_frames: Annotated[int, typer.Option(min=0, help="Frames of the run whose memory is watched; 0: none.")] = 60,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for bench.json, .md and .svg.")] = None,
 ) -> None:
     """Measure how fast this machine follows objects: about a minute.
@@ -29,7 +29,8 @@ def bench(
     products, memory, and what a job on Ray costs beside a bare loop. With transformers installed, its Sam2VideoModel
     stands beside, with the same weights. Nothing else should run meanwhile.
 
-    The big one: samurai-batch bench --model sam2.1_hiera_tiny --image-size 1024 --frames 0
+    The big one, a quarter of an hour: samurai-batch bench --model sam2.1_hiera_tiny --image-size 1024
+    --tracks 1,4,8 --repeats 3 --frames 0 --memory-frames 0
     """
     from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
     from samurai_batch.benchmark.run import BenchmarkSettings, Dtype, run_benchmark
