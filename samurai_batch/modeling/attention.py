@@ -20,22 +20,25 @@ BLOCK_QUERIES = 128
 BLOCK_SCORES = 2**20  # a block grows to this many scores where there are few keys: 2 MB in bfloat16
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -> Tensor:
     """What each query finds: q (B, heads, Lq, c), k (B, heads, Lk, c), v (B, heads, Lk, d) -> (B, heads, Lq, d).
 
-    d may differ from c: values may be attended to before their projection.
+    d may differ from c: values may be attended to before their projection. log_weights (Lk,) are added to the scores: a
+    key of log n counts as n keys.
     """
     num_queries, num_keys = q.shape[2], k.shape[2]
     are_few = num_queries * num_keys < FEW_SCORES
     if not runs_on_cpu(q) or (are_few and q.dtype is not torch.bfloat16):
-        return F.scaled_dot_product_attention(q, k, v)
+        weights = None if log_weights is None else log_weights.expand(1, 1, num_queries, num_keys)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=weights)
     q = q * (1 / math.sqrt(q.shape[-1]))
     if are_few:
-        return (q @ k.transpose(2, 3)).softmax(-1) @ v
+        scores = q @ k.transpose(2, 3)
+        return (scores if log_weights is None else scores + log_weights).softmax(-1) @ v
     heads = zip(q.flatten(0, 1), k.flatten(0, 1), v.transpose(2, 3).flatten(0, 1), strict=True)
     rows = max(BLOCK_QUERIES, BLOCK_SCORES // num_keys)
     found = [
-        linear(linear(block, keys).softmax(-1), values)
+        linear(linear(block, keys, log_weights).softmax(-1), values)
         for queries, keys, values in heads
         for block in queries.split(rows)
     ]

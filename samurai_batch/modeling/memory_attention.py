@@ -13,8 +13,13 @@ and with the softmax called P, whose rows sum to one:
 - pointers have no place in the picture: they stand at angle zero, and are turned with the rest.
 
 Turned keys could be kept from frame to frame, since projection and turn are linear. They are not: making them takes 3 %
-of a layer's time, keeping them 8 MB for each memory, track and layer pair of them.
+of a layer's time, keeping them 2 MB for each memory, track and layer in bfloat16.
+
+On request, one key stands for 2 x 2 cells of a memory, as in EfficientTAM (https://arxiv.org/abs/2411.18933): their
+mean, turned as their centre is, and counted four times. That is another result, from a quarter of the products.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -29,14 +34,24 @@ from samurai_batch.modeling.products import by_rows, linear
 Angles = tuple[Tensor, Tensor]
 """Cosines and sines of every cell's angles: two (L, dim / 2)."""
 
+POOLING = 2  # side of the square of cells that a pooled key stands for
+
 
 class RotaryAttention(Attention):
     """One-head attention with axial rotary positions on queries and keys (RoPE)."""
 
-    def forward_rotary(self, x: Tensor, keys: Tensor, values: Tensor, x_angles: Angles, key_angles: Angles) -> Tensor:
-        """x (N, L, dim); keys, values (N, Lk, key_dim) -> (N, L, dim)."""
+    def forward_rotary(
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        x_angles: Angles,
+        key_angles: Angles,
+        log_weights: Tensor | None = None,
+    ) -> Tensor:
+        """x (N, L, dim); keys, values (N, Lk, key_dim); log_weights (Lk,) of the keys -> (N, L, dim)."""
         query, key = _turned(self.q_proj, x, x_angles), _turned(self.k_proj, keys, key_angles)
-        found = attend(query[:, None], key[:, None], values[:, None])[:, 0]
+        found = attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
         weight, bias = self.out_proj.weight, self.out_proj.bias
         return linear(found, weight @ self.v_proj.weight, weight @ self.v_proj.bias + bias)
 
@@ -64,11 +79,19 @@ class MemoryAttentionLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, x_angles: Angles, key_angles: Angles) -> Tensor:
-        """x (N, L, dim), keys and values (N, Lm, mem_dim) -> (N, L, dim)."""
+    def forward(
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        x_angles: Angles,
+        key_angles: Angles,
+        log_weights: Tensor | None,
+    ) -> Tensor:
+        """x (N, L, dim), keys and values (N, Lm, mem_dim), log_weights (Lm,) -> (N, L, dim)."""
         normed = self.norm1(x)
         x = x + self.self_attn.forward_rotary(normed, normed, normed, x_angles, x_angles)
-        x = x + self.cross_attn_image.forward_rotary(self.norm2(x), keys, values, x_angles, key_angles)
+        x = x + self.cross_attn_image.forward_rotary(self.norm2(x), keys, values, x_angles, key_angles, log_weights)
         return x + by_rows(self._mlp, x)
 
     def _mlp(self, x: Tensor) -> Tensor:
@@ -80,6 +103,8 @@ class MemoryAttention(nn.Module):
 
     rotary_cosine: Tensor
     rotary_sine: Tensor
+    pooled_cosine: Tensor
+    pooled_sine: Tensor
 
     def __init__(self, config: Sam2Config, image_size: int) -> None:
         super().__init__()
@@ -88,29 +113,48 @@ class MemoryAttention(nn.Module):
             for _ in range(config.memory_layers)
         )
         self.norm = nn.LayerNorm(config.hidden_dim)
-        self.grid = (config.hidden_dim, image_size // 16, image_size // 16)
+        self.dim, self.side = config.hidden_dim, image_size // 16
         self.rebuild_position_tables()
 
     def rebuild_position_tables(self) -> None:
-        """Compute the rotary tables (L, dim / 2), in float64, on the current default device."""
-        cosine, sine = rotary_tables(*self.grid)
-        self.register_buffer("rotary_cosine", cosine, persistent=False)
-        self.register_buffer("rotary_sine", sine, persistent=False)
+        """Compute the rotary tables, of all cells (L, dim / 2) and of 2 x 2 cells each (L / 4, dim / 2), in float64."""
+        for name, stride in (("rotary", 1), ("pooled", POOLING)):
+            side = self.side // stride
+            cosine, sine = rotary_tables(self.dim, side, side, stride)
+            self.register_buffer(f"{name}_cosine", cosine, persistent=False)
+            self.register_buffer(f"{name}_sine", sine, persistent=False)
 
-    def forward(self, x: Tensor, x_pe: Tensor, memory: Tensor, memory_pe: Tensor, num_pointer_tokens: int) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        x_pe: Tensor,
+        memory: Tensor,
+        memory_pe: Tensor,
+        num_pointer_tokens: int,
+        are_pooled: bool = False,
+    ) -> Tensor:
         """x (N, L, dim), x_pe (L, dim), memory and memory_pe (N, Lm, mem_dim) -> (N, L, dim).
 
-        ``memory`` holds whole spatial memories of L cells each, then ``num_pointer_tokens`` pointer tokens.
+        ``memory`` holds whole spatial memories of L cells each (L / 4 if they are pooled), then ``num_pointer_tokens``
+        pointer tokens.
         """
         x = x + 0.1 * x_pe
         keys = memory + memory_pe
-        cosine, sine = self.rotary_cosine, self.rotary_sine
-        num_memories = (memory.shape[1] - num_pointer_tokens) // x.shape[1]
-        pointers = (num_pointer_tokens, cosine.shape[1])
-        key_angles = (
+        angles = (self.rotary_cosine, self.rotary_sine)
+        num_cells = memory.shape[1] - num_pointer_tokens
+        key_angles = self._key_angles(num_cells, num_pointer_tokens, are_pooled)
+        log_weights = None
+        if are_pooled:
+            log_weights = torch.cat((x.new_full((num_cells,), math.log(POOLING**2)), x.new_zeros(num_pointer_tokens)))
+        for layer in self.layers:
+            x = layer(x, keys, memory, angles, key_angles, log_weights)
+        return self.norm(x)
+
+    def _key_angles(self, num_cells: int, num_pointer_tokens: int, are_pooled: bool) -> Angles:
+        pooled = (self.pooled_cosine, self.pooled_sine)
+        cosine, sine = pooled if are_pooled else (self.rotary_cosine, self.rotary_sine)
+        num_memories, pointers = num_cells // len(cosine), (num_pointer_tokens, cosine.shape[1])
+        return (
             torch.cat((cosine.repeat(num_memories, 1), cosine.new_ones(pointers))),
             torch.cat((sine.repeat(num_memories, 1), sine.new_zeros(pointers))),
         )
-        for layer in self.layers:
-            x = layer(x, keys, memory, (cosine, sine), key_angles)
-        return self.norm(x)

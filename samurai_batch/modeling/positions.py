@@ -39,22 +39,18 @@ def sine_line(position: Tensor, channels: int) -> Tensor:
     return torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 
-def rotary_tables(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+def rotary_tables(channels: int, height: int, width: int, stride: int = 1) -> tuple[Tensor, Tensor]:
     """Cosines and sines of axial rotary embedding (RoPE): two (height * width, channels / 2) in float64.
 
-    The first half of the channel pairs turns with the column, the second with the row.
+    The first half of the channel pairs turns with the column, the second with the row. Each cell stands for
+    stride x stride cells of a finer grid, whose steps are counted, at their centre.
     """
     frequency = TEMPERATURE ** -(torch.arange(0, channels, 4, dtype=torch.float64, device="cpu") / channels)
     cell = torch.arange(height * width, dtype=torch.float64, device="cpu")
     column, row = cell % width, torch.div(cell, width, rounding_mode="floor")
+    column, row = (index * stride + (stride - 1) / 2 for index in (column, row))
     angle = torch.cat((torch.outer(column, frequency), torch.outer(row, frequency)), dim=1)
     return angle.cos(), angle.sin()
-
-
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn the channel pairs (0, 1), (2, 3), … of x (..., L, C) by tables (L, C / 2)."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1).flatten(-2)
 
 
 class RandomFourierPositions(nn.Module):

@@ -20,7 +20,7 @@ from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
 from samurai_batch.modeling.image_encoder import ImageEncoder
 from samurai_batch.modeling.layers import Linear, Mlp
 from samurai_batch.modeling.mask_decoder import Candidates, MaskDecoder
-from samurai_batch.modeling.memory_attention import MemoryAttention
+from samurai_batch.modeling.memory_attention import POOLING, MemoryAttention
 from samurai_batch.modeling.memory_encoder import MemoryEncoder
 from samurai_batch.modeling.positions import sine_grid, sine_line
 from samurai_batch.modeling.prompt_encoder import PADDING, PromptEncoder
@@ -97,17 +97,27 @@ class SAM2(nn.Module):
         return features.image + self.no_mem_embed[0, 0, :, None, None]
 
     def attend_to_memory(
-        self, image: Tensor, memories: Tensor, ranks: Tensor, pointers: Tensor, pointer_times: Tensor
+        self,
+        image: Tensor,
+        memories: Tensor,
+        ranks: Tensor,
+        pointers: Tensor,
+        pointer_times: Tensor,
+        pool_memories: bool = False,
     ) -> Tensor:
         """Condition features on what is remembered of each of N objects: (N, C, h, w).
 
         image (1 or N, C, h, w); memories (N, M, mem_dim, h, w); ranks (N, M), each memory's row of
         ``maskmem_tpos_enc`` (0: the newest, 6: a conditioning frame); pointers (N, P, C); pointer_times
-        (N, P), signed distance in frames over the longest distance.
+        (N, P), signed distance in frames over the longest distance; pool_memories: 2 x 2 cells are seen as one.
         """
         count, (height, width) = len(memories), memories.shape[-2:]
+        memory_pe = self.memory_pe
+        if pool_memories:
+            memories = F.avg_pool2d(memories.flatten(0, 1), POOLING).unflatten(0, memories.shape[:2])
+            memory_pe = F.avg_pool2d(memory_pe, POOLING)
         spatial = memories.flatten(3).transpose(2, 3)  # (N, M, L, mem_dim)
-        spatial_pe = self.memory_pe.flatten(1).T + self.maskmem_tpos_enc[ranks][:, :, 0]
+        spatial_pe = memory_pe.flatten(1).T + self.maskmem_tpos_enc[ranks][:, :, 0]
         tokens, tokens_pe = self._pointer_tokens(pointers, pointer_times)
         attended = self.memory_attention(
             x=image.flatten(2).transpose(1, 2).expand(count, -1, -1),
@@ -115,6 +125,7 @@ class SAM2(nn.Module):
             memory=torch.cat((spatial.flatten(1, 2), tokens), dim=1),
             memory_pe=torch.cat((spatial_pe.flatten(1, 2), tokens_pe), dim=1),
             num_pointer_tokens=tokens.shape[1],
+            are_pooled=pool_memories,
         )
         return attended.transpose(1, 2).unflatten(2, (height, width))
 

@@ -11,7 +11,7 @@ from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.tasks import Track
 from samurai_batch.tracking.settings import TrackerSettings
 
-TRACKER_VERSION = 1
+TRACKER_VERSION = 2
 """To be raised with every change of code that changes masks: it makes all tracks stale."""
 
 PICTURES_VERSION = 1

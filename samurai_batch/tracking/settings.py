@@ -27,6 +27,7 @@ class TrackerSettings:
     dynamic_multimask_via_stability: on prompted frames, an unstable single mask gives way to the best of three.
     binarize_mask_from_pts_for_mem_enc: memories of prompted frames hold a 0/1 mask, not probabilities.
     fill_hole_area: holes up to so many cells of the S / 4 grid are filled in the masks written (0: none).
+    pool_memories: 2 x 2 cells of a memory are attended to as one, as in EfficientTAM; faster, and other masks.
     """
 
     mode: Mode = "samurai"
@@ -42,6 +43,7 @@ class TrackerSettings:
     dynamic_multimask_via_stability: bool = True
     binarize_mask_from_pts_for_mem_enc: bool = True
     fill_hole_area: int = 8
+    pool_memories: bool = False
 
     def resolve(self, config: Sam2Config) -> "TrackerSettings":
         """The same settings with every None replaced by the value that belongs to mode and model."""

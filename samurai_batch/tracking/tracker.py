@@ -129,6 +129,7 @@ class Tracker:
             upload(torch.tensor([s.ranks for _, s in group]), device),
             torch.stack([torch.stack([p.vector for p in s.pointers]) for _, s in group]),
             upload(torch.tensor(times, dtype=torch.promote_types(dtype, torch.float32)), device),
+            self.settings.pool_memories,
         )
 
     def _prompt_by_points(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[Proposals]:

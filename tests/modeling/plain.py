@@ -16,33 +16,46 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]), dim=-1) @ v
 
 
-def turned(x: Tensor, side: int) -> Tensor:
+def turned(x: Tensor, side: int, stride: int = 1) -> Tensor:
     """Rotary embedding of maps (N, n * side * side, C): pairs of channels are complex numbers, turned by place."""
     pairs = torch.view_as_complex(x.unflatten(2, (-1, 2)).contiguous())
     half = pairs.shape[2] // 2
     out = pairs.clone()
     for cell in range(x.shape[1]):
-        row, column = divmod(cell % (side * side), side)
+        row, column = (index * stride + (stride - 1) / 2 for index in divmod(cell % (side * side), side))
         for pair in range(2 * half):
             angle = (column if pair < half else row) * 10000.0 ** (-(pair % half) / half)
             out[:, cell, pair] *= complex(math.cos(angle), math.sin(angle))
     return torch.view_as_real(out).flatten(2)
 
 
-def rotary_attention(layer: Network, x: Tensor, keys: Tensor, values: Tensor, side: int, plain: int) -> Tensor:
-    """Keys and values are projected first; the last ``plain`` keys have no place in the picture."""
+def rotary_attention(
+    layer: Network, x: Tensor, keys: Tensor, values: Tensor, side: int, plain: int, stride: int = 1
+) -> Tensor:
+    """Keys and values are projected first; the last ``plain`` keys have no place in the picture.
+
+    The others stand for stride x stride cells: as many equal keys.
+    """
     project = {name: getattr(layer, f"{name}_proj") for name in ("q", "k", "v", "out")}
     q, k, v = (
         F.linear(y, project[name].weight, project[name].bias) for name, y in (("q", x), ("k", keys), ("v", values))
     )
     count = k.shape[1] - plain
-    k = torch.cat((turned(k[:, :count], side), k[:, count:]), dim=1)
+    cells = turned(k[:, :count], side // stride, stride)
+    k = torch.cat((cells.repeat_interleave(stride**2, dim=1), k[:, count:]), dim=1)
+    v = torch.cat((v[:, :count].repeat_interleave(stride**2, dim=1), v[:, count:]), dim=1)
     found = attention(turned(q, side), k, v)
     return F.linear(found, project["out"].weight, project["out"].bias)
 
 
 def memory_attention(
-    model: Network, x: Tensor, x_pe: Tensor, memory: Tensor, memory_pe: Tensor, num_pointer_tokens: int
+    model: Network,
+    x: Tensor,
+    x_pe: Tensor,
+    memory: Tensor,
+    memory_pe: Tensor,
+    num_pointer_tokens: int,
+    stride: int = 1,
 ) -> Tensor:
     side = math.isqrt(x.shape[1])
     x = x + 0.1 * x_pe
@@ -50,7 +63,7 @@ def memory_attention(
         y = layer.norm1(x)
         x = x + rotary_attention(layer.self_attn, y, y, y, side, 0)
         x = x + rotary_attention(
-            layer.cross_attn_image, layer.norm2(x), memory + memory_pe, memory, side, num_pointer_tokens
+            layer.cross_attn_image, layer.norm2(x), memory + memory_pe, memory, side, num_pointer_tokens, stride
         )
         hidden = F.linear(layer.norm3(x), layer.linear1.weight, layer.linear1.bias).relu()
         x = x + F.linear(hidden, layer.linear2.weight, layer.linear2.bias)

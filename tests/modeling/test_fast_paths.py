@@ -87,18 +87,35 @@ def test_attention_is_the_same_where_gradients_are_wanted(dtype: torch.dtype) ->
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5), (torch.bfloat16, 0.1)])
 @pytest.mark.parametrize(("tracks", "memories", "pointers"), [(1, 1, 1), (3, 2, 4), (2, 7, 0)])
+@pytest.mark.parametrize("stride", [1, 2])
 def test_memory_attention_is_what_the_checkpoints_say(
-    dtype: torch.dtype, tolerance: float, tracks: int, memories: int, pointers: int
+    dtype: torch.dtype, tolerance: float, tracks: int, memories: int, pointers: int, stride: int
 ) -> None:
+    """With a stride of 2, one key of a memory stands for 2 x 2 cells, which are four equal keys."""
     model = seeded_model(SMALL, 64).memory_attention
     cells = 16
-    length = memories * cells + pointers * 4
+    length = memories * cells // stride**2 + pointers * 4
     x, memory = drawn(tracks, cells, 32), drawn(tracks, length, 8, seed=1)
     x_pe, memory_pe = drawn(cells, 32, seed=2), drawn(tracks, length, 8, seed=3)
-    exact = plain.memory_attention(model, x, x_pe, memory, memory_pe, pointers * 4)
+    exact = plain.memory_attention(model, x, x_pe, memory, memory_pe, pointers * 4, stride)
     fast: MemoryAttention = seeded_model(SMALL, 64).memory_attention.to(dtype)
-    found = fast(*(y.to(dtype) for y in (x, x_pe, memory, memory_pe)), pointers * 4)
+    found = fast(*(y.to(dtype) for y in (x, x_pe, memory, memory_pe)), pointers * 4, are_pooled=stride == 2)
     assert_near(found, exact, tolerance)
+
+
+def test_pooled_memories_are_the_means_of_their_cells() -> None:
+    model = seeded_model(SMALL, 64)
+    image, memories = drawn(2, 32, 4, 4), drawn(2, 3, 8, 4, 4, seed=1)
+    ranks, pointers, times = torch.tensor([[6, 1, 0]] * 2), drawn(2, 5, 32, seed=2), drawn(2, 5, seed=3)
+    even = memories[..., ::2, ::2].repeat_interleave(2, 3).repeat_interleave(2, 4)  # 2 x 2 equal cells
+    pooled = model.attend_to_memory(image, even, ranks, pointers, times, pool_memories=True)
+    means = F.avg_pool2d(memories.flatten(0, 1), 2).unflatten(0, (2, 3))
+    spread = means.repeat_interleave(2, 3).repeat_interleave(2, 4)
+    again = model.attend_to_memory(image, memories, ranks, pointers, times, pool_memories=True)
+    assert_near(model.attend_to_memory(image, spread, ranks, pointers, times, pool_memories=True), again, 1e-12)
+    whole = model.attend_to_memory(image, even, ranks, pointers, times)
+    assert pooled.shape == whole.shape
+    assert 0 < float((pooled - whole).abs().max()) < 1  # only their places differ
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5), (torch.bfloat16, 0.1)])

@@ -5,6 +5,7 @@ that passes here does neither on a GPU, but for the waits that it is allowed, an
 """
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -96,8 +97,8 @@ def test_shapes_are_those_of_every_frame_from_the_sixteenth_on(
     follower, shapes = make_tracker(TrackerSettings(mode="sam2")), []
     attend = follower.model.attend_to_memory
 
-    def watched(*arguments: Tensor) -> Tensor:
-        shapes.append([argument.shape for argument in arguments])
+    def watched(*arguments: Any) -> Tensor:
+        shapes.append([argument.shape for argument in arguments if isinstance(argument, Tensor)])
         return attend(*arguments)
 
     monkeypatch.setattr(follower.model, "attend_to_memory", watched)

@@ -31,6 +31,7 @@ VARIANTS = {
     "samurai": TrackerSettings(stable_frames_threshold=3),
     "samurai_xywh": TrackerSettings(stable_frames_threshold=2, motion_state="xywh", kf_score_weight=0.6),
     "sam2": SAM2,
+    "pooled": TrackerSettings(stable_frames_threshold=3, pool_memories=True),
     "plain_prompts": TrackerSettings(
         dynamic_multimask_via_stability=False, binarize_mask_from_pts_for_mem_enc=False, stable_frames_threshold=3
     ),
