@@ -15,10 +15,11 @@ def check_askable(tracks: Sequence[Track], config: JobConfig) -> None:
         if config.detector is None:
             raise ConfigError("prompts of kind text need a detector; name one in the field detector")
         check_detector(config.detector)
-    ids = {(track.video.video_id, track.object_id) for track in tracks}
-    for track in asking:
-        if (first := (track.video.video_id, f"{track.object_id}#0")) in ids:
+    asking_ids = {(track.video.video_id, track.object_id) for track in asking}
+    for track in tracks:
+        asked, _, number = track.object_id.rpartition("#")
+        if number.isdecimal() and (track.video.video_id, asked) in asking_ids:
             raise ConfigError(
-                f"object_id {first[1]!r} of video {first[0]!r} is what the first object found for"
-                f" {track.object_id!r} is called; rename one of them"
+                f"object_id {track.object_id!r} of video {track.video.video_id!r} is what an object found for {asked!r}"
+                " may be called; rename one of them"
             )

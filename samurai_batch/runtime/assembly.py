@@ -19,7 +19,7 @@ from samurai_batch.modeling.checkpoints import Weights, build_model, load_weight
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.runtime.device import memory_error, memory_message
+from samurai_batch.runtime.device import memory_error, memory_message, within_memory
 from samurai_batch.runtime.looking_up import look_up, make_finder
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.recipe import tracker_settings
@@ -67,9 +67,10 @@ def make_replica(plan: ReplicaPlan) -> Worker:
         )
     assert not isinstance(plan.weights.config, SamConfig), "a job that tracks is refused without a tracker"
     tracker = make_tracker(config, plan.weights)
+    finder = make_finder(Sam2Network(tracker.model), config)
     return Replica(
         follow=lambda source, members, frames: _follow(tracker, source, members, frames),
-        look_up=partial(look_up, make_finder(Sam2Network(tracker.model), config)),
+        look_up=lambda source, track: within_memory(partial(look_up, finder, source, track)),
         open_video=open_video,
         store=storage,
         output=config.output,
