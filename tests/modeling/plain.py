@@ -71,6 +71,11 @@ def memory_attention(
     return normed
 
 
+def memory_attention_of_tracker(model: Network, are_pooled: bool, **parts: Any) -> Tensor:
+    """The signature of the network's own."""
+    return memory_attention(model, **parts, stride=2 if are_pooled else 1)
+
+
 def hiera_block(block: Network, x: Tensor) -> Tensor:
     """One window after the other, cells beyond the picture's edge being zeros: (B, H, W, C) -> (B, H', W', C')."""
     _, height, width, _ = x.shape

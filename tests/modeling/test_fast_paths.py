@@ -14,6 +14,7 @@ from samurai_batch.modeling.memory_attention import MemoryAttention
 from samurai_batch.modeling.products import CACHED_ROWS, by_rows, linear
 from tests.deterministic import SMALL, seeded_model
 from tests.modeling import plain
+from tests.modeling.test_network import follow, model_of
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 2e-2}  # of values around one
 every_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
@@ -138,3 +139,18 @@ def test_positions_of_the_trunk_are_resized_bicubically() -> None:
     for height, width in ((16, 16), (8, 40)):
         expected = plain.trunk_positions(trunk, height, width)[0].permute(1, 2, 0)
         assert_near(trunk._positions(height, width), expected, 1e-12)
+
+
+def test_eight_frames_in_float32_are_followed_as_by_the_plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within 1e-4 of the logits' scale, over everything that a track remembers and feeds on."""
+    fast = follow(model_of(SMALL, 64, torch.float32), num_frames=8)
+    for module in ("products", "attention", "hiera"):  # PyTorch's own kernels, all at once
+        monkeypatch.setattr(f"samurai_batch.modeling.{module}.runs_on_cpu", lambda x: False)
+    monkeypatch.setattr(MemoryAttention, "forward", plain.memory_attention_of_tracker)
+    slow = follow(model_of(SMALL, 64, torch.float32), num_frames=8)
+    for a, b in zip(fast, slow, strict=True):
+        scale = float(b.low_res_logits.abs().max())
+        assert a.mask_index == b.mask_index
+        assert float((a.low_res_logits - b.low_res_logits).abs().max()) < 1e-4 * scale
+        assert a.candidate_ious == pytest.approx(b.candidate_ious, abs=1e-4)
+        assert a.object_score == pytest.approx(b.object_score, abs=1e-4)
