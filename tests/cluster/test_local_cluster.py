@@ -145,7 +145,7 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
         subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as elsewhere,
         ThreadPoolExecutor(1) as scraper,
     ):
-        metrics = scraper.submit(scrape_until, cluster.metrics_url, "ray_samurai_batch_tracks_done{", limit_s=120)
+        metrics = scraper.submit(scrape_until, cluster.metrics_url, "ray_samurai_batch_tracks_done{", limit_s=300)
         done = samurai_batch("submit", str(job), "--address", cluster.address, "--wait", *sizes)
         watched, _ = elsewhere.communicate(timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -157,6 +157,8 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
     found = json.loads(status.stdout)
     assert found["num_tracks"]["done"] == len(VIDEOS)
     assert found["newest_run"]["status"] == "finished"
+    assert sorted(video["video_id"] for video in found["videos"]) == sorted(VIDEOS)
+    assert found["newest_run"]["totals"]["replicas"]
 
     names = set(re.findall(r"^ray_samurai_batch_(\w+)\{", metrics.result(), re.MULTILINE))
     assert names == {*GAUGES, FAILURES}
