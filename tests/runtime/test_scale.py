@@ -1,0 +1,27 @@
+"""How the cost of looking at finished work grows; `python -m tests.runtime.scale 1000000` measures more of it."""
+
+import tracemalloc
+
+from tests.runtime.scale import TRACKS_PER_VIDEO, FinishedStore, finished_store, run_again, tracks_of
+
+
+def peak_bytes(num_tracks: int) -> tuple[int, FinishedStore]:
+    store, tracks = finished_store(num_tracks), list(tracks_of(num_tracks))
+    tracemalloc.start()
+    summary = run_again(tracks, store)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert summary.totals.tracks_skipped == num_tracks
+    return peak, store
+
+
+def test_finished_tracks_cost_three_requests_a_video_and_a_few_kilobytes_each() -> None:
+    peak_bytes(100)  # what is loaded once
+    small, _ = peak_bytes(1000)
+    large, store = peak_bytes(4000)
+    assert (large - small) / 3000 < 6000
+    num_videos = 4000 // TRACKS_PER_VIDEO
+    assert store.requests["identity"] == num_videos
+    assert store.requests["read"] <= num_videos + 5
+    assert store.requests["list"] <= num_videos + 10
+    assert store.requests["write"] + store.requests["delete"] <= 10
