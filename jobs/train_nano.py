@@ -16,10 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from samurai_batch.modeling.configs import MODELS
+from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.synthetic.settings import SceneSettings
-from samurai_batch.training.batches import BatchSettings
+from samurai_batch.training.batches import BatchSettings, ClipBatches
+from samurai_batch.training.calibration import calibrate
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.schedule import Stage
 from samurai_batch.training.state import compacted, export_weights, load_state, save_state
@@ -30,6 +33,7 @@ _PICTURES = SceneSettings(
 )
 _GENTLE = SceneSettings(scale=(0.1, 0.4), clutter=(0, 5), camouflage=0.1, crossing=0.3, leave=0.3, hiding=0.4)
 _LIVELY = SceneSettings(scale=(0.09, 0.35), clutter=(1, 8), crossing=0.6, leave=0.35, hiding=0.5)
+_CALIBRATION_SEED = 424_242
 _PROMPTS = (0.8, 0.08, 0.05, 0.07)
 
 # Minutes of one thread.
@@ -137,6 +141,17 @@ def main() -> None:
     train(MODELS["nano"], stages, TrainingSettings(), arguments.folder, stop)
 
 
+def calibrated(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights with the object score's zero set, on clips that no training and no suite has."""
+    settings = replace(STAGES[-1].batches, clips=8, frames=12, uses=1, objects=2, prompt_chances=(1.0, 0.0, 0.0, 0.0))
+    clips = ClipBatches(settings, (_CALIBRATION_SEED,))
+    model = SAM2(MODELS["nano"], settings.size).float()
+    model.load_state_dict(weights)
+    threshold = calibrate(model, (clips[index] for index in range(8)))
+    logging.info("the object score's best threshold was %.2f", threshold)
+    return model.state_dict()
+
+
 def read_photographs(folder: Path) -> tuple[NDArray[np.uint8], ...]:
     """All pictures in a folder, (H, W, 3) each."""
     return tuple(np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.iterdir()))
@@ -148,7 +163,7 @@ def write_down(folder: Path, weights: Path | None, kept: Path | None) -> None:
     if state is None:
         raise SystemExit(f"{folder}: there is no training state here; name the folder given to --folder in training")
     if weights:
-        export_weights(state, weights)
+        export_weights(replace(state, average=calibrated(state.average)), weights)
     if kept:
         save_state(kept, compacted(state))
         draw_curve(state.curve, kept / "curve.png")

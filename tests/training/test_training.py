@@ -15,6 +15,7 @@ from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.synthetic import SceneSettings, generate_clip
 from samurai_batch.training.batches import BatchSettings, ClipBatches
+from samurai_batch.training.calibration import best_threshold, calibrate
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import LossWeights, frame_loss, loudness, mask_iou, mask_loss
@@ -256,3 +257,23 @@ def test_marking_anew_asks_for_every_object_on_every_frame_that_shows_it() -> No
     assert len(candidates.logits) == len(asked) == int(shown.sum())
     assert not shown[:, 1].any()
     assert _corners(masks[:1, 2]).tolist() == [[[20.0, 10.0], [25.0, 30.0]]]
+
+
+def test_the_best_threshold_parts_what_is_there_from_what_is_gone() -> None:
+    scores = torch.cat([torch.linspace(-9, -4, 50), torch.linspace(-3, 2, 500)])
+    threshold = best_threshold(scores, torch.arange(550) >= 50)
+    assert -4.1 < threshold < -2.9
+    with pytest.raises(ValueError, match="take more clips"):
+        best_threshold(scores, torch.ones(550, dtype=torch.bool))
+
+
+def test_calibrating_moves_the_best_threshold_between_the_trackers_two() -> None:
+    model = SAM2(TINY, 64).float()
+    model.load_state_dict(initial_weights(TINY, 0))
+    batch = ClipBatches(BATCHES, (7,))[0]
+    masks = batch.masks.clone()
+    masks[:, 2] = False
+    head, token = model.sam_mask_decoder.pred_obj_score_head, torch.ones(1, 32)
+    before = head(token).item()
+    threshold = calibrate(model, [replace(batch, masks=masks)])
+    assert head(token).item() == pytest.approx((before - threshold) * 3 - 0.5, abs=1e-5)
