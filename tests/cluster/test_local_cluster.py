@@ -85,7 +85,7 @@ def answers(url: str) -> bool:
 
 def samurai_batch(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "samurai_batch", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +145,9 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
         subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as elsewhere,
         ThreadPoolExecutor(1) as scraper,
     ):
-        metrics = scraper.submit(scrape_until, cluster.metrics_url, "ray_samurai_batch_tracks_done{", limit_s=300)
+        metrics = scraper.submit(scrape_until, cluster.metrics_url, "ray_samurai_batch_tracks_done{", limit_s=900)
         done = samurai_batch("submit", str(job), "--address", cluster.address, "--wait", *sizes)
-        watched, _ = elsewhere.communicate(timeout=60)
+        watched, _ = elsewhere.communicate(timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read_masks(f"{s3_uri}/out")) == len(VIDEOS) * NUM_FRAMES
 
