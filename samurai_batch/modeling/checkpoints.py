@@ -95,13 +95,13 @@ def build_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> SAM2:
-    """The network of these weights, ready to track: S x S images, parameters of ``dtype`` on ``device``."""
+    """The network of these weights, ready to track S x S images on ``device``, computing in ``dtype``."""
     if image_size is not None and (image_size <= 0 or image_size % 32):
         raise ConfigError(f"image_size {image_size} is not a positive multiple of 32")
     with torch.device("meta"), _Undrawn():
         model = SAM2(weights.config, image_size)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
-    return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    return model.in_dtype(dtype).to(device).eval().requires_grad_(False)
 
 
 def build_sam(

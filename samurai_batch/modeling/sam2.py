@@ -86,6 +86,21 @@ class SAM2(nn.Module):
         self.register_buffer("memory_pe", sine_grid(self.config.mem_dim, side, side), persistent=False)
         self.memory_attention.rebuild_position_tables()
 
+    def in_dtype(self, dtype: torch.dtype) -> "SAM2":
+        """The same network, computing in ``dtype``, but for the mask decoder: that computes in float32 at least.
+
+        It takes a small share of the time, and its rounding is the one that shows in masks and in their scores.
+        """
+        exact = torch.promote_types(dtype, torch.float32)
+        precise = (self.sam_mask_decoder, self.sam_prompt_encoder)
+        for part in self.children():
+            part.to(exact if part in precise else dtype)
+        for layer in (self.sam_mask_decoder.conv_s0, self.sam_mask_decoder.conv_s1):  # these belong to the features
+            layer.to(dtype)
+        for own in (*self.parameters(recurse=False), *self.buffers(recurse=False)):
+            own.data = own.data.to(dtype)
+        return self
+
     def encode_image(self, pixels: Tensor) -> FrameFeatures:
         """pixels (B, 3, S, S), normalised by ImageNet mean and deviation -> features of B frames."""
         stride4, stride8, stride16 = self.image_encoder(pixels)
@@ -156,13 +171,17 @@ class SAM2(nn.Module):
             labels = torch.full((len(image), 1), PADDING, device=image.device)
         # SAM closes a list of points that holds no separate box with one padding point.
         points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)
+        dtype = self.sam_mask_decoder.iou_token.weight.dtype
+        mask_logits = None if mask_logits is None else mask_logits.to(dtype)
         sparse, dense = self.sam_prompt_encoder(points, labels, mask_logits)
         image_pe = self.sam_prompt_encoder.image_positions()
-        return self.sam_mask_decoder(image, image_pe, sparse, dense, high_res)
+        high_res = (high_res[0].to(dtype), high_res[1].to(dtype))
+        return self.sam_mask_decoder(image.to(dtype), image_pe, sparse, dense, high_res)
 
     def object_pointer(self, token: Tensor, is_present: Tensor) -> Tensor:
         """Pointers (N, C) from output tokens (N, C); where is_present (N,) is false, the common one."""
-        return torch.where(is_present[:, None], self.obj_ptr_proj(token), self.no_obj_ptr)
+        pointer = self.obj_ptr_proj(token.to(self.no_obj_ptr.dtype))
+        return torch.where(is_present[:, None], pointer, self.no_obj_ptr)
 
     def encode_memory(self, image: Tensor, mask: Tensor, is_absent: Tensor) -> Tensor:
         """Spatial memories (N, mem_dim, h, w) of masks (N, 1, S, S), probabilities in [0, 1].

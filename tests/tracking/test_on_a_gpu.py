@@ -67,7 +67,7 @@ def prompts() -> list[FramePrompt]:
 def test_a_step_waits_for_the_device_once_however_many_tracks_and_prompts(
     traffic: Traffic, mode: str, is_21: bool
 ) -> None:
-    model = SAM2(replace(SMALL, is_21=is_21), 64).to(DEVICE, torch.bfloat16).eval()
+    model = SAM2(replace(SMALL, is_21=is_21), 64).in_dtype(torch.bfloat16).to(DEVICE).eval()
     follower = Tracker(model, TrackerSettings(mode="sam2" if mode == "sam2" else "samurai"))
     inputs = [TrackInput(TrackState(num_frames=30), prompt) for prompt in prompts()]
     for index in range(20):
