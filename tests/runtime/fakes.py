@@ -51,13 +51,27 @@ class FakeFrame:
     timestamp_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a fake video holds; ``missing_from`` is the first frame that cannot be read."""
+
+    num_frames: int
+    height: int
+    width: int
+    missing_from: int | None = None
+    broken: bool = False
+
+    @property
+    def num_readable(self) -> int:
+        return self.num_frames if self.missing_from is None else self.missing_from
+
+
 class FakeSource:
-    def __init__(self, uri: str) -> None:
-        content = json.loads(Path(uri).read_text())
-        if content.get("broken"):
+    def __init__(self, content: Content, uri: str) -> None:
+        if content.broken:
             raise VideoError(f"{uri} is not a video")
-        self.info = FakeInfo(content["num_frames"], content["height"], content["width"])
-        self._missing_from = content.get("missing_from", self.info.num_frames)
+        self.info = FakeInfo(content.num_frames, content.height, content.width)
+        self._missing_from = content.num_readable
 
     def timestamp_s(self, frame_index: int) -> float:
         return frame_index / 25
@@ -72,7 +86,8 @@ class FakeSource:
         pass
 
 
-open_fake = cast(OpenVideo, FakeSource)
+def video_opener(read: Callable[[str], bytes]) -> OpenVideo:
+    return cast(OpenVideo, lambda uri: FakeSource(Content(**json.loads(read(uri))), uri))
 
 
 @dataclass
@@ -203,7 +218,7 @@ def make_replica(output: str, tracker: FakeTracker, store: Store = storage, lag:
     return Replica(
         follow=tracker.follow,
         look_up=find_two,
-        open_video=open_fake,
+        open_video=video_opener(store.read_bytes),
         store=store,
         output=output,
         metadata={"run_id": "test"},

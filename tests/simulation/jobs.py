@@ -2,61 +2,22 @@
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Literal
 
 import pyarrow as pa
 
 from samurai_batch.chunk import Member, run_to_end
-from samurai_batch.errors import PromptError, TruncatedVideoError, VideoError
+from samurai_batch.errors import PromptError
 from samurai_batch.planning.fit import VideoFacts, misfit
-from samurai_batch.runtime.sources import OpenVideo
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, Track, Video
 from samurai_batch.video import VideoSource
-from tests.runtime.fakes import FakeFrame, FakeInfo, FakeTracker
+from tests.runtime.fakes import Content, FakeSource, FakeTracker
 from tests.simulation.stores import MemoryStore
 
 FOLDER = "sim://videos"
 HEIGHT, WIDTH = 48, 64
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a simulated video holds; ``missing_from`` is the first frame that cannot be read."""
-
-    num_frames: int
-    missing_from: int
-    is_broken: bool = False
-
-
-class SimulatedSource:
-    def __init__(self, content: Content, uri: str) -> None:
-        if content.is_broken:
-            raise VideoError(f"{uri} is not a video")
-        self.info = FakeInfo(content.num_frames, HEIGHT, WIDTH)
-        self._missing_from = content.missing_from
-
-    def timestamp_s(self, frame_index: int) -> float:
-        return frame_index / 25
-
-    def frames(self, indices: range) -> Iterator[FakeFrame]:
-        for index in indices:
-            if index >= self._missing_from:
-                raise TruncatedVideoError(f"the video ends at frame {self._missing_from}", self._missing_from)
-            yield FakeFrame(index, self.timestamp_s(index))
-
-    def close(self) -> None:
-        pass
-
-
-def video_opener(store: Store) -> OpenVideo:
-    def open_video(uri: str) -> SimulatedSource:
-        return SimulatedSource(Content(**json.loads(store.read_bytes(uri))), uri)
-
-    return cast(OpenVideo, open_video)
 
 
 @dataclass(frozen=True)
@@ -102,7 +63,13 @@ def draw_job(chance: random.Random, asking: float = 0.0) -> SimulatedJob:
         video = Video(f"v{number}", f"{FOLDER}/v{number}")
         num_frames = chance.randint(1, 24)
         is_cut = chance.random() < 0.25
-        content = Content(num_frames, chance.randint(1, num_frames) if is_cut else num_frames, chance.random() < 0.05)
+        content = Content(
+            num_frames=num_frames,
+            height=HEIGHT,
+            width=WIDTH,
+            missing_from=chance.randint(1, num_frames) if is_cut else num_frames,
+            broken=chance.random() < 0.05,
+        )
         if chance.random() < 0.95:
             job.contents[video.video_id] = content
         for object_number in range(chance.randint(1, 4)):
@@ -150,20 +117,20 @@ def _ending(track: Track, job: SimulatedJob) -> Ending:
     """Worked out frame by frame from what a track asks for: nothing here knows chunks, orders or replicas."""
     content = job.contents.get(track.video.video_id)
     prompted = track.prompts[0].frame_index
-    if content is None or content.is_broken or prompted >= content.num_frames:
+    if content is None or content.broken or prompted >= content.num_frames:
         return Ending("failed", None)
     if track.asked is not None:
-        return Ending("done" if prompted < content.missing_from else "failed", None)
+        return Ending("done" if prompted < content.num_readable else "failed", None)
     needed = [[index for index in range(content.num_frames) if leg.covers(index)] for leg in track.legs]
-    if max(map(max, needed)) < content.missing_from:
+    if max(map(max, needed)) < content.num_readable:
         return Ending("done", _rows_of(track, content, content.num_frames))
-    is_kept = job.keep_partial and prompted < content.missing_from
-    return Ending("partial", _rows_of(track, content, content.missing_from)) if is_kept else Ending("failed", None)
+    is_kept = job.keep_partial and prompted < content.num_readable
+    return Ending("partial", _rows_of(track, content, content.num_readable)) if is_kept else Ending("failed", None)
 
 
 def _rows_of(track: Track, content: Content, end: int) -> pa.Table:
     """The rows of a track followed in one go up to frame ``end``."""
-    source = SimulatedSource(content, track.video.uri)
+    source = FakeSource(content, track.video.uri)
     tables = []
     for leg in track.legs:
         frames = [index for index in range(end) if leg.covers(index)]

@@ -11,10 +11,10 @@ from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaD
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.tasks import BoxPrompt, Track
 from samurai_batch.video import VideoSource
-from tests.runtime.fakes import FakeTracker, FakeWriter
+from tests.runtime.fakes import FakeTracker, FakeWriter, video_opener
 from tests.simulation.accounts import Accounts
 from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
-from tests.simulation.jobs import look_up, video_opener
+from tests.simulation.jobs import look_up
 from tests.simulation.stores import Killed, MemoryStore, StoreView
 from tests.simulation.timeline import Timeline
 
@@ -50,7 +50,7 @@ class SimulatedReplica:
         self._worker = Replica(
             follow=FakeTracker(before_frame=self._before_frame).follow,
             look_up=self._look_up,
-            open_video=video_opener(self.view),
+            open_video=video_opener(self.view.read_bytes),
             store=self.view,
             output=cluster.output,
             metadata={"run_id": "simulated"},
