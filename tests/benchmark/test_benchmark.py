@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_costs_are_those_of_full_memories() -> None:
     seen: list[tuple[int, int]] = []
     attend = tracker.model.attend_to_memory
 
-    def watched(image: torch.Tensor, memories: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    def watched(image: torch.Tensor, memories: torch.Tensor, *rest: Any) -> torch.Tensor:
         seen.append((memories.shape[0], memories.shape[1]))
         return attend(image, memories, *rest)
 
