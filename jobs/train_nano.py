@@ -93,7 +93,7 @@ STAGES = (
     ),
     Stage(
         name="large clips",
-        minutes=28,
+        minutes=38,
         batches=BatchSettings(
             scene=_LIVELY,
             size=192,
