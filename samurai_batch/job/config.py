@@ -105,6 +105,11 @@ class JobConfig(BaseModel):
     max_tracks_per_shard: int = Field(
         default=8, ge=1, description="tracks of one video that one replica follows together at most"
     )
+    split_shards: bool = Field(
+        default=True,
+        description="between two chunks, give some of a shard's tracks to idle replicas where the job ends sooner; who"
+        " is followed together then depends on measured times, and masks differ by rounding from run to run",
+    )
     pictures_per_batch: int = Field(
         default=8, ge=1, description="with task segment: pictures that go through the image encoder together"
     )

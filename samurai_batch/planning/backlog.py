@@ -26,8 +26,9 @@ class Backlog:
     shard has given tracks away so that the job ends sooner.
     """
 
-    def __init__(self, chunk_frames: int, meter: RateMeter) -> None:
+    def __init__(self, chunk_frames: int, meter: RateMeter, split_shards: bool) -> None:
         self._chunk_frames = chunk_frames
+        self._split_shards = split_shards
         self._meter = meter
         self._ordered_by = meter.rates
         self._waiting: WaitingLine[VideoRecord | ShardRecord | LookRecord] = WaitingLine()
@@ -86,7 +87,7 @@ class Backlog:
         while (work := self._choose(replica_id)) is not None:
             if not isinstance(work, ShardRecord) or self._keep_open_legs(work):
                 self._video_at[replica_id] = _video_id(work)
-                if isinstance(work, ShardRecord):
+                if isinstance(work, ShardRecord) and self._split_shards:
                     self._spread(work)
                 return work
         return None

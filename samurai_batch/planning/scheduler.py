@@ -45,11 +45,12 @@ from samurai_batch.planning.shards import Shard
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings:
-    """What the job decides about scheduling."""
+    """What the job decides about scheduling; without ``split_shards``, tracks that are followed together stay so."""
 
     chunk_frames: int
     keep_partial: bool
     limits: RetryLimits
+    split_shards: bool = True
 
 
 class Scheduler:
@@ -69,7 +70,7 @@ class Scheduler:
         self._settings = settings
         self._meter = RateMeter(rates)
         self._numbers = count(1)
-        self._backlog = Backlog(settings.chunk_frames, self._meter)
+        self._backlog = Backlog(settings.chunk_frames, self._meter, settings.split_shards)
         self._running: dict[int, Running] = {}
         self._order_at: dict[str, int] = {}
         self._book = Book(settings.chunk_frames, settings.keep_partial)

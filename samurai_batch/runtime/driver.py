@@ -122,7 +122,10 @@ class _Driver:
         self._totals = Totals()
         self._tally = Tally(world.clock.now_s)
         schedule = ScheduleSettings(
-            chunk_frames=settings.chunk_frames, keep_partial=settings.keep_partial, limits=settings.limits
+            chunk_frames=settings.chunk_frames,
+            keep_partial=settings.keep_partial,
+            limits=settings.limits,
+            split_shards=settings.split_shards,
         )
         self._scheduler = Scheduler([], [], {}, schedule, FIRST_RATES)
         self.recorder = Recorder(

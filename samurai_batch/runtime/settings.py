@@ -21,6 +21,7 @@ class DriverSettings:
     max_tracks_per_shard: int
     keep_partial: bool
     limits: RetryLimits
+    split_shards: bool = True
     chunks_per_replica: int | None = None
     pictures_per_look: int | None = None
     retry_failed: bool = False
@@ -37,6 +38,7 @@ class DriverSettings:
             chunk_frames=config.chunk_frames,
             max_tracks_per_shard=config.max_tracks_per_shard,
             keep_partial=config.keep_partial,
+            split_shards=config.split_shards,
             limits=RetryLimits(config.max_attempts, config.max_attempts),
             pictures_per_look=config.pictures_per_batch if config.task == "segment" else None,
             retry_failed=retry_failed,

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,16 +63,21 @@ def ask(url: str) -> Any:
     return urllib.request.urlopen(request, timeout=10)  # noqa: S310
 
 
-def scrape_until(url: str, text: str, limit_s: float) -> str:
-    """What Prometheus would read, once ``text`` is in it."""
+def scrape_until(url: str, names: Set[str], limit_s: float) -> str:
+    """What Prometheus would read, once all our metrics of these names are in it: Ray passes them on bit by bit."""
     deadline = time.monotonic() + limit_s
     while True:
         with ask(url) as answer:
             read = str(answer.read().decode())
-        if text in read:
+        missing = names - metric_names(read)
+        if not missing:
             return read
-        assert time.monotonic() < deadline, f"no {text} in {len(read)} characters of metrics"
+        assert time.monotonic() < deadline, f"no {missing} in {len(read)} characters of metrics"
         time.sleep(0.2)
+
+
+def metric_names(read: str) -> set[str]:
+    return set(re.findall(r"^ray_samurai_batch_(\w+)\{", read, re.MULTILINE))
 
 
 def answers(url: str) -> bool:
@@ -145,7 +150,7 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
         subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as elsewhere,
         ThreadPoolExecutor(1) as scraper,
     ):
-        metrics = scraper.submit(scrape_until, cluster.metrics_url, "ray_samurai_batch_tracks_done{", limit_s=900)
+        metrics = scraper.submit(scrape_until, cluster.metrics_url, {*GAUGES, FAILURES}, limit_s=300)
         done = samurai_batch("submit", str(job), "--address", cluster.address, "--wait", *sizes)
         watched, _ = elsewhere.communicate(timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -160,8 +165,7 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
     assert sorted(video["video_id"] for video in found["videos"]) == sorted(VIDEOS)
     assert found["newest_run"]["totals"]["replicas"]
 
-    names = set(re.findall(r"^ray_samurai_batch_(\w+)\{", metrics.result(), re.MULTILINE))
-    assert names == {*GAUGES, FAILURES}
+    assert metric_names(metrics.result()) == {*GAUGES, FAILURES}
     assert f'output="{s3_uri}/out"' in metrics.result()
 
     printed = watched + done.stdout + done.stderr + status.stdout + status.stderr
