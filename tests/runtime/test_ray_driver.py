@@ -37,8 +37,8 @@ def pids_of_replicas(folder: Path) -> list[int]:
 
 
 def wait_until_frame(folder: Path, frame_index: int) -> None:
-    deadline = time.monotonic() + 60
-    while not any(path.read_text() == str(frame_index) for path in folder.glob("pids/*")):
+    deadline = time.monotonic() + 120
+    while not any(int(path.read_text() or 0) >= frame_index for path in folder.glob("pids/*")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
