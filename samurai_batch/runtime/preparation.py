@@ -96,7 +96,7 @@ def prepare(
 
     A track is settled if its mask table is there, and the ledger has it under the same fingerprint, done (or partial,
     where the job keeps partial tracks); or if its input made it fail and is still the same, unless the job tries such
-    tracks again. While its video cannot be found, what is done stays done. Prompts that were looked up are followed by
+    tracks again. While its video cannot be found, what is published stays. Prompts that were looked up are followed by
     the tracks that stand for them. With ``trust_weights`` every entry is compared under the weights it was made with:
     for who asks before having any. ``meanwhile`` is called now and then: this may take minutes. Raises LedgerError,
     StateError, StorageError.
@@ -204,10 +204,8 @@ class _Sorter:
             return is_permanent and is_same and not self.settings.retry_failed
         if not case.stands:
             return False
-        if case.fingerprint is None:
-            return entry.status == "done"
         is_kept = entry.status == "done" or (entry.status == "partial" and keep_partial)
-        return is_kept and entry.fingerprint == case.fingerprint
+        return is_kept and case.fingerprint in (None, entry.fingerprint)
 
     def _why(self, case: _Case) -> Failure:
         failure = self.videos[case.track.video.video_id].failure
