@@ -87,6 +87,15 @@ def test_a_truncated_video_keeps_its_rows_if_the_job_says_so(tmp_path: Path, mis
     assert not storage.exists(str(out / "masks" / "a" / "x.parquet"))
 
 
+def test_what_is_kept_of_a_truncated_video_stays_when_the_video_is_gone(tmp_path: Path) -> None:
+    track = box_track(write_video(tmp_path, "a", 40, missing_from=23), "x")
+    run_tracks([track], tmp_path / "out", keep_partial=True)
+    Path(track.video.uri).unlink()
+    assert exit_code(run_tracks([track], tmp_path / "out", keep_partial=True)) == 3
+    assert entry_of(tmp_path / "out", track).status == "partial"
+    assert frames_of(tmp_path / "out", track) == list(range(23))
+
+
 def test_a_track_that_needs_a_missing_frame_backwards_is_not_kept(tmp_path: Path) -> None:
     track = box_track(write_video(tmp_path, "a", 40, missing_from=23), "x", 30, "backward")
     summary = run_tracks([track], tmp_path / "out", keep_partial=True)
