@@ -113,14 +113,9 @@ class MemoryAttention(nn.Module):
             for _ in range(config.memory_layers)
         )
         self.norm = nn.LayerNorm(config.hidden_dim)
-        self.dim, self.side = config.hidden_dim, image_size // 16
-        self.rebuild_position_tables()
-
-    def rebuild_position_tables(self) -> None:
-        """Compute the rotary tables, of all cells (L, dim / 2) and of 2 x 2 cells each (L / 4, dim / 2), in float64."""
-        for name, stride in (("rotary", 1), ("pooled", POOLING)):
-            side = self.side // stride
-            cosine, sine = rotary_tables(self.dim, side, side, stride)
+        for name, stride in (("rotary", 1), ("pooled", POOLING)):  # all cells (L, dim / 2), and 2 x 2 of them each
+            side = image_size // 16 // stride
+            cosine, sine = rotary_tables(config.hidden_dim, side, side, stride)
             self.register_buffer(f"{name}_cosine", cosine, persistent=False)
             self.register_buffer(f"{name}_sine", sine, persistent=False)
 

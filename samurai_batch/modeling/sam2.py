@@ -74,17 +74,9 @@ class SAM2(nn.Module):
         if config.is_21:
             self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, config.mem_dim))
             self.obj_ptr_tpos_proj = Linear(dim, config.mem_dim)
-        self.rebuild_position_tables()
-
-    def rebuild_position_tables(self) -> None:
-        """Compute all constant tables, in float64, on the current default device.
-
-        They are no part of a checkpoint: a network that was laid out on the meta device needs them made.
-        """
         side = self.image_size // 16
-        self.register_buffer("image_pe", sine_grid(self.config.hidden_dim, side, side), persistent=False)
-        self.register_buffer("memory_pe", sine_grid(self.config.mem_dim, side, side), persistent=False)
-        self.memory_attention.rebuild_position_tables()
+        self.register_buffer("image_pe", sine_grid(dim, side, side), persistent=False)
+        self.register_buffer("memory_pe", sine_grid(config.mem_dim, side, side), persistent=False)
 
     def in_dtype(self, dtype: torch.dtype) -> "SAM2":
         """The same network, computing in ``dtype``, but for the mask decoder: that computes in float32 at least.
