@@ -144,11 +144,7 @@ class Replica:
         self._drop_ahead()  # a source is read by one at a time
         if self._open is None or self._open[0] != video:
             self.close()
-            try:
-                source = self._open_video(video.uri)
-            except FileNotFoundError as error:
-                raise VideoError(f"{redact(video.uri)} does not exist") from error
-            self._open = (video, source)
+            self._open = (video, self._open_video(video.uri))
         return self._open[1]
 
     def _check_not_stopping(self) -> None:

@@ -101,11 +101,7 @@ class PictureReplica:
 
     def _read(self, video: Video) -> Frame:
         self._go_on()
-        try:
-            source = self._open_video(video.uri)
-        except FileNotFoundError as error:
-            raise VideoError(f"{redact(video.uri)} does not exist") from error
-        with closing(source):
+        with closing(self._open_video(video.uri)) as source:
             if (num_frames := source.info.num_frames) != 1:
                 raise VideoError(f"{redact(video.uri)} is a video of {num_frames} frames, not a picture")
             (frame,) = source.frames(range(1))

@@ -7,6 +7,7 @@ if TYPE_CHECKING:  # naming the types must not load a decoder
     from samurai_batch.video import VideoSource
 
 OpenVideo = Callable[[str], "VideoSource"]
+"""Opens the video at a URI. Raises VideoError for one that is missing or damaged, StorageError."""
 
 
 class StoppedError(Exception):

@@ -87,7 +87,13 @@ class FakeSource:
 
 
 def video_opener(read: Callable[[str], bytes]) -> OpenVideo:
-    return cast(OpenVideo, lambda uri: FakeSource(Content(**json.loads(read(uri))), uri))
+    def open_video(uri: str) -> FakeSource:
+        try:
+            return FakeSource(Content(**json.loads(read(uri))), uri)
+        except FileNotFoundError as error:
+            raise VideoError(f"{uri} does not exist") from error
+
+    return cast(OpenVideo, open_video)
 
 
 @dataclass
