@@ -19,8 +19,9 @@ import re
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -286,27 +287,30 @@ def _locate(uri: str) -> tuple[Any, str]:
     return files, path
 
 
-def _replace_local(path: Path, data: bytes) -> None:
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A finished file of another name in the same folder; it goes afterwards, unless it was moved."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(data)
-        temporary.replace(path)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _replace_local(path: Path, data: bytes) -> None:
+    with _written_beside(path, data) as temporary:
+        temporary.replace(path)
 
 
 def _create_local(path: Path, data: bytes) -> bool:
     """A hard link to a finished file takes a name only if it is free."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(data)
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        return path.read_bytes() == data
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _written_beside(path, data) as temporary:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return path.read_bytes() == data
     return True
 
 
