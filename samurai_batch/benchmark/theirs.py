@@ -17,7 +17,11 @@ from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
 from samurai_batch.modeling.pixels import to_model_input
 
 THEIR_MEM_DIM = 64
-_RENAMES = [
+
+Renames = Sequence[tuple[str, str]]
+"""Patterns of our names and what stands for them in theirs, one after the other."""
+
+SHARED_NAMES: Renames = [
     (r"((?:mlps\.\d|head|mlp|obj_ptr_proj)\.)layers\.0\.", r"\1proj_in."),
     (r"((?:mlps\.\d|head|obj_ptr_proj)\.)layers\.1\.", r"\1layers.0."),
     (r"((?:mlps\.\d|head|obj_ptr_proj)\.)layers\.2\.", r"\1proj_out."),
@@ -34,6 +38,9 @@ _RENAMES = [
     (r"output_upscaling\.0\.", "upscale_conv1."),
     (r"output_upscaling\.1\.", "upscale_layer_norm."),
     (r"output_upscaling\.3\.", "upscale_conv2."),
+]
+_VIDEO_NAMES: Renames = [
+    *SHARED_NAMES,
     (r"^image_encoder\.trunk", "vision_encoder.backbone"),
     (r"^image_encoder\.neck\.convs\.(\d)\.conv\.", r"vision_encoder.neck.convs.\1."),
     (r"^sam_", ""),
@@ -166,19 +173,25 @@ def their_config(config: Sam2Config, image_size: int) -> dict[str, Any]:
 
 def their_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Released parameters by the names transformers gives them."""
-    renamed = {_renamed(name): value for name, value in tensors.items()}
-    points = [renamed.pop(f"prompt_encoder.point_embeddings.{index}.weight") for index in range(4)]
-    matrix = renamed["prompt_encoder.shared_embedding.positional_embedding"]
-    return renamed | {
-        "prompt_encoder.point_embed.weight": torch.cat(points),
-        "shared_image_embedding.positional_embedding": matrix,
-    }
+    named = {_downsampler_renamed(name): value for name, value in renamed(tensors, _VIDEO_NAMES).items()}
+    points = [named.pop(f"prompt_encoder.point_embeddings.{index}.weight") for index in range(4)]
+    return named | {"prompt_encoder.point_embed.weight": torch.cat(points)}
 
 
-def _renamed(name: str) -> str:
-    for pattern, replacement in _RENAMES:
-        name = re.sub(pattern, replacement, name)
-    if match := _DOWNSAMPLER.search(name):  # conv, norm, activation; conv, norm, activation; …
-        layer, part = divmod(int(match[1]), 3)
-        name = _DOWNSAMPLER.sub(f"mask_downsampler.layers.{layer}.{('conv', 'layer_norm')[part]}.", name)
-    return name
+def renamed(tensors: Mapping[str, Tensor], renames: Renames) -> dict[str, Tensor]:
+    """Parameters by other names; the matrix of positions stands twice in all networks of transformers."""
+    named = {}
+    for name, value in tensors.items():
+        for pattern, replacement in renames:
+            name = re.sub(pattern, replacement, name)
+        named[name] = value
+    matrix = named["prompt_encoder.shared_embedding.positional_embedding"]
+    return named | {"shared_image_embedding.positional_embedding": matrix}
+
+
+def _downsampler_renamed(name: str) -> str:
+    match = _DOWNSAMPLER.search(name)
+    if match is None:
+        return name
+    layer, part = divmod(int(match[1]), 3)  # conv, norm, activation; conv, norm, activation; …
+    return _DOWNSAMPLER.sub(f"mask_downsampler.layers.{layer}.{('conv', 'layer_norm')[part]}.", name)

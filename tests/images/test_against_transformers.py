@@ -1,6 +1,5 @@
 """Another implementation of both networks, with the same drawn weights through a mapping of names of our own."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -9,37 +8,15 @@ import torch
 import transformers
 from torch import Tensor
 
+from samurai_batch.benchmark.theirs import SHARED_NAMES, Renames, renamed, their_config, their_names
 from samurai_batch.images.networks import ImageNetwork, Sam2Network, SamNetwork
 from samurai_batch.images.predictor import EncodedImage, ImagePredictor
 from tests.deterministic import SMALL, normalised, seeded_model
 from tests.images.small import SMALL_SAM, picture, seeded_sam
 
 SIZE = 64
-Renames = list[tuple[str, str]]
-
-MLP: Renames = [
-    (r"((?:mlps\.\d|head|mlp)\.)layers\.0\.", r"\1proj_in."),
-    (r"((?:mlps\.\d|head)\.)layers\.1\.", r"\1layers.0."),
-    (r"((?:mlps\.\d|head)\.)layers\.2\.", r"\1proj_out."),
-    (r"(\.mlp\.)layers\.1\.", r"\1proj_out."),
-]
-SHARED: Renames = [
-    *MLP,
-    (r"norm_final_attn", "layer_norm_final_attn"),
-    (r"((?:layers|blocks)\.\d+)\.norm(\d)\.", r"\1.layer_norm\2."),
-    (r"patch_embed\.proj\.", "patch_embed.projection."),
-    (r"pe_layer\.positional_encoding_gaussian_matrix", "shared_embedding.positional_embedding"),
-    (r"mask_downscaling\.0\.", "mask_embed.conv1."),
-    (r"mask_downscaling\.1\.", "mask_embed.layer_norm1."),
-    (r"mask_downscaling\.3\.", "mask_embed.conv2."),
-    (r"mask_downscaling\.4\.", "mask_embed.layer_norm2."),
-    (r"mask_downscaling\.6\.", "mask_embed.conv3."),
-    (r"output_upscaling\.0\.", "upscale_conv1."),
-    (r"output_upscaling\.1\.", "upscale_layer_norm."),
-    (r"output_upscaling\.3\.", "upscale_conv2."),
-]
 SAM_NAMES: Renames = [
-    *SHARED,
+    *SHARED_NAMES,
     (r"^image_encoder\.blocks", "vision_encoder.layers"),
     (r"^image_encoder\.neck\.0\.", "vision_encoder.neck.conv1."),
     (r"^image_encoder\.neck\.1\.", "vision_encoder.neck.layer_norm1."),
@@ -48,27 +25,6 @@ SAM_NAMES: Renames = [
     (r"^image_encoder\.", "vision_encoder."),
     (r"point_embeddings\.", "point_embed."),
 ]
-SAM2_NAMES: Renames = [
-    *SHARED,
-    (r"^image_encoder\.trunk", "vision_encoder.backbone"),
-    (r"^image_encoder\.neck\.convs\.(\d)\.conv\.", r"vision_encoder.neck.convs.\1."),
-    (r"^sam_", ""),
-    (r"out_proj", "o_proj"),
-    (r"^no_mem_embed", "no_memory_embedding"),
-]
-NOT_OF_SINGLE_IMAGES = re.compile(
-    r"memory_|mask_downsample|obj_ptr|maskmem|no_mem_pos_enc|no_obj|prompt_encoder\.point_embeddings"
-)
-
-
-def renamed(tensors: dict[str, Tensor], renames: Renames) -> dict[str, Tensor]:
-    result = {}
-    for name, value in tensors.items():
-        for pattern, replacement in renames:
-            name = re.sub(pattern, replacement, name)
-        result[name] = value
-    matrix = result["prompt_encoder.shared_embedding.positional_embedding"]
-    return result | {"shared_image_embedding.positional_embedding": matrix}
 
 
 def their_sam(tensors: dict[str, Tensor]) -> Any:
@@ -99,41 +55,11 @@ def their_sam(tensors: dict[str, Tensor]) -> Any:
 
 
 def their_sam2(tensors: dict[str, Tensor]) -> Any:
-    stages = range(4)
-    dims = list(SMALL.trunk_dims)
-    backbone = {
-        "model_type": "sam2_hiera_det_model",
-        "hidden_size": SMALL.trunk_dim,
-        "num_attention_heads": SMALL.trunk_heads,
-        "image_size": [SIZE, SIZE],
-        "blocks_per_stage": list(SMALL.stages),
-        "embed_dim_per_stage": dims,
-        "num_attention_heads_per_stage": [SMALL.trunk_heads * 2**stage for stage in stages],
-        "window_size_per_stage": list(SMALL.window_spec),
-        "global_attention_blocks": list(SMALL.global_att_blocks),
-    }
-    vision = {
-        "backbone_config": backbone,
-        "backbone_channel_list": dims[::-1],
-        "backbone_feature_sizes": [[SIZE // stride] * 2 for stride in (4, 8, 16)],
-        "fpn_hidden_size": SMALL.hidden_dim,
-    }
-    decoder = {
-        "hidden_size": SMALL.hidden_dim,
-        "mlp_dim": SMALL.decoder_mlp_dim,
-        "num_attention_heads": SMALL.decoder_heads,
-        "iou_head_hidden_dim": SMALL.iou_head_dim,
-    }
-    config = transformers.Sam2Config(
-        vision_config=vision,
-        prompt_encoder_config={"hidden_size": SMALL.hidden_dim, "image_size": SIZE},
-        mask_decoder_config=decoder,
-    )
-    model = transformers.Sam2Model(config)
-    of_images = {name: value for name, value in tensors.items() if not NOT_OF_SINGLE_IMAGES.search(name)}
-    mapped = renamed(of_images, SAM2_NAMES)
-    points = [tensors[f"sam_prompt_encoder.point_embeddings.{index}.weight"] for index in range(4)]
-    model.load_state_dict(mapped | {"prompt_encoder.point_embed.weight": torch.cat(points)}, strict=True)
+    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    config = their_config(SMALL, SIZE)
+    model = transformers.Sam2Model(transformers.Sam2Config(**{part: config[part] for part in parts}))
+    named = their_names(tensors)  # of which images need no more than these
+    model.load_state_dict({name: named[name] for name in model.state_dict()}, strict=True)
     model.train(False)
     return model
 
