@@ -45,6 +45,17 @@ def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes], limit_s: f
     raise TimeoutError(f"moto_server did not answer on {url} within {limit_s} s")
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch computes with one thread: what is small is slower with more."""
+    import torch  # not for tests that do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a moto server process; the environment leads this process, and those it starts, to it."""

@@ -1,10 +1,12 @@
 """Frames and models that are the same on every machine; the golden files were made from them."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from samurai_batch.modeling.configs import MODELS, Sam2Config
 from samurai_batch.modeling.sam2 import SAM2
@@ -46,6 +48,14 @@ def seeded_model(
 def small_model(seed: int = 0, iou_offset: float = 0.0, object_offset: float = 1.0) -> SAM2:
     """A tiny network of the same code, in float64, for tests of rules and not of numbers."""
     return seeded_model(SMALL, 64, seed, iou_offset, object_offset)
+
+
+def write_frames(folder: Path, count: int, size: int = 64) -> str:
+    """Save `deterministic_frames` as a video of numbered pictures; returns its address."""
+    folder.mkdir()
+    for index, frame in enumerate(deterministic_frames(count, size)):
+        Image.fromarray(frame).save(folder / f"{index:05d}.png")
+    return str(folder)
 
 
 def deterministic_frames(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:

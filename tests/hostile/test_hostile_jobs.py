@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.masks import read_masks
@@ -15,6 +14,8 @@ from samurai_batch.tasks import BoxPrompt, Track, Video
 from tests.hostile.movies import write_without_frames, write_without_key_frame
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.video.movies import write_movie, write_two_sizes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 HOSTILE_IDS = [
     "a/../../../b",
@@ -81,11 +82,6 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "two sizes": lambda path: write_two_sizes(path, codec="libx264", num_frames_each=10),
     "no key frame": write_without_key_frame,
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def run(folder: Path, paths: dict[str, Path], **more: object) -> RunSummary:

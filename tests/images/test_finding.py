@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.images import finding
@@ -17,7 +16,7 @@ from samurai_batch.images.text import Detection
 from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, Prompt, TextPrompt, Track, Video
 from samurai_batch.tracking.prompts import to_frame_prompt
-from tests.deterministic import deterministic_frames
+from tests.deterministic import write_frames
 from tests.images.small import picture, small_network
 
 VIDEO = Video("v", "somewhere.mp4")
@@ -83,8 +82,4 @@ def test_a_prompts_table_holds_them_too(tmp_path: Path, prompt: Prompt, ending: 
 
 @pytest.fixture
 def frames(tmp_path: Path) -> str:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for index, frame in enumerate(deterministic_frames(3, 64)):
-        Image.fromarray(frame).save(folder / f"{index:05d}.png")
-    return str(folder)
+    return write_frames(tmp_path / "frames", 3)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,15 +28,9 @@ from samurai_batch.operations.sources import track_id
 from samurai_batch.tasks import BoxPrompt, Track, Video
 from tests.runtime.fakes import NoWatch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NUM_FRAMES = 3
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Archive:

@@ -1,13 +1,10 @@
 """Prompts without a place in a job of videos: looked up on replicas, followed, and not looked up again."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
@@ -23,7 +20,7 @@ from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_le
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, TextPrompt, Track, Video
-from tests.deterministic import SMALL, deterministic_frames
+from tests.deterministic import SMALL, write_frames
 
 
 class TwoDogs:
@@ -38,24 +35,16 @@ class TwoDogs:
 
 
 @pytest.fixture(autouse=True)
-def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_and_quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     monkeypatch.setitem(MODELS, SMALL.name, SMALL)
     monkeypatch.setattr(finding, "make_detector", lambda *_: TwoDogs())
     monkeypatch.setattr(asking, "check_detector", lambda name: None)
     TwoDogs.num_asked = 0
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Video:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for index, frame in enumerate(deterministic_frames(3, 64)):
-        Image.fromarray(frame).save(folder / f"{index:05d}.png")
-    return Video("clip", str(folder))
+    return Video("clip", write_frames(tmp_path / "frames", 3))
 
 
 def job(tmp_path: Path, **more: object) -> JobConfig:

@@ -2,7 +2,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,24 +11,14 @@ import pytest
 from samurai_batch.errors import ConfigError, SamuraiBatchError
 from samurai_batch.masks import read_masks
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
+from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from samurai_batch.runtime.summary import exit_code
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.ray_worker import WorkerPlan, failing_worker, make_worker
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster")]
 
 RESOURCES = ReplicaResources(num_cpus=0.5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_cluster() -> Iterator[None]:
-    """A local Ray; its workers find the tests through PYTHONPATH."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        connect(None)
-        yield
-        disconnect()
 
 
 def ray_pool(plan: WorkerPlan, num_replicas: int = 2) -> Callable[[], Pool]:

@@ -1,7 +1,7 @@
 """Pictures as a job: on replicas, by looks, with every mask at the picture's own pixels."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from samurai_batch.runtime.assembly import ReplicaPlan
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
+from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.status import read_status
 from samurai_batch.runtime.summary import RunSummary, exit_code
@@ -43,6 +43,8 @@ from tests.images.tiny_models import save_clip
 from tests.runtime.poisoned import POISON, make_poisoned_replica
 
 LOOSE = {"points_per_side": 2, "pred_iou_thresh": -10.0, "stability_score_thresh": 0.0}
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BAD = {
     "cut.jpg": "cannot be read as a picture",
     "empty.jpg": "is empty",
@@ -50,14 +52,6 @@ BAD = {
     "text.png": "cannot be read as a picture",
     "wide.png": "20000x4 pixels",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def fill(folder: str, num_good: int) -> str:
@@ -111,16 +105,6 @@ def assert_nothing_is_done_again(config: JobConfig, first: RunSummary) -> None:
     assert again.totals.rows == 0
     status = read_status(storage, config.output)
     assert (status.num_tracks["done"], status.num_tracks["failed"]) == (first.totals.tracks_done, len(BAD))
-
-
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    """A local Ray; its workers find the tests through PYTHONPATH."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        connect(None)
-        yield
-        disconnect()
 
 
 @pytest.mark.slow
