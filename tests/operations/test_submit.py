@@ -10,7 +10,8 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.operations.submit import exit_code_of, submit_job, wait_for
-from samurai_batch.runtime.ledger import RunRecord, RunStatus, Totals, write_run
+from samurai_batch.runtime.ledger import RunStatus, Totals, write_run
+from tests.runtime.records import run_record
 
 NOTHING = Totals()
 
@@ -48,19 +49,7 @@ def a_job(tmp_path: Path, **changes: object) -> JobConfig:
 
 
 def write_record(output: str, name: str, status: RunStatus = "finished", totals: Totals = NOTHING) -> None:
-    record = RunRecord(
-        run_id=name,
-        status=status,
-        host="head",
-        pid=1,
-        process_start="",
-        started_at_s=0.0,
-        heartbeat_at_s=0.0,
-        config={},
-        versions={},
-        totals=totals,
-    )
-    write_run(storage, output, record)
+    write_run(storage, output, run_record(name, status=status, totals=totals))
 
 
 def test_a_job_is_sent_with_what_differs_from_the_defaults_and_its_exit_code_is_the_ledgers(tmp_path: Path) -> None:

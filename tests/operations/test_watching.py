@@ -6,17 +6,13 @@ from samurai_batch.operations.watching import STALE_AFTER_S, describe_details, d
 from samurai_batch.runtime.ledger import ReplicaWork, RunRecord, Totals
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.status import OutputStatus, VideoStatus
+from tests.runtime.records import run_record
 
-RUN = RunRecord(
-    run_id="20261122T010000Z-0123abcd",
+RUN = run_record(
+    "20261122T010000Z-0123abcd",
     status="running",
-    host="head",
-    pid=1,
-    process_start="",
     started_at_s=1000.0,
     heartbeat_at_s=1600.0,
-    config={},
-    versions={},
     totals=Totals(tracks=10, tracks_skipped=2, tracks_done=5, tracks_failed=1, track_frames=9000, seconds=600.0),
 )
 

@@ -1,0 +1,21 @@
+"""Records of runs that tests make up."""
+
+from typing import Any
+
+from samurai_batch.runtime.ledger import RunRecord
+
+
+def run_record(run_id: str, **changes: Any) -> RunRecord:
+    """A run that finished long ago and did nothing, but for ``changes``."""
+    fields: dict[str, Any] = {
+        "run_id": run_id,
+        "status": "finished",
+        "host": "head",
+        "pid": 1,
+        "process_start": "",
+        "started_at_s": 0.0,
+        "heartbeat_at_s": 0.0,
+        "config": {},
+        "versions": {},
+    }
+    return RunRecord(**fields | changes)
