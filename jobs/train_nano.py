@@ -35,6 +35,17 @@ _GENTLE = SceneSettings(scale=(0.1, 0.4), clutter=(0, 5), camouflage=0.1, crossi
 _LIVELY = SceneSettings(scale=(0.09, 0.35), clutter=(1, 8), crossing=0.6, leave=0.35, hiding=0.5)
 _CALIBRATION_SEED = 424_242
 _PROMPTS = (0.8, 0.08, 0.05, 0.07)
+_CLIPS = BatchSettings(
+    scene=_GENTLE,
+    size=128,
+    clips=6,
+    frames=5,
+    objects=3,
+    min_share=0.008,
+    min_fill=0.25,
+    uses=4,
+    prompt_chances=_PROMPTS,
+)
 
 # Minutes of one thread.
 STAGES = (
@@ -57,17 +68,7 @@ STAGES = (
     Stage(
         name="clips",
         minutes=13,
-        batches=BatchSettings(
-            scene=_GENTLE,
-            size=128,
-            clips=6,
-            frames=5,
-            objects=3,
-            min_share=0.008,
-            min_fill=0.25,
-            uses=4,
-            prompt_chances=_PROMPTS,
-        ),
+        batches=_CLIPS,
         truth=(0.7, 0.5),
         anew=0.5,
         rate=0.5,
@@ -76,17 +77,7 @@ STAGES = (
     Stage(
         name="free clips",
         minutes=30,
-        batches=BatchSettings(
-            scene=_LIVELY,
-            size=128,
-            clips=5,
-            frames=6,
-            objects=3,
-            min_share=0.008,
-            min_fill=0.25,
-            uses=4,
-            prompt_chances=_PROMPTS,
-        ),
+        batches=replace(_CLIPS, scene=_LIVELY, clips=5, frames=6),
         truth=(0.3, 0.1),
         anew=0.5,
         rate=0.25,
@@ -94,15 +85,14 @@ STAGES = (
     Stage(
         name="large clips",
         minutes=38,
-        batches=BatchSettings(
+        batches=replace(
+            _CLIPS,
             scene=_LIVELY,
             size=192,
             clips=3,
             frames=8,
-            objects=3,
             min_share=0.005,
             min_fill=0.2,
-            uses=4,
             prompt_chances=(0.9, 0.03, 0.02, 0.05),
         ),
         truth=(0.1, 0.0),
