@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from samurai_batch.behind import Behind
 from samurai_batch.chunk import ChunkResult, Following, Member, run_to_end
@@ -108,7 +110,7 @@ def _peak_memory_bytes(device: torch.device) -> int:
 
 
 @dataclass(frozen=True)
-class _Place:
+class FramePlace:
     """Where in its video a frame stands, and the video's size in pixels."""
 
     index: int
@@ -119,10 +121,10 @@ class _Place:
 
 def _arriving(
     tracker: Tracker, source: FrameSource, followed: Sequence["_Followed"], frames: range
-) -> Iterator[tuple[_Place, torch.Tensor | None]]:
+) -> Iterator[tuple[FramePlace, torch.Tensor | None]]:
     """The frames as the network takes them (1, 3, S, S); None for one that nobody is followed on."""
     for frame in source.frames(frames):
-        place = _Place(frame.index, frame.timestamp_s, *frame.pixels.shape[:2])
+        place = FramePlace(frame.index, frame.timestamp_s, *frame.pixels.shape[:2])
         is_needed = any(one.leg.covers(frame.index) for one in followed)
         yield place, _model_input(tracker, frame) if is_needed else None
 
@@ -151,7 +153,7 @@ class _Followed:
         assert end is not None
         return cls(member.track, member.leg, TrackState(num_frames=abs(end - member.leg.start_frame) + 1))
 
-    def input_on(self, frame: _Place, tracker: Tracker) -> TrackInput:
+    def input_on(self, frame: FramePlace, tracker: Tracker) -> TrackInput:
         prompts = [prompt for prompt in self.track.prompts if prompt.frame_index == frame.index]
         if not prompts:
             return TrackInput(self.state)
@@ -161,26 +163,32 @@ class _Followed:
         return TrackInput(self.state, prompt)
 
 
-def _make_rows(tracker: Tracker, frame: _Place, active: Sequence[_Followed], results: Sequence[TrackResult]) -> None:
+def _make_rows(
+    tracker: Tracker, frame: FramePlace, active: Sequence[_Followed], results: Sequence[TrackResult]
+) -> None:
     logits = torch.stack([result.low_res_logits for result in results])
     masks = to_video_masks(logits, frame.height, frame.width, tracker.settings.fill_hole_area)
     for one, result, mask in zip(active, results, masks, strict=True):
         if one.leg.writes(frame.index):
-            row = MaskRow(
-                video_id=one.track.video.video_id,
-                object_id=one.track.object_id,
-                frame_index=frame.index,
-                timestamp_s=frame.timestamp_s,
-                height=frame.height,
-                width=frame.width,
-                segmentation=encode_mask(mask),
-                mask_score=result.mask_score,
-                object_score=result.object_score,
-                motion_score=result.motion_score,
-                mask_index=result.mask_index,
-                prompted=any(prompt.frame_index == frame.index for prompt in one.track.prompts),
-            )
-            one.rows.append(row)
+            one.rows.append(mask_row(one.track, frame, result, mask))
+
+
+def mask_row(track: Track, frame: FramePlace, result: TrackResult, mask: NDArray[np.bool_]) -> MaskRow:
+    """What the mask table says of a track on a frame; mask (H, W) is in the video's pixels."""
+    return MaskRow(
+        video_id=track.video.video_id,
+        object_id=track.object_id,
+        frame_index=frame.index,
+        timestamp_s=frame.timestamp_s,
+        height=frame.height,
+        width=frame.width,
+        segmentation=encode_mask(mask),
+        mask_score=result.mask_score,
+        object_score=result.object_score,
+        motion_score=result.motion_score,
+        mask_index=result.mask_index,
+        prompted=any(prompt.frame_index == frame.index for prompt in track.prompts),
+    )
 
 
 def track_video(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from samurai_batch.masks import MaskRow, encode_mask, rows_to_table
+from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.pipeline import FramePlace, mask_row
 from samurai_batch.tasks import Track
 from samurai_batch.tracking.masks_out import to_video_masks
 from samurai_batch.tracking.prompts import to_frame_prompt
@@ -36,19 +37,5 @@ def _followed(tracker: Tracker, track: Track) -> list[MaskRow]:
             prompt = to_frame_prompt(track.prompts, height, width, model.image_size, None) if not frame.index else None
             (result,) = tracker.step(features, [TrackInput(state, prompt)])
             (mask,) = to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)
-            row = MaskRow(
-                video_id=track.video.video_id,
-                object_id=track.object_id,
-                frame_index=frame.index,
-                timestamp_s=frame.timestamp_s,
-                height=height,
-                width=width,
-                segmentation=encode_mask(mask),
-                mask_score=result.mask_score,
-                object_score=result.object_score,
-                motion_score=result.motion_score,
-                mask_index=result.mask_index,
-                prompted=prompt is not None,
-            )
-            rows.append(row)
+            rows.append(mask_row(track, FramePlace(frame.index, frame.timestamp_s, height, width), result, mask))
     return rows
