@@ -33,6 +33,7 @@ _PICTURES = SceneSettings(
 )
 _GENTLE = SceneSettings(scale=(0.1, 0.4), clutter=(0, 5), camouflage=0.1, crossing=0.3, leave=0.3, hiding=0.4)
 _LIVELY = SceneSettings(scale=(0.09, 0.35), clutter=(1, 8), crossing=0.6, leave=0.35, hiding=0.5)
+_HIDING = replace(_LIVELY, hiding=0.7)
 _CALIBRATION_SEED = 424_242
 _PROMPTS = (0.8, 0.08, 0.05, 0.07)
 _CLIPS = BatchSettings(
@@ -45,6 +46,16 @@ _CLIPS = BatchSettings(
     min_fill=0.25,
     uses=4,
     prompt_chances=_PROMPTS,
+)
+_LARGE_CLIPS = replace(
+    _CLIPS,
+    scene=_LIVELY,
+    size=192,
+    clips=3,
+    frames=8,
+    min_share=0.005,
+    min_fill=0.2,
+    prompt_chances=(0.9, 0.03, 0.02, 0.05),
 )
 
 # Minutes of one thread.
@@ -85,19 +96,28 @@ STAGES = (
     Stage(
         name="large clips",
         minutes=38,
-        batches=replace(
-            _CLIPS,
-            scene=_LIVELY,
-            size=192,
-            clips=3,
-            frames=8,
-            min_share=0.005,
-            min_fill=0.2,
-            prompt_chances=(0.9, 0.03, 0.02, 0.05),
-        ),
+        batches=_LARGE_CLIPS,
         truth=(0.1, 0.0),
         anew=0.5,
         rate=0.25,
+    ),
+    Stage(
+        name="leaps",
+        minutes=35,
+        batches=replace(_LARGE_CLIPS, scene=_HIDING, clips=6, frames=4, leaping=True),
+        truth=(0.6, 0.2),
+        drop=0.4,
+        anew=0.5,
+        rate=0.5,
+    ),
+    Stage(
+        name="long clips",
+        minutes=55,
+        batches=replace(_LARGE_CLIPS, scene=_HIDING, frames=10),
+        truth=(0.2, 0.0),
+        drop=0.25,
+        anew=0.5,
+        rate=0.5,
     ),
 )
 

@@ -38,7 +38,7 @@ def generate_clip(
     num_frames: int,
     size: int,
     photographs: Sequence[Bytes] = (),
-    window: range | None = None,
+    window: Sequence[int] | None = None,
 ) -> Clip:
     """Generate a clip of ``num_frames`` frames of ``size`` × ``size`` pixels, or the frames of ``window`` among them.
 
@@ -55,8 +55,8 @@ def generate_clip(
     return render_clip(scene, window)
 
 
-def render_clip(scene: Scene, window: range) -> Clip:
-    """The frames of a scene that lie in ``window``."""
+def render_clip(scene: Scene, window: Sequence[int]) -> Clip:
+    """The frames of a scene whose indices ``window`` names."""
     rendered = [render_frame(scene, index) for index in window]
     order = sorted(range(len(scene.roles)), key=lambda index: ROLES.index(scene.roles[index]))
     labels = np.stack([frame_labels for _, frame_labels in rendered])

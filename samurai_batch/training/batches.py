@@ -1,5 +1,6 @@
 """Batches of generated clips: frames, masks and prompts as tensors, each made from a seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -41,10 +42,12 @@ class BatchSettings:
     """What batches are made of.
 
     Scenes last ``span`` frames, and ``frames`` of them are taken, one, two or three apart, so that what happens in a
-    scene happens at its natural pace. ``still`` takes a whole scene of ``frames`` as pictures of their own (T = 1).
-    To be prompted, a thing must cover ``min_share`` of the first frame, and ``min_fill`` of its own box: what peeps out
-    from behind others in splinters teaches little. A clip costs more to make than to learn from: each is taken about
-    ``uses`` times, varied every time. ``photographs`` (H, W, 3) uint8 lend their textures to half of the surfaces.
+    scene happens at its natural pace; or, if ``leaping``, any in their order, so that what is followed must be known
+    again after it moved far, or was hidden. ``still`` takes a whole scene of ``frames`` as pictures of their own
+    (T = 1). To be prompted, a thing must cover ``min_share`` of the first frame, and ``min_fill`` of its own box: what
+    peeps out from behind others in splinters teaches little. A clip costs more to make than to learn from: each is
+    taken about ``uses`` times, varied every time. ``photographs`` (H, W, 3) uint8 lend their textures to half of the
+    surfaces.
     """
 
     scene: SceneSettings
@@ -53,6 +56,7 @@ class BatchSettings:
     frames: int
     span: int = 24
     objects: int = 2
+    leaping: bool = False
     still: bool = False
     min_share: float = 0.004
     min_fill: float = 0.0
@@ -115,7 +119,7 @@ class ClipBatches(Dataset[Batch]):
         settings, entropy = self.settings, (*self.seed, number)
         for attempt in count():
             rng = np.random.Generator(np.random.PCG64([*entropy, attempt]))
-            frames = range(settings.frames) if settings.still else _window(rng, settings.span, settings.frames)
+            frames = range(settings.frames) if settings.still else _window(rng, settings)
             length = settings.frames if settings.still else settings.span
             clip = generate_clip(
                 (*entropy, attempt), settings.scene, length, settings.size, settings.photographs, frames
@@ -126,7 +130,10 @@ class ClipBatches(Dataset[Batch]):
         raise AssertionError
 
 
-def _window(rng: np.random.Generator, span: int, frames: int) -> range:
+def _window(rng: np.random.Generator, settings: BatchSettings) -> Sequence[int]:
+    span, frames = settings.span, settings.frames
+    if settings.leaping:
+        return sorted(rng.choice(span, frames, replace=False).tolist())
     step = min(int(rng.choice([1, 1, 2, 3])), (span - 1) // max(frames - 1, 1))
     start = int(rng.integers(0, span - (frames - 1) * step))
     return range(start, start + (frames - 1) * step + 1, step)

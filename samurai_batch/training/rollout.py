@@ -139,7 +139,8 @@ def _remember(
 ) -> _Memory:
     """What a frame leaves behind: the chosen mask, or the true one (N, S, S), and the chosen mask's pointer.
 
-    No gradient passes back through what was predicted: over several frames it grows until it drowns all else.
+    No gradient passes back through what was predicted: over several frames it grows until it drowns all else. A
+    prompted frame's mask is cut at zero first, as in tracking.
     """
     size = model.image_size
     every = torch.arange(len(candidates.logits))
@@ -147,7 +148,8 @@ def _remember(
     if truth is None:
         present = candidates.object_score[:, 0] > 0
         logits = candidates.logits[every, chosen][:, None].detach()
-        mask = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False).sigmoid()
+        mask = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)
+        mask = (mask > 0).float() if prompted else mask.sigmoid()
         mask = mask * present[:, None, None, None]
     else:
         present = truth.flatten(1).any(1)

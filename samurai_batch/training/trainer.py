@@ -55,7 +55,7 @@ def train(
     """Train through the stages, going on from the state in ``folder`` if there is one; returns the last state.
 
     The state is saved there every few minutes, at the end, and soon after ``stop`` is set. Time is counted in minutes
-    of training, so a run that was stopped takes up where it was.
+    of this process's work, so a run that was stopped, or shared its processor, takes up where it was.
     """
     state = load_state(folder) or _beginning(config, settings, folder)
     while not stop.is_set() and (now := moment(stages, state.elapsed_s / 60)) is not None:
@@ -107,7 +107,7 @@ def _run_stage(
     optimizers = Optimizers(model, settings.rate, settings.weight_decay)
     optimizers.load_tensors(state.optimizer)
     generator = torch.Generator().manual_seed(settings.seed + state.step)
-    meter, saved, started = _Meter(), time.monotonic(), time.monotonic()
+    meter, saved, started = _Meter(), time.monotonic(), time.process_time()
     logger.info("stage %s from step %d", stage.name, state.step)
     batches = iter(_loader(stage, (settings.seed, index, state.step)))
     while (now := moment(stages, state.elapsed_s / 60)) is not None and now.stage == index and not stop.is_set():
@@ -115,8 +115,8 @@ def _run_stage(
         keep = min(settings.average_keep, (state.step + 1) / (state.step + 10))
         blend(state.average.values(), (model.state_dict()[name] for name in state.average), keep)
         state.step += 1
-        state.elapsed_s += time.monotonic() - started
-        started = time.monotonic()
+        state.elapsed_s += time.process_time() - started
+        started = time.process_time()
         meter.add(values)
         if state.step % settings.log_every == 0:
             point = Point(state.step, round(state.elapsed_s), stage.name, meter.means())

@@ -1,5 +1,6 @@
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,20 @@ from samurai_batch.modeling.configs import NANO
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.synthetic import SceneSettings, generate_clip
-from samurai_batch.training.batches import BatchSettings, ClipBatches
+from samurai_batch.training.batches import BatchSettings, ClipBatches, _window
 from samurai_batch.training.calibration import best_threshold, calibrate
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import LossWeights, frame_loss, loudness, mask_iou, mask_loss
-from samurai_batch.training.rollout import Forcing, _corners, encode_batch, encode_frames, follow, mark_anew
+from samurai_batch.training.rollout import (
+    Forcing,
+    _corners,
+    _remember,
+    encode_batch,
+    encode_frames,
+    follow,
+    mark_anew,
+)
 from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, compacted, export_weights, load_state, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
@@ -69,6 +78,15 @@ def test_the_same_seed_gives_the_same_batch() -> None:
     assert first.kind == again.kind
 
 
+def test_a_leaping_clip_has_any_frames_of_its_span_in_their_order() -> None:
+    settings = replace(BATCHES, leaping=True, frames=4)
+    windows = [_window(np.random.default_rng(seed), settings) for seed in range(50)]
+    assert all(list(window) == sorted(set(window)) and len(window) == 4 for window in windows)
+    assert all(0 <= index < settings.span for window in windows for index in window)
+    assert any(after - before > 3 for window in windows for before, after in pairwise(window))
+    assert ClipBatches(settings, (1,))[0].frames.shape[:2] == (1, 4)
+
+
 @pytest.mark.parametrize("kind", range(4))
 def test_prompts_of_every_kind_lie_on_the_frame(kind: int) -> None:
     chances = [0.0, 0.0, 0.0, 0.0]
@@ -93,6 +111,18 @@ def test_following_a_clip_sends_gradients_to_every_part_but_the_unread_one() -> 
     without = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is None}
     assert without <= {"no_mem_pos_enc", "mask_downsample", "sam_prompt_encoder"}
     assert model.maskmem_tpos_enc.grad is not None
+
+
+def test_memory_of_a_predicted_prompted_frame_holds_a_mask_cut_at_zero() -> None:
+    model, seen = SAM2(TINY, 64).float(), FrameFeatures(torch.zeros(1, 32, 4, 4), (torch.zeros(0), torch.zeros(0)))
+    faint, strong = (
+        Candidates(torch.full((1, 4, 16, 16), logit), torch.ones(1, 4), torch.zeros(1, 4, 32), torch.ones(1, 1))
+        for logit in (0.1, 9.0)
+    )
+    cut = [_remember(model, seen, found, None, prompted=True).spatial for found in (faint, strong)]
+    kept = [_remember(model, seen, found, None, prompted=False).spatial for found in (faint, strong)]
+    assert torch.equal(*cut)
+    assert not torch.equal(*kept)
 
 
 STAGES = (
