@@ -24,6 +24,7 @@ from samurai_batch.synthetic.settings import SceneSettings
 from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.calibration import calibrate
 from samurai_batch.training.curve import draw_curve
+from samurai_batch.training.losses import LossWeights
 from samurai_batch.training.schedule import Stage
 from samurai_batch.training.state import compacted, export_weights, load_state, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
@@ -57,6 +58,8 @@ _LARGE_CLIPS = replace(
     min_fill=0.2,
     prompt_chances=(0.9, 0.03, 0.02, 0.05),
 )
+# The balanced cross-entropy pulls masks over their neighbours once there is no more fear of empty ones.
+_STRICT = LossWeights(focal=20.0, balanced=0.3)
 
 # Minutes of one thread.
 STAGES = (
@@ -105,6 +108,7 @@ STAGES = (
         name="leaps",
         minutes=35,
         batches=replace(_LARGE_CLIPS, scene=_HIDING, clips=6, frames=4, leaping=True),
+        weights=_STRICT,
         truth=(0.6, 0.2),
         drop=0.4,
         anew=0.5,
@@ -114,6 +118,7 @@ STAGES = (
         name="long clips",
         minutes=55,
         batches=replace(_LARGE_CLIPS, scene=_HIDING, frames=10),
+        weights=_STRICT,
         truth=(0.2, 0.0),
         drop=0.25,
         anew=0.5,

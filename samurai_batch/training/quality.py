@@ -19,16 +19,31 @@ Masks = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Spread:
+    """A mean over clips and its standard error."""
+
+    mean: float
+    error: float
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> "Spread":
+        """The mean of one value per clip (N,), of at least two clips."""
+        return cls(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ± {self.error:.3f}"
+
+
+@dataclass(frozen=True)
 class Quality:
     """Of one suite: every value is between 0 and 1.
 
-    ``first_iou`` on the prompted frame; ``tracked_iou`` over later frames that show the object, and its standard
-    ``error`` over clips; ``seen`` how often a visible object has a mask, ``missed`` how often an absent one has none.
+    ``first_iou`` on the prompted frame; ``tracked_ious`` (N,) of each clip the mean over later frames that show the
+    object; ``seen`` how often a visible object has a mask, ``missed`` how often an absent one has none.
     """
 
     first_iou: float
-    tracked_iou: float
-    error: float
+    tracked_ious: NDArray[np.float64]
     seen: float
     missed: float
 
@@ -36,6 +51,15 @@ class Quality:
     def balanced_accuracy(self) -> float:
         """Of "is the object in the picture": 0.5 for a tracker that always says yes."""
         return (self.seen + self.missed) / 2
+
+    @property
+    def tracked(self) -> Spread:
+        """The tracked IoU over clips."""
+        return Spread.of(self.tracked_ious)
+
+    def gain_over(self, other: "Quality") -> Spread:
+        """By how much the tracked IoU of a clip is higher than another tracker's on the same clip."""
+        return Spread.of(self.tracked_ious - other.tracked_ious)
 
 
 def measure_suite(tracker: Tracker, suite: Suite) -> Quality:
@@ -52,8 +76,7 @@ def measure_suite(tracker: Tracker, suite: Suite) -> Quality:
     there, said = np.concatenate(truths), np.concatenate(found)
     return Quality(
         first_iou=float(np.mean(firsts)),
-        tracked_iou=float(np.mean(tracked)),
-        error=float(np.std(tracked, ddof=1) / np.sqrt(len(tracked))),
+        tracked_ious=np.array(tracked),
         seen=float(said[there].mean()),
         missed=float((~said[~there]).mean()),
     )

@@ -16,8 +16,21 @@ def test_the_iou_of_a_mask_with_itself_is_one_and_of_nothing_with_nothing_too() 
     assert mask_iou(half, ~mask) == 0.5
 
 
+def quality(tracked_ious: list[float]) -> Quality:
+    return Quality(0.9, np.array(tracked_ious), seen=1.0, missed=0.0)
+
+
+def test_two_trackers_are_compared_clip_by_clip() -> None:
+    better, worse = quality([0.9, 0.5, 0.2]), quality([0.8, 0.4, 0.1])
+    assert better.tracked.error > 0.1
+    gain = better.gain_over(worse)
+    assert gain.mean == pytest.approx(0.1)
+    assert gain.error == pytest.approx(0.0, abs=1e-9)
+    assert str(worse.gain_over(worse)) == "0.000 ± 0.000"
+
+
 def test_a_tracker_that_always_sees_the_object_has_a_balanced_accuracy_of_one_half() -> None:
-    assert Quality(0.9, 0.8, 0.01, seen=1.0, missed=0.0).balanced_accuracy == 0.5
+    assert quality([0.8, 0.7]).balanced_accuracy == 0.5
 
 
 @pytest.mark.slow
