@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from samurai_batch.planning.chunks import step
 from samurai_batch.planning.rates import RateMeter, Rates
-from samurai_batch.planning.records import LegRecord, LookRecord, ShardRecord, Tries, VideoRecord
+from samurai_batch.planning.records import LookRecord, ShardRecord, Tries, VideoRecord
 from samurai_batch.planning.shards import num_covered
 from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
 from samurai_batch.planning.waiting import WaitingLine
@@ -26,8 +26,7 @@ class Backlog:
     shard has given tracks away so that the job ends sooner.
     """
 
-    def __init__(self, chunk_frames: int, meter: RateMeter, split_shards: bool) -> None:
-        self._chunk_frames = chunk_frames
+    def __init__(self, meter: RateMeter, split_shards: bool) -> None:
         self._split_shards = split_shards
         self._meter = meter
         self._ordered_by = meter.rates
@@ -114,7 +113,7 @@ class Backlog:
         outlook = Outlook(
             other_work_s=max(0.0, work_s - own_s), num_replicas=self.num_replicas, rates=self._meter.rates
         )
-        groups = best_split([self._frames_left(leg) for leg in legs], outlook)
+        groups = best_split([leg.left for leg in legs], outlook)
         self.num_splits += len(groups) - 1
         self.wait_all(ShardRecord(shard.video, [legs[index] for index in group]) for group in groups[1:])
         self._keep_open_legs(shard)
@@ -142,15 +141,12 @@ class Backlog:
 
     def _count(self, shard: ShardRecord) -> None:
         legs = shard.members
-        num_to_follow = num_to_encode = sum(leg.num_left for leg in legs)
+        num_to_follow = num_to_encode = sum(len(leg.left) for leg in legs)
         if len(legs) > 1:
-            num_to_encode = num_covered([self._frames_left(leg) for leg in legs])
+            num_to_encode = num_covered(leg.left for leg in legs)
         self._frames_to_encode += num_to_encode - shard.num_to_encode
         self._frames_to_follow += num_to_follow - shard.num_to_follow
         shard.num_to_encode, shard.num_to_follow = num_to_encode, num_to_follow
-
-    def _frames_left(self, leg: LegRecord) -> range:
-        return leg.frames_left(self._chunk_frames)
 
     def _put_in_order(self) -> None:
         """Costs of what waits were told by the rates of then; where those have changed much, the order is another."""

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from samurai_batch.planning.chunks import last_frame, step
+from samurai_batch.planning.chunks import frames_left, last_frame, step
 from samurai_batch.planning.fit import VideoFacts, misfit
 from samurai_batch.planning.orders import (
     LookMember,
@@ -137,11 +137,10 @@ class Book:
         return shards
 
     def advance(self, legs: Iterable[LegRecord], chunk: int) -> None:
-        """The legs have followed and saved ``chunk``."""
+        """The legs have followed and saved ``chunk``; their tracks are still to be released."""
         for leg in legs:
             leg.next_chunk = chunk + step(leg.leg.reverse)
             self._count(leg)
-            self._publish_if_followed(leg.track)
 
     def rewind(self, track: TrackRecord, legs: Iterable[LegRecord]) -> None:
         """The saved work of these legs cannot be trusted: begin them again. The driver deletes it."""
@@ -212,16 +211,21 @@ class Book:
 
     def _publish_if_followed(self, track: TrackRecord) -> None:
         """Publish once all is done. A truncation may end a leg while a replica is still at work beyond it."""
-        if not track.is_open or track.is_publishing or track.num_running or not track.legs:
+        if track.num_left or track.num_running or track.is_publishing or not track.legs:
             return
-        if not any(leg.num_left for leg in track.legs):
+        if track.is_open:
             track.is_publishing = True
             self.to_publish.append(track)
 
     def _count(self, leg: LegRecord) -> None:
-        num_left = len(leg.frames_left(self._chunk_frames)) if leg.track.is_open else 0
-        self.track_frames_left += num_left - leg.num_left
-        leg.num_left = num_left
+        track, num_before = leg.track, len(leg.left)
+        if track.is_open:
+            leg.left = frames_left(leg.leg, leg.next_chunk, self._chunk_frames, track.video.num_frames)
+        else:
+            leg.left = range(0)
+        num_more = len(leg.left) - num_before
+        track.num_left += num_more
+        self.track_frames_left += num_more
 
     def _settle(self, track: TrackRecord, status: TrackStatus, num_rows: int) -> None:
         track.is_settled = True

@@ -5,10 +5,8 @@ from itertools import pairwise
 
 from samurai_batch.planning.chunks import (
     first_chunk,
-    frames_left,
     last_chunk,
     last_frame,
-    step,
 )
 from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import FollowOrder, LookMember, LookOrder, Order, OrderMember, PublishOrder
@@ -47,7 +45,10 @@ class VideoRecord:
 
 @dataclass(slots=True, eq=False)
 class TrackRecord:
-    """One pending track. ``failure`` ends it unless ``is_cut_short``; ``num_running`` orders include it now."""
+    """One pending track. ``failure`` ends it unless ``is_cut_short``; ``num_running`` orders include it now.
+
+    ``num_left`` sums what is left over its legs.
+    """
 
     track: Track
     fingerprint: str
@@ -58,6 +59,7 @@ class TrackRecord:
     is_publishing: bool = False
     is_settled: bool = False
     has_restarted: bool = False
+    num_left: int = 0
     num_running: int = 0
     num_failed_orders: int = 0
     seconds: float = 0.0
@@ -66,7 +68,7 @@ class TrackRecord:
     @property
     def is_open(self) -> bool:
         """Whether there is still something to be done for the track."""
-        return not (self.is_settled or self.is_given_up)
+        return not self.is_settled and (self.failure is None or self.is_cut_short)
 
     @property
     def is_given_up(self) -> bool:
@@ -92,19 +94,16 @@ class TrackRecord:
 class LegRecord:
     """One leg of a pending track: all chunks before ``next_chunk`` are done.
 
-    ``shard`` is the one it belongs to now; others may still list it. ``num_left`` frames are to be followed, as the
-    book has counted last: after whatever changes them, and none for a track that is given up.
+    ``shard`` is the one it belongs to now; others may still list it. ``left`` are the frames (ascending) to follow, by
+    the estimated length as long as the video is not opened. The book keeps it up to date: after whatever changes
+    them, and none for a track that is given up.
     """
 
     track: TrackRecord
     leg: Leg
     next_chunk: int
     shard: "ShardRecord | None" = None
-    num_left: int = 0
-
-    def frames_left(self, chunk_frames: int) -> range:
-        """The frames still to follow, by the estimated length as long as the video is not opened."""
-        return frames_left(self.leg, self.next_chunk, chunk_frames, self.track.video.num_frames)
+    left: range = range(0)
 
     def rewind(self, chunk_frames: int) -> None:
         """Begin again."""
@@ -147,15 +146,14 @@ class ShardRecord:
 
     def prune(self) -> list[LegRecord]:
         """The members that have something left to do; the others are forgotten. The video's length must be known."""
-        self.members = [
-            member for member in self.members if member.num_left and member.shard is self and member.track.is_open
-        ]
+        self.members = [member for member in self.members if member.left and member.shard is self]
         return self.members
 
     def follow_order(self, order_id: int, chunk_frames: int) -> tuple[FollowOrder, list[LegRecord]]:
         """The order for the earliest chunk that any member lacks, and the members that lack it."""
         reverse = self.members[0].leg.reverse
-        chunk = min((member.next_chunk for member in self.members), key=lambda chunk: chunk * step(reverse))
+        chunks = [member.next_chunk for member in self.members]
+        chunk = max(chunks) if reverse else min(chunks)
         legs = [member for member in self.members if member.next_chunk == chunk]
         order = FollowOrder(
             order_id=order_id,
@@ -199,16 +197,22 @@ Work = VideoRecord | ShardRecord | TrackRecord | LookRecord
 
 @dataclass(slots=True)
 class Running:
-    """An order under way: on which replica, for which piece of work, and the legs a FollowOrder follows."""
+    """An order under way: on which replica, for which piece of work, and the legs a FollowOrder follows.
+
+    ``tracks`` are those whose saved work the replica may be touching; none while it opens a video.
+    """
 
     replica_id: str
     order: Order
     work: Work
     legs: list[LegRecord] = field(default_factory=list)
+    tracks: list[TrackRecord] = field(init=False)
 
-    @property
-    def tracks(self) -> list[TrackRecord]:
-        """The tracks whose saved work the replica may be touching; none while it opens a video."""
-        if isinstance(self.work, LookRecord):
-            return self.work.tracks
-        return [self.work] if isinstance(self.work, TrackRecord) else [leg.track for leg in self.legs]
+    def __post_init__(self) -> None:
+        match self.work:
+            case LookRecord(tracks=tracks):
+                self.tracks = tracks
+            case TrackRecord() as track:
+                self.tracks = [track]
+            case _:
+                self.tracks = [leg.track for leg in self.legs]

@@ -70,7 +70,7 @@ class Scheduler:
         self._settings = settings
         self._meter = RateMeter(rates)
         self._numbers = count(1)
-        self._backlog = Backlog(settings.chunk_frames, self._meter, settings.split_shards)
+        self._backlog = Backlog(self._meter, settings.split_shards)
         self._running: dict[int, Running] = {}
         self._order_at: dict[str, int] = {}
         self._book = Book(settings.chunk_frames, settings.keep_partial)

@@ -162,7 +162,8 @@ class CapacityWorld:
 
     def _follow(self, order: FollowOrder, has_open: set[str]) -> tuple[float, Report]:
         frames = frames_to_follow((one.leg for one in order.members), order.chunk, order.chunk_frames, order.num_frames)
-        low, high = min(frames), max(frames)
+        low, high = frames[0], frames[-1]
+        low, high = min(low, high), max(low, high)
         followed = sum(_overlap(one.leg.reverse, one.leg.start_frame, low, high) for one in order.members)
         encode_s, follow_s = len(frames) * RATES.encode_s, followed * RATES.follow_s
         seconds = encode_s + follow_s

@@ -45,7 +45,7 @@ def legs_that_look_done_are_not_cut_by_a_truncation(patch: Patch) -> None:
     original = Book._cut
 
     def cut(self: Book, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
-        if leg.num_left:
+        if leg.left:
             original(self, track, leg, failure, frame_reached)
 
     patch.setattr(Book, "_cut", cut)
@@ -117,7 +117,7 @@ def replicas_are_sacrificed_without_limit(patch: Patch) -> None:
 
 def one_finished_direction_is_enough_to_publish(patch: Patch) -> None:
     def publish(self: Book, track: TrackRecord) -> None:
-        if track.is_open and not track.is_publishing and any(not leg.num_left for leg in track.legs):
+        if track.is_open and not track.is_publishing and any(not leg.left for leg in track.legs):
             track.is_publishing = True
             self.to_publish.append(track)
 
