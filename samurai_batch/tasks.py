@@ -8,7 +8,7 @@ Direction = Literal["forward", "backward", "both"]
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rle:
     """One mask as compressed COCO run lengths, column-major (pycocotools' own form)."""
 
@@ -17,7 +17,7 @@ class Rle:
     counts: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BoxPrompt:
     """A box around the object: ``box_xyxy`` in pixels of the original video."""
 
@@ -25,7 +25,7 @@ class BoxPrompt:
     box_xyxy: Box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PointsPrompt:
     """Clicks in pixels of the original video; a label is 1 on the object, 0 beside it."""
 
@@ -34,7 +34,7 @@ class PointsPrompt:
     labels: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MaskPrompt:
     """The object's mask at the original video's size."""
 
@@ -42,7 +42,7 @@ class MaskPrompt:
     mask: Rle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TextPrompt:
     """Words that are looked up on a frame: every object found there becomes a track of its own."""
 
@@ -50,7 +50,7 @@ class TextPrompt:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EverythingPrompt:
     """Nothing in particular: every automatic mask of the frame becomes a track of its own."""
 
@@ -63,7 +63,7 @@ AskedPrompt = TextPrompt | EverythingPrompt
 Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AskedPrompt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """One file or one folder of numbered frames."""
 
@@ -71,7 +71,7 @@ class Video:
     uri: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
     """One direction of one track: the frames it covers, from its first conditioning frame on.
 
@@ -100,7 +100,7 @@ class Leg:
         return frame_index <= self.first_row if self.reverse else frame_index >= self.first_row
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Track:
     """One object to follow through one video.
 

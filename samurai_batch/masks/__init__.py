@@ -5,7 +5,7 @@ Importing this package gives every DataFrame the accessor ``df.masks``.
 
 from samurai_batch.masks.accessor import MasksAccessor
 from samurai_batch.masks.compact import compact_masks
-from samurai_batch.masks.locating import mask_table_uri
+from samurai_batch.masks.locating import mask_table_name, mask_table_uri, mask_tables_uri
 from samurai_batch.masks.reading import read_masks
 from samurai_batch.masks.table import (
     MASK_SCHEMA,
@@ -26,7 +26,9 @@ __all__ = [
     "decode_mask",
     "encode_mask",
     "file_metadata",
+    "mask_table_name",
     "mask_table_uri",
+    "mask_tables_uri",
     "read_masks",
     "rows_to_table",
     "table_to_bytes",

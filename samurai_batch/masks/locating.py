@@ -19,8 +19,17 @@ _MAX_NAMED = 16
 
 def mask_table_uri(output: str, video_id: str, object_id: str) -> str:
     """Where a finished track's table stands in an output folder."""
-    name = storage.quote_id(object_id) + TABLE_SUFFIX
-    return storage.join(output, MASKS_FOLDER, storage.quote_id(video_id), name)
+    return storage.join(mask_tables_uri(output, video_id), mask_table_name(object_id))
+
+
+def mask_tables_uri(output: str, video_id: str) -> str:
+    """The folder of a video's tables."""
+    return storage.join(output, MASKS_FOLDER, storage.quote_id(video_id))
+
+
+def mask_table_name(object_id: str) -> str:
+    """What a track's table is called there."""
+    return storage.quote_id(object_id) + TABLE_SUFFIX
 
 
 def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:

@@ -45,25 +45,36 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
 
     Raises LedgerError, StorageError.
     """
-    preparation = prepare(tracks, recipe, storage, settings)
-    ledgers = _ledgers_as_written(preparation, settings)
+    num_tracks = 0
+    decisions: list[Decision] = []
+    asked_for: set[TrackId] = set()
+    to_look_up: set[TrackId] = set()
+    for part in prepare(tracks, recipe, storage, settings):
+        num_tracks += len(part.tracks)
+        decisions += _decisions(part, recipe, settings)
+        asked_for.update(map(track_id, part.tracks))
+        to_look_up.update(track_id(one.track) for one in part.asking)
+    return Comparison(num_tracks, tuple(decisions), _left(asked_for, to_look_up, settings))
+
+
+def _decisions(part: Preparation, recipe: Recipe, settings: DriverSettings) -> list[Decision]:
+    ledgers = _ledgers_as_written(part, settings)
     old_tables = _Tables(settings.output)
-    decisions = [
+    unreachable = [
         Decision(track, f"its video cannot be read: {failure.message}", _entry(ledgers, track))
-        for track, failure in preparation.unreachable
+        for track, failure in part.unreachable
     ]
 
     def decide(pair: tuple[Track, str]) -> Decision:
         track, now = pair
-        ledger, identity = ledgers.get(track.video.video_id), preparation.videos[track.video.video_id].identity
+        ledger, identity = ledgers.get(track.video.video_id), part.videos[track.video.video_id].identity
         assert identity is not None, "a pending track has a fingerprint, and so its video an identity"
         entry = _entry(ledgers, track)
         if ledger is None or entry is None:
             return Decision(track, "new", None)
         return Decision(track, _reason(track, entry, now, ledger, identity, recipe, old_tables), entry)
 
-    decisions += for_each(decide, preparation.to_do, settings.num_transfers)
-    return Comparison(len(preparation.tracks), tuple(decisions), _left(preparation, settings))
+    return unreachable + for_each(decide, part.to_do, settings.num_transfers)
 
 
 def _ledgers_as_written(preparation: Preparation, settings: DriverSettings) -> dict[str, VideoLedger]:
@@ -80,16 +91,14 @@ def _entry(ledgers: Mapping[str, VideoLedger], track: Track) -> TrackEntry | Non
     return ledger.tracks.get(track.object_id) if ledger else None
 
 
-def _left(preparation: Preparation, settings: DriverSettings) -> tuple[TrackId, ...]:
+def _left(asked_for: set[TrackId], to_look_up: set[TrackId], settings: DriverSettings) -> tuple[TrackId, ...]:
     """What stands for a prompt that is about to be looked up is not known yet, and so nothing of it has left."""
-    asked_for = {track_id(track) for track in preparation.tracks}
-    open_prompts = {track_id(one.track) for members in preparation.looks for one in members}
     folder = ledger_uri(settings.output)
     uris = [join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
     found = for_each(lambda uri: read_video_ledger(storage, uri), uris, settings.num_transfers)
     known = {(ledger.video_id, object_id) for ledger in found if ledger for object_id in ledger.tracks}
     left = known - asked_for
-    return tuple(sorted(one for one in left if (one[0], one[1].rpartition("#")[0]) not in open_prompts))
+    return tuple(sorted(one for one in left if (one[0], one[1].rpartition("#")[0]) not in to_look_up))
 
 
 class _Tables:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, PromptsError
 from samurai_batch.manifest import read_prompts
-from samurai_batch.runtime.recipe import with_absolute_video
+from samurai_batch.runtime.recipe import with_absolute_videos
 from samurai_batch.tasks import Track, Video
 
 TrackId = tuple[str, str]
@@ -39,8 +39,8 @@ def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts)
                 video_id, object_id = track_id(track)
                 problem = f"object {object_id} of video {video_id} stands in another table as well; remove one of them"
                 raise PromptsError(storage.redact(table), [problem])
-            found[track_id(track)] = with_absolute_video(track)
-    return list(found.values())
+            found[track_id(track)] = track
+    return with_absolute_videos(found.values())
 
 
 def is_pattern(uri: str) -> bool:

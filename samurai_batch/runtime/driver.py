@@ -33,6 +33,7 @@ from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Clock, Store
 from samurai_batch.runtime.tally import Tally
+from samurai_batch.runtime.video_states import VideoState
 from samurai_batch.runtime.work import work_uri
 from samurai_batch.tasks import Track
 
@@ -77,8 +78,8 @@ def drive(
     status: RunStatus = "crashed"
     heart = Heart(lease, world.clock, settings.heartbeat_s)
     try:
-        preparation = prepare(tracks, recipe, world.store, settings, meanwhile=heart.beat)
-        driver = _Driver(preparation, recipe, settings, lease, heart, world)
+        driver = _Driver(recipe, settings, lease, heart, world)
+        driver.begin(tracks)
         status = driver.run()
     except KeyboardInterrupt:
         status = "interrupted"
@@ -99,18 +100,11 @@ def _release(lease: Lease, status: RunStatus, totals: Totals, rates: Rates | Non
 
 
 class _Driver:
-    """One run over one preparation."""
+    """One run."""
 
     def __init__(
-        self,
-        preparation: Preparation,
-        recipe: Recipe,
-        settings: DriverSettings,
-        lease: Lease,
-        heart: Heart,
-        world: Surroundings,
+        self, recipe: Recipe, settings: DriverSettings, lease: Lease, heart: Heart, world: Surroundings
     ) -> None:
-        self._preparation = preparation
         self._recipe = recipe
         self._settings = settings
         self._run_id = lease.record.run_id
@@ -119,6 +113,7 @@ class _Driver:
         self._started_s = world.clock.elapsed_s()
         self._idle: dict[str, None] = {}  # in the order they became idle
         self._replicas: set[str] = set()
+        self._asking: dict[str, VideoState] = {}  # videos with prompts to look up
         self._totals = Totals()
         self._tally = Tally(world.clock.now_s)
         schedule = ScheduleSettings(
@@ -131,7 +126,6 @@ class _Driver:
         self.recorder = Recorder(
             world.store,
             settings.output,
-            (state.ledger for state in preparation.videos.values()),
             run_id=self._run_id,
             weights_digest=recipe.weights_digest,
             num_transfers=settings.num_transfers,
@@ -156,7 +150,6 @@ class _Driver:
 
     def run(self) -> RunStatus:
         """Settle all tracks; returns early when told to stop."""
-        self._begin()
         if not self._scheduler.is_finished:
             with closing(self._world.make_pool()) as pool:
                 self._loop(pool)
@@ -168,21 +161,28 @@ class _Driver:
         self._world.store.delete(work_uri(self._settings.output))
         return "finished"
 
-    def _begin(self) -> None:
-        needed = (pending.fingerprint for pending in self._preparation.pending)
-        sweep(self._world.store, self._settings.output, needed, self._settings.num_transfers, self._heart.beat)
-        self._enter(self._preparation)
+    def begin(self, tracks: Sequence[Track]) -> None:
+        """Take the job in; nothing is kept of what is done already. Raises what `prepare` raises."""
+        store, settings = self._world.store, self._settings
+        needed: set[str] = set()
+        for part in prepare(tracks, self._recipe, store, settings, meanwhile=self._heart.beat):
+            needed.update(one.fingerprint for one in part.pending)
+            self._asking.update(
+                (one.track.video.video_id, part.videos[one.track.video.video_id]) for one in part.asking
+            )
+            self._enter(part)
+        sweep(store, settings.output, needed, settings.num_transfers, self._heart.beat)
         logger.info(
-            "run %s: %d tracks, %d of them settled already, %d to do",
+            "run %s: %d tracks, %d of them settled already",
             self._run_id,
             self._totals.tracks,
             self._totals.tracks_skipped,
-            len(self._preparation.to_do),
         )
         self.recorder.flush()
 
     def _enter(self, preparation: Preparation) -> None:
         """Take tracks in: those that are settled, that cannot begin, and that there is something to do for."""
+        self.recorder.hold(preparation.videos[video_id].ledger for video_id in preparation.open_videos)
         for track, entry in preparation.settled:
             self.recorder.note(track, entry)
         for track, failure in preparation.unreachable:
@@ -281,7 +281,7 @@ class _Driver:
             return
         found = read_found(self._world.store, self._settings.output, outcome.track, outcome.fingerprint)
         logger.info("%s of %s: %d found", outcome.track.object_id, outcome.track.video.video_id, len(found))
-        self._enter(prepare_found(found, self._preparation, self._recipe, self._world.store, self._settings))
+        self._enter(prepare_found(found, self._asking, self._recipe, self._world.store, self._settings))
 
     def _settle(self, outcome: TrackSettled) -> None:
         self.recorder.settle(outcome)

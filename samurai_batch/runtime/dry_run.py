@@ -1,5 +1,6 @@
 """What a run would do, said beforehand. Needs no GPU, no weights and no Ray, and writes nothing."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from samurai_batch.planning.chunks import first_chunk, frames_left
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
 from samurai_batch.runtime.preparation import Preparation, prepare
-from samurai_batch.runtime.recipe import job_recipe, job_tracks, with_absolute_paths, with_absolute_video
+from samurai_batch.runtime.recipe import job_recipe, job_tracks, with_absolute_paths, with_absolute_videos
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import TrackProblem
 from samurai_batch.runtime.surroundings import Store
@@ -75,36 +76,45 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
     """
     config = with_absolute_paths(config)
     recipe = job_recipe(config, weights_digest="")
-    tracks = [with_absolute_video(track) for track in (job_tracks(config) if tracks is None else tracks)]
-    preparation = prepare(tracks, recipe, store, DriverSettings.of(config), trust_weights=True)
-    entries = {
-        (state.video.video_id, object_id): entry
-        for state in preparation.videos.values()
-        for object_id, entry in state.ledger.tracks.items()
-    }
-    before = [entries.get((track.video.video_id, track.object_id)) for track, _ in preparation.to_do]
-    num_failed = sum(entry is not None and entry.status == "failed" for entry in before)
-    num_new = before.count(None)
+    tracks = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
+    counts: Counter[str] = Counter()
+    unreachable: list[TrackProblem] = []
+    shards: list[tuple[float, PlannedShard]] = []
+    for part in prepare(tracks, recipe, store, DriverSettings.of(config), trust_weights=True):
+        counts += _counts(part)
+        shards += _planned(part, config.chunk_frames)
+        unreachable += [
+            TrackProblem(track.video.video_id, track.object_id, "failed", failure.message)
+            for track, failure in part.unreachable
+        ]
     return Plan(
         output=config.output,
-        num_videos=len(preparation.videos),
-        num_tracks=len(preparation.tracks),
-        num_done=sum(entry.status == "done" for _, entry in preparation.settled),
-        num_partial=sum(entry.status == "partial" for _, entry in preparation.settled),
-        num_new=num_new,
-        num_stale=len(before) - num_new - num_failed,
-        num_failed_before=num_failed,
-        num_failed=sum(entry.status == "failed" for _, entry in preparation.settled),
-        num_looks=sum(map(len, preparation.looks)),
-        unreachable=tuple(
-            TrackProblem(track.video.video_id, track.object_id, "failed", failure.message)
-            for track, failure in preparation.unreachable
-        ),
-        shards=_planned(preparation, config.chunk_frames),
+        num_videos=counts["videos"],
+        num_tracks=counts["tracks"],
+        num_done=counts["settled done"],
+        num_partial=counts["settled partial"],
+        num_new=counts["new"],
+        num_stale=counts["done"] + counts["partial"],
+        num_failed_before=counts["failed"],
+        num_failed=counts["settled failed"],
+        num_looks=counts["looks"],
+        unreachable=tuple(unreachable),
+        shards=tuple(row for _, row in sorted(shards, key=lambda pair: -pair[0])),
     )
 
 
-def _planned(preparation: Preparation, chunk_frames: int) -> tuple[PlannedShard, ...]:
+def _counts(part: Preparation) -> Counter[str]:
+    """Videos, tracks and looks; settled tracks by status; tracks to do by their status so far."""
+    counts = Counter(f"settled {entry.status}" for _, entry in part.settled)
+    for track, _ in part.to_do:
+        before = part.videos[track.video.video_id].ledger.tracks.get(track.object_id)
+        counts["new" if before is None else before.status] += 1
+    counts.update(videos=len(part.videos), tracks=len(part.tracks), looks=len(part.asking))
+    return counts
+
+
+def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, PlannedShard]]:
+    """Each shard with what it costs."""
     pending = {(one.track.video.video_id, one.track.object_id) for one in preparation.pending}
     known = preparation.known_videos()
     planned: list[tuple[float, PlannedShard]] = []
@@ -117,7 +127,7 @@ def _planned(preparation: Preparation, chunk_frames: int) -> tuple[PlannedShard,
             )
             row = PlannedShard(shard.video.video_id, shard.reverse, len(spans), num_frames, is_estimate)
             planned.append((cost_s(spans, FIRST_RATES), row))
-    return tuple(row for _, row in sorted(planned, key=lambda pair: -pair[0]))
+    return planned
 
 
 def _spans(shard: Shard, pending: set[tuple[str, str]], chunk_frames: int, num_frames: int) -> list[range]:

@@ -1,5 +1,6 @@
 """What a job's configuration says of how masks come about. Needs neither torch nor weights."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 
 from samurai_batch import storage
@@ -8,7 +9,7 @@ from samurai_batch.job import JobConfig
 from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.modeling.configs import SamConfig, image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.tasks import Track
+from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 
 TRACKER_VERSION = 2
@@ -80,6 +81,14 @@ def with_redacted_uris(config: JobConfig) -> dict[str, object]:
     }
 
 
-def with_absolute_video(track: Track) -> Track:
-    """The track with its video's path independent of the current folder."""
-    return replace(track, video=replace(track.video, uri=absolute(track.video.uri)))
+def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:
+    """The tracks with their videos' paths independent of the current folder; tracks of one video share it."""
+    videos: dict[Video, Video] = {}
+    for_all = []
+    for track in tracks:
+        video = videos.get(track.video)
+        if video is None:
+            uri = absolute(track.video.uri)
+            video = videos[track.video] = track.video if uri == track.video.uri else replace(track.video, uri=uri)
+        for_all.append(track if video is track.video else replace(track, video=video))
+    return for_all

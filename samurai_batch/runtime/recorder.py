@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Holds the ledgers of a job's videos, and writes those that have changed when told to.
+    """Holds the ledgers of videos with open tracks, and writes those that have changed when told to.
 
     ``meanwhile`` is called now and then while much is written.
     """
@@ -32,7 +32,6 @@ class Recorder:
         self,
         store: Store,
         output: str,
-        ledgers: Iterable[VideoLedger],
         *,
         run_id: str,
         weights_digest: str,
@@ -41,7 +40,7 @@ class Recorder:
     ) -> None:
         self._store = store
         self._output = output
-        self._ledgers = {ledger.video_id: ledger for ledger in ledgers}
+        self._ledgers: dict[str, VideoLedger] = {}
         self._run_id = run_id
         self._weights_digest = weights_digest
         self._num_transfers = num_transfers
@@ -52,6 +51,11 @@ class Recorder:
         self._spoiled: list[tuple[str, bool]] = []
         self.problems: list[TrackProblem] = []
         """Every track recorded that is not "done"."""
+
+    def hold(self, ledgers: Iterable[VideoLedger]) -> None:
+        """Take in ledgers that are going to change; one that is held already is the newer one."""
+        for ledger in ledgers:
+            self._ledgers.setdefault(ledger.video_id, ledger)
 
     def learn(self, video_id: str, facts: VideoFacts) -> None:
         """Keep a video's length and size with its next entry."""

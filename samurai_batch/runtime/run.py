@@ -21,7 +21,7 @@ from samurai_batch.runtime.recipe import (
     job_recipe,
     job_tracks,
     with_absolute_paths,
-    with_absolute_video,
+    with_absolute_videos,
     with_redacted_uris,
 )
 from samurai_batch.runtime.settings import DriverSettings
@@ -59,8 +59,7 @@ def run_job(
     """
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
-    tracks = job_tracks(config) if tracks is None else tracks
-    tracks = [with_absolute_video(track) for track in tracks]
+    tracks = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
     check_askable(tracks, config)
     load = cache(partial(_load_weights, config))
     is_far = config.weights is not None and storage.is_remote(config.weights)  # and so fetched once, not twice
