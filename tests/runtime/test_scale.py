@@ -1,9 +1,11 @@
 """How the cost of looking at finished work grows; `python -m tests.runtime.scale 1000000` measures more of it."""
 
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
+from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.runtime import preparation
 from tests.runtime.scale import TRACKS_PER_VIDEO, FinishedStore, finished_store, run_again, tracks_of
 
@@ -30,3 +32,14 @@ def test_finished_tracks_cost_three_requests_a_video_and_next_to_no_memory(monke
     assert store.requests["read"] <= num_videos + 5
     assert store.requests["list"] <= num_videos + 10
     assert store.requests["write"] + store.requests["delete"] <= 10
+
+
+def test_a_track_of_a_table_is_kept_in_half_a_kilobyte(tmp_path: Path) -> None:
+    table = str(tmp_path / "prompts.parquet")
+    write_prompts(table, list(tracks_of(2000)))
+    read_prompts(table)  # what is loaded once
+    tracemalloc.start()
+    tracks = read_prompts(table)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept / len(tracks) < 512

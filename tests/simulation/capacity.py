@@ -106,7 +106,7 @@ class CapacityWorld:
     def run(self) -> Answer:
         """The whole job, event by event."""
         started_s = time.process_time()
-        scheduler = self._make_scheduler()
+        scheduler = self.make_scheduler()
         plan_s = time.process_time() - started_s
         run = _Run(self, scheduler)
         started_s = time.process_time()
@@ -121,7 +121,7 @@ class CapacityWorld:
             num_splits=scheduler.num_splits,
         )
 
-    def _make_scheduler(self) -> Scheduler:
+    def make_scheduler(self) -> Scheduler:
         chance = self._chance
         known = {
             video_id: KnownVideo(int(num_frames * chance.uniform(1 / BYTES_PER_FRAME_SPREAD, BYTES_PER_FRAME_SPREAD)))

@@ -1,5 +1,7 @@
 """A large cluster on paper; `make simulate CAPACITY=1000x100000` asks for more."""
 
+import tracemalloc
+
 import pytest
 
 from tests.simulation.capacity import CapacityWorld
@@ -22,3 +24,13 @@ def test_preemptions_alone_delay_a_job_by_little() -> None:
     rough = CapacityWorld(30, 600, preempted_every_s=3600.0).run()
     assert rough.num_preempted > 10
     assert rough.makespan_s <= 1.1 * calm.makespan_s, f"{calm}\n{rough}"
+
+
+def test_a_track_to_follow_is_known_in_little_over_a_kilobyte() -> None:
+    world = CapacityWorld(10, 2000)
+    tracemalloc.start()
+    scheduler = world.make_scheduler()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert not scheduler.is_finished
+    assert kept / 2000 < 1400
