@@ -1,6 +1,7 @@
 """Whole jobs on Ray against the bare loop: what the framework costs, and what a second replica brings."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.planning.orders import Order
 from samurai_batch.runtime.pool import Pool, PoolEvent, ReplicaReady
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.summary import exit_code
+from samurai_batch.runtime.summary import RunSummary, exit_code
+from samurai_batch.tasks import Track
 
 NUM_CLIPS = 2
 
@@ -49,8 +51,9 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
     """
     clips = [str(write_clip(folder / f"clip{number}.mp4", num_frames)) for number in range(NUM_CLIPS)]
     bare_s = in_a_process_apart(run_bare_loop, config, clips, str(folder / "bare.parquet"))
-    one = _run(config, clips, folder, 1)
-    two = _run(config, clips, folder, 2) if 2 * config.num_cpus_per_replica <= num_cores() else None
+    tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
+    one = run_measured(config, tracks, folder / "job1", 1)
+    two = run_measured(config, tracks, folder / "job2", 2) if 2 * config.num_cpus_per_replica <= num_cores() else None
     return EndToEnd(
         num_frames=num_frames * NUM_CLIPS,
         bare_s=bare_s,
@@ -112,17 +115,19 @@ class PatientPool:
 
 
 @dataclass(frozen=True)
-class _JobTime:
+class MeasuredJob:
+    """Seconds of a job: until all replicas were ready, and from then on to the last table's."""
+
     startup_s: float
     followed_s: float
+    summary: RunSummary
 
 
-def _run(config: JobConfig, clips: list[str], folder: Path, num_replicas: int) -> _JobTime:
+def run_measured(config: JobConfig, tracks: Sequence[Track], output: Path, num_replicas: int) -> MeasuredJob:
+    """Run a job of these tracks. Raises SamuraiBatchError if one of them is not done."""
     from samurai_batch.runtime import assembly
 
-    output = str(folder / f"job{num_replicas}")
-    job = make_job(config.model_dump() | {"output": output, "replicas": num_replicas})
-    tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
+    job = make_job(config.model_dump() | {"output": str(output), "replicas": num_replicas})
     pools: list[PatientPool] = []
 
     def make_pool(plan: assembly.ReplicaPlan) -> Pool:
@@ -133,4 +138,4 @@ def _run(config: JobConfig, clips: list[str], folder: Path, num_replicas: int) -
     summary = run_job(job, tracks=tracks, make_pool=make_pool)
     if exit_code(summary):
         raise SamuraiBatchError(f"the measured job did not end well: {summary.problems}")
-    return _JobTime(pools[0].ready_s - start_s, pools[0].closed_s - pools[0].ready_s)
+    return MeasuredJob(pools[0].ready_s - start_s, pools[0].closed_s - pools[0].ready_s, summary)

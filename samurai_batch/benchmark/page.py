@@ -6,6 +6,7 @@ from dataclasses import asdict
 from html import escape
 
 from samurai_batch.benchmark.run import ModelResult, Results
+from samurai_batch.benchmark.sharing import NUM_TRACKS
 
 BAR_PX, LABEL_PX, NUMBER_PX, LINE_PX, TITLE_PX = 420, 270, 110, 24, 56
 OURS, THEIRS = "#0b5fa5", "#b3470b"
@@ -67,6 +68,12 @@ def _facts(one: ModelResult) -> Iterator[str]:
             f" on Ray {job_rate:.2f} ({whole.overhead:+.1%} time); {_second_replica(one)}."
         )
         yield f"- From the call of a job to its first order, its own Ray cluster included: {whole.startup_s:.1f} s."
+    if sharing := one.sharing:
+        yield (
+            f"- One video of {sharing.num_frames} frames, {NUM_TRACKS} tracks: {sharing.one_replica_s:.1f} s by one"
+            f" replica, {sharing.shared_s:.1f} s by {sharing.num_replicas}; E and M as measured on"
+            f" {sharing.num_replicas} at once say {sharing.predicted_s:.1f} s ({sharing.error:+.1%})."
+        )
 
 
 def _second_replica(one: ModelResult) -> str:

@@ -12,6 +12,7 @@ from samurai_batch.benchmark.costs import FULL_MEMORY, Costs, measure_costs
 from samurai_batch.benchmark.end_to_end import EndToEnd, measure_end_to_end
 from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
 from samurai_batch.benchmark.memory import Peak, measure_peak
+from samurai_batch.benchmark.sharing import Sharing, measure_sharing
 from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, why_not
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
@@ -29,7 +30,8 @@ class BenchmarkSettings:
 
     ``weights`` None takes those that ship, or drawn ones where none do: arithmetic takes as long whatever its numbers.
     ``image_size`` None is each model's own. ``num_frames`` is the length of each of two clips for what is measured end
-    to end, ``num_memory_frames`` that of the run whose memory is watched; 0 leaves either out.
+    to end, ``num_memory_frames`` that of the run whose memory is watched, ``num_shared_frames`` that of a video whose
+    tracks two replicas share; 0 leaves each out.
     """
 
     models: tuple[str, ...] = ("nano",)
@@ -41,6 +43,7 @@ class BenchmarkSettings:
     repeats: int = 5
     num_frames: int = 120
     num_memory_frames: int = 60
+    num_shared_frames: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class ModelResult:
     not_beside: str | None
     peak: Peak | None
     end_to_end: EndToEnd | None
+    sharing: Sharing | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +93,7 @@ def _measure(
         say(f"{job.model}: the same by transformers")
         few = [count for count in settings.tracks if count <= MOST_OF_THEIR_TRACKS]
         theirs = measure_theirs(weights, model.image_size, few, settings.repeats)
-    peak = end_to_end = None
+    peak = end_to_end = sharing = None
     with tempfile.TemporaryDirectory(prefix="samurai_batch-bench-") as folder:
         if settings.num_memory_frames:
             say(f"{job.model}: memory")
@@ -97,6 +101,9 @@ def _measure(
         if settings.num_frames:
             say(f"{job.model}: jobs on Ray, against the bare loop")
             end_to_end = measure_end_to_end(job, settings.num_frames, Path(folder))
+        if settings.num_shared_frames:
+            say(f"{job.model}: a video that two replicas share")
+            sharing = measure_sharing(job, settings.num_shared_frames, 2, Path(folder))
     return ModelResult(
         model=job.model,
         weights=weights.source,
@@ -106,6 +113,7 @@ def _measure(
         not_beside=reason,
         peak=peak,
         end_to_end=end_to_end,
+        sharing=sharing,
     )
 
 

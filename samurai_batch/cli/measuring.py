@@ -21,6 +21,9 @@ def bench(
     repeats: Annotated[int, typer.Option(min=1, help="Times that each step is measured; medians are told.")] = 5,
     frames: Annotated[int, typer.Option(min=0, help="Frames of each of two clips for whole jobs; 0: no jobs.")] = 120,
     memory_frames: Annotated[int, typer.Option(min=0, help="Frames of the run whose memory is watched; 0: none.")] = 60,
+    shared_frames: Annotated[
+        int, typer.Option(min=0, help="Frames of a video whose tracks two replicas share; 0: none.")
+    ] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for bench.json, .md and .svg.")] = None,
 ) -> None:
     """Measure how fast this machine follows objects: about a minute.
@@ -48,6 +51,7 @@ def bench(
         repeats=repeats,
         num_frames=frames,
         num_memory_frames=memory_frames,
+        num_shared_frames=shared_frames,
     )
     results = run_benchmark(settings, lambda text: err.print(f"measuring {text} …"))
     out.print(as_markdown(results))

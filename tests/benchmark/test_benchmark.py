@@ -17,12 +17,14 @@ from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool
 from samurai_batch.benchmark.memory import Peak, peak_bytes
 from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
 from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
+from samurai_batch.benchmark.sharing import Sharing
 from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, their_model, why_not
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.configs import MODELS, NUM_MASKMEM
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.planning.orders import Order
+from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.pool import PoolEvent, PoolFailed, ReplicaReady
 from samurai_batch.tasks import BoxPrompt
 from samurai_batch.tracking.prompts import to_frame_prompt
@@ -147,19 +149,41 @@ def results() -> Results:
     return found
 
 
+SHARED = Sharing(
+    num_frames=100,
+    num_replicas=2,
+    chunk_frames=20,
+    rates_alone=Rates(encode_s=0.02, follow_s=0.01, open_s=0.1),
+    rates_together=Rates(encode_s=0.02, follow_s=0.0075, open_s=0.1),
+    one_replica_s=10.0,
+    shared_s=6.6,
+    num_splits=1,
+)
+
+
+def test_a_shared_video_takes_one_chunk_alone_a_move_and_the_rest_in_parts() -> None:
+    first_s, rest_s = 20 * (0.02 + 8 * 0.01), 80 * (0.02 + 4 * 0.0075)
+    assert SHARED.predicted_s == pytest.approx(0.1 + first_s + 0.1 + rest_s)
+    assert SHARED.error == pytest.approx(6.6 / 6.2 - 1)
+    slow_to_save = replace(SHARED.rates_together, save_s=0.5)
+    saving = replace(SHARED, rates_together=slow_to_save)
+    assert saving.predicted_s == pytest.approx(SHARED.predicted_s + 4 * 0.5 + 4 * (4 * 0.5))
+
+
 def test_results_name_the_machine_and_are_written_as_text_data_and_picture() -> None:
     found = results()
     (one,) = found.models
     theirs = (TheirCost(version="5.0", tracks=1, frame_s=0.5),)
     peak = Peak(short_frames=8, short_bytes=10**9, long_frames=24, long_bytes=10**9 + 1)
     whole = EndToEnd(num_frames=100, bare_s=10.0, one_replica_s=10.3, two_replicas_s=5.2, startup_s=3.0)
-    full: ModelResult = replace(one, theirs=theirs, not_beside=None, peak=peak, end_to_end=whole)
+    full: ModelResult = replace(one, theirs=theirs, not_beside=None, peak=peak, end_to_end=whole, sharing=SHARED)
     text = as_markdown(replace(found, models=(full,)))
     assert found.machine.processor in text
     assert "1.00 GB at most in 24 frames" in text
     assert "2.00 frames/s" in text
     assert "+3.0% time" in text
     assert "two replicas 1.98 × one" in text
+    assert "10.0 s by one replica, 6.6 s by 2; E and M as measured on 2 at once say 6.2 s (+6.5%)" in text
     assert "Not beside transformers" in as_markdown(found)
     assert json.loads(as_json(found))["models"][0]["costs"]["steps"][1]["tracks"] == 2
     assert as_svg(replace(found, models=(full,))).count("<rect") == 4
@@ -179,7 +203,13 @@ def test_the_most_memory_held_does_not_shrink() -> None:
 @pytest.mark.ray
 def test_a_whole_benchmark_runs() -> None:
     settings = BenchmarkSettings(
-        weights="untrained:0", image_size=64, tracks=(1,), repeats=1, num_frames=12, num_memory_frames=6
+        weights="untrained:0",
+        image_size=64,
+        tracks=(1,),
+        repeats=1,
+        num_frames=12,
+        num_memory_frames=6,
+        num_shared_frames=120,
     )
     (one,) = run_benchmark(settings, lambda text: None).models
     assert one.peak is not None
@@ -187,3 +217,5 @@ def test_a_whole_benchmark_runs() -> None:
     assert one.end_to_end is not None
     assert one.end_to_end.bare_s > 0
     assert one.end_to_end.startup_s > 0
+    assert one.sharing is not None
+    assert one.sharing.rates_together.follow_s > 0

@@ -71,17 +71,23 @@ class Answer:
 
 @dataclass
 class CapacityWorld:
-    """Each of the replicas is preempted once in ``preempted_every_s`` on average, and replaced a minute later."""
+    """Each of the replicas is preempted once in ``preempted_every_s`` on average, and replaced a minute later.
+
+    With ``one_video_of`` frames, all tracks are of one video, from its first frame to its last.
+    """
 
     num_replicas: int
     num_tracks: int
     preempted_every_s: float = 4 * 3600.0
     seed: int = 0
+    one_video_of: int | None = None
     lengths: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
-        self._tracks = list(self._draw_tracks())
+        self._tracks = list(
+            self._draw_tracks() if self.one_video_of is None else self._tracks_of_one(self.one_video_of)
+        )
         self._numbers = count()
 
     def _draw_tracks(self) -> Iterator[Track]:
@@ -102,6 +108,11 @@ class CapacityWorld:
                 )
             left -= num_tracks
             number += 1
+
+    def _tracks_of_one(self, num_frames: int) -> Iterator[Track]:
+        self.lengths["v"] = num_frames
+        for track in range(self.num_tracks):
+            yield Track(video=Video("v", "v.mp4"), object_id=str(track), prompts=(BoxPrompt(0, (1.0, 1.0, 9.0, 9.0)),))
 
     def run(self) -> Answer:
         """The whole job, event by event."""

@@ -1,0 +1,90 @@
+"""One long video whose tracks are shared by replicas: what that takes, and what the cost model says it takes.
+
+A shard of n tracks costs E + n * M a frame, and half of it E + n/2 * M: `planning.splitting`. Replicas that work side
+by side slow each other where they are as many as the cores, for beside each network threads decode and make rows. So E
+and M are those of as many replicas at work at once, each on a video of its own.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from samurai_batch import storage
+from samurai_batch.benchmark.clip import clip_tracks, write_clip
+from samurai_batch.benchmark.end_to_end import MeasuredJob, run_measured
+from samurai_batch.job import JobConfig
+from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.shards import even_bounds
+from samurai_batch.runtime.ledger import read_run, run_uri
+
+NUM_TRACKS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Seconds of following one clip's tracks by one replica and by ``num_replicas``, from the moment all are ready.
+
+    ``rates_alone`` were measured by the first of these jobs, ``rates_together`` by a job with a clip for each replica.
+    """
+
+    num_frames: int
+    num_replicas: int
+    chunk_frames: int
+    rates_alone: Rates
+    rates_together: Rates
+    one_replica_s: float
+    shared_s: float
+    num_splits: int
+
+    @property
+    def predicted_s(self) -> float:
+        """What the cost model says of ``shared_s``.
+
+        One chunk is followed by one replica, as nothing is measured before; then all of them share the rest. The
+        largest part counts; all parts but one are moved.
+        """
+        low, high = max(even_bounds(NUM_TRACKS, self.num_replicas), key=lambda part: part[1] - part[0])
+        first_s = chunk_s(self.rates_alone, self.chunk_frames, NUM_TRACKS)
+        left = self.num_frames - self.chunk_frames
+        rest_s = chunk_s(self.rates_together, self.chunk_frames, high - low) * left / self.chunk_frames
+        return self.rates_alone.open_s + first_s + self.rates_together.move_s(high - low) + rest_s
+
+    @property
+    def error(self) -> float:
+        """How much longer it took than predicted, as a share of that."""
+        return self.shared_s / self.predicted_s - 1
+
+
+def chunk_s(rates: Rates, num_frames: int, num_tracks: int) -> float:
+    """Seconds of one chunk, saving included."""
+    return num_frames * (rates.encode_s + num_tracks * rates.follow_s) + num_tracks * rates.save_s
+
+
+def measure_sharing(config: JobConfig, num_frames: int, num_replicas: int, folder: Path) -> Sharing:
+    """Run three jobs, one after the other; ``config`` says model, threads and chunks, its output is not used.
+
+    Worth something where each replica has a core of its own, and nothing else runs.
+    """
+    clips = [write_clip(folder / f"shared{number}.mp4", num_frames) for number in range(num_replicas)]
+    together = [track for clip in clips for track in clip_tracks(clip, NUM_TRACKS // num_replicas)]
+    one = run_measured(config, clip_tracks(clips[0], NUM_TRACKS), folder / "alone", 1)
+    apart = config.model_copy(update={"split_shards": False})
+    beside = run_measured(apart, together, folder / "together", num_replicas)
+    shared = run_measured(config, clip_tracks(clips[0], NUM_TRACKS), folder / "shared", num_replicas)
+    return Sharing(
+        num_frames=num_frames,
+        num_replicas=num_replicas,
+        chunk_frames=config.chunk_frames,
+        rates_alone=_rates_of(one),
+        rates_together=_rates_of(beside),
+        one_replica_s=one.followed_s,
+        shared_s=shared.followed_s,
+        num_splits=shared.summary.totals.splits,
+    )
+
+
+def _rates_of(job: MeasuredJob) -> Rates:
+    summary = job.summary
+    record = read_run(storage, run_uri(summary.output, summary.run_id))
+    assert record is not None
+    assert record.rates is not None, "a run that has followed something has measured it"
+    return record.rates
