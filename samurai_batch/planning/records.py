@@ -1,6 +1,6 @@
 """What the scheduler remembers: videos, tracks, legs, shards. Mutable, private to planning, without decisions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from samurai_batch.planning.chunks import (
@@ -16,10 +16,11 @@ from samurai_batch.tasks import Leg, Track, Video
 
 @dataclass(slots=True)
 class Tries:
-    """Failures of the piece of work at hand: answers with an error, and replicas that died over it."""
+    """Failures of the piece of work at hand: answers with an error, replicas that died over it or were lost."""
 
     attempts: int = 0
     deaths: int = 0
+    losses: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -186,10 +187,7 @@ class LookRecord:
     def parted(self, num_parts: int) -> "list[LookRecord]":
         """Looks at fewer tracks each, with the tries so far."""
         bounds = [len(self.tracks) * part // num_parts for part in range(num_parts + 1)]
-        tries = self.tries
-        return [
-            LookRecord(self.tracks[low:high], Tries(tries.attempts, tries.deaths)) for low, high in pairwise(bounds)
-        ]
+        return [LookRecord(self.tracks[low:high], replace(self.tries)) for low, high in pairwise(bounds)]
 
 
 Work = VideoRecord | ShardRecord | TrackRecord | LookRecord

@@ -14,9 +14,13 @@ class FailureKind(StrEnum):
     STORAGE = "storage"
     OUT_OF_MEMORY = "out_of_memory"
     INTERNAL = "internal"  # an exception nobody foresaw
-    DIED = "replica_died"
-    PREEMPTED = "replica_preempted"
+    DIED = "replica_died"  # its process has ended, and nothing else
+    LOST = "replica_lost"  # with its node, or it cannot be reached: chance, most of the time
+    PREEMPTED = "replica_preempted"  # its node was taken away on purpose: drained, preempted, shut down
 
+
+REPLICA_GONE = frozenset({FailureKind.DIED, FailureKind.LOST, FailureKind.PREEMPTED})
+"""Nobody has answered."""
 
 PERMANENT = frozenset({FailureKind.VIDEO, FailureKind.TRUNCATED, FailureKind.PROMPT})
 """What lies in the input: as long as that is the same, so is the failure."""
@@ -42,10 +46,14 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class RetryLimits:
-    """How often one chunk is tried: errors it may answer with, and replicas it may kill."""
+    """How often one chunk is tried: errors it may answer with, replicas it may kill, and replicas that may be lost.
+
+    A chunk can take a whole node with it, too; nodes that nobody has announced to leave are many in a row, then.
+    """
 
     max_attempts: int = 3
     max_deaths: int = 3
+    max_losses: int = 9
 
 
 def decide(
@@ -53,6 +61,7 @@ def decide(
     *,
     attempts: int,
     deaths: int,
+    losses: int,
     num_tracks: int,
     restarted: bool,
     limits: RetryLimits,
@@ -60,8 +69,8 @@ def decide(
 ) -> Verdict:
     """The verdict on an order that failed.
 
-    ``attempts`` and ``deaths`` count the failures of this chunk so far, this one included; ``restarted`` says
-    that its saved work has been thrown away once already. Where it is not known which of several tracks is at
+    ``attempts``, ``deaths`` and ``losses`` count the failures of this chunk so far, this one included; ``restarted``
+    says that its saved work has been thrown away once already. Where it is not known which of several tracks is at
     fault, splitting finds out, and keeps it from taking the others with it; after a death only where the tracks
     have nothing in common (``can_part``: looks). A truncated video is decided here only when it says nothing
     new: else it depends on the tracks' spans who reaches the missing frames.
@@ -69,8 +78,12 @@ def decide(
     match kind:
         case FailureKind.PREEMPTED:
             return Verdict.AGAIN
-        case FailureKind.DIED if can_part and num_tracks > 1:
+        case FailureKind.LOST if losses < limits.max_losses:
+            return Verdict.AGAIN
+        case FailureKind.DIED | FailureKind.LOST if can_part and num_tracks > 1:
             return Verdict.SPLIT
+        case FailureKind.LOST:
+            return Verdict.GIVE_UP
         case FailureKind.DIED:
             return Verdict.AGAIN if deaths < limits.max_deaths else Verdict.GIVE_UP
         case FailureKind.VIDEO | FailureKind.TRUNCATED:

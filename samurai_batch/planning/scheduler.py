@@ -39,7 +39,7 @@ from samurai_batch.planning.records import (
     VideoRecord,
     Work,
 )
-from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits, Verdict, decide
+from samurai_batch.planning.retry import REPLICA_GONE, Failure, FailureKind, RetryLimits, Verdict, decide
 from samurai_batch.planning.shards import Shard
 
 
@@ -179,14 +179,17 @@ class Scheduler:
         self._book.release(running.tracks)
         return self._book.take_outcomes()
 
-    def replica_lost(self, replica_id: str, reason: str, *, preempted: bool) -> list[Outcome]:
-        """A replica is gone: what it was doing, and the shard it would go on with, are free for others."""
+    def replica_lost(self, replica_id: str, failure: Failure) -> list[Outcome]:
+        """A replica is gone: what it was doing, and the shard it would go on with, are free for others.
+
+        ``failure`` is of kind DIED, LOST or PREEMPTED.
+        """
         self._backlog.replica_lost(replica_id)
         order_id = self._order_at.get(replica_id)
         if order_id is not None:
             running = self._running[order_id]
             self._stop(running, seconds=0.0)
-            self._failed(running, Failure(FailureKind.PREEMPTED if preempted else FailureKind.DIED, reason))
+            self._failed(running, failure)
             self._book.release(running.tracks)
         return self._book.take_outcomes()
 
@@ -265,6 +268,7 @@ class Scheduler:
             failure.kind,
             attempts=running.work.tries.attempts,
             deaths=running.work.tries.deaths,
+            losses=running.work.tries.losses,
             num_tracks=len(running.tracks),
             restarted=all(track.has_restarted for track in running.tracks),
             can_part=isinstance(running.work, LookRecord),
@@ -273,12 +277,16 @@ class Scheduler:
         self._obey(verdict, running, failure)
 
     def _take_note(self, running: Running, kind: FailureKind) -> None:
-        if kind is FailureKind.PREEMPTED:
-            return
-        if kind is FailureKind.DIED:
-            running.work.tries.deaths += 1
-        else:
-            running.work.tries.attempts += 1
+        tries = running.work.tries
+        match kind:
+            case FailureKind.PREEMPTED:
+                return
+            case FailureKind.DIED:
+                tries.deaths += 1
+            case FailureKind.LOST:
+                tries.losses += 1
+            case _:
+                tries.attempts += 1
         for track in _tracks_at_stake(running):
             track.num_failed_orders += 1
 
@@ -288,7 +296,7 @@ class Scheduler:
             case Verdict.AGAIN:
                 self._queue(work)
             case Verdict.SPLIT if isinstance(work, LookRecord):
-                self._backlog.wait_all(work.parted(len(work.tracks) if failure.kind is FailureKind.DIED else 2))
+                self._backlog.wait_all(work.parted(len(work.tracks) if failure.kind in REPLICA_GONE else 2))
             case Verdict.SPLIT:
                 assert isinstance(work, ShardRecord)
                 self._split(work, running.legs)
@@ -307,7 +315,7 @@ class Scheduler:
         """Put half of the legs that failed together into a shard of their own; either half has one try more."""
         shard.tries.attempts -= 1
         moved = legs[len(legs) // 2 :]
-        tries = Tries(shard.tries.attempts, shard.tries.deaths)
+        tries = replace(shard.tries)
         self._backlog.wait_all([ShardRecord(shard.video, moved, tries), shard])
 
     def _restart(self, running: Running) -> None:
@@ -340,6 +348,8 @@ def _summed_up(running: Running, failure: Failure) -> Failure:
     tries = running.work.tries
     if failure.kind is FailureKind.DIED:
         message = f"{_describe(running.order)} ended {tries.deaths} replicas, the last one with: {failure.message}"
+    elif failure.kind is FailureKind.LOST:
+        message = f"{_describe(running.order)} lost {tries.losses} replicas, the last one with: {failure.message}"
     elif tries.attempts > 1:
         message = f"{_describe(running.order)} failed {tries.attempts} times, the last time with: {failure.message}"
     else:

@@ -19,7 +19,7 @@ from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, VideoCut, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
-from samurai_batch.planning.retry import FailureKind
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
 from samurai_batch.runtime.found import read_found
@@ -237,7 +237,7 @@ class _Driver:
             del self._idle[replica_id]
             self._replicas.discard(replica_id)
             self._tally.left(replica_id)
-            self._obey(self._scheduler.replica_lost(replica_id, "recycled", preempted=True))
+            self._obey(self._scheduler.replica_lost(replica_id, Failure(FailureKind.PREEMPTED, "recycled")))
 
     def _take_in(self, event: PoolEvent) -> None:
         match event:
@@ -250,13 +250,13 @@ class _Driver:
                 self._obey(self._scheduler.reported(replica_id, report))
                 if replica_id in self._replicas and not self._scheduler.is_busy(replica_id):
                     self._idle[replica_id] = None
-            case ReplicaDied(replica_id, reason, preempted):
-                logger.warning("replica %s is gone%s: %s", replica_id, " (preempted)" if preempted else "", reason)
+            case ReplicaDied(replica_id, failure):
+                logger.warning("replica %s is gone (%s): %s", replica_id, failure.kind, failure.message)
                 self._replicas.discard(replica_id)
-                self._tally.lost(replica_id, FailureKind.PREEMPTED if preempted else FailureKind.DIED)
+                self._tally.lost(replica_id, failure.kind)
                 self._idle.pop(replica_id, None)
                 self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
-                self._obey(self._scheduler.replica_lost(replica_id, reason, preempted=preempted))
+                self._obey(self._scheduler.replica_lost(replica_id, failure))
             case PoolFailed(reason):
                 self._tell_heart()
                 self._bookkeeper.write()

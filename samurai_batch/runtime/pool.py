@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from samurai_batch.planning.orders import Order, Report
+from samurai_batch.planning.retry import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +44,13 @@ class Answered:
 
 @dataclass(frozen=True)
 class ReplicaDied:
-    """A replica is gone, and with it the order it was carrying out. The pool brings another if it can."""
+    """A replica is gone, and with it the order it was carrying out. The pool brings another if it can.
+
+    ``failure`` is of kind DIED, LOST or PREEMPTED.
+    """
 
     replica_id: str
-    reason: str
-    preempted: bool
+    failure: Failure
 
 
 @dataclass(frozen=True)

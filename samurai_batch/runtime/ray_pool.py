@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import ray
+from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined]
 from ray.exceptions import (
     ActorUnavailableError,
     NodeDiedError,
@@ -28,6 +29,7 @@ from ray.exceptions import (
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.planning.orders import Order, Report
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady, Worker
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,13 @@ MAX_FAILED_STARTS = 3
 
 LOOK_EVERY_S = 5.0
 """How often a pool that takes all there is looks for new nodes."""
+
+_ANNOUNCED = {
+    NodeDeathInfo.EXPECTED_TERMINATION,
+    NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED,
+    NodeDeathInfo.AUTOSCALER_DRAIN_IDLE,
+}
+"""Why nodes end on purpose."""
 
 # What says that the process is gone. Everything else an actor raises is a bug, and propagates.
 _GONE = (RayActorError, NodeDiedError, OutOfMemoryError, OwnerDiedError, WorkerCrashedError)
@@ -109,8 +118,9 @@ class _Actor:
     def __init__(self, make_worker: Callable[[Any], Worker], payload: Any) -> None:
         self._worker = make_worker(payload)
 
-    def ready(self) -> None:
-        """Answered once the worker is built."""
+    def ready(self) -> str:
+        """The node that it is on; answered once the worker is built."""
+        return str(ray.get_runtime_context().get_node_id())
 
     def run(self, order: Order) -> Report:
         """Carry out one order."""
@@ -124,7 +134,11 @@ class _Seat:
     replica_id: str
     actor: Any
     waiting_for: Any
-    is_ready: bool = False
+    node_id: str | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.node_id is not None
 
 
 class RayPool(Generic[Payload]):
@@ -233,16 +247,15 @@ class RayPool(Generic[Payload]):
             if seat.is_ready:
                 self._events.append(Answered(seat.replica_id, answer))
             else:
-                seat.is_ready = True
+                seat.node_id = answer
                 self._num_failed_starts = 0
                 self._events.append(ReplicaReady(seat.replica_id))
 
     def _replace(self, seat: _Seat, error: Exception) -> None:
         del self._seats[seat.replica_id]
         reason = _reason(error)
-        if seat.is_ready:
-            preempted = isinstance(error, RayActorError) and error.preempted
-            self._events.append(ReplicaDied(seat.replica_id, reason, preempted))
+        if seat.node_id is not None:
+            self._events.append(ReplicaDied(seat.replica_id, Failure(_how_it_ended(error, seat.node_id), reason)))
             self._add()
             return
         logger.error("%s could not be started: %s", seat.replica_id, reason)
@@ -253,6 +266,22 @@ class RayPool(Generic[Payload]):
             self._events.append(PoolFailed(reason))
 
 
+def _how_it_ended(error: Exception, node_id: str) -> FailureKind:
+    """Whether a replica died by itself, was lost with its node, or its node was taken away on purpose.
+
+    A node that is cut off without a word answers nobody at once, and is known to be dead a quarter of a minute later.
+    """
+    node = next((node for node in _nodes() if node["NodeID"] == node_id), None)
+    is_gone = node is None or not node["Alive"]
+    if isinstance(error, RayActorError) and error.preempted:
+        return FailureKind.PREEMPTED
+    if node is not None and is_gone and node["DeathReason"] in _ANNOUNCED:
+        return FailureKind.PREEMPTED
+    if is_gone or isinstance(error, ActorUnavailableError | NodeDiedError):
+        return FailureKind.LOST
+    return FailureKind.DIED
+
+
 def _reason(error: Exception) -> str:
     """The last line of what Ray tells: the exception of a failed start, or how the process ended."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -260,6 +289,10 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, RayTaskError):
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return list(ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def _cluster_resources() -> dict[str, float]:

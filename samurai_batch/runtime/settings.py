@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from samurai_batch.job import JobConfig
 from samurai_batch.planning.retry import RetryLimits
 
+LOSSES_PER_DEATH = 3
+"""A replica that is lost with its node says so much less of its chunk than one that dies by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DriverSettings:
@@ -39,7 +42,7 @@ class DriverSettings:
             max_tracks_per_shard=config.max_tracks_per_shard,
             keep_partial=config.keep_partial,
             split_shards=config.split_shards,
-            limits=RetryLimits(config.max_attempts, config.max_attempts),
+            limits=RetryLimits(config.max_attempts, config.max_attempts, LOSSES_PER_DEATH * config.max_attempts),
             pictures_per_look=config.pictures_per_batch if config.task == "segment" else None,
             retry_failed=retry_failed,
             chunks_per_replica=config.chunks_per_replica,

@@ -26,7 +26,7 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.resume import NOTHING_SAVED
-from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits
+from samurai_batch.planning.retry import REPLICA_GONE, Failure, FailureKind, RetryLimits
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.planning.shards import make_shards
 from samurai_batch.tasks import Leg, Track
@@ -156,7 +156,8 @@ def run(scheduler: Scheduler, world: World, num_replicas: int, chance: random.Ra
         if report is None or chance.random() < trouble / 2:
             num_made += 1
             idle.append(f"s{num_made}")
-            world.take_in(scheduler.replica_lost(replica_id, "killed", preempted=chance.random() < 0.5))
+            kind = FailureKind.PREEMPTED if chance.random() < 0.5 else FailureKind.DIED
+            world.take_in(scheduler.replica_lost(replica_id, Failure(kind, "killed")))
         elif chance.random() < trouble:
             kind = chance.choice([kind for kind in FailureKind if kind not in _NOT_ANSWERED])
             idle.append(replica_id)
@@ -171,7 +172,7 @@ def run(scheduler: Scheduler, world: World, num_replicas: int, chance: random.Ra
     return num_orders
 
 
-_NOT_ANSWERED = {FailureKind.DIED, FailureKind.PREEMPTED, FailureKind.TRUNCATED}
+_NOT_ANSWERED = {*REPLICA_GONE, FailureKind.TRUNCATED}
 
 
 def frames_of(leg: Leg, num_frames: int) -> list[int]:

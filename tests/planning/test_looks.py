@@ -90,7 +90,7 @@ def test_one_that_ends_replicas_is_given_up_after_three_and_takes_no_other_with_
     while not scheduler.is_finished:
         order = only(scheduler, f"r{deaths}")
         if "f" in names(order):
-            outcomes = settled(scheduler.replica_lost(f"r{deaths}", "killed", preempted=False))
+            outcomes = settled(scheduler.replica_lost(f"r{deaths}", Failure(FailureKind.DIED, "killed")))
             deaths += 1
         else:
             outcomes = settled(scheduler.reported(f"r{deaths}", Looked(order.order_id, (1,) * len(order.members), 1.0)))

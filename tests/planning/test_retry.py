@@ -2,13 +2,29 @@ import pytest
 
 from samurai_batch.planning.retry import FailureKind, RetryLimits, Verdict, decide
 
-LIMITS = RetryLimits(max_attempts=3, max_deaths=3)
+LIMITS = RetryLimits(max_attempts=3, max_deaths=3, max_losses=9)
 
 
 def verdict(
-    kind: FailureKind, attempts: int = 1, deaths: int = 0, num_tracks: int = 1, *, restarted: bool = False
+    kind: FailureKind,
+    attempts: int = 1,
+    deaths: int = 0,
+    num_tracks: int = 1,
+    *,
+    losses: int = 0,
+    restarted: bool = False,
+    can_part: bool = False,
 ) -> Verdict:
-    return decide(kind, attempts=attempts, deaths=deaths, num_tracks=num_tracks, restarted=restarted, limits=LIMITS)
+    return decide(
+        kind,
+        attempts=attempts,
+        deaths=deaths,
+        losses=losses,
+        num_tracks=num_tracks,
+        restarted=restarted,
+        limits=LIMITS,
+        can_part=can_part,
+    )
 
 
 def test_a_chunk_may_kill_two_replicas_but_not_three() -> None:
@@ -18,6 +34,12 @@ def test_a_chunk_may_kill_two_replicas_but_not_three() -> None:
 
 def test_preemption_is_nobodys_fault() -> None:
     assert verdict(FailureKind.PREEMPTED, 99, 99) is Verdict.AGAIN
+
+
+def test_a_node_may_be_lost_often_before_it_is_taken_for_the_chunks_fault() -> None:
+    assert verdict(FailureKind.LOST, 0, 2, 8, losses=8) is Verdict.AGAIN
+    assert verdict(FailureKind.LOST, 0, 0, 8, losses=9) is Verdict.GIVE_UP
+    assert verdict(FailureKind.LOST, 0, 0, 8, losses=9, can_part=True) is Verdict.SPLIT
 
 
 @pytest.mark.parametrize("kind", [FailureKind.VIDEO, FailureKind.TRUNCATED])

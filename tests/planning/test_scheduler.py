@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from samurai_batch.planning.book import KnownVideo
 from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, Order, PublishOrder, VideoOpened
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import legs_with_rows
 from samurai_batch.tasks import Direction, Track
@@ -162,7 +163,7 @@ def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() ->
     answer(world, scheduler, "r1", only(scheduler, "r1"))
     interrupted = only(scheduler, "r1")
     assert scheduler.assign(["r2"]) == []
-    scheduler.replica_lost("r1", "gone", preempted=False)
+    scheduler.replica_lost("r1", Failure(FailureKind.DIED, "gone"))
     order = only(scheduler, "r2")
     assert isinstance(order, FollowOrder)
     assert isinstance(interrupted, FollowOrder)
@@ -172,7 +173,7 @@ def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() ->
 def test_the_answer_of_a_replica_that_was_not_asked_is_not_heard() -> None:
     scheduler, world = make_scheduler([track()]), World({"v": 30})
     opening = only(scheduler, "r1")
-    scheduler.replica_lost("r1", "gone", preempted=True)
+    scheduler.replica_lost("r1", Failure(FailureKind.PREEMPTED, "gone"))
     again = only(scheduler, "r2")
     assert scheduler.reported("r1", world.carry_out(opening)) == []
     assert scheduler.reported("r1", world.carry_out(again)) == []

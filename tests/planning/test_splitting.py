@@ -5,6 +5,7 @@ from samurai_batch.planning.book import KnownVideo
 from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order
 from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import even_bounds
 from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
@@ -126,7 +127,7 @@ def test_the_tracks_of_a_lost_replica_go_on_elsewhere_at_their_own_chunk() -> No
     answer(world, scheduler, "r1", give(scheduler, "r1")["r1"])
     orders = give(scheduler, "r1", "r2")
     answer(world, scheduler, "r1", orders["r1"])
-    scheduler.replica_lost("r2", "gone", preempted=True)
+    scheduler.replica_lost("r2", Failure(FailureKind.PREEMPTED, "gone"))
     again = give(scheduler, "r1", "r3")
     assert again["r1"].chunk == 2
     assert (again["r3"].chunk, again["r3"].members) == (1, orders["r2"].members)
@@ -137,7 +138,7 @@ def test_a_chunk_that_is_tried_again_is_not_split() -> None:
     world = World({"v": 1000})
     answer(world, scheduler, "r1", give(scheduler, "r1")["r1"])
     give(scheduler, "r1")
-    scheduler.replica_lost("r1", "killed", preempted=False)
+    scheduler.replica_lost("r1", Failure(FailureKind.DIED, "killed"))
     assert [len(order.members) for order in give(scheduler, "r2", "r3").values()] == [4]
 
 
@@ -147,7 +148,7 @@ def test_a_replica_in_the_middle_of_a_short_video_gives_way_to_a_long_one_that_w
     world = World(lengths)
     first = give(scheduler, "r1", "r2", "r3")
     at = {order.video.video_id: name for name, order in first.items()}
-    scheduler.replica_lost(at["long"], "gone", preempted=True)
+    scheduler.replica_lost(at["long"], Failure(FailureKind.PREEMPTED, "gone"))
     answer(world, scheduler, at["other"], first[at["other"]])
     assert give(scheduler, at["other"])[at["other"]].video.video_id == "long"
     answer(world, scheduler, at["short"], first[at["short"]])

@@ -9,7 +9,7 @@ from samurai_batch.chunk import Member
 from samurai_batch.errors import OutputLockedError, PromptError, SamuraiBatchError
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order
-from samurai_batch.planning.retry import FailureKind
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.lease import this_process
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
@@ -177,13 +177,16 @@ def test_damaged_saved_work_is_computed_again(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_masks(str(out)), read_masks(str(tmp_path / "undisturbed")))
 
 
+DIED, LOST, PREEMPTED = FailureKind.DIED, FailureKind.LOST, FailureKind.PREEMPTED
+
+
 class DyingPool:
     """Replicas of which every one dies over the orders that ``kills`` picks; another takes its place at once."""
 
-    def __init__(self, replica: Replica, kills: Callable[[Order], bool], *, preempted: bool = False) -> None:
+    def __init__(self, replica: Replica, kills: Callable[[Order], bool], kind: FailureKind = DIED) -> None:
         self._replica = replica
         self._kills = kills
-        self._preempted = preempted
+        self._failure = Failure(kind, "killed")
         self.num_deaths = 0
         self._events: list[PoolEvent] = [ReplicaReady("r0")]
 
@@ -192,7 +195,7 @@ class DyingPool:
         if self._kills(order):
             self.num_deaths += 1
             self._events += [
-                ReplicaDied(replica_id, "killed", self._preempted),
+                ReplicaDied(replica_id, self._failure),
                 ReplicaReady(f"r{self.num_deaths}"),
                 Answered(replica_id, report),  # and late
             ]
@@ -239,9 +242,28 @@ def test_a_chunk_that_kills_three_replicas_is_given_up(tmp_path: Path) -> None:
 def test_preempted_replicas_do_not_count(tmp_path: Path) -> None:
     track = box_track(write_video(tmp_path, "a", 15), "x")
     out = tmp_path / "out"
-    pool = DyingPool(make_replica(str(out), FakeTracker()), lambda order: pool.num_deaths < 7, preempted=True)
+    pool = DyingPool(make_replica(str(out), FakeTracker()), lambda order: pool.num_deaths < 50, PREEMPTED)
     assert exit_code(run_tracks([track], out, make_pool=lambda: pool)) == 0
     assert entry_of(out, track).attempts == 1
+
+
+def test_replicas_lost_with_their_nodes_count_a_third(tmp_path: Path) -> None:
+    track = box_track(write_video(tmp_path, "a", 15), "x")
+    out = tmp_path / "out"
+    pool = DyingPool(make_replica(str(out), FakeTracker()), lambda order: pool.num_deaths < 8, LOST)
+    assert exit_code(run_tracks([track], out, make_pool=lambda: pool)) == 0
+    assert entry_of(out, track).attempts == 9
+
+
+def test_a_chunk_that_takes_whole_nodes_with_it_is_given_up(tmp_path: Path) -> None:
+    track = box_track(write_video(tmp_path, "a", 45), "x")
+    out = tmp_path / "out"
+    pool = DyingPool(make_replica(str(out), FakeTracker()), lambda order: getattr(order, "chunk", 0) == 2, LOST)
+    summary = run_tracks([track], out, make_pool=lambda: pool)
+    assert pool.num_deaths == 9
+    assert [problem.error for problem in summary.problems] == [
+        "following frames 20 to 29 lost 9 replicas, the last one with: killed"
+    ]
 
 
 def test_a_pool_that_cannot_start_says_why_and_keeps_what_is_done(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.resume import NOTHING_SAVED
-from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.planning.shards import make_shards
 from samurai_batch.tasks import BoxPrompt, Track, Video
@@ -235,7 +235,7 @@ class _Run:
         self.num_preempted += 1
         del self._videos[replica_id]
         self._idle.pop(replica_id, None)
-        self._scheduler.replica_lost(replica_id, "preempted", preempted=True)
+        self._scheduler.replica_lost(replica_id, Failure(FailureKind.PREEMPTED, "spot"))
         self._plan(now_s + START_S, f"r{next(self._numbers)}", None)
 
     def _give(self, now_s: float) -> None:

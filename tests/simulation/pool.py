@@ -7,6 +7,7 @@ from functools import partial
 
 from samurai_batch.chunk import Member
 from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order, Report
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.tasks import BoxPrompt, Track
@@ -20,6 +21,10 @@ from tests.simulation.timeline import Timeline
 
 REPLICAS_PER_NODE = 2
 MOST_FRAMES_AHEAD = 12
+KILLED = Failure(FailureKind.DIED, "killed")
+OUT_OF_REACH = Failure(FailureKind.LOST, "lost contact")
+NODE_LOST = Failure(FailureKind.LOST, "its node is gone")
+PREEMPTED = Failure(FailureKind.PREEMPTED, "its node left")
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ class SimulatedPool:
         self._replicas[replica_id] = SimulatedReplica(replica_id, node, self._cluster, self._faults)
         self._events.append(ReplicaReady(replica_id))
         if self._happens(self._faults.idle_death):
-            self._cluster.timeline.plan(self._chance.uniform(0, 60), partial(self._lose, replica_id, "killed", False))
+            self._cluster.timeline.plan(self._chance.uniform(0, 60), partial(self._lose, replica_id, KILLED))
 
     def _begin(self, replica: SimulatedReplica, order: Order) -> None:
         seconds = self._chance.uniform(1, 10)
@@ -187,7 +192,7 @@ class SimulatedPool:
                 replica.weather.die_at(self._chance.randint(1, 8), after=self._chance.random() < 0.5)
             self._cluster.timeline.plan(seconds, partial(self._end, replica, order, seconds))
             if self._happens(self._faults.preemption):
-                lose = partial(self._lose, replica.replica_id, "preempted", True)
+                lose = partial(self._lose, replica.replica_id, PREEMPTED)
                 self._cluster.timeline.plan(self._chance.uniform(0, 2 * seconds), lose)
 
     def _end(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
@@ -196,7 +201,7 @@ class SimulatedPool:
             return
         answer = replica.carry_out(order, seconds)
         if answer is None or self._happens(self._faults.death / 2):
-            self._lose(replica.replica_id, "killed", False)
+            self._lose(replica.replica_id, KILLED)
             return
         self._events.append(answer)
         if self._happens(self._faults.double_answer):
@@ -208,7 +213,7 @@ class SimulatedPool:
     def _straggle(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
         """The replica is taken for dead, reads all it needs, and writes and answers long after."""
         timeline = self._cluster.timeline
-        preempted = self._chance.random() < 0.5
+        failure = PREEMPTED if self._chance.random() < 0.5 else OUT_OF_REACH
 
         def read() -> None:
             replica.view.postpone()
@@ -227,17 +232,17 @@ class SimulatedPool:
 
         timeline.plan(seconds, read)
         lost_after_s = self._chance.uniform(0, 2 * seconds)
-        timeline.plan(lost_after_s, partial(self._lose, replica.replica_id, "lost contact", preempted))
+        timeline.plan(lost_after_s, partial(self._lose, replica.replica_id, failure))
 
     def _lose_node(self, node: int) -> None:
         for replica in [replica for replica in self._replicas.values() if replica.node == node]:
-            self._lose(replica.replica_id, "its node left", preempted=True)
+            self._lose(replica.replica_id, NODE_LOST)
 
-    def _lose(self, replica_id: str, reason: str, preempted: bool) -> None:
+    def _lose(self, replica_id: str, failure: Failure) -> None:
         replica = self._replicas.pop(replica_id, None)
         if replica is not None:
             replica.is_lost = True
-            self._events.append(ReplicaDied(replica_id, reason, preempted))
+            self._events.append(ReplicaDied(replica_id, failure))
             self._start(replica.node)
 
     def _happens(self, likelihood: float) -> bool:

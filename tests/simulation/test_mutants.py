@@ -100,15 +100,15 @@ def what_could_not_be_written_is_forgotten(patch: Patch) -> None:
 def the_shard_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
     original = Scheduler.replica_lost
 
-    def replica_lost(self: Scheduler, replica_id: str, reason: str, *, preempted: bool) -> list[Outcome]:
+    def replica_lost(self: Scheduler, replica_id: str, failure: Failure) -> list[Outcome]:
         self._backlog._resting.pop(replica_id, None)
-        return original(self, replica_id, reason, preempted=preempted)
+        return original(self, replica_id, failure)
 
     patch.setattr(Scheduler, "replica_lost", replica_lost)
 
 
 def the_order_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
-    patch.setattr(Scheduler, "replica_lost", lambda self, replica_id, reason, preempted: [])
+    patch.setattr(Scheduler, "replica_lost", lambda self, replica_id, failure: [])
 
 
 def replicas_are_sacrificed_without_limit(patch: Patch) -> None:
