@@ -1,14 +1,5 @@
 """A job on several nodes under a schedule of kills: workers, a node, the driver; and a node that joins."""
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,22 +12,23 @@ import torch
 from samurai_batch import storage
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
+from samurai_batch.planning.retry import FailureKind
 from samurai_batch.rle import decode_mask
 from samurai_batch.runtime.ledger import RunRecord, read_run, runs_uri
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import Rle, Track, Video
+from tests.runtime import cluster_driver, loss_driver
 from tests.runtime.cluster_driver import cluster_job
+from tests.runtime.clusters import LIMIT_S, ClusterUnderTest, cluster_for, wait_for
 from tests.runtime.fakes import NoWatch, box_track
 from tests.runtime.gate import OPEN, Gate
 from tests.runtime.test_jobs import write_frames
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
-ROOT = Path(__file__).parents[2]
 NUM_VIDEOS, TRACKS_PER_VIDEO, NUM_FRAMES, CHUNK_FRAMES = 6, 4, 24, 6
 KILLS = ("worker", "worker", "driver", "worker", "node", "worker", "worker", "driver", "worker", "worker")
-LIMIT_S = 150.0
 
 
 def make_tracks(folder: Path) -> list[Track]:
@@ -48,82 +40,8 @@ def make_tracks(folder: Path) -> list[Track]:
     return tracks
 
 
-class ClusterUnderTest:
-    """Raylets of one machine, a driver process, and the replicas that they run."""
-
-    def __init__(self, folder: Path) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.folder = folder
-        self._temporary = tempfile.mkdtemp(prefix="ray")  # short: sockets lie below it, and other clusters beside it
-        self.cluster = Cluster(initialize_head=True, head_node_args=_node(num_cpus=0) | {"temp_dir": self._temporary})
-        self.nodes = [self.cluster.add_node(**_node(num_cpus=1)) for _ in range(2)]
-        self.driver = self.start_driver()
-
-    def start_driver(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.runtime.cluster_driver", str(self.folder), self.cluster.address]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        with (self.folder / "driver.log").open("ab") as log:
-            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-
-    def kill(self, what: str) -> None:
-        match what:
-            case "worker":
-                os.kill(self.workers()[0], signal.SIGKILL)
-            case "node":
-                self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
-                self.nodes.append(self.cluster.add_node(**_node(num_cpus=1)))
-            case "driver":
-                self.driver.kill()
-                self.driver.wait()
-                wait_for(lambda: not self.workers(), "the replicas of the dead driver to end")
-                self.driver = self.start_driver()
-
-    def has_done(self, gate: Gate, num_frames: int) -> bool:
-        assert self.driver.poll() is None, (self.folder / "driver.log").read_text()[-3000:]
-        return gate.num_frames >= num_frames
-
-    def workers(self) -> list[int]:
-        """Processes of replicas, as children of our raylets."""
-        raylets = {process.process.pid for node in self.nodes for process in node.all_processes["raylet"]}
-        return [pid for pid, parent, name in _processes() if parent in raylets and name.startswith(b"ray::_Actor")]
-
-    def close(self) -> None:
-        self.driver.kill()
-        self.driver.wait()
-        self.cluster.shutdown()  # type: ignore[no-untyped-call]
-        shutil.rmtree(self._temporary)
-
-
-def _node(num_cpus: int) -> dict[str, Any]:
-    return {"num_cpus": num_cpus, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-
-
-def _processes() -> Iterator[tuple[int, int, bytes]]:
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(path.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            yield int(path.name), parent, path.joinpath("cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended meanwhile
-
-
-@contextmanager
-def cluster_for(folder: Path) -> Iterator[ClusterUnderTest]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # raylets hand it to their workers
-        cluster = ClusterUnderTest(folder)
-        try:
-            yield cluster
-        finally:
-            cluster.close()
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waiting for {what}"
-        time.sleep(0.05)
+def has_done(cluster: ClusterUnderTest, gate: Gate, num_frames: int) -> bool:
+    return cluster.is_alive() and gate.num_frames >= num_frames
 
 
 def rows_of(output: str) -> pd.DataFrame:
@@ -159,9 +77,9 @@ def test_ten_kills_change_no_row_and_cost_a_chunk_each(tmp_path: Path) -> None:
     gate = Gate(str(tmp_path / "gate"))
     step = undisturbed.totals.frames_encoded // (len(KILLS) + 1)
     gate.let_through(step)
-    with cluster_for(tmp_path) as cluster:
+    with cluster_for(tmp_path, cluster_driver.__name__) as cluster:
         for number, what in enumerate(KILLS, start=1):
-            wait_for(partial(cluster.has_done, gate, number * step), f"work before the {what} is killed")
+            wait_for(partial(has_done, cluster, gate, number * step), f"work before the {what} is killed")
             wait_for(lambda: bool(cluster.workers()), "a replica to kill")
             cluster.kill(what)
             gate.let_through((number + 1) * step if number < len(KILLS) else OPEN)
@@ -178,3 +96,21 @@ def test_ten_kills_change_no_row_and_cost_a_chunk_each(tmp_path: Path) -> None:
     assert least_iou(rows, expected) >= 0.999
     num_twice = gate.num_frames - undisturbed.totals.frames_encoded
     assert num_twice <= len(KILLS) * CHUNK_FRAMES * cluster_job(tmp_path, "out").max_tracks_per_shard
+
+
+def test_ray_says_whether_a_replica_died_or_was_lost_with_its_node_or_the_node_was_taken_away(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+
+    def has_said(cluster: ClusterUnderTest, lines: list[str]) -> bool:
+        return cluster.is_alive() and said.exists() and sorted(said.read_text().splitlines()) == sorted(lines)
+
+    lines = ["at work"] * 3
+    with cluster_for(tmp_path, loss_driver.__name__, num_nodes=3) as cluster:
+        wait_for(partial(has_said, cluster, lines), "three replicas")
+        for is_announced, kind in ((True, FailureKind.PREEMPTED), (False, FailureKind.LOST)):
+            cluster.cluster.remove_node(cluster.nodes.pop(), allow_graceful=is_announced)
+            lines.append(kind)
+            wait_for(partial(has_said, cluster, lines), f"a replica that is said to be {kind}")
+        cluster.kill("worker")
+        lines += [FailureKind.DIED, "at work"]  # another one starts on the node that is left
+        wait_for(partial(has_said, cluster, lines), "a replica that is said to have died")

@@ -1,0 +1,99 @@
+"""Several raylets on this machine, and a driver on them in a process of its own. All of it to be killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 150.0
+
+
+class ClusterUnderTest:
+    """Raylets of one machine, a driver process, and the replicas that they run."""
+
+    def __init__(self, folder: Path, driver: str, num_nodes: int) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.folder = folder
+        self._temporary = tempfile.mkdtemp(prefix="ray")  # short: sockets lie below it, and other clusters beside it
+        self.cluster = Cluster(initialize_head=True, head_node_args=_node(num_cpus=0) | {"temp_dir": self._temporary})
+        self.nodes = [self.cluster.add_node(**_node(num_cpus=1)) for _ in range(num_nodes)]
+        self._module = driver
+        self.driver = self.start_driver()
+
+    def start_driver(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", self._module, str(self.folder), self.cluster.address]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        with (self.folder / "driver.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+    def kill(self, what: str) -> None:
+        match what:
+            case "worker":
+                os.kill(self.workers()[0], signal.SIGKILL)
+            case "node":
+                self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
+                self.nodes.append(self.cluster.add_node(**_node(num_cpus=1)))
+            case "driver":
+                self.driver.kill()
+                self.driver.wait()
+                wait_for(lambda: not self.workers(), "the replicas of the dead driver to end")
+                self.driver = self.start_driver()
+
+    def is_alive(self) -> bool:
+        """Whether the driver is; else what it has said last is raised."""
+        assert self.driver.poll() is None, (self.folder / "driver.log").read_text()[-3000:]
+        return True
+
+    def workers(self) -> list[int]:
+        """Processes of replicas, as children of our raylets."""
+        raylets = {process.process.pid for node in self.nodes for process in node.all_processes["raylet"]}
+        return [pid for pid, parent, name in _processes() if parent in raylets and name.startswith(b"ray::_Actor")]
+
+    def close(self) -> None:
+        self.driver.kill()
+        self.driver.wait()
+        self.cluster.shutdown()  # type: ignore[no-untyped-call]
+        shutil.rmtree(self._temporary)
+
+
+def _node(num_cpus: int) -> dict[str, Any]:
+    return {"num_cpus": num_cpus, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+
+
+def _processes() -> Iterator[tuple[int, int, bytes]]:
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int(path.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            yield int(path.name), parent, path.joinpath("cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+
+
+@contextmanager
+def cluster_for(folder: Path, driver: str, num_nodes: int = 2) -> Iterator[ClusterUnderTest]:
+    """``driver`` is the module that its driver process runs: with the folder, and the cluster's address."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # raylets hand it to their workers
+        cluster = ClusterUnderTest(folder, driver, num_nodes)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waiting for {what}"
+        time.sleep(0.05)
