@@ -64,7 +64,7 @@ def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{source}: {len(data)} bytes are too many for a job's YAML file; is it another file?")
     try:
-        _refuse_nesting_and_aliases(data, source)
+        _refuse_what_no_job_needs(data, source)
         root = yaml.compose(data, Loader=yaml.SafeLoader)
         if root is None:
             return {}, {}
@@ -83,13 +83,15 @@ def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int
         raise ConfigError(f"{source}: a value cannot be read: {error}; write it in quotes") from error
 
 
-def _refuse_nesting_and_aliases(data: bytes, source: str) -> None:
-    """Before anything is built: a few lines of aliases can stand for gigabytes."""
+def _refuse_what_no_job_needs(data: bytes, source: str) -> None:
+    """Before anything is built: a few lines of aliases can stand for gigabytes, and a tag for any object."""
     depth = 0
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"{source}:{line}: aliases (*name) are not allowed in a job; write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise ConfigError(f"{source}:{line}: types (!name) are not allowed in a job; write the value alone")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH:
             raise ConfigError(f"{source}:{line}: nested more than {_MAX_DEPTH} deep; a job is a flat list of fields")
@@ -136,8 +138,9 @@ def _from_text(name: str, text: str) -> object:
 def _scalar(text: str) -> object:
     """A setting of a group as YAML would read it."""
     try:
+        _refuse_what_no_job_needs(text.encode(), "command line")
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+    except (ConfigError, yaml.YAMLError, ValueError):
         return text
     return text if isinstance(value, dict | list) else value
 
