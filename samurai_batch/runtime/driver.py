@@ -42,6 +42,10 @@ logger = logging.getLogger(__name__)
 FIRST_RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=1.0)
 """Ratios to begin with, until the first chunks have been measured: they only rank what waits."""
 
+MOST_FAILURES_IN_A_ROW = 2
+"""Then a replica is replaced: one whose device is broken fails faster than others work, and gets all there is to do. It
+may not use up the three tries that a chunk has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -227,17 +231,23 @@ class _Driver:
         assert not is_stuck, "idle replicas, open tracks and nothing to do"
 
     def _recycle(self, pool: Pool) -> None:
-        """Put new replicas in the place of those that have followed as many chunks as the job lets them."""
-        most = self._settings.chunks_per_replica
-        if most is None:
-            return
-        for replica_id in [one for one in self._idle if self._tally.num_chunks(one) >= most]:
-            logger.info("replica %s has followed %d chunks and is replaced", replica_id, most)
-            pool.replace(replica_id)
-            del self._idle[replica_id]
-            self._replicas.discard(replica_id)
-            self._tally.left(replica_id)
-            self._obey(self._scheduler.replica_lost(replica_id, Failure(FailureKind.PREEMPTED, "recycled")))
+        """Put new replicas in the place of idle ones that are worn, or that only fail."""
+        for replica_id in list(self._idle):
+            why = self._why_replaced(replica_id)
+            if why is not None:
+                logger.info("replica %s %s and is replaced", replica_id, why)
+                pool.replace(replica_id)
+                del self._idle[replica_id]
+                self._replicas.discard(replica_id)
+                self._tally.left(replica_id)
+                self._obey(self._scheduler.replica_lost(replica_id, Failure(FailureKind.PREEMPTED, "replaced")))
+
+    def _why_replaced(self, replica_id: str) -> str | None:
+        most, num_chunks = self._settings.chunks_per_replica, self._tally.num_chunks(replica_id)
+        if most is not None and num_chunks >= most:
+            return f"has followed {num_chunks} chunks"
+        num_failures = self._tally.num_failures_in_a_row(replica_id)
+        return f"has failed {num_failures} times in a row" if num_failures >= MOST_FAILURES_IN_A_ROW else None
 
     def _take_in(self, event: PoolEvent) -> None:
         match event:

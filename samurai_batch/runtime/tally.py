@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from samurai_batch.planning.orders import (
     ChunkFollowed,
+    FollowOrder,
     LookOrder,
     Order,
     OrderFailed,
     PublishOrder,
     Report,
 )
-from samurai_batch.planning.retry import FailureKind
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
 
 _STAGES = ("decode_s", "encode_s", "follow_s", "write_s")
@@ -24,6 +25,8 @@ class Tally:
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._replicas: dict[str, ReplicaWork] = {}
+        self._orders: dict[str, Order] = {}  # the last one of each replica
+        self._in_a_row: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._stages = dict.fromkeys(_STAGES, 0.0)
 
@@ -34,6 +37,7 @@ class Tally:
     def given(self, replica_id: str, order: Order) -> None:
         """A replica has got something to do."""
         self._replicas[replica_id] = replace(self._replicas[replica_id], video_id=_video_of(order))
+        self._orders[replica_id] = order
 
     def answered(self, replica_id: str, report: Report) -> None:
         """A replica has done it, or failed to; one that is gone by now counts no more."""
@@ -45,19 +49,33 @@ class Tally:
         before = self._replicas.get(replica_id)
         if before is not None:
             self._replicas[replica_id] = _after(before, report, self._now_s())
+            if not isinstance(report, OrderFailed):
+                self._in_a_row[replica_id] = 0
+            elif _may_lie_in_the_replica(self._orders[replica_id], report.failure):
+                self._in_a_row[replica_id] += 1
 
     def num_chunks(self, replica_id: str) -> int:
         """The chunks a replica has followed so far."""
         return self._replicas[replica_id].chunks
 
+    def num_failures_in_a_row(self, replica_id: str) -> int:
+        """The orders a replica has failed, since the last one that went well, for reasons that may lie in it."""
+        return self._in_a_row[replica_id]
+
     def left(self, replica_id: str) -> None:
         """A replica was let go."""
         del self._replicas[replica_id]
+        self._forget(replica_id)
 
     def lost(self, replica_id: str, kind: FailureKind) -> None:
         """A replica is gone."""
         self._replicas.pop(replica_id, None)
         self._failures[kind] += 1
+        self._forget(replica_id)
+
+    def _forget(self, replica_id: str) -> None:
+        self._orders.pop(replica_id, None)
+        self._in_a_row.pop(replica_id, None)
 
     def added_to(self, totals: Totals) -> Totals:
         """The same totals, with what was counted here."""
@@ -71,6 +89,13 @@ class Tally:
             failures=dict(self._failures),
             replicas=dict(self._replicas),
         )
+
+
+def _may_lie_in_the_replica(order: Order, failure: Failure) -> bool:
+    """A device that computes nothing any more, or whose memory is taken; not a shard that is too large for it."""
+    if failure.kind is FailureKind.OUT_OF_MEMORY:
+        return not isinstance(order, FollowOrder | LookOrder) or len(order.members) == 1
+    return failure.kind is FailureKind.INTERNAL
 
 
 def _video_of(order: Order) -> str:

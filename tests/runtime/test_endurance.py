@@ -13,6 +13,8 @@ from samurai_batch import pipeline, storage
 from samurai_batch.chunk import Following, Member
 from samurai_batch.errors import StorageError
 from samurai_batch.masks import read_masks
+from samurai_batch.planning.orders import Order, OrderFailed, Report
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime import assembly
 from samurai_batch.runtime.lease import Lease
 from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri
@@ -40,7 +42,7 @@ class PatchyStore:
         return getattr(storage, name)
 
     def write_bytes(self, uri: str, data: bytes) -> None:
-        if uri.endswith("a.json") and self.num_left:
+        if uri.endswith("/a.json") and self.num_left:
             self.num_left -= 1
             raise StorageError("storage is away")
         storage.write_bytes(uri, data)
@@ -99,6 +101,40 @@ def test_replicas_are_recycled_after_so_many_chunks(tmp_path: Path) -> None:
     assert len(made) >= 6  # twelve chunks
     run_tracks(tracks, tmp_path / "undisturbed")
     pd.testing.assert_frame_equal(read_masks(str(tmp_path / "out")), read_masks(str(tmp_path / "undisturbed")))
+
+
+class BrokenWorker:
+    """A device that has failed: every order ends at once, badly."""
+
+    def __init__(self, kind: FailureKind) -> None:
+        self._kind = kind
+        self.num_orders = 0
+
+    def run(self, order: Order) -> Report:
+        self.num_orders += 1
+        return OrderFailed(order.order_id, Failure(self._kind, "device-side assert"), 0.0)
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", [FailureKind.INTERNAL, FailureKind.OUT_OF_MEMORY])
+def test_a_replica_that_fails_whatever_it_is_given_is_replaced_before_a_track_is(
+    tmp_path: Path, kind: FailureKind
+) -> None:
+    broken = BrokenWorker(kind)
+    made: list[Worker] = []
+
+    def make_pool() -> Pool:
+        def build(payload: None) -> Worker:
+            made.append(make_replica(str(tmp_path / "out"), FakeTracker()) if made else broken)
+            return made[-1]
+
+        return LocalPool(build, None)
+
+    tracks = tracks_in(tmp_path)
+    assert exit_code(run_tracks(tracks, tmp_path / "out", make_pool=make_pool)) == 0
+    assert (broken.num_orders, len(made)) == (2, 2)
 
 
 def test_one_replica_that_cannot_start_does_not_take_the_job_with_it(tmp_path: Path) -> None:

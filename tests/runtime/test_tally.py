@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, OrderFailed, VideoOpened
+from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, OrderFailed, OrderMember, VideoOpened
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
 from samurai_batch.runtime.tally import Tally
-from samurai_batch.tasks import Video
+from samurai_batch.tasks import BoxPrompt, Track, Video
 
 VIDEO = Video("clip", "clip.mp4")
 FOLLOW = FollowOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, members=())
@@ -18,6 +20,9 @@ FOLLOWED = ChunkFollowed(
     device_memory_bytes=7,
     seconds=4.0,
 )
+
+TRACK = Track(video=VIDEO, object_id="x", prompts=(BoxPrompt(0, (1.0, 1.0, 9.0, 9.0)),))
+MEMBER = OrderMember(TRACK, TRACK.legs[0], "fingerprint")
 
 
 def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
@@ -51,3 +56,20 @@ def test_seconds_are_summed_by_stage_and_failures_by_kind() -> None:
     assert totals.failures == {"storage": 1, "replica_preempted": 1}
     assert totals.replicas == {}
     assert totals.tracks == 5
+
+
+def test_failures_in_a_row_are_those_that_may_lie_in_the_replica() -> None:
+    tally = Tally(lambda: 0.0)
+    tally.ready("r1")
+    too_many = replace(FOLLOW, members=(MEMBER, MEMBER))
+    for order, kind, expected in (
+        (FOLLOW, FailureKind.INTERNAL, 1),
+        (FOLLOW, FailureKind.VIDEO, 1),
+        (too_many, FailureKind.OUT_OF_MEMORY, 1),
+        (replace(FOLLOW, members=(MEMBER,)), FailureKind.OUT_OF_MEMORY, 2),
+    ):
+        tally.given("r1", order)
+        tally.answered("r1", OrderFailed(2, Failure(kind, "no"), 1.0))
+        assert tally.num_failures_in_a_row("r1") == expected
+    tally.answered("r1", FOLLOWED)
+    assert tally.num_failures_in_a_row("r1") == 0
