@@ -93,6 +93,7 @@ def _format(uri: str) -> "tuple[Callable[[bytes], _Numbered], Callable[[list[dic
 
 def _read_parquet(data: bytes) -> _Numbered:
     table = pq.ParquetFile(pa.BufferReader(data)).read()
+    table.validate(full=True)  # texts that are no UTF-8, for one
     # An index that pandas wrote along says nothing; one with a name of ours is a column.
     kept = [place for place, name in enumerate(table.column_names) if not _PANDAS_INDEX.fullmatch(name)]
     frame = _framed(table.select(kept))

@@ -154,7 +154,8 @@ def bytes_to_table(data: bytes) -> pa.Table:
     """
     try:
         table = pq.read_table(pa.BufferReader(data), partitioning=None).replace_schema_metadata(None)
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)  # texts that are no UTF-8, for one
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise StateError(f"this mask table is damaged ({error}); delete it and run the job again") from error
     if not table.schema.equals(MASK_SCHEMA):
         raise StateError("this mask table has columns of another version; delete it and run the job again")
@@ -165,10 +166,10 @@ def file_metadata(data: bytes) -> dict[str, str]:
     """What `table_to_bytes` was given as metadata, and ``schema_version``. Raises StateError if damaged."""
     try:
         stored = pq.read_metadata(pa.BufferReader(data)).metadata or {}
-    except (pa.ArrowException, OSError) as error:
+        return {
+            key.decode().removeprefix(METADATA_PREFIX): value.decode()
+            for key, value in stored.items()
+            if key.startswith(METADATA_PREFIX.encode())
+        }
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise StateError(f"this mask table is damaged ({error}); delete it and run the job again") from error
-    return {
-        key.decode().removeprefix(METADATA_PREFIX): value.decode()
-        for key, value in stored.items()
-        if key.startswith(METADATA_PREFIX.encode())
-    }

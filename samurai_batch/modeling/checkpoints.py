@@ -160,9 +160,9 @@ def _parse(path: Path, source: str) -> dict[str, Tensor]:
 
 
 def _parse_torch(path: Path, source: str) -> dict[str, Tensor]:
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"weights {source} are damaged (the end of the file is missing); download them again")
     try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("the end of the file is missing")
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

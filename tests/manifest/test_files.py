@@ -1,5 +1,6 @@
 import contextlib
 import json
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,13 @@ def test_a_file_that_cannot_be_read_says_why(name: str, data: bytes, problems: l
     assert len(caught.value.problems) == len(problems)
     for found, problem in zip(caught.value.problems, problems, strict=True):
         assert problem in found
+
+
+def test_a_parquet_table_whose_texts_are_no_texts_is_refused(tmp_path: Path) -> None:
+    bad = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(struct.pack("<2i", 0, 1)), pa.py_buffer(b"\xf7")])
+    pq.write_table(pa.table([bad], names=["video_id"]), tmp_path / "a.parquet")
+    with pytest.raises(PromptsError, match="cannot be read"):
+        read_prompts(str(tmp_path / "a.parquet"))
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -164,6 +165,11 @@ def test_a_file_cut_short_anywhere_is_refused(
 def test_bytes_that_are_no_weights_are_refused(junk: bytes, begins_as_zip: bool, tmp_path: Path) -> None:
     data = b"PK" + junk if begins_as_zip else junk
     refuse("nano", written(tmp_path / "junk", data))
+
+
+def test_an_archive_of_several_disks_is_refused(tmp_path: Path) -> None:
+    ends = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 9) + b"PK\x05\x06" + bytes(18)
+    assert "are damaged" in refuse("nano", written(tmp_path / "disks", b"PK\x03\x04" + bytes(60) + ends))
 
 
 def test_weights_of_another_model_are_refused_by_that_models_name(tmp_path: Path) -> None:
