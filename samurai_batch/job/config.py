@@ -117,7 +117,10 @@ class JobConfig(BaseModel):
         default=False, description="publish the rows up to where a truncated video ends: true or false"
     )
     max_attempts: int = Field(
-        default=3, ge=1, description="how often a chunk may kill its replica before its tracks are given up"
+        default=3,
+        ge=1,
+        description="how often a chunk may kill its replica, or fail, before its tracks are given up; a replica that is"
+        " lost with its node counts a third, and nothing where the node was taken away on purpose",
     )
     chunks_per_replica: int | None = Field(
         default=None,

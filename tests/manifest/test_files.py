@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -133,3 +134,22 @@ def test_a_large_table_is_read_in_seconds(tmp_path: Path) -> None:
 
 
 # --- flags --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_three_bad_rows_among_a_million_are_told_by_their_numbers(tmp_path: Path) -> None:
+    num_rows = 1_000_000
+    numbers = np.arange(num_rows)
+    frames = np.where(np.isin(numbers, (0, 499_999, num_rows - 1)), -1, numbers % 100)
+    columns = {
+        "video_id": [f"v{number // 10}" for number in numbers],
+        "video_uri": [f"v{number // 10}.mp4" for number in numbers],
+        "object_id": [str(number % 10) for number in numbers],
+        "frame_index": frames,
+        "kind": np.full(num_rows, "box"),
+        "box_xyxy": pa.FixedSizeListArray.from_arrays(np.tile([1.0, 2.0, 30.0, 40.0], num_rows), 4),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "prompts.parquet")
+    with pytest.raises(PromptsError) as caught:
+        read_prompts(str(tmp_path / "prompts.parquet"))
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["row 1", "row 500000", "row 1000000"]
