@@ -50,6 +50,16 @@ class ClusterUnderTest:
                 wait_for(lambda: not self.workers(), "the replicas of the dead driver to end")
                 self.driver = self.start_driver()
 
+    def drain(self, node: Any) -> None:
+        """Announce that a node will be preempted, as a cloud does."""
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
+        from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
+
+        reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        deadline_ms = int((time.time() + 60) * 1000)
+        is_accepted, why = GcsClient(address=self.cluster.address).drain_node(node.node_id, reason, "spot", deadline_ms)
+        assert is_accepted, why
+
     def is_alive(self) -> bool:
         """Whether the driver is; else what it has said last is raised."""
         assert self.driver.poll() is None, (self.folder / "driver.log").read_text()[-3000:]

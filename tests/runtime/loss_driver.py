@@ -27,7 +27,7 @@ def make_idler(payload: None) -> Idler:
 
 def main(folder: Path, address: str) -> None:
     connect(address)
-    pool = RayPool(make_idler, None, 3, ReplicaResources(num_cpus=1.0))
+    pool = RayPool(make_idler, None, 4, ReplicaResources(num_cpus=1.0))
     while True:
         for event in pool.wait(0.5):
             match event:

@@ -104,11 +104,17 @@ def test_ray_says_whether_a_replica_died_or_was_lost_with_its_node_or_the_node_w
     def has_said(cluster: ClusterUnderTest, lines: list[str]) -> bool:
         return cluster.is_alive() and said.exists() and sorted(said.read_text().splitlines()) == sorted(lines)
 
-    lines = ["at work"] * 3
-    with cluster_for(tmp_path, loss_driver.__name__, num_nodes=3) as cluster:
-        wait_for(partial(has_said, cluster, lines), "three replicas")
-        for is_announced, kind in ((True, FailureKind.PREEMPTED), (False, FailureKind.LOST)):
-            cluster.cluster.remove_node(cluster.nodes.pop(), allow_graceful=is_announced)
+    lines = ["at work"] * 4
+    with cluster_for(tmp_path, loss_driver.__name__, num_nodes=4) as cluster:
+        wait_for(partial(has_said, cluster, lines), "four replicas")
+        for how, kind in (
+            ("drained", FailureKind.PREEMPTED),
+            ("shut down", FailureKind.PREEMPTED),
+            ("cut off", FailureKind.LOST),
+        ):
+            if how == "drained":
+                cluster.drain(cluster.nodes[-1])
+            cluster.cluster.remove_node(cluster.nodes.pop(), allow_graceful=how == "shut down")
             lines.append(kind)
             wait_for(partial(has_said, cluster, lines), f"a replica that is said to be {kind}")
         cluster.kill("worker")
