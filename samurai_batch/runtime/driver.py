@@ -171,9 +171,9 @@ class _Driver:
         needed: set[str] = set()
         for part in prepare(tracks, self._recipe, store, settings, meanwhile=self._heart.beat):
             needed.update(one.fingerprint for one in part.pending)
-            self._asking.update(
-                (one.track.video.video_id, part.videos[one.track.video.video_id]) for one in part.asking
-            )
+            if settings.pictures_per_look is None:  # on pictures, nobody stands for what is found
+                asking = {one.track.video.video_id for one in part.asking}
+                self._asking.update((video_id, part.videos[video_id]) for video_id in asking)
             self._enter(part)
         sweep(store, settings.output, needed, settings.num_transfers, self._heart.beat)
         logger.info(
