@@ -1,12 +1,19 @@
 """Attention: softmax(q kᵀ / √c) v, which every part of the network calls here.
 
-On the CPU, attention to many keys is computed as it is written, for a block of queries at a time: the scores of a block
-stay in cache between the two products, which run at the full speed of the machine (`products`). This needs neither the
-running maximum nor the division at the end that tiles over the keys would. On a GPU, for the few keys of a window, and
-where gradients are wanted, PyTorch's fused kernels do it; on the CPU these have no products for bfloat16.
+On the CPU, attention to many keys is computed as it is written, by products that run at the full speed of the machine
+(`products`), for a block of queries at a time, whose scores stay in cache between the two products. On a GPU, for the
+few keys of a window, and where gradients are wanted, PyTorch's fused kernels do it; on the CPU these have no products
+for bfloat16.
+
+In bfloat16 the products are so fast that the softmax between them shows. It subtracts the largest score of a query from
+all others, so that their exponentials are numbers that can be held; for scores of usual size there is no need to. Then
+neither the largest score nor the sum need be known beforehand, and a block of queries can meet the keys tile by tile
+(`_over_tiles`). Whether the scores were usual, their sum tells; where they were not, the block is done again as it is
+written. Exponentials of float32 take longer by themselves than within PyTorch's softmax.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +25,12 @@ from samurai_batch.modeling.products import linear, runs_on_cpu
 FEW_SCORES = 2**16  # fewer for each head are not worth products of their own
 BLOCK_QUERIES = 128
 BLOCK_SCORES = 2**20  # a block grows to this many scores where there are few keys: 2 MB in bfloat16
+TILE = 1024  # queries, and about as many keys: 2 MB of scores, too
+TILE_STEP = 64  # products of other numbers of keys are slower
+USUAL_SUMS = (1e-30, 1e35)  # far from what float32 and bfloat16 cannot hold, and from what they hold badly
+
+Tile = tuple[Tensor, Tensor, Tensor | None]
+"""Keys (n, c), values (d, n) and log_weights (n,) of some keys."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -> Tensor:
@@ -35,14 +48,45 @@ def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -
     if are_few:
         scores = q @ k.transpose(2, 3)
         return (scores if log_weights is None else scores + log_weights).softmax(-1) @ v
-    heads = zip(q.flatten(0, 1), k.flatten(0, 1), v.transpose(2, 3).flatten(0, 1), strict=True)
-    rows = max(BLOCK_QUERIES, BLOCK_SCORES // num_keys)
-    found = [
-        linear(linear(block, keys, log_weights).softmax(-1), values)
-        for queries, keys, values in heads
-        for block in queries.split(rows)
-    ]
-    return torch.cat(found).view(*q.shape[:3], -1)
+    heads = zip(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), strict=True)
+    return torch.stack([_attend_to_many(*head, log_weights) for head in heads]).view(*q.shape[:3], -1)
+
+
+def _attend_to_many(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None) -> Tensor:
+    """One head on the CPU: scaled q (Lq, c), k (Lk, c), v (Lk, d) -> (Lq, d)."""
+    k = k.contiguous()
+    if q.dtype is torch.bfloat16:
+        tiles = _tiles(k, v, log_weights)
+        blocks = [(block, _over_tiles(block, tiles)) for block in q.split(TILE)]
+        return torch.cat([_by_softmax(q, k, v, log_weights) if x is None else x for q, x in blocks])
+    return _by_softmax(q, k, v, log_weights)
+
+
+def _by_softmax(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None) -> Tensor:
+    """As `_attend_to_many`, as it is written."""
+    values = v.T.contiguous()
+    blocks = q.split(max(BLOCK_QUERIES, BLOCK_SCORES // len(k)))
+    return torch.cat([linear(linear(block, k, log_weights).softmax(-1), values) for block in blocks])
+
+
+def _tiles(k: Tensor, v: Tensor, log_weights: Tensor | None) -> list[Tile]:
+    size = math.ceil(len(k) / max(1, round(len(k) / TILE)) / TILE_STEP) * TILE_STEP
+    keys = k.split(size)
+    weights = [None] * len(keys) if log_weights is None else log_weights.split(size)
+    values = (part.T.contiguous() for part in v.split(size))
+    return list(zip(keys, values, weights, strict=True))
+
+
+def _over_tiles(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
+    """As `_by_softmax`, by exponentials as they are; None where these are too large or too small."""
+    total, sums = (q.new_zeros(len(q), size, dtype=torch.float32) for size in (len(tiles[0][1]), 1))
+    for keys, values, log_weights in tiles:
+        exponentials = linear(q, keys, log_weights).exp_()
+        total += linear(exponentials, values)
+        sums += exponentials.sum(-1, keepdim=True)  # added up in float32, without a copy in float32
+    least, most = (float(bound) for bound in sums.aminmax())
+    is_usual = USUAL_SUMS[0] < least and most < USUAL_SUMS[1]  # neither, where there is no number
+    return (total / sums).to(q.dtype) if is_usual else None
 
 
 class Attention(nn.Module):

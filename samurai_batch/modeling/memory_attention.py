@@ -10,7 +10,8 @@ and with the softmax called P, whose rows sum to one:
   projection after it, of the queries alone, instead of one before and one after;
 - a dot product is the same in any order of channels: with all even channels before all odd ones, which is a choice of
   rows of W_q and W_k, a turn is four products of whole halves, in real arithmetic, by tables made once;
-- pointers have no place in the picture: they stand at angle zero, and are turned with the rest.
+- pointers have no place in the picture: they stand at angle zero, and are turned with the rest;
+- until it looks at memories, a frame is the same for all of its tracks: the first self-attention is done once.
 
 Turned keys could be kept from frame to frame, since projection and turn are linear. They are not: making them takes 3 %
 of a layer's time, keeping them 2 MB for each memory, track and layer in bfloat16.
@@ -29,7 +30,7 @@ from samurai_batch.modeling.attention import Attention, attend
 from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.layers import Linear
 from samurai_batch.modeling.positions import rotary_tables
-from samurai_batch.modeling.products import by_rows, linear
+from samurai_batch.modeling.products import by_rows, linear, one_by_one
 
 Angles = tuple[Tensor, Tensor]
 """Cosines and sines of every cell's angles: two (L, dim / 2)."""
@@ -49,9 +50,14 @@ class RotaryAttention(Attention):
         key_angles: Angles,
         log_weights: Tensor | None = None,
     ) -> Tensor:
-        """x (N, L, dim); keys, values (N, Lk, key_dim); log_weights (Lk,) of the keys -> (N, L, dim)."""
-        query, key = _turned(self.q_proj, x, x_angles), _turned(self.k_proj, keys, key_angles)
-        found = attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
+        """x (1 or N, L, dim); keys, values (N, Lk, key_dim); log_weights (Lk,) of the keys -> (N, L, dim)."""
+
+        def look(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            key = _turned(self.k_proj, keys, key_angles)
+            return attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
+
+        query = _turned(self.q_proj, x, x_angles).expand(len(keys), -1, -1)
+        found = one_by_one(look, query, keys, values)
         weight, bias = self.out_proj.weight, self.out_proj.bias
         return linear(found, weight @ self.v_proj.weight, weight @ self.v_proj.bias + bias)
 
@@ -88,7 +94,7 @@ class MemoryAttentionLayer(nn.Module):
         key_angles: Angles,
         log_weights: Tensor | None,
     ) -> Tensor:
-        """x (N, L, dim), keys and values (N, Lm, mem_dim), log_weights (Lm,) -> (N, L, dim)."""
+        """x (1 or N, L, dim), keys and values (N, Lm, mem_dim), log_weights (Lm,) -> (N, L, dim)."""
         normed = self.norm1(x)
         x = x + self.self_attn.forward_rotary(normed, normed, normed, x_angles, x_angles)
         x = x + self.cross_attn_image.forward_rotary(self.norm2(x), keys, values, x_angles, key_angles, log_weights)
@@ -128,7 +134,7 @@ class MemoryAttention(nn.Module):
         num_pointer_tokens: int,
         are_pooled: bool = False,
     ) -> Tensor:
-        """x (N, L, dim), x_pe (L, dim), memory and memory_pe (N, Lm, mem_dim) -> (N, L, dim).
+        """x (1 or N, L, dim), x_pe (L, dim), memory and memory_pe (N, Lm, mem_dim) -> (N, L, dim).
 
         ``memory`` holds whole spatial memories of L cells each (L / 4 if they are pooled), then ``num_pointer_tokens``
         pointer tokens.

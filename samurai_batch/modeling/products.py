@@ -4,7 +4,8 @@ On the CPU, PyTorch gives float32 products to MKL, which runs at half the rate o
 Intel's. oneDNN, which is in the same build, does not; in float32 both round alike.
 
 What treats every row of its input alone can be applied to some rows at a time (`by_rows`): what it makes on the way
-then stays in the processor's cache, and costs nothing to allocate.
+then stays in the processor's cache, and costs nothing to allocate. What treats every track alone can be applied to one
+after the other (`one_by_one`), each in the memory of the one before.
 """
 
 from collections.abc import Callable
@@ -44,3 +45,10 @@ def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return function(x)
     parts = x.reshape(num_rows, -1).split(CACHED_ROWS)
     return torch.cat([function(part) for part in parts]).unflatten(0, x.shape[:-1])
+
+
+def one_by_one(function: Callable[..., Tensor], *xs: Tensor) -> Tensor:
+    """function(*xs) of xs (N, …), for a function that looks at no two of these N together."""
+    if not runs_on_cpu(xs[0]) or len(xs[0]) == 1:
+        return function(*xs)
+    return torch.cat([function(*parts) for parts in zip(*(x.split(1) for x in xs), strict=True)])

@@ -118,7 +118,7 @@ class SAM2(nn.Module):
         ``maskmem_tpos_enc`` (0: the newest, 6: a conditioning frame); pointers (N, P, C); pointer_times
         (N, P), signed distance in frames over the longest distance; pool_memories: 2 x 2 cells are seen as one.
         """
-        count, (height, width) = len(memories), memories.shape[-2:]
+        height, width = memories.shape[-2:]
         memory_pe = self.memory_pe
         if pool_memories:
             memories = F.avg_pool2d(memories.flatten(0, 1), POOLING).unflatten(0, memories.shape[:2])
@@ -127,7 +127,7 @@ class SAM2(nn.Module):
         spatial_pe = memory_pe.flatten(1).T + self.maskmem_tpos_enc[ranks][:, :, 0]
         tokens, tokens_pe = self._pointer_tokens(pointers, pointer_times)
         attended = self.memory_attention(
-            x=image.flatten(2).transpose(1, 2).expand(count, -1, -1),
+            x=image.flatten(2).transpose(1, 2),
             x_pe=self.image_pe.flatten(1).T,
             memory=torch.cat((spatial.flatten(1, 2), tokens), dim=1),
             memory_pe=torch.cat((spatial_pe.flatten(1, 2), tokens_pe), dim=1),

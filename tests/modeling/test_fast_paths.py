@@ -11,7 +11,7 @@ from samurai_batch.modeling import attention as attention_module
 from samurai_batch.modeling.attention import attend
 from samurai_batch.modeling.hiera import MultiScaleBlock
 from samurai_batch.modeling.memory_attention import MemoryAttention
-from samurai_batch.modeling.products import CACHED_ROWS, by_rows, linear
+from samurai_batch.modeling.products import CACHED_ROWS, by_rows, linear, one_by_one
 from tests.deterministic import SMALL, seeded_model
 from tests.modeling import plain
 from tests.modeling.test_network import follow, model_of
@@ -77,6 +77,26 @@ def test_attention_to_few_and_to_many_keys_is_what_it_says(
     assert_near(narrow, exact[..., :2], TOLERANCES[dtype])
 
 
+@pytest.mark.parametrize("shift", [0.0, 60.0, -60.0, 200.0, -200.0])
+def test_attention_by_tiles_is_the_softmax_whatever_the_scores(shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exponentials of scores beyond 88 cannot be held, and those of a query whose scores are all below -88 are zero."""
+    monkeypatch.setattr(attention_module, "TILE", 128)  # many tiles, the last one smaller
+    q, k, v = (drawn(length, 16, seed=i).bfloat16() for i, length in enumerate((300, 700, 700)))
+    q[:, 0], k[:, 0] = 1.0, shift  # the same for all keys of a query
+    found = attention_module._attend_to_many(q, k, v, None)
+    assert_near(found, attention_module._by_softmax(q, k, v, None).double(), TOLERANCES[torch.bfloat16])
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_usual"), [(0.0, True), (60.0, True), (-60.0, True), (100.0, False), (-100.0, False)]
+)
+def test_tiles_are_given_up_where_exponentials_cannot_be_held(scores: float, is_usual: bool) -> None:
+    queries, keys, values = torch.ones(2, 1), torch.full((64, 1), scores), drawn(64, 3)
+    tiles = attention_module._tiles(keys.bfloat16(), values.bfloat16(), None)
+    found = attention_module._over_tiles(queries.bfloat16(), tiles)
+    assert (found is not None) == is_usual
+
+
 @every_dtype
 def test_attention_is_the_same_where_gradients_are_wanted(dtype: torch.dtype) -> None:
     q, k, v = (drawn(1, 2, 400, 8, seed=i).to(dtype) for i in range(3))
@@ -84,6 +104,12 @@ def test_attention_is_the_same_where_gradients_are_wanted(dtype: torch.dtype) ->
     with torch.inference_mode(mode=False), torch.enable_grad():
         fused = attend(*(x.clone() for x in (q, k, v)))
     assert_near(fast, fused.double(), TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_tracks_are_treated_alike_together_and_one_by_one(count: int) -> None:
+    x, y = drawn(count, 5), drawn(count, 5, seed=1)
+    assert torch.equal(one_by_one(torch.add, x, y), x + y)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5), (torch.bfloat16, 0.1)])
@@ -102,6 +128,10 @@ def test_memory_attention_is_what_the_checkpoints_say(
     fast: MemoryAttention = seeded_model(SMALL, 64).memory_attention.to(dtype)
     found = fast(*(y.to(dtype) for y in (x, x_pe, memory, memory_pe)), pointers * 4, are_pooled=stride == 2)
     assert_near(found, exact, tolerance)
+    shared = fast(*(y.to(dtype) for y in (x[:1], x_pe, memory, memory_pe)), pointers * 4, are_pooled=stride == 2)
+    assert_near(shared[:1], exact[:1], tolerance)  # a frame that is the same for all tracks stands there once
+    again = plain.memory_attention(model, x[:1].repeat(tracks, 1, 1), x_pe, memory, memory_pe, pointers * 4, stride)
+    assert_near(shared, again, tolerance)
 
 
 def test_pooled_memories_are_the_means_of_their_cells() -> None:
