@@ -3,7 +3,8 @@
 Where a frame's time goes
 -------------------------
 A frame costs E to encode and M for each track on it. Numbers are of one thread of an AMD EPYC (Zen 5, AVX-512) under
-PyTorch 2.13, by `torch.profiler` and by counting operations; `samurai-batch bench` says E, M and shares of any machine.
+PyTorch 2.13, by `torch.profiler`, in CPU seconds and by counting operations; `samurai-batch bench` says E, M and shares
+of any machine.
 
 *SAM 2.1 tiny at 1024*, one track, memory full. The work is 260 GFLOP to encode (linear layers 174, the three
 global attentions 77, windows 5) and 404 to follow: four layers of memory attention of 101 each (scores of 4,096
@@ -11,16 +12,22 @@ queries against 28,736 keys 60, values 15, self-attention 17, MLP 9). Values kee
 projected afterwards, which is the same by algebra; as the checkpoints write it, a layer takes 146. In float32, oneDNN
 multiplies at 230 GFLOP/s here, MKL at 100; in bfloat16, oneDNN at 480.
 
-    float32    2.1 s to encode, 3.0 s to follow      one layer's cross-attention 0.44 s = 153 GFLOP/s
-    bfloat16   1.15 s to encode, 1.85 s to follow    one layer's cross-attention 0.24 s = 310 GFLOP/s
+    float32    1.7 s to encode, 2.6 s to follow     one layer's cross-attention 0.47 s = 160 GFLOP/s
+    bfloat16   0.96 s to encode, 1.41 s to follow   one layer's cross-attention 0.24 s = 310 GFLOP/s
 
-What bounds it: the two products of cross-attention are two thirds of following, and run at two thirds of the rate of a
-large square product. The softmax between them, which no matrix unit does, is a quarter: 2.3 G scores/s. Turning the
-keys of all memories anew on each frame is 3 %, and keeping them would take 470 MB for 8 tracks. Fresh allocations over
-32 MB cost a page fault for each page, 0.25 ms a megabyte, hence blocks and strips that stay in the cache.
+In bfloat16, a step's seconds are: cross-attention 0.96, self-attention 0.20, MLP 0.11, decoder 0.05, memory encoder
+0.05. What bounds it: the two products of cross-attention. For tiles of 1,024 queries and keys, which stay in the cache,
+scores take 65 % of the time, exponentials 17 %, values 15 %, sums 3 %. Turning queries, and the keys of all memories
+anew on each frame, is up to 9 % of a step, and keeping the keys would take 470 MB for 8 tracks.
 
-*nano at 256*: E = 20 ms for 2.4 GFLOP, half of the rate of large products; M = 16 ms for 1.0 GFLOP with one track, a
-quarter of that rate, and 9 ms with 16 tracks, 44 % of it.
+Tried and left out: as a memory has 64 channels, the half of a score that depends on the row of its key can be had from
+64 products instead of 128, for all keys of one row together. That is exact and saves a fifth of the products of scores,
+but only 2 to 10 % of the time, as 65 tiles of 448 keys run slower. Fresh allocations over 32 MB cost a page fault for
+each page, 0.25 ms a megabyte, hence blocks, strips, and tracks one after the other. Of encoding, the three global
+attentions and their MLPs are two fifths.
+
+*nano*, with pictures of 256 x 256: E = 20 ms for 2.4 GFLOP, half of the rate of large products; M = 16 ms for 1.0 GFLOP
+with one track, a quarter of that rate, and 9 ms with 16 tracks, 44 % of it.
 
     encode    linear layers 46 %, attention 20 %, copies 8 %, gelu 6 %, layer norms 5 %, sums 4 %     1,600 calls
     follow    linear layers 40 %, sums 11 %, convolutions 8 %, attention 7 %, copies 7 %, softmax 6 %    2,400 calls
