@@ -27,7 +27,8 @@ class TrackerSettings:
     dynamic_multimask_via_stability: on prompted frames, an unstable single mask gives way to the best of three.
     binarize_mask_from_pts_for_mem_enc: memories of prompted frames hold a 0/1 mask, not probabilities.
     fill_hole_area: holes up to so many cells of the S / 4 grid are filled in the masks written (0: none).
-    pool_memories: 2 x 2 cells of a memory are attended to as one, as in EfficientTAM; faster, and other masks.
+    pool_memories: 2 x 2 cells of a memory are attended to as one, as in EfficientTAM: half of a step's time, and other
+        masks; worse ones with a model that was not trained for it (measured: samurai_batch/benchmark/__init__.py).
     """
 
     mode: Mode = "samurai"
