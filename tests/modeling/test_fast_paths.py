@@ -83,8 +83,10 @@ def test_attention_by_tiles_is_the_softmax_whatever_the_scores(shift: float, mon
     monkeypatch.setattr(attention_module, "TILE", 128)  # many tiles, the last one smaller
     q, k, v = (drawn(length, 16, seed=i).bfloat16() for i, length in enumerate((300, 700, 700)))
     q[:, 0], k[:, 0] = 1.0, shift  # the same for all keys of a query
-    found = attention_module._attend_to_many(q, k, v, None)
-    assert_near(found, attention_module._by_softmax(q, k, v, None).double(), TOLERANCES[torch.bfloat16])
+    for log_weights in (None, drawn(700, seed=3).bfloat16()):
+        found = attention_module._attend_to_many(q, k, v, log_weights)
+        expected = attention_module._by_softmax(q, k, v, log_weights)
+        assert_near(found, expected.double(), TOLERANCES[torch.bfloat16])
 
 
 @pytest.mark.parametrize(
