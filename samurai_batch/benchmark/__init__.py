@@ -30,9 +30,9 @@ oneDNN is reached by an operator that PyTorch calls private (`products.linear`).
 as long in bfloat16, and a frame of nano 1.23 times in float32 (1.03 in bfloat16): it stays.
 
 Pooled memories (`pool_memories`): a step of one track 0.69 s instead of 1.4 in bfloat16, a frame 1.65 instead of 2.4.
-The price with nano, which was not trained with them: J&F of 0.261 instead of 0.351 on eight sequences of DAVIS.
+The price with an earlier nano, not trained with them: J&F of 0.261 instead of 0.351 on eight sequences of DAVIS.
 
-`torch.compile` is no option here. PyTorch's compiler refuses that operator outside a graph with frozen weights; with
+`torch.compile` is not offered. PyTorch's compiler refuses that operator outside a graph with frozen weights; with
 F.linear in its place, it unrolls every strip and block of the encoder, and had not ended after 240 s (SAM 2.1 tiny)
 and 120 s (nano) on a loaded machine, so no gain was measured. On a GPU, where neither strips nor blocks are, it is
 untested.
