@@ -37,8 +37,8 @@ F.linear in its place, it unrolls every strip and block of the encoder, and had 
 and 120 s (nano) on a loaded machine, so no gain was measured. On a GPU, where neither strips nor blocks are, it is
 untested.
 
-*nano*, with pictures of 256 x 256: E = 20 ms for 2.4 GFLOP, half of the rate of large products; M = 16 ms for 1.0 GFLOP
-with one track, a quarter of that rate, and 9 ms with 16 tracks, 44 % of it.
+*nano*: E = 18 ms for 2.5 GFLOP, 57 % of the rate of large products; M = 13 ms for 1.0 GFLOP with one track, 29 % of
+that rate, and 8 ms with 8 tracks, 43 % of it.
 
     encode    linear layers 46 %, attention 20 %, copies 8 %, gelu 6 %, layer norms 5 %, sums 4 %     1,600 calls
     follow    linear layers 40 %, sums 11 %, convolutions 8 %, attention 7 %, copies 7 %, softmax 6 %    2,400 calls
