@@ -169,7 +169,7 @@ def _parse_torch(path: Path, source: str) -> dict[str, Tensor]:
             f"weights {source} hold more than tensors, and code in a checkpoint is never run; "
             "use a file that holds weights alone"
         ) from error
-    except (RuntimeError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # damaged bytes lead PyTorch's unpickler to errors of any type, such as IndexError
         raise CheckpointError(f"weights {source} are damaged ({_first_line(error)}); download them again") from error
     tensors = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(_is_parameter(*item) for item in tensors.items()):

@@ -9,6 +9,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,15 @@ def test_bytes_that_are_no_weights_are_refused(junk: bytes, begins_as_zip: bool,
 def test_an_archive_of_several_disks_is_refused(tmp_path: Path) -> None:
     ends = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 9) + b"PK\x05\x06" + bytes(18)
     assert "are damaged" in refuse("nano", written(tmp_path / "disks", b"PK\x03\x04" + bytes(60) + ends))
+
+
+@pytest.mark.parametrize("damaged", [b"\x80\x02.", b"\x80\x02h\x05.", b"\x80\x02NNs."])
+def test_a_damaged_pickle_within_a_whole_archive_is_refused(damaged: bytes, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "damaged.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", damaged)
+        archive.writestr("archive/byteorder", b"little")
+        archive.writestr("archive/version", b"3\n")
+    assert "are damaged" in refuse("nano", str(tmp_path / "damaged.pt"))
 
 
 def test_weights_of_another_model_are_refused_by_that_models_name(tmp_path: Path) -> None:
