@@ -58,8 +58,17 @@ _LARGE_CLIPS = replace(
     min_fill=0.2,
     prompt_chances=(0.9, 0.03, 0.02, 0.05),
 )
-# The balanced cross-entropy pulls masks over their neighbours once there is no more fear of empty ones.
-_STRICT = LossWeights(focal=20.0, balanced=0.3)
+_LONG_CLIPS = Stage(
+    name="long clips",
+    minutes=14,
+    batches=replace(_LARGE_CLIPS, scene=_HIDING, frames=10),
+    # The balanced cross-entropy pulls masks over their neighbours once there is no more fear of empty ones.
+    weights=LossWeights(focal=20.0, balanced=0.3),
+    truth=(0.2, 0.0),
+    drop=0.25,
+    anew=0.5,
+    rate=0.5,
+)
 
 # Minutes of one thread.
 STAGES = (
@@ -104,35 +113,21 @@ STAGES = (
         anew=0.5,
         rate=0.25,
     ),
-    Stage(
+    replace(
+        _LONG_CLIPS,
         name="leaps",
         minutes=32,
-        batches=replace(_LARGE_CLIPS, scene=_HIDING, clips=6, frames=4, leaping=True),
-        weights=_STRICT,
+        batches=replace(_LONG_CLIPS.batches, clips=6, frames=4, leaping=True),
         truth=(0.6, 0.2),
         drop=0.4,
-        anew=0.5,
-        rate=0.5,
     ),
-    Stage(
-        name="long clips",
-        minutes=14,
-        batches=replace(_LARGE_CLIPS, scene=_HIDING, frames=10),
-        weights=_STRICT,
-        truth=(0.2, 0.0),
-        drop=0.25,
-        anew=0.5,
-        rate=0.5,
-    ),
-    Stage(
+    _LONG_CLIPS,
+    replace(
+        _LONG_CLIPS,
         name="finest clips",
         minutes=42,
-        batches=replace(_LARGE_CLIPS, scene=_HIDING, size=256, frames=7, min_share=0.004),
-        weights=_STRICT,
+        batches=replace(_LONG_CLIPS.batches, size=256, frames=7, min_share=0.004),
         truth=(0.1, 0.0),
-        drop=0.25,
-        anew=0.5,
-        rate=0.5,
     ),
 )
 
