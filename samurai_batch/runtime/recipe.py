@@ -84,11 +84,11 @@ def with_redacted_uris(config: JobConfig) -> dict[str, object]:
 def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:
     """The tracks with their videos' paths independent of the current folder; tracks of one video share it."""
     videos: dict[Video, Video] = {}
-    for_all = []
+    moved = []
     for track in tracks:
         video = videos.get(track.video)
         if video is None:
             uri = absolute(track.video.uri)
             video = videos[track.video] = track.video if uri == track.video.uri else replace(track.video, uri=uri)
-        for_all.append(track if video is track.video else replace(track, video=video))
-    return for_all
+        moved.append(track if video is track.video else replace(track, video=video))
+    return moved

@@ -24,7 +24,6 @@ from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco, rle_to_coco
 from samurai_batch.runtime.found import read_found, write_found
 from samurai_batch.runtime.ledger import (
-    RunRecord,
     TrackEntry,
     VideoLedger,
     read_run,
@@ -38,6 +37,7 @@ from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Vide
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.video import open_video
 from tests.runtime.fakes import box_track
+from tests.runtime.records import run_record
 from tests.video.movies import write_movie
 
 RUN_ID = "20260101T000000.000Z-00000000"
@@ -74,7 +74,7 @@ def _table(ending: str) -> Parser:
         return (folder / f"whole{ending}").read_bytes()
 
     return Parser(
-        f"prompts{ending}", whole, lambda folder, data: read_prompts(_put(folder, f"p{ending}", data)), _TABLE
+        f"prompts{ending}", whole, lambda folder, data: read_prompts(_put(folder / f"p{ending}", data)), _TABLE
     )
 
 
@@ -86,7 +86,7 @@ def _movie(ending: str, codec: str) -> Parser:
         return write_movie(folder / f"whole{ending}", num_frames=MOST_FRAMES, codec=codec).read_bytes()
 
     def read(folder: Path, data: bytes) -> object:
-        with open_video(_put(folder, f"v{ending}", data)) as source:
+        with open_video(_put(folder / f"v{ending}", data)) as source:
             frames = range(min(source.info.num_frames, MOST_FRAMES))
             return [frame.pixels.shape for frame in source.frames(frames)]
 
@@ -101,17 +101,7 @@ def _objects() -> list[Parser]:
     )
     facts = VideoFacts(10, 48, 64)
     ledger = VideoLedger(video_id="v", video_uri="v.mp4", identity=identity, facts=facts, tracks={"a": entry})
-    record = RunRecord(
-        run_id=RUN_ID,
-        status="finished",
-        host="h",
-        pid=1,
-        process_start="1",
-        started_at_s=1.0,
-        heartbeat_at_s=2.0,
-        config={"model": "nano"},
-        versions={"torch": "2"},
-    )
+    record = run_record(RUN_ID, config={"model": "nano"}, versions={"torch": "2"})
 
     def stored(put: Callable[[str], None], place: Callable[[str], str]) -> Callable[[Path], bytes]:
         def whole(folder: Path) -> bytes:
@@ -121,7 +111,7 @@ def _objects() -> list[Parser]:
         return whole
 
     def reader(place: Callable[[str], str], read: Callable[[str, str], object]) -> Callable[[Path, bytes], object]:
-        return lambda folder, data: read(str(folder), _put(folder, str(Path(place("")).name), data, place(str(folder))))
+        return lambda folder, data: read(str(folder), _put(Path(place(str(folder))), data))
 
     def ledger_place(output: str) -> str:
         return video_ledger_uri(output, "v")
@@ -154,8 +144,7 @@ def _objects() -> list[Parser]:
     ]
 
 
-def _put(folder: Path, name: str, data: bytes, place: str | None = None) -> str:
-    path = Path(place) if place else folder / name
+def _put(path: Path, data: bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return str(path)
@@ -213,12 +202,12 @@ def _state(folder: Path) -> bytes:
 
 
 def _job(folder: Path, data: bytes) -> object:
-    return load_job(_put(folder, "night.yaml", data))
+    return load_job(_put(folder / "night.yaml", data))
 
 
 def _weights(ending: str, whole: Callable[[Path], bytes]) -> Parser:
     def read(folder: Path, data: bytes) -> Any:
-        return load_weights("nano", _put(folder, f"w{ending}", data))
+        return load_weights("nano", _put(folder / f"w{ending}", data))
 
     return Parser(f"weights{ending}", whole, read, (CheckpointError,))
 
@@ -232,7 +221,7 @@ PARSERS = [
     Parser("mask table", _mask_table, lambda folder, data: bytes_to_table(data), (StateError,)),
     Parser("metadata of a mask table", _mask_table, lambda folder, data: file_metadata(data), (StateError,)),
     Parser("run lengths", _whole_rle, _rle, (ValueError,)),
-    Parser("png", _png, lambda folder, data: png_mask(_put(folder, "m.png", data)), (ValueError,)),
+    Parser("png", _png, lambda folder, data: png_mask(_put(folder / "m.png", data)), (ValueError,)),
     Parser("track state", _state, lambda folder, data: TrackState.from_bytes(data), (StateError,)),
     _weights(".pt", _pt),
     _weights(".safetensors", lambda folder: save({"no_mem_embed": torch.zeros(1, 1, 8)})),

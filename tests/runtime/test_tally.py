@@ -5,7 +5,8 @@ from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder,
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
 from samurai_batch.runtime.tally import Tally
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Video
+from tests.runtime.fakes import box_track
 
 VIDEO = Video("clip", "clip.mp4")
 FOLLOW = FollowOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, members=())
@@ -21,7 +22,7 @@ FOLLOWED = ChunkFollowed(
     seconds=4.0,
 )
 
-TRACK = Track(video=VIDEO, object_id="x", prompts=(BoxPrompt(0, (1.0, 1.0, 9.0, 9.0)),))
+TRACK = box_track(VIDEO, "x")
 MEMBER = OrderMember(TRACK, TRACK.legs[0], "fingerprint")
 
 
