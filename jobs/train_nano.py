@@ -2,7 +2,9 @@
 
     OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python jobs/train_nano.py --folder /tmp/nano
 
-May be stopped and started again at any time: it goes on from the state in the folder.
+On several cores: `torchrun --nproc-per-node 2 jobs/train_nano.py --folder /tmp/nano`; a batch for each process, and one
+step for all. May be stopped and started again at any time, with as many processes as you like: it goes on from the
+state in the folder.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -129,6 +132,21 @@ STAGES = (
         batches=replace(_LONG_CLIPS.batches, size=256, frames=7, min_share=0.004),
         truth=(0.1, 0.0),
     ),
+    replace(
+        _LONG_CLIPS,
+        name="finest leaps",
+        minutes=70,
+        batches=replace(_LONG_CLIPS.batches, size=256, clips=6, frames=4, leaping=True, min_share=0.004),
+        truth=(0.3, 0.1),
+        drop=0.4,
+    ),
+    replace(
+        _LONG_CLIPS,
+        name="finest long clips",
+        minutes=140,
+        batches=replace(_LONG_CLIPS.batches, size=256, frames=8, min_share=0.004),
+        truth=(0.1, 0.0),
+    ),
 )
 
 
@@ -143,8 +161,11 @@ def main() -> None:
         "--keep", type=Path, help="train nothing: write the state, halved, and its curve to this folder"
     )
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+    is_first = not dist.is_initialized() or dist.get_rank() == 0
+    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format="%(asctime)s %(message)s")
     if arguments.export or arguments.keep:
         write_down(arguments.folder, arguments.export, arguments.keep)
         return

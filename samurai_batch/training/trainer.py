@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.training.batches import Batch, ClipBatches
+from samurai_batch.training.crew import Crew
 from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import FrameLoss, frame_loss, loudness
 from samurai_batch.training.optimizer import Optimizers, blend
@@ -27,6 +28,8 @@ from samurai_batch.training.state import Point, TrainingState, load_state, save_
 from samurai_batch.training.warmup import start_memory, warm_decoder
 
 logger = logging.getLogger(__name__)
+
+_APART = 1_000_003  # between the seeds of processes that train together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +58,21 @@ def train(
     """Train through the stages, going on from the state in ``folder`` if there is one; returns the last state.
 
     The state is saved there every few minutes, at the end, and soon after ``stop`` is set. Time is counted in minutes
-    of this process's work, so a run that was stopped, or shared its processor, takes up where it was.
+    of work of all processes that train together, so a run that was stopped, or shared its processor, takes up where it
+    was.
     """
-    state = load_state(folder) or _beginning(config, settings, folder)
-    while not stop.is_set() and (now := moment(stages, state.elapsed_s / 60)) is not None:
-        _run_stage(config, stages, now.stage, settings, folder, state, stop)
-    save_state(folder, state)
+    crew = Crew(stop)
+    state = load_state(folder) or _beginning(config, settings)
+    while not crew.is_stopping and (now := moment(stages, state.elapsed_s / 60)) is not None:
+        _run_stage(config, stages, now.stage, settings, folder, state, crew)
+    if crew.is_first:
+        save_state(folder, state)
     return state
 
 
-def _beginning(config: Sam2Config, settings: TrainingSettings, folder: Path) -> TrainingState:
+def _beginning(config: Sam2Config, settings: TrainingSettings) -> TrainingState:
     seed, steps = settings.seed, settings.warm_up_steps
-    state = TrainingState.fresh(warm_decoder(config, initial_weights(config, seed), seed, steps))
-    save_state(folder, state)
-    return state
+    return TrainingState.fresh(warm_decoder(config, initial_weights(config, seed), seed, steps))
 
 
 @dataclass
@@ -94,7 +98,7 @@ def _run_stage(
     settings: TrainingSettings,
     folder: Path,
     state: TrainingState,
-    stop: threading.Event,
+    crew: Crew,
 ) -> None:
     """Train until the stage's minutes are over; ``state`` moves along."""
     stage = stages[index]
@@ -104,25 +108,27 @@ def _run_stage(
         state.average = {name: tensor.clone() for name, tensor in state.weights.items()}
     model = SAM2(config, stage.batches.size).float()
     model.load_state_dict(state.weights)
+    crew.start_equal(model)
     optimizers = Optimizers(model, settings.rate, settings.weight_decay)
     optimizers.load_tensors(state.optimizer)
-    generator = torch.Generator().manual_seed(settings.seed + state.step)
+    seed = (settings.seed, index, state.step, *([crew.rank] if crew.rank else []))
+    generator = torch.Generator().manual_seed(settings.seed + state.step + _APART * crew.rank)
     meter, saved, started = _Meter(), time.monotonic(), time.process_time()
     logger.info("stage %s from step %d", stage.name, state.step)
-    batches = iter(_loader(stage, (settings.seed, index, state.step)))
-    while (now := moment(stages, state.elapsed_s / 60)) is not None and now.stage == index and not stop.is_set():
-        values = _step(model, optimizers, next(batches), stage, now, settings, state.step, generator)
+    batches = iter(_loader(stage, seed))
+    while (now := moment(stages, state.elapsed_s / 60)) is not None and now.stage == index and not crew.is_stopping:
+        values = _step(model, optimizers, next(batches), stage, now, settings, state.step, generator, crew)
         keep = min(settings.average_keep, (state.step + 1) / (state.step + 10))
         blend(state.average.values(), (model.state_dict()[name] for name in state.average), keep)
         state.step += 1
-        state.elapsed_s += time.process_time() - started
+        state.elapsed_s += crew.count(time.process_time() - started)
         started = time.process_time()
         meter.add(values)
         if state.step % settings.log_every == 0:
             point = Point(state.step, round(state.elapsed_s), stage.name, meter.means())
             state.curve.append(point)
             logger.info("%s", point)
-        if time.monotonic() - saved > settings.save_every_s:
+        if crew.is_first and time.monotonic() - saved > settings.save_every_s:
             _capture(state, model, optimizers)
             save_state(folder, state)
             saved = time.monotonic()
@@ -164,8 +170,12 @@ def _step(
     settings: TrainingSettings,
     step: int,
     generator: torch.Generator,
+    crew: Crew,
 ) -> dict[str, float]:
-    """One update of the parameters; returns what the log shows. A step whose loss is not finite is left out."""
+    """One update of the parameters; returns what the log shows of this process's batch.
+
+    Raises FloatingPointError where the gradient is not finite.
+    """
     forcing = Forcing(truth_chance(stage, now.stage_share), stage.drop)
     with sdpa_kernel(SDPBackend.MATH):  # fused attention is slower here, in bfloat16 six times
         features = encode_batch(model, batch)
@@ -176,6 +186,7 @@ def _step(
         if stage.anew:
             total = total + stage.anew * _anew_loss(model, batch, features, stage, generator)
         total.backward()
+    crew.average_gradients(model)
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient))
     if not math.isfinite(norm):
         raise FloatingPointError(f"step {step}: the gradient is not finite; lower the rate and resume")

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from itertools import pairwise
@@ -8,13 +10,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.configs import NANO
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
-from samurai_batch.synthetic import SceneSettings, generate_clip
-from samurai_batch.training.batches import BatchSettings, ClipBatches, _window
+from samurai_batch.synthetic import generate_clip
+from samurai_batch.training.batches import ClipBatches, _window
 from samurai_batch.training.calibration import best_threshold, calibrate
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.initial import initial_weights
@@ -33,10 +36,9 @@ from samurai_batch.training.state import Point, TrainingState, compacted, export
 from samurai_batch.training.trainer import TrainingSettings, train
 from samurai_batch.training.variation import varied
 from samurai_batch.training.warmup import scale_memory, warm_decoder
+from tests.training.networks import BATCHES, SCENE, TINY
 
-TINY = replace(NANO, trunk_dim=8, hidden_dim=32, mem_dim=16, memory_mlp_dim=32, decoder_mlp_dim=32, iou_head_dim=32)
-SCENE = SceneSettings(clutter=(0, 1), others=(0, 0))
-BATCHES = BatchSettings(scene=SCENE, size=64, clips=1, frames=3)
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -300,3 +302,16 @@ def test_calibrating_moves_the_best_threshold_between_the_trackers_two() -> None
     before = head(token).item()
     threshold = calibrate(model, [replace(batch, masks=masks)])
     assert head(token).item() == pytest.approx((before - threshold) * 3 - 0.5, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_that_train_together_take_the_same_steps_and_stop_together(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.training.crew_member"]
+    members = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT) for rank in (0, 1)]
+    assert [member.wait(120) for member in members] == [0, 0]
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(weight, second[name]) for name, weight in first.items())
+    kept = load_state(tmp_path / "state")
+    assert kept is not None
+    assert kept.step > 0
+    assert all(torch.equal(weight, first[name]) for name, weight in kept.weights.items())

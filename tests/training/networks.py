@@ -1,0 +1,11 @@
+"""What tests train: a very small network, on very small clips."""
+
+from dataclasses import replace
+
+from samurai_batch.modeling.configs import NANO
+from samurai_batch.synthetic import SceneSettings
+from samurai_batch.training.batches import BatchSettings
+
+TINY = replace(NANO, trunk_dim=8, hidden_dim=32, mem_dim=16, memory_mlp_dim=32, decoder_mlp_dim=32, iou_head_dim=32)
+SCENE = SceneSettings(clutter=(0, 1), others=(0, 0))
+BATCHES = BatchSettings(scene=SCENE, size=64, clips=1, frames=3)
