@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -61,8 +62,10 @@ def follow_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member
     return run_to_end(following_chunk(tracker, source, members, frames))
 
 
-def following_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range) -> Following:
-    """`follow_chunk`, frame by frame.
+def following_chunk(
+    tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range, frames_per_batch: int = 1
+) -> Following:
+    """`follow_chunk`, frame by frame, of which ``frames_per_batch`` are encoded together.
 
     While the network follows a frame, the next ones are decoded and scaled, and the rows of those before it are made,
     each in a thread of its own that is at most a few frames away.
@@ -71,23 +74,23 @@ def following_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Mem
     frames_encoded = track_frames = 0
     watch = Stopwatch(tracker.model.no_obj_ptr.device)
     with (
-        closing(read_ahead(_arriving(tracker, source, followed, frames), FRAMES_AHEAD)) as ahead,
+        closing(read_ahead(_arriving(tracker, source, followed, frames, frames_per_batch), FRAMES_AHEAD)) as ahead,
         Behind(FRAMES_BEHIND) as rows,
     ):
-        for frame, pixels in ahead:
+        for batch in ahead:
             watch.lap("decode")
-            if pixels is not None:
+            features = tracker.encode(batch.pixels)
+            watch.lap("encode")
+            frames_encoded += len(batch.frames)
+            for place, frame in enumerate(batch.frames):
                 active = [one for one in followed if one.leg.covers(frame.index)]
-                features = tracker.encode(pixels)
-                watch.lap("encode")
-                results = tracker.step(features, [one.input_on(frame, tracker) for one in active])
+                results = tracker.step(features.frame(place), [one.input_on(frame, tracker) for one in active])
                 watch.lap("follow")
                 rows.call(partial(_make_rows, tracker, frame, active, results))
                 watch.lap("write")
-                frames_encoded += 1
                 track_frames += len(active)
-            yield
-            watch.restart()
+                yield
+                watch.restart()
         rows.finish()
     tables = {one.track.object_id: rows_to_table(one.rows) for one in followed}
     states = {one.track.object_id: one.state.to_bytes() for one in followed}
@@ -119,14 +122,27 @@ class FramePlace:
     width: int
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """B frames as the network takes them, pixels (B, 3, S, S)."""
+
+    frames: tuple[FramePlace, ...]
+    pixels: torch.Tensor
+
+
 def _arriving(
-    tracker: Tracker, source: FrameSource, followed: Sequence["_Followed"], frames: range
-) -> Iterator[tuple[FramePlace, torch.Tensor | None]]:
-    """The frames as the network takes them (1, 3, S, S); None for one that nobody is followed on."""
-    for frame in source.frames(frames):
-        place = FramePlace(frame.index, frame.timestamp_s, *frame.pixels.shape[:2])
-        is_needed = any(one.leg.covers(frame.index) for one in followed)
-        yield place, _model_input(tracker, frame) if is_needed else None
+    tracker: Tracker, source: FrameSource, followed: Sequence["_Followed"], frames: range, per_batch: int
+) -> Iterator[_Batch]:
+    """The frames that somebody is followed on."""
+    needed = (frame for frame in source.frames(frames) if any(one.leg.covers(frame.index) for one in followed))
+    scaled = ((_place(frame), _model_input(tracker, frame)) for frame in needed)
+    while batch := tuple(islice(scaled, per_batch)):
+        places, pixels = zip(*batch, strict=True)
+        yield _Batch(places, pixels[0] if len(pixels) == 1 else torch.cat(pixels))
+
+
+def _place(frame: Frame) -> FramePlace:
+    return FramePlace(frame.index, frame.timestamp_s, *frame.pixels.shape[:2])
 
 
 def _model_input(tracker: Tracker, frame: Frame) -> torch.Tensor:

@@ -15,14 +15,15 @@ from samurai_batch.benchmark.machine import now
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.tracking.prompts import to_frame_prompt
-from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
 
-FULL_MEMORY = TrackerSettings(
-    memory_bank_iou_threshold=-1.0, memory_bank_obj_score_threshold=-1e9, memory_bank_kf_score_threshold=-1.0
-)
-"""Every frame may be remembered, so that tracks look at as much as they ever do."""
+FULL_MEMORY = {
+    "memory_bank_iou_threshold": -1.0,
+    "memory_bank_obj_score_threshold": -1e9,
+    "memory_bank_kf_score_threshold": -1.0,
+}
+"""Tracker settings by which every frame may be remembered, so that tracks look at as much as they ever do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +52,16 @@ class Costs:
     steps: tuple[StepCost, ...]
 
 
-def measure_costs(tracker: Tracker, tracks: Sequence[int], repeats: int, matmul_gflops: float) -> Costs:
+def measure_costs(
+    tracker: Tracker, frames_per_batch: int, tracks: Sequence[int], repeats: int, matmul_gflops: float
+) -> Costs:
     """Encode and follow on one frame again and again, each time from the same full memories."""
     model = tracker.model
     device = model.no_obj_ptr.device
     pixels = to_model_input(next(frames(1)), model.image_size, model.no_obj_ptr.dtype, device)
-    encode_s, encode_gflop = _measured(lambda: None, lambda _: tracker.encode(pixels), repeats, device)
+    batch = pixels.expand(frames_per_batch, -1, -1, -1)
+    batch_s, batch_gflop = _measured(lambda: None, lambda _: tracker.encode(batch), repeats, device)
+    encode_s, encode_gflop = batch_s / frames_per_batch, batch_gflop / frames_per_batch
     features = tracker.encode(pixels)
     state = _full_state(tracker, features)
     steps = []

@@ -18,7 +18,6 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
 from samurai_batch.modeling.weight_files import SHIPPED
 from samurai_batch.runtime.assembly import make_tracker
-from samurai_batch.tracking.tracker import Tracker
 
 Dtype = Literal["float32", "bfloat16"]
 MOST_OF_THEIR_TRACKS = 4  # they follow one after the other, so that more of them tell nothing new
@@ -38,6 +37,8 @@ class BenchmarkSettings:
     weights: str | None = None
     image_size: int | None = None
     dtype: Dtype = "float32"
+    compile: bool = False
+    frames_per_batch: int = 1
     tracks: tuple[int, ...] = (1, 2, 4, 8, 16)
     threads: int = 1
     repeats: int = 5
@@ -85,8 +86,9 @@ def _measure(
     settings: BenchmarkSettings, job: JobConfig, weights: Weights, machine: Machine, say: Callable[[str], None]
 ) -> ModelResult:
     say(f"{job.model}: seconds to encode a frame and to follow tracks on it")
-    model = make_tracker(job, weights).model
-    costs = measure_costs(Tracker(model, FULL_MEMORY), settings.tracks, settings.repeats, machine.matmul_gflops)
+    tracker = make_tracker(job.model_copy(update={"tracker": FULL_MEMORY}), weights)
+    model = tracker.model
+    costs = measure_costs(tracker, settings.frames_per_batch, settings.tracks, settings.repeats, machine.matmul_gflops)
     reason = why_not(weights.config)
     theirs: tuple[TheirCost, ...] = ()
     if reason is None:
@@ -127,6 +129,8 @@ def _job(settings: BenchmarkSettings, model: str) -> JobConfig:
             "weights": settings.weights or drawn,
             "image_size": settings.image_size,
             "dtype": settings.dtype,
+            "compile": settings.compile,
+            "frames_per_batch": settings.frames_per_batch,
             "num_cpus_per_replica": float(min(settings.threads, num_cores())),
             "threads_per_replica": settings.threads,
             "chunk_frames": 60,

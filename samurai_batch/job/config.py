@@ -43,6 +43,11 @@ class JobConfig(BaseModel):
     dtype: Literal["float32", "bfloat16", "float64"] = Field(
         default="float32", description="number format of the model: float32, bfloat16 or float64"
     )
+    compile: bool = Field(
+        default=False,
+        description="encode frames by torch.compile, for GPUs: true or false; each replica takes one or two minutes"
+        " more to start, and masks differ by rounding; on CPUs it is mostly slower than without",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where the model runs: cpu, cuda, or auto for cuda where there is one"
     )
@@ -110,6 +115,12 @@ class JobConfig(BaseModel):
         description="between two chunks, give some of a shard's tracks to idle replicas where the job ends sooner; who"
         " is followed together then depends on measured times, and masks differ by rounding from run to run",
     )
+    frames_per_batch: int = Field(
+        default=1,
+        ge=1,
+        description="frames of a video that go through the image encoder together, which GPUs and small models are"
+        " faster with; each takes memory, and masks differ by rounding",
+    )
     pictures_per_batch: int = Field(
         default=8, ge=1, description="with task segment: pictures that go through the image encoder together"
     )
@@ -169,6 +180,8 @@ class JobConfig(BaseModel):
             raise _contradiction("num_gpus_per_replica", "device is cpu, which uses no GPU; remove one of them")
         if self.task == "segment" and self.tracker:
             raise _contradiction("tracker", "task is segment, which follows nothing; remove one of them")
+        if self.task == "segment" and self.compile:
+            raise _contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:
             raise _contradiction(
                 "num_gpus_per_replica", "device is cuda, and Ray hides GPUs not asked for; ask for one"

@@ -20,8 +20,8 @@ _ONEDNN_DTYPES = (torch.float32, torch.bfloat16)
 
 
 def runs_on_cpu(x: Tensor) -> bool:
-    """Whether x is followed on the CPU, where neither a GPU's fused kernels nor gradients are at hand."""
-    return x.device.type == "cpu" and not torch.is_grad_enabled()
+    """Whether x is followed on the CPU, with no GPU's fused kernels, no gradients and no compiler at hand."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -40,7 +40,10 @@ class FrameFeatures:
 
     def frame(self, index: int) -> "FrameFeatures":
         """The features of one frame of the batch, as a batch of one."""
-        keep = slice(index, index + 1)
+        return self.frames(slice(index, index + 1))
+
+    def frames(self, keep: slice) -> "FrameFeatures":
+        """The features of some frames of the batch."""
         return FrameFeatures(self.image[keep], (self.high_res[0][keep], self.high_res[1][keep]))
 
 

@@ -16,6 +16,7 @@ from samurai_batch.chunk import Following, Member
 from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
+from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
@@ -69,7 +70,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     tracker = make_tracker(config, plan.weights)
     finder = make_finder(Sam2Network(tracker.model), config)
     return Replica(
-        follow=lambda source, members, frames: _follow(tracker, source, members, frames),
+        follow=partial(_follow, tracker, config.frames_per_batch),
         look_up=lambda source, track: within_memory(partial(look_up, finder, source, track)),
         open_video=open_video,
         store=storage,
@@ -102,7 +103,8 @@ def network_threads(config: JobConfig) -> int:
 def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
     """The tracker of a job on the device it asks for."""
     model = build_model(weights, config.image_size, DTYPES[config.dtype], device_of(config))
-    return Tracker(model, tracker_settings(config))
+    encode_image = compiled_encoder(model, config.frames_per_batch) if config.compile else None
+    return Tracker(model, tracker_settings(config), encode_image)
 
 
 def device_of(config: JobConfig) -> str:
@@ -162,10 +164,12 @@ def _num_gpus(config: JobConfig) -> float:
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
 
 
-def _follow(tracker: Tracker, source: VideoSource, members: Sequence[Member], frames: range) -> Following:
+def _follow(
+    tracker: Tracker, frames_per_batch: int, source: VideoSource, members: Sequence[Member], frames: range
+) -> Following:
     """`following_chunk`, with every way the device's memory can end as a MemoryError."""
     try:
-        return (yield from following_chunk(tracker, source, members, frames))
+        return (yield from following_chunk(tracker, source, members, frames, frames_per_batch))
     except RuntimeError as error:
         message = memory_message(error)
     raise memory_error(message)

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samurai_batch.modeling.compiling import EncodeImage
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS
 from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_multimask, take_single
 from samurai_batch.modeling.pixels import upload
@@ -68,8 +69,10 @@ class TrackResult:
 class Tracker:
     """Follows tracks with one network and one set of rules; holds no state of any video."""
 
-    def __init__(self, model: SAM2, settings: TrackerSettings) -> None:
+    def __init__(self, model: SAM2, settings: TrackerSettings, encode_image: EncodeImage | None = None) -> None:
+        """``encode_image`` takes the place of the model's own, as a compiled one does."""
         self.model = model
+        self._encode_image = encode_image or model.encode_image
         self.settings = settings.resolve(model.config)
         assert self.settings.min_obj_score_logits is not None
         self._absent_threshold = self.settings.min_obj_score_logits
@@ -77,7 +80,7 @@ class Tracker:
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> FrameFeatures:
         """Frames (B, 3, S, S), normalised -> their features."""
-        return self.model.encode_image(pixels)
+        return self._encode_image(pixels)
 
     @torch.inference_mode()
     def step(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[TrackResult]:

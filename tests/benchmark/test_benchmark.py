@@ -38,7 +38,9 @@ WITH_THEIR_MEMORY = replace(SMALL, mem_dim=64, hidden_dim=128)
 
 
 def test_costs_are_those_of_full_memories() -> None:
-    tracker = Tracker(seeded_model(SMALL, 64).float().requires_grad_(False), FULL_MEMORY)
+    tracker = Tracker(
+        seeded_model(SMALL, 64).float().requires_grad_(False), TrackerSettings.from_overrides("samurai", FULL_MEMORY)
+    )
     seen: list[tuple[int, int]] = []
     attend = tracker.model.attend_to_memory
 
@@ -47,7 +49,7 @@ def test_costs_are_those_of_full_memories() -> None:
         return attend(image, memories, *rest)
 
     tracker.model.attend_to_memory = watched  # type: ignore[assignment,method-assign]
-    costs = measure_costs(tracker, (1, 3), repeats=2, matmul_gflops=10.0)
+    costs = measure_costs(tracker, 2, (1, 3), repeats=2, matmul_gflops=10.0)
     assert seen[-6:] == [(1, NUM_MASKMEM)] * 3 + [(3, NUM_MASKMEM)] * 3
     assert [step.tracks for step in costs.steps] == [1, 3]
     one, three = costs.steps

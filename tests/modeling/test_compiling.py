@@ -1,0 +1,39 @@
+"""The compiled encoder equals the plain one; it is compiled here for the CPU, by a C++ compiler."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.modeling.compiling import compiled_encoder
+from tests.deterministic import SMALL
+from tests.modeling.test_network import model_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),  # of PyTorch's own code
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+
+def test_a_compiled_encoder_says_what_the_plain_one_does_of_full_and_of_last_batches() -> None:
+    model = model_of(SMALL, 64, torch.float32)
+    encode_image = compiled_encoder(model, frames_per_batch=2)
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for batch in (pixels, pixels[:1]):
+        compiled = encode_image(batch)
+        with torch.inference_mode():
+            plain = model.encode_image(batch)
+        for ours, theirs in zip((compiled.image, *compiled.high_res), (plain.image, *plain.high_res), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_machine_without_a_compiler_is_told_so_before_any_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    with pytest.raises(ConfigError, match=r"compile: the image encoder could not be compiled .* leave compile out"):
+        compiled_encoder(model_of(SMALL, 96, torch.float32))
