@@ -108,6 +108,10 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
         ("pool: local\nray_address: auto", "ray_address is given, but pool is local, which uses no Ray; remove one"),
         ("num_gpus_per_replica: 1\ndevice: cpu", "num_gpus_per_replica is given, but device is cpu"),
         ("num_gpus_per_replica: 0\ndevice: cuda", "num_gpus_per_replica is given, but device is cuda, and Ray hides"),
+        (
+            "compile: true\ntask: segment",
+            "compile is given, but task is segment, whose batches have many sizes; remove",
+        ),
         ("weights: https://me:secret@host/w.pt?token=1\nreplicas: 0", "replicas is 0"),
     ],
 )

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from samurai_batch.benchmark.apart import in_a_process_apart
+from samurai_batch.benchmark.apart import in_a_process_apart, in_processes_at_once, wait_for_the_others
 from samurai_batch.benchmark.clip import clip_tracks, write_clip
 from samurai_batch.benchmark.machine import num_cores
 from samurai_batch.errors import SamuraiBatchError
@@ -24,11 +25,13 @@ class EndToEnd:
     """Seconds of following two clips, one track each: by the bare loop, by a job with one replica, and with two.
 
     Those of jobs count from the moment that every replica is ready to the last table's; ``startup_s`` is all before it,
-    with a Ray cluster of its own. ``two_replicas_s`` is None where the machine has no room for a second replica.
+    with a Ray cluster of its own. ``two_bare_s`` is by two loops at once, a clip each: what the machine itself allows.
+    It and ``two_replicas_s`` are None where the machine has no room for a second replica.
     """
 
     num_frames: int
     bare_s: float
+    two_bare_s: float | None
     one_replica_s: float
     two_replicas_s: float | None
     startup_s: float
@@ -43,6 +46,11 @@ class EndToEnd:
         """How many times as fast two replicas are as one."""
         return self.two_replicas_s and self.one_replica_s / self.two_replicas_s
 
+    @property
+    def bare_scaling(self) -> float | None:
+        """How many times as fast two bare loops are as one."""
+        return self.two_bare_s and self.bare_s / self.two_bare_s
+
 
 def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndToEnd:
     """Run the loop and both jobs, one after the other, in processes of their own.
@@ -50,13 +58,17 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
     ``config`` says model and threads; its output is not used.
     """
     clips = [str(write_clip(folder / f"clip{number}.mp4", num_frames)) for number in range(NUM_CLIPS)]
+    has_room = NUM_CLIPS * config.num_cpus_per_replica <= num_cores()
     bare_s = in_a_process_apart(run_bare_loop, config, clips, str(folder / "bare.parquet"))
+    each = [partial(run_bare_loop, config, [clip], f"{clip}.parquet") for clip in clips]
+    two_bare_s = max(in_processes_at_once(each)) if has_room else None
     tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
     one = run_measured(config, tracks, folder / "job1", 1)
-    two = run_measured(config, tracks, folder / "job2", 2) if 2 * config.num_cpus_per_replica <= num_cores() else None
+    two = run_measured(config, tracks, folder / "job2", NUM_CLIPS) if has_room else None
     return EndToEnd(
         num_frames=num_frames * NUM_CLIPS,
         bare_s=bare_s,
+        two_bare_s=two_bare_s,
         one_replica_s=one.followed_s,
         two_replicas_s=two.followed_s if two else None,
         startup_s=one.startup_s,
@@ -74,6 +86,7 @@ def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
     torch.set_num_threads(config.threads_per_replica or 1)
     tracker = make_tracker(config, load_weights(config.model, config.weights))
     tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
+    wait_for_the_others()
     return bare_loop(tracker, tracks, output)
 
 

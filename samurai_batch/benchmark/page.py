@@ -79,7 +79,9 @@ def _facts(one: ModelResult) -> Iterator[str]:
 def _second_replica(one: ModelResult) -> str:
     whole = one.end_to_end
     assert whole is not None
-    return "no room for a second replica" if whole.scaling is None else f"two replicas {whole.scaling:.2f} × one"
+    if whole.scaling is None:
+        return "no room for a second replica"
+    return f"two replicas {whole.scaling:.2f} × one, where two bare loops at once are {whole.bare_scaling:.2f} × one"
 
 
 def as_svg(results: Results) -> str:

@@ -177,14 +177,14 @@ def test_results_name_the_machine_and_are_written_as_text_data_and_picture() -> 
     (one,) = found.models
     theirs = (TheirCost(version="5.0", tracks=1, frame_s=0.5),)
     peak = Peak(short_frames=8, short_bytes=10**9, long_frames=24, long_bytes=10**9 + 1)
-    whole = EndToEnd(num_frames=100, bare_s=10.0, one_replica_s=10.3, two_replicas_s=5.2, startup_s=3.0)
+    whole = EndToEnd(num_frames=100, bare_s=10.0, two_bare_s=5.0, one_replica_s=10.3, two_replicas_s=5.2, startup_s=3.0)
     full: ModelResult = replace(one, theirs=theirs, not_beside=None, peak=peak, end_to_end=whole, sharing=SHARED)
     text = as_markdown(replace(found, models=(full,)))
     assert found.machine.processor in text
     assert "1.00 GB at most in 24 frames" in text
     assert "2.00 frames/s" in text
     assert "+3.0% time" in text
-    assert "two replicas 1.98 × one" in text
+    assert "two replicas 1.98 × one, where two bare loops at once are 2.00 × one" in text
     assert "10.0 s by one replica, 6.6 s by 2; E and M as measured on 2 at once say 6.2 s (+6.5%)" in text
     assert "Not beside transformers" in as_markdown(found)
     assert json.loads(as_json(found))["models"][0]["costs"]["steps"][1]["tracks"] == 2
@@ -219,5 +219,6 @@ def test_a_whole_benchmark_runs() -> None:
     assert one.end_to_end is not None
     assert one.end_to_end.bare_s > 0
     assert one.end_to_end.startup_s > 0
+    assert one.end_to_end.two_bare_s is None or one.end_to_end.two_bare_s > 0
     assert one.sharing is not None
     assert one.sharing.rates_together.follow_s > 0
