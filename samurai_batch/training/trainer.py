@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -157,6 +158,8 @@ def _loader(stage: Stage, seed: tuple[int, ...]) -> DataLoader[Batch]:
 
 
 def _step_back(worker: int) -> None:
+    for name in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, it is the training that answers
+        signal.signal(name, signal.SIG_IGN)
     torch.set_num_threads(1)
     os.nice(2)
 

@@ -1,6 +1,9 @@
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -307,7 +310,14 @@ def test_calibrating_moves_the_best_threshold_between_the_trackers_two() -> None
 @pytest.mark.slow
 def test_two_processes_that_train_together_take_the_same_steps_and_stop_together(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.training.crew_member"]
-    members = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT) for rank in (0, 1)]
+    members = [
+        subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT, start_new_session=True) for rank in (0, 1)
+    ]
+    while not Path(f"/proc/{members[1].pid}/task/{members[1].pid}/children").read_text():
+        time.sleep(0.1)
+    time.sleep(2.0)
+    # One alone is told, with the process that loads for it, as a terminal and torchrun do.
+    os.killpg(members[1].pid, signal.SIGTERM)
     assert [member.wait(120) for member in members] == [0, 0]
     first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
     assert all(torch.equal(weight, second[name]) for name, weight in first.items())
