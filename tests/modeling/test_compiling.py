@@ -1,5 +1,6 @@
 """The compiled encoder equals the plain one; it is compiled here for the CPU, by a C++ compiler."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.modeling.test_network import model_of
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here; install g++"),
     pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),  # of PyTorch's own code
 ]
 
