@@ -143,7 +143,7 @@ STAGES = (
     replace(
         _LONG_CLIPS,
         name="finest long clips",
-        minutes=112,
+        minutes=100,
         batches=replace(_LONG_CLIPS.batches, size=256, frames=8, min_share=0.004),
         truth=(0.1, 0.0),
     ),
