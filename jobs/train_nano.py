@@ -72,6 +72,7 @@ _LONG_CLIPS = Stage(
     anew=0.5,
     rate=0.5,
 )
+_FINEST = replace(_LONG_CLIPS.batches, size=256, min_share=0.004)
 
 # Minutes of one thread.
 STAGES = (
@@ -129,14 +130,14 @@ STAGES = (
         _LONG_CLIPS,
         name="finest clips",
         minutes=42,
-        batches=replace(_LONG_CLIPS.batches, size=256, frames=7, min_share=0.004),
+        batches=replace(_FINEST, frames=7),
         truth=(0.1, 0.0),
     ),
     replace(
         _LONG_CLIPS,
         name="finest leaps",
         minutes=70,
-        batches=replace(_LONG_CLIPS.batches, size=256, clips=6, frames=4, leaping=True, min_share=0.004),
+        batches=replace(_FINEST, clips=6, frames=4, leaping=True),
         truth=(0.3, 0.1),
         drop=0.4,
     ),
@@ -144,7 +145,7 @@ STAGES = (
         _LONG_CLIPS,
         name="finest long clips",
         minutes=100,
-        batches=replace(_LONG_CLIPS.batches, size=256, frames=8, min_share=0.004),
+        batches=replace(_FINEST, frames=8),
         truth=(0.1, 0.0),
     ),
 )

@@ -17,7 +17,7 @@ from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, why_not
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
 from samurai_batch.modeling.weight_files import SHIPPED
-from samurai_batch.runtime.assembly import make_tracker
+from samurai_batch.runtime.assembly import DTYPES, device_of, make_tracker
 
 Dtype = Literal["float32", "bfloat16"]
 MOST_OF_THEIR_TRACKS = 4  # they follow one after the other, so that more of them tell nothing new
@@ -76,8 +76,7 @@ def run_benchmark(settings: BenchmarkSettings, say: Callable[[str], None]) -> Re
     jobs = [_job(settings, model) for model in settings.models]
     weights = [load_weights(job.model, job.weights) for job in jobs]  # what is missing is told before any work
     say("the machine")
-    tracker = make_tracker(jobs[0], weights[0])
-    machine = describe_machine(tracker.model.no_obj_ptr.dtype, tracker.model.no_obj_ptr.device)
+    machine = describe_machine(DTYPES[settings.dtype], torch.device(device_of(jobs[0])))
     results = tuple(_measure(settings, job, one, machine, say) for job, one in zip(jobs, weights, strict=True))
     return Results(machine=machine, models=results)
 

@@ -16,11 +16,12 @@ class Crew:
     Every member must call the same methods in the same order: each waits for the others.
     """
 
+    is_stopping: bool
+
     def __init__(self, stop: threading.Event) -> None:
         together = dist.is_initialized()
         self.rank = dist.get_rank() if together else 0
         self.size = dist.get_world_size() if together else 1
-        self.is_stopping = stop.is_set()
         self._stop = stop
         self.count(0.0)
 

@@ -63,7 +63,11 @@ def train(
     was.
     """
     crew = Crew(stop)
-    state = load_state(folder) or _beginning(config, settings)
+    state = load_state(folder)
+    if state is None:
+        state = _beginning(config, settings)
+        if crew.is_first:
+            save_state(folder, state)
     while not crew.is_stopping and (now := moment(stages, state.elapsed_s / 60)) is not None:
         _run_stage(config, stages, now.stage, settings, folder, state, crew)
     if crew.is_first:
