@@ -6,7 +6,7 @@ A chunk is a pure function: (video, frames, track states in) -> (mask rows, trac
 video is calling it chunk after chunk, anywhere, with the states of the one before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -53,13 +53,15 @@ class FrameSource(Protocol):
         ...
 
 
-def follow_chunk(tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range) -> ChunkResult:
+def follow_chunk(
+    tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range, frames_per_batch: int = 1
+) -> ChunkResult:
     """Follow legs of one direction through ``frames``, given in walking order (descending for reverse legs).
 
     A member is followed on the frames its leg covers, and leaves rows on those it writes. Raises StateError for a
     state that is damaged or another network's, and what reading the video raises.
     """
-    return run_to_end(following_chunk(tracker, source, members, frames))
+    return run_to_end(following_chunk(tracker, source, members, frames, frames_per_batch))
 
 
 def following_chunk(
@@ -208,7 +210,11 @@ def mask_row(track: Track, frame: FramePlace, result: TrackResult, mask: NDArray
 
 
 def track_video(
-    tracker: Tracker, source: FrameSource, tracks: Sequence[Track], chunk_frames: int = 200
+    tracker: Tracker,
+    source: FrameSource,
+    tracks: Sequence[Track],
+    chunk_frames: int = 200,
+    frames_per_batch: int = 1,
 ) -> Mapping[str, pa.Table]:
     """Follow all tracks of one video in this process: mask tables by object id, sorted by frame.
 
@@ -222,7 +228,8 @@ def track_video(
     parts: dict[str, list[pa.Table]] = {track.object_id: [] for track in tracks}
     for reverse in (False, True):
         members = [Member(track, leg) for track in tracks for leg in track.legs if leg.reverse == reverse]
-        for result in _follow_all(tracker, source, members, reverse, chunk_frames):
+        follow = partial(follow_chunk, tracker, source, frames_per_batch=frames_per_batch)
+        for result in _follow_all(follow, source.info.num_frames, members, reverse, chunk_frames):
             for object_id, table in result.tables.items():
                 parts[object_id].append(table)
     return {
@@ -232,16 +239,19 @@ def track_video(
 
 
 def _follow_all(
-    tracker: Tracker, source: FrameSource, members: list[Member], reverse: bool, chunk_frames: int
+    follow: Callable[[Sequence[Member], range], ChunkResult],
+    num_frames: int,
+    members: list[Member],
+    reverse: bool,
+    chunk_frames: int,
 ) -> Iterator[ChunkResult]:
     """Walk legs of one direction through the video, each chunk from the states of the one before."""
-    num_frames = source.info.num_frames
     chunks = range(-(-num_frames // chunk_frames))
     for chunk in reversed(chunks) if reverse else chunks:
         here = [m for m in members if frames_to_follow([m.leg], chunk, chunk_frames, num_frames)]
         if not here:
             continue
         frames = frames_to_follow([m.leg for m in here], chunk, chunk_frames, num_frames)
-        result = follow_chunk(tracker, source, here, frames)
+        result = follow(here, frames)
         members = [replace(m, state=result.states.get(m.track.object_id, m.state)) for m in members]
         yield result

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from samurai_batch import pipeline
-from samurai_batch.chunk import Member, run_to_end
+from samurai_batch.chunk import Member
 from samurai_batch.errors import PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import follow_chunk, following_chunk, track_video
@@ -208,7 +208,7 @@ def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
 def test_frames_encoded_together_are_followed_as_one_by_one(frames_per_batch: int) -> None:
     cast, frames = members(TRACKS[:2], reverse=False), range(13)
     alone = follow_chunk(tracker(), source(), cast, frames)
-    together = run_to_end(following_chunk(tracker(), source(), cast, frames, frames_per_batch))
+    together = follow_chunk(tracker(), source(), cast, frames, frames_per_batch)
     assert together.frames_encoded == alone.frames_encoded == 13
     for name, table in alone.tables.items():
         for ours, theirs in zip(together.tables[name].to_pylist(), table.to_pylist(), strict=True):

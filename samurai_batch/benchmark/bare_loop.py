@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Sequence
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
@@ -17,25 +19,31 @@ from samurai_batch.tracking.tracker import Tracker, TrackInput
 from samurai_batch.video import open_video
 
 
-def bare_loop(tracker: Tracker, tracks: Sequence[Track], output: str) -> float:
+def bare_loop(tracker: Tracker, tracks: Sequence[Track], output: str, frames_per_batch: int = 1) -> float:
     """Follow tracks one after the other, each forward from a box on frame 0, into a Parquet file; returns seconds."""
     start_s = time.perf_counter()
-    rows = [row for track in tracks for row in _followed(tracker, track)]
+    rows = [row for track in tracks for row in _followed(tracker, track, frames_per_batch)]
     table: pa.Table = rows_to_table(rows)
     pq.write_table(table, output, compression="zstd")
     return time.perf_counter() - start_s
 
 
-def _followed(tracker: Tracker, track: Track) -> list[MaskRow]:
+def _followed(tracker: Tracker, track: Track, frames_per_batch: int) -> list[MaskRow]:
     model, rows = tracker.model, []
+    parameter = model.no_obj_ptr
     with open_video(track.video.uri) as source:
         height, width = source.info.height, source.info.width
         state = TrackState(num_frames=source.info.num_frames)
-        for frame in source.frames(range(source.info.num_frames)):
-            parameter = model.no_obj_ptr
-            features = tracker.encode(to_model_input(frame.pixels, model.image_size, parameter.dtype, parameter.device))
-            prompt = to_frame_prompt(track.prompts, height, width, model.image_size, None) if not frame.index else None
-            (result,) = tracker.step(features, [TrackInput(state, prompt)])
-            (mask,) = to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)
-            rows.append(mask_row(track, FramePlace(frame.index, frame.timestamp_s, height, width), result, mask))
+        frames = source.frames(range(source.info.num_frames))
+        while batch := list(islice(frames, frames_per_batch)):
+            pixels = [
+                to_model_input(frame.pixels, model.image_size, parameter.dtype, parameter.device) for frame in batch
+            ]
+            features = tracker.encode(torch.cat(pixels))
+            for number, frame in enumerate(batch):
+                prompt = to_frame_prompt(track.prompts, height, width, model.image_size, None)
+                track_input = TrackInput(state, None if frame.index else prompt)
+                (result,) = tracker.step(features.frame(number), [track_input])
+                (mask,) = to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)
+                rows.append(mask_row(track, FramePlace(frame.index, frame.timestamp_s, height, width), result, mask))
     return rows

@@ -76,7 +76,7 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
 
 
 def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
-    """`bare_loop` with a job's model and threads."""
+    """`bare_loop` with a job's model, threads and batches."""
     import torch
 
     from samurai_batch.benchmark.bare_loop import bare_loop
@@ -87,7 +87,7 @@ def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
     tracker = make_tracker(config, load_weights(config.model, config.weights))
     tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
     wait_for_the_others()
-    return bare_loop(tracker, tracks, output)
+    return bare_loop(tracker, tracks, output, config.frames_per_batch)
 
 
 @dataclass

@@ -43,7 +43,7 @@ def peak_of_following(config: JobConfig, clip: str) -> int:
     torch.set_num_threads(config.threads_per_replica or 1)
     tracker = make_tracker(config, load_weights(config.model, config.weights))
     with open_video(clip) as source:
-        track_video(tracker, source, clip_tracks(Path(clip), NUM_TRACKS))
+        track_video(tracker, source, clip_tracks(Path(clip), NUM_TRACKS), frames_per_batch=config.frames_per_batch)
     return peak_bytes()
 
 

@@ -60,15 +60,16 @@ def test_costs_are_those_of_full_memories() -> None:
     assert costs.encode_gflop > 0
 
 
-def test_the_bare_loop_writes_the_rows_of_a_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frames_per_batch", [1, 4])
+def test_the_bare_loop_writes_the_rows_of_a_job(tmp_path: Path, frames_per_batch: int) -> None:
     from samurai_batch.pipeline import track_video
 
     tracker = Tracker(seeded_model(SMALL, 64).float(), TrackerSettings())
     clip = write_clip(tmp_path / "clip.mp4", 6)
     tracks = clip_tracks(clip, 1)
-    assert bare_loop(tracker, tracks, str(tmp_path / "bare.parquet")) > 0
+    assert bare_loop(tracker, tracks, str(tmp_path / "bare.parquet"), frames_per_batch) > 0
     with open_video(clip) as source:
-        table = track_video(tracker, source, tracks)["o0"]
+        table = track_video(tracker, source, tracks, frames_per_batch=frames_per_batch)["o0"]
     rows = read_masks(str(tmp_path / "bare.parquet"))
     assert rows.frame_index.tolist() == list(range(6))
     assert rows.area.tolist() == table["area"].to_pylist()
