@@ -5,9 +5,8 @@ python jobs/measure_suites.py --model nano
 
 import argparse
 
-import torch
-
 from samurai_batch.modeling.checkpoints import build_model, load_weights
+from samurai_batch.modeling.process import prepare_process
 from samurai_batch.synthetic import SUITES
 from samurai_batch.tracking.settings import Mode, TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
@@ -22,7 +21,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano", help="a name of `samurai-batch models`")
     parser.add_argument("--weights", help="a file; by default those that ship inside the package")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    prepare_process(1)
     model = build_model(load_weights(arguments.model, arguments.weights))
     print("| suite | mode | first frame | tracked IoU | seen when there | no mask when gone | balanced |")
     print("|---|---|---|---|---|---|---|")

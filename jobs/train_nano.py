@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from samurai_batch.modeling.configs import MODELS
+from samurai_batch.modeling.process import prepare_process
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.synthetic.settings import SceneSettings
 from samurai_batch.training.batches import BatchSettings, ClipBatches
@@ -162,7 +162,7 @@ def main() -> None:
         "--keep", type=Path, help="train nothing: write the state, halved, and its curve to this folder"
     )
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    prepare_process(1)
     if dist.is_torchelastic_launched():
         dist.init_process_group("gloo")
     is_first = not dist.is_initialized() or dist.get_rank() == 0

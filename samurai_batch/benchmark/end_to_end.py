@@ -77,13 +77,12 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
 
 def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
     """`bare_loop` with a job's model, threads and batches."""
-    import torch
-
     from samurai_batch.benchmark.bare_loop import bare_loop
     from samurai_batch.modeling.checkpoints import load_weights
+    from samurai_batch.modeling.process import prepare_process
     from samurai_batch.runtime.assembly import make_tracker
 
-    torch.set_num_threads(config.threads_per_replica or 1)
+    prepare_process(config.threads_per_replica or 1)
     tracker = make_tracker(config, load_weights(config.model, config.weights))
     tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
     wait_for_the_others()

@@ -33,14 +33,13 @@ def measure_peak(config: JobConfig, num_frames: int, folder: Path) -> Peak:
 
 def peak_of_following(config: JobConfig, clip: str) -> int:
     """Bytes that this process held at most, once it has followed a clip."""
-    import torch
-
     from samurai_batch.modeling.checkpoints import load_weights
+    from samurai_batch.modeling.process import prepare_process
     from samurai_batch.pipeline import track_video
     from samurai_batch.runtime.assembly import make_tracker
     from samurai_batch.video import open_video
 
-    torch.set_num_threads(config.threads_per_replica or 1)
+    prepare_process(config.threads_per_replica or 1)
     tracker = make_tracker(config, load_weights(config.model, config.weights))
     with open_video(clip) as source:
         track_video(tracker, source, clip_tracks(Path(clip), NUM_TRACKS), frames_per_batch=config.frames_per_batch)

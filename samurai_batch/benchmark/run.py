@@ -16,6 +16,7 @@ from samurai_batch.benchmark.sharing import Sharing, measure_sharing
 from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, why_not
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
+from samurai_batch.modeling.process import prepare_process
 from samurai_batch.modeling.weight_files import SHIPPED
 from samurai_batch.runtime.assembly import DTYPES, device_of, make_tracker
 
@@ -72,7 +73,7 @@ class Results:
 
 def run_benchmark(settings: BenchmarkSettings, say: Callable[[str], None]) -> Results:
     """Measure; ``say`` is told what comes next. Raises ConfigError for a model or weights that do not exist."""
-    torch.set_num_threads(settings.threads)
+    prepare_process(settings.threads)
     jobs = [_job(settings, model) for model in settings.models]
     weights = [load_weights(job.model, job.weights) for job in jobs]  # what is missing is told before any work
     say("the machine")

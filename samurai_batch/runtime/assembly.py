@@ -18,6 +18,7 @@ from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
 from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.configs import SamConfig
+from samurai_batch.modeling.process import prepare_process
 from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.runtime.device import memory_error, memory_message, within_memory
@@ -81,7 +82,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
 
 def make_replica_process(plan: ReplicaPlan) -> Worker:
     """`make_replica` in a process of its own, whose CPU threads are the replica's."""
-    torch.set_num_threads(network_threads(plan.config))
+    prepare_process(network_threads(plan.config))
     return make_replica(plan)
 
 
@@ -118,7 +119,7 @@ def make_pool(plan: ReplicaPlan) -> Pool:
     """The pool a job asks for, its replicas being built."""
     config = plan.config
     if config.pool == "local":
-        torch.set_num_threads(network_threads(config))
+        prepare_process(network_threads(config))
         return LocalPool(make_replica, plan, config.replicas or 1)
     from samurai_batch.runtime import ray_pool  # Ray is loaded by jobs that run on it
 
