@@ -13,9 +13,9 @@ KEPT_BYTES = 256 * 2**20
 def prepare_process(num_threads: int) -> None:
     """Compute with ``num_threads``, and keep the memory of one frame's tensors for the next frame's.
 
-    Left alone, glibc gives blocks that are free back to the system and asks for them again, which then clears them page
-    by page: 2,300 pages and 8 % of the time on a frame of nano in float32. From now on blocks of up to
-    KEPT_BLOCK_BYTES stay, KEPT_BYTES of them at most. Other C libraries are left as they are.
+    Left alone, glibc gives blocks that are free back to the system, which clears them page by page when they are asked
+    for again; what that costs is in the docstring of `samurai_batch.benchmark`. From now on blocks of up to
+    KEPT_BLOCK_BYTES stay, KEPT_BYTES of them at most in each heap. Other C libraries are left as they are.
     """
     torch.set_num_threads(num_threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
