@@ -8,14 +8,14 @@ A model is named by a row of the model table; its weights by
 
 Files are read without executing anything in them (``weights_only``), and loaded strictly. They are mapped, not copied:
 what processes of one machine load from one file stands in its memory once, and so do the weights that Ray hands to
-its actors. A file in use must therefore be replaced, not written over.
+its actors, in the dtype that they compute in. A file in use must therefore be replaced, not written over.
 """
 
 import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
 
@@ -55,6 +55,15 @@ class Weights(Generic[Config]):
         """Tensors travel as arrays of bytes: those, Ray lays into shared memory, and its actors read them there."""
         arrays = {name: _Array.of(tensor) for name, tensor in self.tensors.items()}
         return _unpickled, (self.config, arrays, self.digest, self.source)
+
+    def in_dtype(self, dtype: torch.dtype) -> "Weights[Config]":
+        """The same numbers as a network that computes in ``dtype`` holds them, so that it takes them as they are.
+
+        Replicas of one machine then share one copy, in its memory and in its processors' common cache.
+        """
+        own: Weights[Any] = self
+        network = (build_sam if isinstance(self.config, SamConfig) else build_model)(own, dtype=dtype)
+        return replace(self, tensors=dict(network.state_dict()))
 
     @property
     def are_trained(self) -> bool:

@@ -86,14 +86,13 @@ class SAM2(nn.Module):
 
         It takes a small share of the time, and its rounding is the one that shows in masks and in their scores.
         """
-        exact = torch.promote_types(dtype, torch.float32)
-        precise = (self.sam_mask_decoder, self.sam_prompt_encoder)
-        for part in self.children():
-            part.to(exact if part in precise else dtype)
-        for layer in (self.sam_mask_decoder.conv_s0, self.sam_mask_decoder.conv_s1):  # these belong to the features
-            layer.to(dtype)
-        for own in (*self.parameters(recurse=False), *self.buffers(recurse=False)):
-            own.data = own.data.to(dtype)
+        decoder = self.sam_mask_decoder
+        precise = {*decoder.modules(), *self.sam_prompt_encoder.modules()}
+        precise -= {decoder.conv_s0, decoder.conv_s1}  # these belong to the features
+        for module in self.modules():
+            own_dtype = torch.promote_types(dtype, torch.float32) if module in precise else dtype
+            for own in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                own.data = own.data.to(own_dtype)
         return self
 
     def encode_image(self, pixels: Tensor) -> FrameFeatures:

@@ -48,9 +48,9 @@ class ReplicaPlan:
 
 
 def load_job_weights(config: JobConfig) -> JobWeights:
-    """The weights of a job. Raises ConfigError and CheckpointError."""
+    """The weights of a job, in the dtype it computes in. Raises ConfigError and CheckpointError."""
     load = load_weights if config.task == "track" else load_image_weights
-    return load(config.model, config.weights)
+    return load(config.model, config.weights).in_dtype(DTYPES[config.dtype])
 
 
 def make_replica(plan: ReplicaPlan) -> Worker:

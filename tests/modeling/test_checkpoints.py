@@ -23,11 +23,18 @@ from safetensors.torch import save
 from torch import Tensor
 
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.modeling.checkpoints import build_model, load_weights, parameter_shapes
-from samurai_batch.modeling.configs import MODELS, model_config
+from samurai_batch.modeling.checkpoints import (
+    build_model,
+    build_sam,
+    load_sam_weights,
+    load_weights,
+    parameter_shapes,
+)
+from samurai_batch.modeling.configs import MODELS, SAM_MODELS, model_config
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
 from tests.deterministic import SMALL, deterministic_frames, normalised
+from tests.images.small import SMALL_SAM
 
 RELEASED = Path(__file__).parent.parent / "checkpoints"
 SAM2_ROWS = [
@@ -291,6 +298,29 @@ def test_pickled_weights_are_read_where_they_lie(small_row: str, dtype: torch.dt
     for name, tensor in weights.tensors.items():
         assert torch.equal(other.tensors[name], tensor)
         assert other.tensors[name].data_ptr() in places
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_weights_in_the_dtype_of_a_network_are_shared_by_all_that_compute_in_it(
+    small_row: str, dtype: torch.dtype
+) -> None:
+    stored = load_weights(small_row, "untrained:3")
+    stored = replace(stored, tensors={name: tensor.half() for name, tensor in stored.tensors.items()})
+    weights = stored.in_dtype(dtype)
+    for model in [build_model(weights, 64, dtype) for _ in range(2)]:
+        for name, held in model.state_dict().items():
+            assert held.data_ptr() == weights.tensors[name].data_ptr()
+    plain = build_model(stored, 64, dtype).state_dict()
+    assert plain.keys() == weights.tensors.keys()
+    assert all(torch.equal(plain[name], tensor) for name, tensor in weights.tensors.items())
+    assert weights.digest == stored.digest
+
+
+def test_sams_weights_too_are_shared_in_the_dtype_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SAM_MODELS, SMALL_SAM.name, SMALL_SAM)
+    weights = load_sam_weights(SMALL_SAM.name, "untrained:3").in_dtype(torch.bfloat16)
+    held = build_sam(weights, dtype=torch.bfloat16).state_dict()
+    assert all(tensor.data_ptr() == weights.tensors[name].data_ptr() for name, tensor in held.items())
 
 
 def test_a_folder_is_no_weights(tmp_path: Path) -> None:
