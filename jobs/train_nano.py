@@ -29,7 +29,7 @@ from samurai_batch.training.calibration import calibrate
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.losses import LossWeights
 from samurai_batch.training.schedule import Stage
-from samurai_batch.training.state import compacted, export_weights, load_state, save_state
+from samurai_batch.training.state import TrainingState, compacted, export_weights, load_state, mean_average, save_state
 from samurai_batch.training.trainer import TrainingSettings, train
 
 _PICTURES = SceneSettings(
@@ -148,6 +148,13 @@ STAGES = (
         batches=replace(_FINEST, frames=8),
         truth=(0.1, 0.0),
     ),
+    replace(
+        _LONG_CLIPS,
+        name="finest clips at length",
+        minutes=157,
+        batches=replace(_FINEST, frames=8),
+        truth=(0.1, 0.0),
+    ),
 )
 
 
@@ -159,6 +166,9 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="a folder of pictures that lend their textures")
     parser.add_argument("--export", type=Path, help="train nothing: write the average weights to this file")
     parser.add_argument(
+        "--blend", type=Path, help="a folder with an earlier state: export the mean of its average weights and these"
+    )
+    parser.add_argument(
         "--keep", type=Path, help="train nothing: write the state, halved, and its curve to this folder"
     )
     arguments = parser.parse_args()
@@ -168,7 +178,7 @@ def main() -> None:
     is_first = not dist.is_initialized() or dist.get_rank() == 0
     logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format="%(asctime)s %(message)s")
     if arguments.export or arguments.keep:
-        write_down(arguments.folder, arguments.export, arguments.keep)
+        write_down(arguments.folder, arguments.export, arguments.keep, arguments.blend)
         return
     photographs = read_photographs(arguments.photographs) if arguments.photographs else ()
     stages = [
@@ -199,13 +209,23 @@ def read_photographs(folder: Path) -> tuple[NDArray[np.uint8], ...]:
     return tuple(np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.iterdir()))
 
 
-def write_down(folder: Path, weights: Path | None, kept: Path | None) -> None:
-    """Write the weights that ship, and the state that a later sitting goes on from, of the state in ``folder``."""
+def state_in(folder: Path) -> TrainingState:
+    """The training's state; ends the program where there is none."""
     state = load_state(folder)
     if state is None:
         raise SystemExit(f"{folder}: there is no training state here; name the folder given to --folder in training")
+    return state
+
+
+def write_down(folder: Path, weights: Path | None, kept: Path | None, earlier: Path | None) -> None:
+    """Write the weights that ship, and the state that a later sitting goes on from, of the state in ``folder``.
+
+    The weights that ship are averaged with those of the state in ``earlier``, where it is given.
+    """
+    state = state_in(folder)
     if weights:
-        export_weights(replace(state, average=calibrated(state.average)), weights)
+        average = mean_average([state_in(earlier), state]) if earlier else state.average
+        export_weights(replace(state, average=calibrated(average)), weights)
     if kept:
         save_state(kept, compacted(state))
         draw_curve(state.curve, kept / "curve.png")

@@ -1,6 +1,7 @@
 """What a training needs to go on: weights, their average, the optimizers' memory, the curve. safetensors and JSON."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def compacted(state: TrainingState) -> TrainingState:
         average={name: tensor.half() for name, tensor in state.average.items()},
         optimizer={name: tensor.to(torch.bfloat16) for name, tensor in state.optimizer.items()},
     )
+
+
+def mean_average(states: Sequence[TrainingState]) -> dict[str, Tensor]:
+    """The mean of the average weights of several states of one training (https://arxiv.org/abs/2203.05482)."""
+    return {name: torch.stack([state.average[name] for state in states]).mean(0) for name in states[0].average}
 
 
 def export_weights(state: TrainingState, path: Path) -> None:

@@ -35,7 +35,15 @@ from samurai_batch.training.rollout import (
     mark_anew,
 )
 from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
-from samurai_batch.training.state import Point, TrainingState, compacted, export_weights, load_state, save_state
+from samurai_batch.training.state import (
+    Point,
+    TrainingState,
+    compacted,
+    export_weights,
+    load_state,
+    mean_average,
+    save_state,
+)
 from samurai_batch.training.trainer import TrainingSettings, train
 from samurai_batch.training.variation import varied
 from samurai_batch.training.warmup import scale_memory, warm_decoder
@@ -287,12 +295,25 @@ def test_marking_anew_asks_for_every_object_on_every_frame_that_shows_it() -> No
     assert _corners(masks[:1, 2]).tolist() == [[[20.0, 10.0], [25.0, 30.0]]]
 
 
+def test_the_mean_of_states_is_that_of_their_average_weights() -> None:
+    states = [TrainingState(weights={}, average={"w": torch.full((2,), value)}) for value in (1.0, 4.0)]
+    assert mean_average(states)["w"].tolist() == [2.5, 2.5]
+
+
 def test_the_best_threshold_parts_what_is_there_from_what_is_gone() -> None:
     scores = torch.cat([torch.linspace(-9, -4, 50), torch.linspace(-3, 2, 500)])
     threshold = best_threshold(scores, torch.arange(550) >= 50)
     assert -4.1 < threshold < -2.9
     with pytest.raises(ValueError, match="take more clips"):
         best_threshold(scores, torch.ones(550, dtype=torch.bool))
+
+
+def test_where_scores_hardly_tell_an_object_counts_as_there() -> None:
+    gone, there = torch.linspace(-9, -4, 1000), torch.linspace(-1, 9, 1000)
+    doubtful = torch.linspace(-3.9, -1.1, 15)
+    scores = torch.cat([gone, doubtful, doubtful, there])
+    visible = torch.arange(len(scores)) >= 1015
+    assert -4.2 < best_threshold(scores, visible) < -3.8
 
 
 def test_calibrating_moves_the_best_threshold_between_the_trackers_two() -> None:
