@@ -72,7 +72,13 @@ _LONG_CLIPS = Stage(
     anew=0.5,
     rate=0.5,
 )
-_FINEST = replace(_LONG_CLIPS.batches, size=256, min_share=0.004)
+_FINEST = replace(
+    _LONG_CLIPS,
+    name="finest long clips",
+    minutes=100,
+    batches=replace(_LONG_CLIPS.batches, size=256, frames=8, min_share=0.004),
+    truth=(0.1, 0.0),
+)
 
 # Minutes of one thread.
 STAGES = (
@@ -126,35 +132,17 @@ STAGES = (
         drop=0.4,
     ),
     _LONG_CLIPS,
+    replace(_FINEST, name="finest clips", minutes=42, batches=replace(_FINEST.batches, frames=7)),
     replace(
-        _LONG_CLIPS,
-        name="finest clips",
-        minutes=42,
-        batches=replace(_FINEST, frames=7),
-        truth=(0.1, 0.0),
-    ),
-    replace(
-        _LONG_CLIPS,
+        _FINEST,
         name="finest leaps",
         minutes=70,
-        batches=replace(_FINEST, clips=6, frames=4, leaping=True),
+        batches=replace(_FINEST.batches, clips=6, frames=4, leaping=True),
         truth=(0.3, 0.1),
         drop=0.4,
     ),
-    replace(
-        _LONG_CLIPS,
-        name="finest long clips",
-        minutes=100,
-        batches=replace(_FINEST, frames=8),
-        truth=(0.1, 0.0),
-    ),
-    replace(
-        _LONG_CLIPS,
-        name="finest clips at length",
-        minutes=157,
-        batches=replace(_FINEST, frames=8),
-        truth=(0.1, 0.0),
-    ),
+    _FINEST,
+    replace(_FINEST, name="finest clips at length", minutes=157),
 )
 
 
@@ -172,6 +160,8 @@ def main() -> None:
         "--keep", type=Path, help="train nothing: write the state, halved, and its curve to this folder"
     )
     arguments = parser.parse_args()
+    if arguments.blend and not arguments.export:
+        parser.error("--blend goes with --export, the file that the mean is written to")
     prepare_process(1)
     if dist.is_torchelastic_launched():
         dist.init_process_group("gloo")

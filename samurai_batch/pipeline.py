@@ -6,7 +6,7 @@ A chunk is a pure function: (video, frames, track states in) -> (mask rows, trac
 video is calling it chunk after chunk, anywhere, with the states of the one before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -125,7 +125,7 @@ class FramePlace:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class FrameBatch:
     """B frames as the network takes them, pixels (B, 3, S, S)."""
 
     frames: tuple[FramePlace, ...]
@@ -134,13 +134,18 @@ class _Batch:
 
 def _arriving(
     tracker: Tracker, source: FrameSource, followed: Sequence["_Followed"], frames: range, per_batch: int
-) -> Iterator[_Batch]:
+) -> Iterator[FrameBatch]:
     """The frames that somebody is followed on."""
     needed = (frame for frame in source.frames(frames) if any(one.leg.covers(frame.index) for one in followed))
-    scaled = ((_place(frame), _model_input(tracker, frame)) for frame in needed)
+    return frame_batches(tracker, needed, per_batch)
+
+
+def frame_batches(tracker: Tracker, frames: Iterable[Frame], per_batch: int) -> Iterator[FrameBatch]:
+    """Frames scaled one by one, and ``per_batch`` of them put together; the last batch may be smaller."""
+    scaled = ((_place(frame), _model_input(tracker, frame)) for frame in frames)
     while batch := tuple(islice(scaled, per_batch)):
         places, pixels = zip(*batch, strict=True)
-        yield _Batch(places, pixels[0] if len(pixels) == 1 else torch.cat(pixels))
+        yield FrameBatch(places, pixels[0] if len(pixels) == 1 else torch.cat(pixels))
 
 
 def _place(frame: Frame) -> FramePlace:
@@ -225,10 +230,10 @@ def track_video(
     for track in tracks:
         if problem := misfit(track, facts):
             raise PromptError(f"object {track.object_id!r}: {problem}")
+    follow = partial(follow_chunk, tracker, source, frames_per_batch=frames_per_batch)
     parts: dict[str, list[pa.Table]] = {track.object_id: [] for track in tracks}
     for reverse in (False, True):
         members = [Member(track, leg) for track in tracks for leg in track.legs if leg.reverse == reverse]
-        follow = partial(follow_chunk, tracker, source, frames_per_batch=frames_per_batch)
         for result in _follow_all(follow, source.info.num_frames, members, reverse, chunk_frames):
             for object_id, table in result.tables.items():
                 parts[object_id].append(table)

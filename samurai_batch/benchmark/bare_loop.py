@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from itertools import islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from samurai_batch.masks import MaskRow, rows_to_table
-from samurai_batch.modeling.pixels import to_model_input
-from samurai_batch.pipeline import FramePlace, mask_row
+from samurai_batch.pipeline import frame_batches, mask_row
 from samurai_batch.tasks import Track
 from samurai_batch.tracking.masks_out import to_video_masks
 from samurai_batch.tracking.prompts import to_frame_prompt
@@ -29,21 +26,16 @@ def bare_loop(tracker: Tracker, tracks: Sequence[Track], output: str, frames_per
 
 
 def _followed(tracker: Tracker, track: Track, frames_per_batch: int) -> list[MaskRow]:
-    model, rows = tracker.model, []
-    parameter = model.no_obj_ptr
+    rows: list[MaskRow] = []
     with open_video(track.video.uri) as source:
         height, width = source.info.height, source.info.width
+        prompt = to_frame_prompt(track.prompts, height, width, tracker.model.image_size, None)
         state = TrackState(num_frames=source.info.num_frames)
-        frames = source.frames(range(source.info.num_frames))
-        while batch := list(islice(frames, frames_per_batch)):
-            pixels = [
-                to_model_input(frame.pixels, model.image_size, parameter.dtype, parameter.device) for frame in batch
-            ]
-            features = tracker.encode(torch.cat(pixels))
-            for number, frame in enumerate(batch):
-                prompt = to_frame_prompt(track.prompts, height, width, model.image_size, None)
-                track_input = TrackInput(state, None if frame.index else prompt)
+        for batch in frame_batches(tracker, source.frames(range(source.info.num_frames)), frames_per_batch):
+            features = tracker.encode(batch.pixels)
+            for number, place in enumerate(batch.frames):
+                track_input = TrackInput(state, None if place.index else prompt)
                 (result,) = tracker.step(features.frame(number), [track_input])
                 (mask,) = to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)
-                rows.append(mask_row(track, FramePlace(frame.index, frame.timestamp_s, height, width), result, mask))
+                rows.append(mask_row(track, place, result, mask))
     return rows

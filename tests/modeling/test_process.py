@@ -4,15 +4,13 @@ import sys
 import pytest
 
 FAULTS_OF_TAKING_MEMORY_AGAIN = """
-import resource, sys, torch
+import resource, torch
 from samurai_batch.modeling.process import prepare_process
 
 def take() -> None:
-    first = [torch.zeros(size, dtype=torch.uint8) for size in [3_000_000] * 8]
-    del first
+    [torch.zeros(3_000_000, dtype=torch.uint8) for _ in range(8)]
 
-if sys.argv[1] == "prepared":
-    prepare_process(1)
+prepare_process(1)
 for _ in range(10):
     take()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -22,14 +20,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, torch.get_num
 """
 
 
-def faults(how: str) -> tuple[int, int]:
-    command = [sys.executable, "-c", FAULTS_OF_TAKING_MEMORY_AGAIN, how]
-    num_faults, num_threads = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return int(num_faults), int(num_threads)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C library is left as it is")
 def test_a_prepared_process_takes_the_same_memory_again_without_asking_the_system() -> None:
-    num_faults, num_threads = faults("prepared")
-    assert num_faults < 1000  # of 58,590 pages of 4 kB
-    assert num_threads == 1
+    command = [sys.executable, "-c", FAULTS_OF_TAKING_MEMORY_AGAIN]
+    num_faults, num_threads = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert int(num_faults) < 1000  # of 58,590 pages of 4 kB
+    assert int(num_threads) == 1
