@@ -19,7 +19,7 @@ from samurai_batch.errors import VideoError
 from samurai_batch.video.frames import Pixels
 from samurai_batch.video.packet_index import AnyPacket, PacketIndex, best_video_stream, shown_at
 
-NUM_THREADS = 1  # the decoder runs beside the tracker, which wants the other cores
+NUM_THREADS = 1  # of decoding and of turning into RGB: other cores are the tracker's, or another replica's
 
 
 class Decoder:
@@ -115,6 +115,6 @@ class Decoder:
 
 
 def _displayed(frame: av.VideoFrame) -> Pixels:
-    pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    pixels = np.asarray(frame.to_ndarray(format="rgb24", threads=NUM_THREADS), dtype=np.uint8)
     quarter_turns, rest = divmod(frame.rotation, 90)
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if rest == 0 else pixels
