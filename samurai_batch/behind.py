@@ -10,7 +10,7 @@ class Behind:
     """Carries out calls in their order in a thread of its own; the caller waits once ``depth`` of them are open.
 
     What a call raises is raised by a later `call`, or by `finish`. Leaving the context drops what has not begun and
-    waits for what has.
+    waits for what has. With depth 0 the caller carries out each call itself, at once.
     """
 
     def __init__(self, depth: int) -> None:
@@ -20,6 +20,9 @@ class Behind:
 
     def call(self, work: Callable[[], None]) -> None:
         """Have ``work`` done after all that was given before."""
+        if self._depth == 0:
+            work()
+            return
         while len(self._open) >= self._depth:
             self._open.popleft().result()
         self._open.append(self._executor.submit(work))

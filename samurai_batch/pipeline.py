@@ -65,19 +65,26 @@ def follow_chunk(
 
 
 def following_chunk(
-    tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range, frames_per_batch: int = 1
+    tracker: Tracker,
+    source: FrameSource,
+    members: Sequence[Member],
+    frames: range,
+    frames_per_batch: int = 1,
+    threads_beside: bool = True,
 ) -> Following:
     """`follow_chunk`, frame by frame, of which ``frames_per_batch`` are encoded together.
 
-    While the network follows a frame, the next ones are decoded and scaled, and the rows of those before it are made,
-    each in a thread of its own that is at most a few frames away.
+    With ``threads_beside``, while the network follows a frame, the next ones are scaled and the rows of those before it
+    are made, each in a thread of its own that is at most a few frames away. Without, everything takes turns in the
+    caller's thread, which costs less where no core is free.
     """
+    num_ahead, num_behind = (FRAMES_AHEAD, FRAMES_BEHIND) if threads_beside else (0, 0)
     followed = [_Followed.start(member, source.info, tracker.model) for member in members]
     frames_encoded = track_frames = 0
     watch = Stopwatch(tracker.model.no_obj_ptr.device)
     with (
-        closing(read_ahead(_arriving(tracker, source, followed, frames, frames_per_batch), FRAMES_AHEAD)) as ahead,
-        Behind(FRAMES_BEHIND) as rows,
+        closing(read_ahead(_arriving(tracker, source, followed, frames, frames_per_batch), num_ahead)) as ahead,
+        Behind(num_behind) as rows,
     ):
         for batch in ahead:
             watch.lap("decode")

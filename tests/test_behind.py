@@ -21,6 +21,16 @@ def test_work_is_done_in_its_order() -> None:
     assert done == list(range(20))
 
 
+def test_without_depth_the_caller_does_the_work_itself() -> None:
+    done_by: list[str] = []
+    with Behind(0) as behind:
+        behind.call(lambda: done_by.append(threading.current_thread().name))
+        assert done_by == [threading.current_thread().name]
+        with pytest.raises(StopIteration):
+            behind.call(partial(next, iter(())))
+        behind.finish()
+
+
 def test_no_more_than_its_depth_waits() -> None:
     gate, done = threading.Event(), threading.Event()
     with Behind(2) as behind:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from samurai_batch import pipeline
-from samurai_batch.chunk import Member
+from samurai_batch.chunk import Member, run_to_end
 from samurai_batch.errors import PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import follow_chunk, following_chunk, track_video
@@ -288,6 +288,18 @@ def test_a_chunk_closed_early_ends_its_threads() -> None:
     assert {"read-ahead", "behind_0"} <= {thread.name for thread in threading.enumerate()}
     following.close()
     assert not {"read-ahead", "behind_0"} & {thread.name for thread in threading.enumerate()}
+
+
+def test_without_threads_beside_the_caller_does_everything_and_finds_the_same() -> None:
+    before = set(threading.enumerate())
+    following = following_chunk(
+        tracker(), source(), members(TRACKS[:2], reverse=False), range(10), threads_beside=False
+    )
+    next(following)
+    assert set(threading.enumerate()) <= before
+    alone = run_to_end(following)
+    beside = follow_chunk(tracker(), source(), members(TRACKS[:2], reverse=False), range(10))
+    assert (alone.tables, alone.states) == (beside.tables, beside.states)
 
 
 def test_it_yields_once_after_each_frame() -> None:

@@ -27,7 +27,7 @@ def bare_loop(tracker: Tracker, tracks: Sequence[Track], output: str, frames_per
 
 def _followed(tracker: Tracker, track: Track, frames_per_batch: int) -> list[MaskRow]:
     rows: list[MaskRow] = []
-    with open_video(track.video.uri) as source:
+    with open_video(track.video.uri, ahead=False) as source:
         height, width = source.info.height, source.info.width
         prompt = to_frame_prompt(track.prompts, height, width, tracker.model.image_size, None)
         state = TrackState(num_frames=source.info.num_frames)

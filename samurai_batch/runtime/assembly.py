@@ -57,7 +57,8 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     """Build the network once, with its caches; called in the process that works with it."""
     config = plan.config
     cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
-    open_video = partial(open_staged, cache=cache)
+    beside = threads_beside(config)
+    open_video = partial(open_staged, cache=cache, ahead=beside)
     if config.task == "segment":
         network = build_network(plan.weights, config.image_size, DTYPES[config.dtype], device_of(config))
         return PictureReplica(
@@ -71,7 +72,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     tracker = make_tracker(config, plan.weights)
     finder = make_finder(Sam2Network(tracker.model), config)
     return Replica(
-        follow=partial(_follow, tracker, config.frames_per_batch),
+        follow=partial(_follow, tracker, config.frames_per_batch, beside),
         look_up=lambda source, track: within_memory(partial(look_up, finder, source, track)),
         open_video=open_video,
         store=storage,
@@ -89,16 +90,25 @@ def make_replica_process(plan: ReplicaPlan) -> Worker:
 def network_threads(config: JobConfig) -> int:
     """CPU threads that a replica's network computes with.
 
-    One CPU is left to the threads beside it, which decode, scale and make rows: a network whose threads wait for one
-    of them that was put aside loses more than it gains (two threads on two cores: 10 to 40 % slower than one).
+    One CPU is left to the threads beside it, if there are several: a network whose threads wait for one of them that
+    was put aside loses more than it gains (two threads on two cores: 10 to 40 % slower than one).
     """
-    if config.threads_per_replica is not None:
-        return config.threads_per_replica
+    return config.threads_per_replica or max(1, _num_cpus(config) - 1)
+
+
+def threads_beside(config: JobConfig) -> bool:
+    """Whether a replica decodes, scales and makes rows in threads beside its network, or all in turn.
+
+    Threads need a CPU that the network leaves; one that computes on a GPU leaves it all.
+    """
+    return device_of(config) == "cuda" or _num_cpus(config) > network_threads(config)
+
+
+def _num_cpus(config: JobConfig) -> int:
+    """CPUs that are a replica's own."""
     if config.pool == "local":
-        cpus = MACHINE_THREADS // (config.replicas or 1)
-    else:
-        cpus = math.ceil(config.num_cpus_per_replica)
-    return max(1, cpus - 1)
+        return MACHINE_THREADS // (config.replicas or 1)
+    return math.ceil(config.num_cpus_per_replica)
 
 
 def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
@@ -166,11 +176,16 @@ def _num_gpus(config: JobConfig) -> float:
 
 
 def _follow(
-    tracker: Tracker, frames_per_batch: int, source: VideoSource, members: Sequence[Member], frames: range
+    tracker: Tracker,
+    frames_per_batch: int,
+    beside: bool,
+    source: VideoSource,
+    members: Sequence[Member],
+    frames: range,
 ) -> Following:
     """`following_chunk`, with every way the device's memory can end as a MemoryError."""
     try:
-        return (yield from following_chunk(tracker, source, members, frames, frames_per_batch))
+        return (yield from following_chunk(tracker, source, members, frames, frames_per_batch, beside))
     except RuntimeError as error:
         message = memory_message(error)
     raise memory_error(message)

@@ -18,17 +18,18 @@ FOLDER_FPS = 25.0
 """Frames per second of a folder of frames, where nobody says otherwise."""
 
 
-def open_video(path: str | Path, *, fps: float = FOLDER_FPS) -> VideoSource:
+def open_video(path: str | Path, *, fps: float = FOLDER_FPS, ahead: bool = True) -> VideoSource:
     """Open a local video file, a folder of numbered JPEG or PNG frames, or one picture, a video of one frame.
 
-    ``fps`` is the rate of a folder's frames, which know no time of their own; files ignore it. Raises VideoError if
-    there is nothing, or no video, at ``path``.
+    ``fps`` is the rate of a folder's frames, which know no time of their own; files ignore it. ``ahead`` decodes in the
+    background; False leaves each frame until it is asked for. Raises VideoError if there is nothing, or no video, at
+    ``path``.
     """
-    return VideoSource(_reader(Path(path), str(path), fps), str(path))
+    return VideoSource(_reader(Path(path), str(path), fps), str(path), ahead=ahead)
 
 
-def open_staged(uri: str, cache: StagingCache, *, fps: float = FOLDER_FPS) -> VideoSource:
-    """Open a video anywhere, through a local copy that is in use until the source is closed.
+def open_staged(uri: str, cache: StagingCache, *, fps: float = FOLDER_FPS, ahead: bool = True) -> VideoSource:
+    """As `open_video`, of a video anywhere, through a local copy that is in use until the source is closed.
 
     Raises VideoError as `open_video` does, and StorageError if it cannot be copied.
     """
@@ -38,7 +39,7 @@ def open_staged(uri: str, cache: StagingCache, *, fps: float = FOLDER_FPS) -> Vi
     except FileNotFoundError as error:
         raise VideoError(f"{name} does not exist") from error
     try:
-        return VideoSource(_reader(path, name, fps), name, on_close=lambda: cache.release(uri))
+        return VideoSource(_reader(path, name, fps), name, ahead=ahead, on_close=lambda: cache.release(uri))
     except BaseException:
         cache.release(uri)
         raise

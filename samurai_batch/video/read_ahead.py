@@ -1,4 +1,4 @@
-"""Work done ahead of its consumer, in one background thread."""
+"""Work done ahead of its consumer, in one background thread; or when it is asked for."""
 
 import threading
 from collections.abc import Generator, Iterable
@@ -19,8 +19,12 @@ class _End(Generic[T]):
 def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """The items, up to ``depth`` of them made before they are asked for; then whatever error ended them.
 
-    Nothing runs before the first item is asked for. Closing the generator early waits for the item being made.
+    With depth 0 the caller makes each item when it asks, and there is no thread. Nothing runs before the first item is
+    asked for. Closing the generator early waits for the item being made.
     """
+    if depth == 0:
+        yield from items
+        return
     queue: Queue[T | _End[T]] = Queue(maxsize=depth)
     is_stopping = threading.Event()
 

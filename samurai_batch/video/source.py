@@ -1,6 +1,7 @@
-"""A video as the tracker sees it: frames by index, forwards or backwards, decoded ahead in the background."""
+"""A video as the tracker sees it: frames by index, forwards or backwards, decoded ahead in the background or not."""
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from types import TracebackType
 
 from samurai_batch.errors import VideoError
@@ -15,13 +16,17 @@ BLOCK_BYTES = 128 * 2**20
 class VideoSource:
     """One open video. Not for use by several threads at once; one iteration over frames is alive at a time.
 
-    Memory is bounded whatever the video's length: about QUEUE_BYTES of decoded frames wait for their consumer (at
-    least one, at most MAX_QUEUED_FRAMES); going backward, a block of about BLOCK_BYTES besides.
+    Memory is bounded whatever the video's length: with ``ahead``, about QUEUE_BYTES of decoded frames wait for their
+    consumer (at least one, at most MAX_QUEUED_FRAMES), made by a thread of their own; going backward, a block of about
+    BLOCK_BYTES besides.
     """
 
-    def __init__(self, reader: FrameReader, name: str, on_close: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, reader: FrameReader, name: str, *, ahead: bool = True, on_close: Callable[[], None] = lambda: None
+    ) -> None:
         self._reader = reader
         self._name = name
+        self._ahead = ahead
         self._on_close = on_close
         self._iteration: Generator[Frame, None, None] | None = None
 
@@ -68,11 +73,9 @@ class VideoSource:
 
     def _iterate(self, indices: range) -> Generator[Frame, None, None]:
         frames = self._ascending(indices) if indices.step > 0 else self._descending(indices)
-        ahead = read_ahead(frames, self._num_frames_in(QUEUE_BYTES, MAX_QUEUED_FRAMES))
-        try:
-            yield from ahead
-        finally:
-            ahead.close()
+        depth = self._num_frames_in(QUEUE_BYTES, MAX_QUEUED_FRAMES) if self._ahead else 0
+        with closing(read_ahead(frames, depth)) as arriving:
+            yield from arriving
 
     def _ascending(self, indices: range) -> Iterator[Frame]:
         if not indices:

@@ -177,12 +177,10 @@ def _small_device(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     original = pipeline.following_chunk
 
-    def following_chunk(
-        tracker: Tracker, source: VideoSource, members: Sequence[Member], frames: range, frames_per_batch: int
-    ) -> Following:
+    def following_chunk(tracker: Tracker, source: VideoSource, members: Sequence[Member], *how: Any) -> Following:
         if len(members) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return (yield from original(tracker, source, members, frames, frames_per_batch))
+        return (yield from original(tracker, source, members, *how))
 
     monkeypatch.setattr(assembly, "following_chunk", following_chunk)
 

@@ -168,22 +168,25 @@ def test_a_run_may_be_named_beforehand_and_a_name_is_used_once(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("changes", "threads"),
+    ("changes", "threads", "beside"),
     [
-        ({}, 1),
-        ({"num_cpus_per_replica": 2.0}, 1),
-        ({"num_cpus_per_replica": 0.0}, 1),
-        ({"num_cpus_per_replica": 3.5}, 3),
-        ({"num_cpus_per_replica": 16.0}, 15),
-        ({"num_cpus_per_replica": 16.0, "threads_per_replica": 16}, 16),
-        ({"pool": "local"}, 7),
-        ({"pool": "local", "replicas": 4}, 1),
-        ({"pool": "local", "replicas": 40}, 1),
-        ({"pool": "local", "replicas": 4, "threads_per_replica": 5}, 5),
+        ({}, 1, False),
+        ({"num_cpus_per_replica": 2.0}, 1, True),
+        ({"num_cpus_per_replica": 0.0}, 1, False),
+        ({"num_cpus_per_replica": 3.5}, 3, True),
+        ({"num_cpus_per_replica": 16.0}, 15, True),
+        ({"num_cpus_per_replica": 16.0, "threads_per_replica": 16}, 16, False),
+        ({"device": "cuda"}, 1, True),
+        ({"pool": "local"}, 7, True),
+        ({"pool": "local", "replicas": 4}, 1, True),
+        ({"pool": "local", "replicas": 40}, 1, False),
+        ({"pool": "local", "replicas": 4, "threads_per_replica": 5}, 5, False),
     ],
 )
-def test_a_replicas_threads_are_its_share_of_the_cpus(
-    changes: dict[str, object], threads: int, monkeypatch: pytest.MonkeyPatch
+def test_a_replica_keeps_to_its_share_of_the_cpus(
+    changes: dict[str, object], threads: int, beside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "MACHINE_THREADS", 8)
-    assert assembly.network_threads(make_job({"prompts": "p.csv", "output": "out"} | changes)) == threads
+    config = make_job({"prompts": "p.csv", "output": "out"} | changes)
+    assert assembly.network_threads(config) == threads
+    assert assembly.threads_beside(config) == beside

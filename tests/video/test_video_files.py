@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,11 +101,21 @@ def test_any_range_of_every_format_equals_that_part_of_the_whole(movie: Path) ->
 
 
 @settings(max_examples=25, deadline=None)
-@given(first=st.integers(0, 59), last=st.integers(0, 59), step=st.integers(1, 5))
-def test_ranges_may_go_either_way_and_skip_frames(plain: Path, first: int, last: int, step: int) -> None:
+@given(first=st.integers(0, 59), last=st.integers(0, 59), step=st.integers(1, 5), ahead=st.booleans())
+def test_ranges_may_go_either_way_and_skip_frames(plain: Path, first: int, last: int, step: int, ahead: bool) -> None:
     indices = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
-    with open_video(plain) as source:
+    with open_video(plain, ahead=ahead) as source:
         assert [frame.index for frame in source.frames(indices)] == list(indices)
+
+
+def test_nothing_is_decoded_ahead_where_nobody_wants_it(plain: Path) -> None:
+    with open_video(plain, ahead=False) as source:
+        before = threading.active_count()
+        frames = source.frames(range(60))
+        assert next(frames).index == 0
+        assert threading.active_count() == before
+        assert next(source.frames(range(7, 9))).index == 7
+        assert next(frames, None) is None  # the iteration before has ended
 
 
 def test_going_backward_in_small_blocks_gives_the_same_frames(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
