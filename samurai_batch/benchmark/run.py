@@ -22,6 +22,7 @@ from samurai_batch.runtime.assembly import DTYPES, device_of, make_tracker
 
 Dtype = Literal["float32", "bfloat16"]
 MOST_OF_THEIR_TRACKS = 4  # they follow one after the other, so that more of them tell nothing new
+SHARED_CHUNK_FRAMES = 60  # so that a short video has chunks to share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,8 @@ def _measure(
             end_to_end = measure_end_to_end(job, settings.num_frames, Path(folder))
         if settings.num_shared_frames:
             say(f"{job.model}: a video that two replicas share")
-            sharing = measure_sharing(job, settings.num_shared_frames, 2, Path(folder))
+            short = job.model_copy(update={"chunk_frames": SHARED_CHUNK_FRAMES})
+            sharing = measure_sharing(short, settings.num_shared_frames, 2, Path(folder))
     return ModelResult(
         model=job.model,
         weights=weights.source,
@@ -133,6 +135,5 @@ def _job(settings: BenchmarkSettings, model: str) -> JobConfig:
             "frames_per_batch": settings.frames_per_batch,
             "num_cpus_per_replica": float(min(settings.threads, num_cores())),
             "threads_per_replica": settings.threads,
-            "chunk_frames": 60,
         }
     )

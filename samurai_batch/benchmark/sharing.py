@@ -1,8 +1,8 @@
 """One long video whose tracks are shared by replicas: what that takes, and what the cost model says it takes.
 
 A shard of n tracks costs E + n * M a frame, and half of it E + n/2 * M: `planning.splitting`. Replicas that work side
-by side slow each other where they are as many as the cores, for beside each network threads decode and make rows. So E
-and M are those of as many replicas at work at once, each on a video of its own.
+by side slow each other a little, as cores share a cache and Ray's own processes want some of each. So E and M are those
+of as many replicas at work at once, each on a video of its own.
 """
 
 from dataclasses import dataclass
