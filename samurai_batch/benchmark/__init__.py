@@ -53,18 +53,20 @@ What bounds it: products are two thirds of encoding and half of following, and t
 ones; the rest only moves numbers between them. Following 8 tracks takes 3,100 calls of PyTorch, not 8 × 2,400.
 
 *Around the network*, at the video's own size rather than the model's: decoding 2 ms a frame of 640x360 and 7 to 11 of
-1920x1080, scaling 1 to 2, masks out of logits and their run lengths 1.5 and 8 for each track. A replica with more than
-one core does all of it beside the network, in threads of its own (`samurai_batch.pipeline`): with 8 tracks of nano at
-1920x1080, 10.6 frames/s instead of 6.7. Writing runs behind the network in any case (`runtime.replica`). Threads take a
-core that is free: with two for the network on two cores, each of its operations waits for the thread that was put aside
-(1 track at 640x360: 30 frames/s with nothing beside it, 21 with; one thread: 26 both ways). So the network gets one
-thread less than there are cores (`runtime.assembly.network_threads`), and many cores are put to use by several
-replicas. A replica with one core does everything in turn (`threads_beside`): two of them on two cores take 40.9 ms a
-frame with 1 track, and 42.1 with threads that put each other's networks aside, while one alone takes 39.4 and, on a
-second core that nobody reserved, 37.9. FFmpeg is told to turn frames into RGB with one thread: it takes one for each
-core otherwise, and waits for the slowest.
+1920x1080, scaling 1 to 2, masks out of logits and their run lengths 1.5 and 8 for each track. All of it runs beside the
+network in threads of its own (`samurai_batch.pipeline`), and so does writing (`runtime.replica`): with 8 tracks of nano
+at 1920x1080, 10.6 frames/s instead of 6.7. That takes a core that is free: with two threads for the network on two
+cores, each of its operations waits for the thread that was put aside (1 track at 640x360: 30 frames/s with nothing
+beside it, 21 with; one thread: 26 both ways). So the network gets one thread less than there are cores
+(`runtime.assembly.network_threads`), and many cores are put to use by several replicas.
 
-*Two replicas on two cores* are 1.9 times as fast as one. A twentieth goes to the cache that the cores share (two bare
-loops at once: 1.91 and 1.93), to Ray's own processes (5 % of one core, which one replica leaves free), to the first
-chunk, for which kernels are made (0.1 to 0.2 s), and to the end, where one replica waits for the other.
+Where replicas hold every core, their threads put each other's networks aside. So a replica whose CPUs are given to the
+network, all of them (`threads_per_replica`, as here), does everything but writing in turn: two of one thread on two
+cores take 40.9 ms a frame with 1 track instead of 42.1, and one alone 39.4 instead of the 37.9 that it takes with the
+second core's help. FFmpeg is told to turn frames into RGB with one thread: it takes one for each core otherwise, and
+waits for the slowest.
+
+*Two replicas of one thread on two cores* are 1.9 times as fast as one. A twentieth goes to the cache that the cores
+share (two bare loops at once: 1.91 and 1.93), to Ray's own processes (5 % of one core, which one replica leaves free),
+to the first chunk, for which kernels are made (0.1 to 0.2 s), and to the end, where one replica waits for the other.
 """

@@ -89,11 +89,7 @@ class JobConfig(BaseModel):
         default=None, ge=1, description="number of model copies; left out, as many as there is room for"
     )
     num_cpus_per_replica: float = Field(
-        default=1.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="CPUs that Ray reserves for one replica; with more than its network has threads, it decodes and"
-        " makes rows beside the network, otherwise in turn with it",
+        default=1.0, ge=0, allow_inf_nan=False, description="CPUs that Ray reserves for one replica"
     )
     num_gpus_per_replica: float | None = Field(
         default=None,
@@ -106,7 +102,8 @@ class JobConfig(BaseModel):
         default=None,
         ge=1,
         description="CPU threads one replica's network computes with; left out, one less than"
-        " num_cpus_per_replica, or in a local pool than its share of the machine, but at least 1",
+        " num_cpus_per_replica, or in a local pool than its share of the machine, but at least 1; with as many as it"
+        " has CPUs, it decodes and makes rows in turn with the network, otherwise beside it",
     )
     chunk_frames: int = Field(
         default=200, ge=1, description="frames between two checkpoints; a crash costs at most so many per replica"

@@ -90,18 +90,19 @@ def make_replica_process(plan: ReplicaPlan) -> Worker:
 def network_threads(config: JobConfig) -> int:
     """CPU threads that a replica's network computes with.
 
-    One CPU is left to the threads beside it, if there are several: a network whose threads wait for one of them that
-    was put aside loses more than it gains (two threads on two cores: 10 to 40 % slower than one).
+    Where nobody says, one CPU of several is left to the threads beside it: a network whose threads wait for one of them
+    that was put aside loses more than it gains (two threads on two cores: 10 to 40 % slower than one).
     """
     return config.threads_per_replica or max(1, _num_cpus(config) - 1)
 
 
 def threads_beside(config: JobConfig) -> bool:
-    """Whether a replica decodes, scales and makes rows in threads beside its network, or all in turn.
+    """Whether a replica decodes, scales and makes rows in threads beside its network, or in turn with it.
 
-    Threads need a CPU that the network leaves; one that computes on a GPU leaves it all.
+    In turn only where the job gives its CPUs to the network, all of them: then threads beside would put it aside.
     """
-    return device_of(config) == "cuda" or _num_cpus(config) > network_threads(config)
+    threads = config.threads_per_replica
+    return threads is None or threads < _num_cpus(config) or device_of(config) == "cuda"
 
 
 def _num_cpus(config: JobConfig) -> int:

@@ -170,20 +170,22 @@ def test_a_run_may_be_named_beforehand_and_a_name_is_used_once(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "threads", "beside"),
     [
-        ({}, 1, False),
+        ({}, 1, True),
+        ({"threads_per_replica": 1}, 1, False),
         ({"num_cpus_per_replica": 2.0}, 1, True),
-        ({"num_cpus_per_replica": 0.0}, 1, False),
+        ({"num_cpus_per_replica": 2.0, "threads_per_replica": 1}, 1, True),
+        ({"num_cpus_per_replica": 0.0}, 1, True),
         ({"num_cpus_per_replica": 3.5}, 3, True),
         ({"num_cpus_per_replica": 16.0}, 15, True),
         ({"num_cpus_per_replica": 16.0, "threads_per_replica": 16}, 16, False),
-        ({"device": "cuda"}, 1, True),
+        ({"device": "cuda", "threads_per_replica": 1}, 1, True),
         ({"pool": "local"}, 7, True),
         ({"pool": "local", "replicas": 4}, 1, True),
-        ({"pool": "local", "replicas": 40}, 1, False),
+        ({"pool": "local", "replicas": 40}, 1, True),
         ({"pool": "local", "replicas": 4, "threads_per_replica": 5}, 5, False),
     ],
 )
-def test_a_replica_keeps_to_its_share_of_the_cpus(
+def test_a_replicas_threads_are_its_share_of_the_cpus(
     changes: dict[str, object], threads: int, beside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "MACHINE_THREADS", 8)
