@@ -75,8 +75,8 @@ def following_chunk(
     """`follow_chunk`, frame by frame, of which ``frames_per_batch`` are encoded together.
 
     With ``threads_beside``, while the network follows a frame, the next ones are scaled and the rows of those before it
-    are made, each in a thread of its own that is at most a few frames away. Without, everything takes turns in the
-    caller's thread, which costs less where no core is free.
+    are made, each in a thread of its own that is at most a few frames away. Without, all of it takes turns in the
+    caller's thread, which costs less where no core is free. Whether frames are decoded ahead is up to the source.
     """
     num_ahead, num_behind = (FRAMES_AHEAD, FRAMES_BEHIND) if threads_beside else (0, 0)
     followed = [_Followed.start(member, source.info, tracker.model) for member in members]

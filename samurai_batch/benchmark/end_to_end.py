@@ -80,9 +80,9 @@ def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
     from samurai_batch.benchmark.bare_loop import bare_loop
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.modeling.process import prepare_process
-    from samurai_batch.runtime.assembly import make_tracker
+    from samurai_batch.runtime.assembly import make_tracker, network_threads
 
-    prepare_process(config.threads_per_replica or 1)
+    prepare_process(network_threads(config))
     tracker = make_tracker(config, load_weights(config.model, config.weights))
     tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
     wait_for_the_others()

@@ -36,10 +36,10 @@ def peak_of_following(config: JobConfig, clip: str) -> int:
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.modeling.process import prepare_process
     from samurai_batch.pipeline import track_video
-    from samurai_batch.runtime.assembly import make_tracker
+    from samurai_batch.runtime.assembly import make_tracker, network_threads
     from samurai_batch.video import open_video
 
-    prepare_process(config.threads_per_replica or 1)
+    prepare_process(network_threads(config))
     tracker = make_tracker(config, load_weights(config.model, config.weights))
     with open_video(clip) as source:
         track_video(tracker, source, clip_tracks(Path(clip), NUM_TRACKS), frames_per_batch=config.frames_per_batch)
