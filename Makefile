@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread per process: the tests run two processes side by side, and threads that spin fight each other.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: setup demo check test unit simulate clean
+.PHONY: setup demo check test unit simulate dist clean
 
 setup: $(VENV)/.ready
 
@@ -36,5 +36,12 @@ SEEDS := 10000
 simulate: setup
 	$(TEST_ENV) $(BIN)/python -m tests.simulation $(if $(CAPACITY),--capacity $(CAPACITY),$(if $(SEED),--seed $(SEED),--seeds $(SEEDS)))
 
+# Builds the sdist and, from it, the wheel; checks their contents; runs the demo from the wheel in an empty environment.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m tests.project.check_dist dist
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo dist
