@@ -1,15 +1,16 @@
 """Attention: softmax(q kᵀ / √c) v, which every part of the network calls here.
 
-On the CPU, attention to many keys is computed as it is written, by products that run at the full speed of the machine
-(`products`), for a block of queries at a time, whose scores stay in cache between the two products. On a GPU, for the
-few keys of a window, and where gradients are wanted, PyTorch's fused kernels do it; on the CPU these have no products
-for bfloat16.
+On the CPU, attention to many keys is computed by products that run at the full speed of the machine (`products`), for a
+block of queries at a time, whose scores stay in cache between the two products. On a GPU, for the few keys of a window,
+and where gradients are wanted, PyTorch's fused kernels do it; so they do for many keys in float32 where these are as
+fast and can be used: values must be as wide as keys (`kernels`). On the CPU they have no products for bfloat16.
 
-In bfloat16 the products are so fast that the softmax between them shows. It subtracts the largest score of a query from
-all others, so that their exponentials are numbers that can be held; for scores of usual size there is no need to. Then
-neither the largest score nor the sum need be known beforehand, and a block of queries can meet the keys tile by tile
-(`_over_tiles`). Whether the scores were usual, their sum tells; where they were not, the block is done again as it is
-written. Exponentials of float32 take longer by themselves than within PyTorch's softmax.
+The products are so fast that the softmax between them shows. It subtracts the largest score of a query from all others,
+so that their exponentials are numbers that can be held; for scores of usual size there is no need to. Then neither the
+largest score nor the sum need be known beforehand, and a block of queries can meet the keys tile by tile
+(`_over_tiles`), in bfloat16 on every CPU and in float32 on those without AVX-512. Whether the scores were usual, their
+sum tells; where they were not, the block is done again as it is written. In float32 the exponentials are powers of two
+of scores that are multiplied by log₂ e with the queries, once: half the time of powers of e.
 """
 
 import math
@@ -19,15 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.layers import Linear
-from samurai_batch.modeling.products import linear, runs_on_cpu
+from samurai_batch.modeling.products import is_multiplied_in_float32, linear, runs_on_cpu
 
 FEW_SCORES = 2**16  # fewer for each head are not worth products of their own
 BLOCK_QUERIES = 128
 BLOCK_SCORES = 2**20  # a block grows to this many scores where there are few keys: 2 MB in bfloat16
-TILE = 1024  # queries, and about as many keys: 2 MB of scores, too
+TILE_QUERIES = 1024
+TILE_BYTES = 2**21  # of scores: about 1,024 keys in bfloat16, 512 in float32
 TILE_STEP = 64  # products of other numbers of keys are slower
 USUAL_SUMS = (1e-30, 1e35)  # far from what float32 and bfloat16 cannot hold, and from what they hold badly
+LOG2_E = math.log2(math.e)
 
 Tile = tuple[Tensor, Tensor, Tensor | None]
 """Keys (n, c), values (d, n) and log_weights (n,) of some keys."""
@@ -39,10 +43,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -
     d may differ from c: values may be attended to before their projection. log_weights (Lk,) are added to the scores: a
     key of log n counts as n keys.
     """
-    num_queries, num_keys = q.shape[2], k.shape[2]
-    are_few = num_queries * num_keys < FEW_SCORES
-    if not runs_on_cpu(q) or (are_few and q.dtype is not torch.bfloat16):
-        weights = None if log_weights is None else log_weights.expand(1, 1, num_queries, num_keys)
+    if is_multiplied_in_float32(q):
+        weights = None if log_weights is None else log_weights.float()
+        return attend(q.float(), k.float(), v.float(), weights).to(q.dtype)
+    are_few = q.shape[2] * k.shape[2] < FEW_SCORES
+    if not runs_on_cpu(q) or _is_fused(q, v, are_few):
+        weights = None if log_weights is None else log_weights.expand(1, 1, q.shape[2], k.shape[2])
         return F.scaled_dot_product_attention(q, k, v, attn_mask=weights)
     q = q * (1 / math.sqrt(q.shape[-1]))
     if are_few:
@@ -52,14 +58,22 @@ def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -
     return torch.stack([_attend_to_many(*head, log_weights) for head in heads]).view(*q.shape[:3], -1)
 
 
+def _is_fused(q: Tensor, v: Tensor, are_few: bool) -> bool:
+    """Whether PyTorch's fused kernel is the fastest way on the CPU."""
+    if are_few:
+        return q.dtype is not torch.bfloat16
+    return q.dtype is torch.float32 and q.shape[-1] == v.shape[-1] and cpu_kernels().prefers_fused_attention
+
+
 def _attend_to_many(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None) -> Tensor:
     """One head on the CPU: scaled q (Lq, c), k (Lk, c), v (Lk, d) -> (Lq, d)."""
     k = k.contiguous()
-    if q.dtype is torch.bfloat16:
-        tiles = _tiles(k, v, log_weights)
-        blocks = [(block, _over_tiles(block, tiles)) for block in q.split(TILE)]
-        return torch.cat([_by_softmax(q, k, v, log_weights) if x is None else x for q, x in blocks])
-    return _by_softmax(q, k, v, log_weights)
+    in_tiles = q.dtype is torch.bfloat16 or (q.dtype is torch.float32 and cpu_kernels().float32_softmax == "tiles")
+    if not in_tiles:
+        return _by_softmax(q, k, v, log_weights)
+    tiles = _tiles(k, v, log_weights)
+    blocks = [(block, _over_tiles(block, tiles)) for block in q.split(TILE_QUERIES)]
+    return torch.cat([_by_softmax(q, k, v, log_weights) if x is None else x for q, x in blocks])
 
 
 def _by_softmax(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None) -> Tensor:
@@ -70,8 +84,12 @@ def _by_softmax(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None) -> 
 
 
 def _tiles(k: Tensor, v: Tensor, log_weights: Tensor | None) -> list[Tile]:
-    size = math.ceil(len(k) / max(1, round(len(k) / TILE)) / TILE_STEP) * TILE_STEP
+    """The keys in tiles of about equal size; log_weights are to base 2 in float32."""
+    most = TILE_BYTES // TILE_QUERIES // k.itemsize
+    size = math.ceil(len(k) / max(1, round(len(k) / most)) / TILE_STEP) * TILE_STEP
     keys = k.split(size)
+    if log_weights is not None and k.dtype is torch.float32:
+        log_weights = log_weights * LOG2_E
     weights = [None] * len(keys) if log_weights is None else log_weights.split(size)
     values = (part.T.contiguous() for part in v.split(size))
     return list(zip(keys, values, weights, strict=True))
@@ -80,8 +98,11 @@ def _tiles(k: Tensor, v: Tensor, log_weights: Tensor | None) -> list[Tile]:
 def _over_tiles(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
     """As `_by_softmax`, by exponentials as they are; None where these are too large or too small."""
     total, sums = (q.new_zeros(len(q), size, dtype=torch.float32) for size in (len(tiles[0][1]), 1))
+    is_base_2 = q.dtype is torch.float32
+    query = q * LOG2_E if is_base_2 else q
     for keys, values, log_weights in tiles:
-        exponentials = linear(q, keys, log_weights).exp_()
+        scores = linear(query, keys, log_weights)
+        exponentials = scores.exp2_() if is_base_2 else scores.exp_()
         total += linear(exponentials, values)
         sums += exponentials.sum(-1, keepdim=True)  # added up in float32, without a copy in float32
     least, most = (float(bound) for bound in sums.aminmax())

@@ -31,6 +31,7 @@ from typing_extensions import TypeVar
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError
 from samurai_batch.modeling.configs import SAM_MODELS, Sam2Config, SamConfig, image_models, model_config
+from samurai_batch.modeling.kernels import warn_of_slow_bfloat16
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
@@ -110,6 +111,7 @@ def build_model(
     with torch.device("meta"), _Undrawn():
         model = SAM2(weights.config, image_size)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
+    _warn_if_slow(dtype, device)
     return model.in_dtype(dtype).to(device).eval().requires_grad_(False)
 
 
@@ -124,7 +126,13 @@ def build_sam(
     with torch.device("meta"), _Undrawn():
         model = SAM(weights.config)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
+    _warn_if_slow(dtype, device)
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def _warn_if_slow(dtype: torch.dtype, device: torch.device | str) -> None:
+    if dtype is torch.bfloat16 and torch.device(device).type == "cpu":
+        warn_of_slow_bfloat16()
 
 
 class _Undrawn(TorchFunctionMode):

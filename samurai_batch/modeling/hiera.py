@@ -6,14 +6,16 @@ A block that attends within windows is a function of each row of windows alone. 
 picture to the next, so that what it makes on the way, many times its input, stays in the processor's cache.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samurai_batch.modeling.attention import attend
 from samurai_batch.modeling.configs import Sam2Config
-from samurai_batch.modeling.layers import Linear, Mlp
-from samurai_batch.modeling.products import CACHED_ROWS, runs_on_cpu
+from samurai_batch.modeling.layers import Conv2d, Linear, Mlp
+from samurai_batch.modeling.products import CACHED_ROWS, multiplied, runs_on_cpu
 
 
 def partition_windows(x: Tensor, size: int) -> Tensor:
@@ -101,7 +103,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, kernel_size=7, stride=4, padding=3)
+        self.proj = Conv2d(3, dim, kernel_size=7, stride=4, padding=3)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, S / 4, S / 4, dim)."""
@@ -146,7 +148,7 @@ class Hiera(nn.Module):
         """What is added to the patches: (height, width, C), a background that varies slowly and a window, tiled."""
         grid, window = self.pos_embed[0].permute(1, 2, 0), self.pos_embed_window[0].permute(1, 2, 0)
         rows, columns = _bicubic_weights(grid.shape[0], height, grid), _bicubic_weights(grid.shape[1], width, grid)
-        background = torch.einsum("yi,ijc,xj->yxc", rows, grid, columns)
+        background = multiplied(partial(torch.einsum, "yi,ijc,xj->yxc"), rows, grid, columns)
         return background + window.tile(height // window.shape[0], width // window.shape[1], 1)
 
     def forward(self, image: Tensor) -> list[Tensor]:

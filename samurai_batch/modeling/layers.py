@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samurai_batch.modeling.products import by_rows, linear
+from samurai_batch.modeling.products import by_rows, linear, multiplied
 
 
 class Linear(nn.Linear):
@@ -16,6 +16,26 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
         return linear(x, self.weight, self.bias)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that the machine has products for (see :func:`products.multiplied`)."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
+        return multiplied(super()._conv_forward, input, weight, bias)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution of windows side by side, that the machine has products for."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, stride H, stride W)."""
+        assert output_size is None
+
+        def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            return F.conv_transpose2d(x, weight, bias, self.stride)
+
+        return multiplied(convolve, x, self.weight, self.bias)
 
 
 class PointwiseConv2d(nn.Conv2d):

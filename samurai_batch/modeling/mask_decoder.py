@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samurai_batch.modeling.layers import LayerNorm2d, Mlp, PointwiseConv2d
+from samurai_batch.modeling.layers import ConvTranspose2d, LayerNorm2d, Mlp, PointwiseConv2d
+from samurai_batch.modeling.products import multiplied
 from samurai_batch.modeling.two_way_transformer import TwoWayTransformer
 
 STABILITY_DELTA, STABILITY_THRESHOLD = 0.05, 0.98
@@ -46,10 +47,10 @@ class MaskDecoder(nn.Module):
         if is_sam2:
             self.obj_score_token = nn.Embedding(1, dim)
         self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
+            ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
             LayerNorm2d(dim // 4),
             nn.GELU(),
-            nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
+            ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
             nn.GELU(),
         )
         if is_sam2:
@@ -85,7 +86,7 @@ class MaskDecoder(nn.Module):
         upscaled = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), high_res)
         ious = self.iou_prediction_head(tokens[:, iou_token])
         return Candidates(
-            logits=(weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:]),
+            logits=multiplied(torch.matmul, weights, upscaled.flatten(2)).unflatten(2, upscaled.shape[2:]),
             ious=ious.sigmoid() if self.is_sam2 else ious,
             tokens=mask_tokens,
             object_score=self._object_score(tokens),

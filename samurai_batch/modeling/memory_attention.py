@@ -13,6 +13,8 @@ and with the softmax called P, whose rows sum to one:
 - pointers have no place in the picture: they stand at angle zero, and are turned with the rest;
 - until it looks at memories, a frame is the same for all of its tracks: the first self-attention is done once.
 
+With plain kernels (`kernels.plain_kernels`) values are projected first, as the checkpoints say.
+
 Turned keys could be kept from frame to frame, since projection and turn are linear. They are not: making them takes 3 %
 of a layer's time, keeping them 2 MB for each memory, track and layer in bfloat16.
 
@@ -28,9 +30,10 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.attention import Attention, attend
 from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.layers import Linear
 from samurai_batch.modeling.positions import rotary_tables
-from samurai_batch.modeling.products import by_rows, linear, one_by_one
+from samurai_batch.modeling.products import by_rows, linear, multiplied, one_by_one
 
 Angles = tuple[Tensor, Tensor]
 """Cosines and sines of every cell's angles: two (L, dim / 2)."""
@@ -57,9 +60,15 @@ class RotaryAttention(Attention):
             return attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
 
         query = _turned(self.q_proj, x, x_angles).expand(len(keys), -1, -1)
+        if cpu_kernels().is_plain:
+            return self.out_proj(look(query, keys, self.v_proj(values)))
         found = one_by_one(look, query, keys, values)
         weight, bias = self.out_proj.weight, self.out_proj.bias
-        return linear(found, weight @ self.v_proj.weight, weight @ self.v_proj.bias + bias)
+        weight, bias = (
+            multiplied(torch.matmul, weight, self.v_proj.weight),
+            multiplied(torch.matmul, weight, self.v_proj.bias) + bias,
+        )
+        return linear(found, weight, bias)
 
 
 def _turned(projection: nn.Linear, x: Tensor, angles: Angles) -> Tensor:

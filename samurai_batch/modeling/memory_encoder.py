@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import Sam2Config
-from samurai_batch.modeling.layers import LayerNorm2d, Linear, PointwiseConv2d
+from samurai_batch.modeling.layers import Conv2d, LayerNorm2d, Linear, PointwiseConv2d
 
 
 class MaskDownSampler(nn.Module):
@@ -16,7 +16,7 @@ class MaskDownSampler(nn.Module):
         self.encoder = nn.Sequential()
         channels = 1
         for _ in range(4):
-            self.encoder.append(nn.Conv2d(channels, channels * 4, kernel_size=3, stride=2, padding=1))
+            self.encoder.append(Conv2d(channels, channels * 4, kernel_size=3, stride=2, padding=1))
             channels *= 4
             self.encoder.append(LayerNorm2d(channels))
             self.encoder.append(nn.GELU())
@@ -32,7 +32,7 @@ class CXBlock(nn.Module):
 
     def __init__(self, dim: int, layer_scale: float) -> None:
         super().__init__()
-        self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
+        self.dwconv = Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
         self.norm = LayerNorm2d(dim)
         self.pwconv1 = Linear(dim, 4 * dim)
         self.pwconv2 = Linear(4 * dim, dim)

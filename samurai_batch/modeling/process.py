@@ -5,6 +5,8 @@ import sys
 
 import torch
 
+from samurai_batch.modeling.kernels import cpu_kernels
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3), by their numbers in malloc.h
 KEPT_BLOCK_BYTES = 32 * 2**20  # the most that glibc allows
 KEPT_BYTES = 256 * 2**20
@@ -18,6 +20,7 @@ def prepare_process(num_threads: int) -> None:
     KEPT_BLOCK_BYTES stay, KEPT_BYTES of them at most in each heap. Other C libraries are left as they are.
     """
     torch.set_num_threads(num_threads)
+    cpu_kernels()  # chosen here, before the first frame
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, KEPT_BLOCK_BYTES)

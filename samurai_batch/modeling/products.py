@@ -1,7 +1,6 @@
 """Matrix products at the speed of the machine: what nearly all of a frame's time is spent on.
 
-On the CPU, PyTorch gives float32 products to MKL, which runs at half the rate of the processor where that is not
-Intel's. oneDNN, which is in the same build, does not; in float32 both round alike.
+Which library multiplies is chosen in `kernels`.
 
 What treats every row of its input alone can be applied to some rows at a time (`by_rows`): what it makes on the way
 then stays in the processor's cache, and costs nothing to allocate. What treats every track alone can be applied to one
@@ -14,28 +13,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CACHED_ROWS = 2048  # of at most 2,048 channels on the way: 8 MB in bfloat16
+from samurai_batch.modeling.kernels import cpu_kernels, onednn_linear
 
-_ONEDNN_DTYPES = (torch.float32, torch.bfloat16)
+CACHED_ROWS = 2048  # of at most 2,048 channels on the way: 8 MB in bfloat16
 
 
 def runs_on_cpu(x: Tensor) -> bool:
-    """Whether x is followed on the CPU, with no GPU's fused kernels, no gradients and no compiler at hand."""
-    return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    """Whether x is computed by the CPU's own kernels: no GPU, gradients, compiler, or plain kernels wanted."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    return not cpu_kernels().is_plain
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x weightᵀ + bias: (..., a), (b, a), (b,) -> (..., b)."""
-    if x.dtype in _ONEDNN_DTYPES and runs_on_cpu(x) and _is_onednn_usable():
-        # Contiguous, all three: it reads past the strides of a bias, and is slow with those of a matrix.
-        bias = None if bias is None else bias.contiguous()
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight.contiguous(), bias, "none", [], "")
-        return product
+    if runs_on_cpu(x) and not torch.is_autocast_enabled("cpu"):
+        if cpu_kernels().products(x.dtype) == "oneDNN":
+            return onednn_linear(x, weight, bias)
+        return multiplied(F.linear, x, weight, bias)
     return F.linear(x, weight, bias)
 
 
-def _is_onednn_usable() -> bool:
-    return torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
+def multiplied(product: Callable[..., Tensor], *xs: Tensor | None) -> Tensor:
+    """product(*xs); in float32, rounded once, where xs are bfloat16 and this CPU does not multiply that."""
+    if not is_multiplied_in_float32(xs[0]):
+        return product(*xs)
+    return product(*(None if x is None else x.float() for x in xs)).bfloat16()
+
+
+def is_multiplied_in_float32(x: Tensor | None) -> bool:
+    """Whether x is bfloat16 on a CPU that has no products of it."""
+    if x is None or x.dtype is not torch.bfloat16:
+        return False
+    return runs_on_cpu(x) and cpu_kernels().products(x.dtype) == "float32"
 
 
 def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

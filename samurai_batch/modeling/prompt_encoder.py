@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from samurai_batch.modeling.layers import LayerNorm2d, PointwiseConv2d
+from samurai_batch.modeling.layers import Conv2d, LayerNorm2d, PointwiseConv2d
 from samurai_batch.modeling.positions import RandomFourierPositions
 
 PADDING, NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = -1, 0, 1, 2, 3
@@ -20,10 +20,10 @@ class PromptEncoder(nn.Module):
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, dim)
         self.mask_downscaling = nn.Sequential(
-            nn.Conv2d(1, mask_in_chans // 4, kernel_size=2, stride=2),
+            Conv2d(1, mask_in_chans // 4, kernel_size=2, stride=2),
             LayerNorm2d(mask_in_chans // 4),
             nn.GELU(),
-            nn.Conv2d(mask_in_chans // 4, mask_in_chans, kernel_size=2, stride=2),
+            Conv2d(mask_in_chans // 4, mask_in_chans, kernel_size=2, stride=2),
             LayerNorm2d(mask_in_chans),
             nn.GELU(),
             PointwiseConv2d(mask_in_chans, dim),

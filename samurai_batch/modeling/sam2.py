@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
 from samurai_batch.modeling.image_encoder import ImageEncoder
-from samurai_batch.modeling.layers import Linear, Mlp
+from samurai_batch.modeling.layers import Conv2d, Linear, Mlp
 from samurai_batch.modeling.mask_decoder import Candidates, MaskDecoder
 from samurai_batch.modeling.memory_attention import POOLING, MemoryAttention
 from samurai_batch.modeling.memory_encoder import MemoryEncoder
@@ -64,7 +64,7 @@ class SAM2(nn.Module):
             raise ValueError(f"image_size {self.image_size} is not a positive multiple of 32")
         dim = config.hidden_dim
         self.image_encoder = ImageEncoder(config)
-        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.mask_downsample = Conv2d(1, 1, kernel_size=4, stride=4)
         self.memory_attention = MemoryAttention(config, self.image_size)
         self.memory_encoder = MemoryEncoder(config)
         self.sam_prompt_encoder = PromptEncoder(dim, self.image_size, mask_in_chans=config.mask_in_chans)

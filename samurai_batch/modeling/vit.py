@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import PATCH_SIZE, SamConfig
 from samurai_batch.modeling.hiera import join_windows, partition_windows
-from samurai_batch.modeling.layers import LayerNorm2d, Linear, TwoLayerMlp
+from samurai_batch.modeling.layers import Conv2d, LayerNorm2d, Linear, TwoLayerMlp
+from samurai_batch.modeling.products import multiplied
 
 
 class RelativeAttention(nn.Module):
@@ -31,17 +32,24 @@ class RelativeAttention(nn.Module):
         """(B, side, side, dim) -> the same shape."""
         batch, side, _, dim = x.shape
         q, k, v = self.qkv(x).view(batch, side * side, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=self._biases(q, side))
+        x = multiplied(_attend, q, k, v, self.rel_pos_h, self.rel_pos_w)
         return self.proj(x.transpose(1, 2).reshape(batch, side, side, dim))
 
-    def _biases(self, q: Tensor, side: int) -> Tensor:
-        """What relative positions add to the logits: (B, heads, side * side, side * side)."""
-        cell = torch.arange(side, device=q.device)
-        offset = cell[:, None] - cell[None, :] + side - 1  # (query, key)
-        grid = q.unflatten(2, (side, side))
-        rows = torch.einsum("bnyxc,ykc->bnyxk", grid, self.rel_pos_h[offset])
-        columns = torch.einsum("bnyxc,xkc->bnyxk", grid, self.rel_pos_w[offset])
-        return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor) -> Tensor:
+    """q, k and v (B, heads, side * side, c) with relative positions (2 * side - 1, c) -> as q."""
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=_biases(q, rel_pos_h, rel_pos_w))
+
+
+def _biases(q: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor) -> Tensor:
+    """What relative positions add to the logits: (B, heads, side * side, side * side)."""
+    side = (len(rel_pos_h) + 1) // 2
+    cell = torch.arange(side, device=q.device)
+    offset = cell[:, None] - cell[None, :] + side - 1  # (query, key)
+    grid = q.unflatten(2, (side, side))
+    rows = torch.einsum("bnyxc,ykc->bnyxk", grid, rel_pos_h[offset])
+    columns = torch.einsum("bnyxc,xkc->bnyxk", grid, rel_pos_w[offset])
+    return (rows[..., :, None] + columns[..., None, :]).flatten(4).flatten(2, 3)
 
 
 class Block(nn.Module):
@@ -72,7 +80,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, kernel_size=PATCH_SIZE, stride=PATCH_SIZE)
+        self.proj = Conv2d(3, dim, kernel_size=PATCH_SIZE, stride=PATCH_SIZE)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, S / 16, S / 16, dim)."""
@@ -97,9 +105,9 @@ class VisionTransformer(nn.Module):
             for index in range(config.depth)
         )
         self.neck = nn.Sequential(
-            nn.Conv2d(config.embed_dim, config.hidden_dim, kernel_size=1, bias=False),
+            Conv2d(config.embed_dim, config.hidden_dim, kernel_size=1, bias=False),
             LayerNorm2d(config.hidden_dim),
-            nn.Conv2d(config.hidden_dim, config.hidden_dim, kernel_size=3, padding=1, bias=False),
+            Conv2d(config.hidden_dim, config.hidden_dim, kernel_size=3, padding=1, bias=False),
             LayerNorm2d(config.hidden_dim),
         )
 

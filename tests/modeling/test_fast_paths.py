@@ -10,6 +10,7 @@ from torch import Tensor
 from samurai_batch.modeling import attention as attention_module
 from samurai_batch.modeling.attention import attend
 from samurai_batch.modeling.hiera import MultiScaleBlock
+from samurai_batch.modeling.kernels import plain_kernels
 from samurai_batch.modeling.memory_attention import MemoryAttention
 from samurai_batch.modeling.products import CACHED_ROWS, by_rows, linear, one_by_one
 from tests.deterministic import SMALL, seeded_model
@@ -80,7 +81,8 @@ def test_attention_to_few_and_to_many_keys_is_what_it_says(
 @pytest.mark.parametrize("shift", [0.0, 60.0, -60.0, 200.0, -200.0])
 def test_attention_by_tiles_is_the_softmax_whatever_the_scores(shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exponentials of scores beyond 88 cannot be held, and those of a query whose scores are all below -88 are zero."""
-    monkeypatch.setattr(attention_module, "TILE", 128)  # many tiles, the last one smaller
+    monkeypatch.setattr(attention_module, "TILE_QUERIES", 128)
+    monkeypatch.setattr(attention_module, "TILE_BYTES", 2**15)  # many tiles, the last one smaller
     q, k, v = (drawn(length, 16, seed=i).bfloat16() for i, length in enumerate((300, 700, 700)))
     q[:, 0], k[:, 0] = 1.0, shift  # the same for all keys of a query
     for log_weights in (None, drawn(700, seed=3).bfloat16()):
@@ -176,10 +178,9 @@ def test_positions_of_the_trunk_are_resized_bicubically() -> None:
 def test_eight_frames_in_float32_are_followed_as_by_the_plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within 1e-4 of the logits' scale, over everything that a track remembers and feeds on."""
     fast = follow(model_of(SMALL, 64, torch.float32), num_frames=8)
-    for module in ("products", "attention", "hiera"):  # PyTorch's own kernels, all at once
-        monkeypatch.setattr(f"samurai_batch.modeling.{module}.runs_on_cpu", lambda x: False)
     monkeypatch.setattr(MemoryAttention, "forward", plain.memory_attention_of_tracker)
-    slow = follow(model_of(SMALL, 64, torch.float32), num_frames=8)
+    with plain_kernels():
+        slow = follow(model_of(SMALL, 64, torch.float32), num_frames=8)
     for a, b in zip(fast, slow, strict=True):
         scale = float(b.low_res_logits.abs().max())
         assert a.mask_index == b.mask_index
