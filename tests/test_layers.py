@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "samurai_batch"
 
 LAYERS = {
+    "redaction": 0,
     "errors": 0,
     "tasks": 0,
     "geometry": 0,
@@ -56,7 +57,7 @@ ONLY_IN = {
         "benchmark/*.py",
     ],
 }
-PLANNING_MAY_USE = {"errors", "tasks", "planning"}
+PLANNING_MAY_USE = {"errors", "tasks", "planning", "redaction"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
 
 
