@@ -69,9 +69,9 @@ def submit(
     out.print(f"submitted {submitted.job_id}")
     if wait or follow:
         log: list[str] = []
-        code_of_ledger = wait_for(api, submitted, (lambda text: out.out(text, end="")) if follow else log.append)
+        code_of_ledger = wait_for(api, submitted, (lambda text: out.print(text, end="")) if follow else log.append)
         if code_of_ledger not in (0, 3):
-            out.out("".join(log)[-3000:])
+            out.print("".join(log)[-3000:])
         out.print(f"ended with {code_of_ledger}")
         raise typer.Exit(code_of_ledger)
 

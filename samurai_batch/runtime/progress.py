@@ -122,7 +122,10 @@ class BarWatch:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.percentage:3.0f}%"), BarColumn(), TextColumn("{task.description}"), console=console
+            TextColumn("{task.percentage:3.0f}%"),
+            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
         )
         self._task: TaskID = self._progress.add_task("starting", total=None)
 
