@@ -1,5 +1,7 @@
 """Boxes as plain numbers: xyxy corners in pixels unless a name says otherwise."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,18 @@ def box_iou(a_xyxy: Box, b_xyxy: Box) -> float:
     area_b = (b_xyxy[2] - b_xyxy[0]) * (b_xyxy[3] - b_xyxy[1])
     union = area_a + area_b - intersection
     return intersection / union if union > 0 else 0.0
+
+
+def is_unit_box(box_xyxy: Sequence[float]) -> bool:
+    """Whether a box can only be meant in units of 0 to 1: smaller than 2 pixels on both sides, no number above 1."""
+    x1, y1, x2, y2 = box_xyxy
+    return max(box_xyxy) <= 1 and x2 - x1 < 2 and y2 - y1 < 2
+
+
+def are_unit_points(points_xy: Iterable[Sequence[float]]) -> bool:
+    """Whether clicks can only be meant in units of 0 to 1: all in the first pixel, and not all on its corners."""
+    numbers = [number for point in points_xy for number in point]
+    return all(0 <= number <= 1 for number in numbers) and any(0 < number < 1 for number in numbers)
 
 
 def mask_box_xywh(mask: NDArray[np.bool_]) -> Box | None:
