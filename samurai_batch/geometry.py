@@ -1,7 +1,5 @@
 """Boxes as plain numbers: xyxy corners in pixels unless a name says otherwise."""
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,16 +17,10 @@ def box_iou(a_xyxy: Box, b_xyxy: Box) -> float:
     return intersection / union if union > 0 else 0.0
 
 
-def is_unit_box(box_xyxy: Sequence[float]) -> bool:
-    """Whether a box can only be meant in units of 0 to 1: smaller than 2 pixels on both sides, no number above 1."""
+def clip_box(box_xyxy: Box, height: int, width: int) -> Box:
+    """The part of a box that lies in a picture."""
     x1, y1, x2, y2 = box_xyxy
-    return max(box_xyxy) <= 1 and x2 - x1 < 2 and y2 - y1 < 2
-
-
-def are_unit_points(points_xy: Iterable[Sequence[float]]) -> bool:
-    """Whether clicks can only be meant in units of 0 to 1: all in the first pixel, and not all on its corners."""
-    numbers = [number for point in points_xy for number in point]
-    return all(0 <= number <= 1 for number in numbers) and any(0 < number < 1 for number in numbers)
+    return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
 
 
 def mask_box_xywh(mask: NDArray[np.bool_]) -> Box | None:

@@ -94,7 +94,7 @@ def test_blanks_around_cells_and_names_of_a_csv_file_say_nothing_but_in_ids() ->
 
 def test_csv_refuses_to_keep_a_uri_with_blanks_around_it_and_parquet_keeps_it() -> None:
     tracks = [Track(video=Video("v", "v.mp4 "), object_id="o", prompts=TRACK.prompts)]
-    with pytest.raises(PromptsError, match="CSV does not keep the blanks around it; write .parquet"):
+    with pytest.raises(PromptsError, match="CSV does not keep the blanks around it"):
         write_prompts("memory://others/blank.csv", tracks)
     for ending in ("parquet", "jsonl"):
         write_prompts(f"memory://others/blank.{ending}", tracks)
