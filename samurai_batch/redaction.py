@@ -74,7 +74,7 @@ _QUERIES: tuple[_Rule, ...] = (
     (re.compile(rf"(?P<before>{_LOCAL}://[^\s?]*)(?:(?P<mark>\?)(?P<query>{_QUERY}))?"), _kept_sentence),
     (re.compile(rf"(?P<before>{_LOCAL}://[^\s?#]*)(?:(?P<mark>#)(?P<query>[^\s\"'<>=]*={_QUERY}))?"), _kept_sentence),
     # Behind a path with blanks, or the path of a local copy that is named after a URI.
-    (re.compile(rf"(?P<before>)(?P<mark>\?)(?P<query>[\w.\[\]%~-]{{1,64}}={_QUERY})"), _kept_sentence),
+    (re.compile(rf"(?P<before>)(?P<mark>\?)(?P<query>&*[\w.\[\]%~-]{{1,64}}={_QUERY})"), _kept_sentence),
     (re.compile(r"(?P<before>)(?P<mark>\?)(?P<query>[\w%+/=&.~-]{40,})"), _kept_sentence),
 )
 _SECRETS: tuple[_Rule, ...] = (
@@ -105,6 +105,14 @@ _SECRETS: tuple[_Rule, ...] = (
     (_KEYS, HIDDEN),
 )  # fmt: skip
 _ENCODED: tuple[_Rule, ...] = (
+    (
+        re.compile(
+            rf"({_PERCENT}3A{_PERCENT}2F{_PERCENT}2F)(?:(?!{_PERCENT}(?:2F|3A|3F|23|40)){_QUOTED})*{_PERCENT}3A"
+            rf"(?!\d{{0,5}}(?:{_PERCENT}(?:2F|3F|23)|[^\w%]|$)){_QUOTED}{{0,4096}}({_PERCENT}40)",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}\2",
+    ),
     (
         re.compile(
             rf"({_PERCENT}3A{_PERCENT}2F{_PERCENT}2F)(?:(?!{_PERCENT}(?:2F|3F|23)){_QUOTED})*({_PERCENT}40)", re.I
@@ -181,8 +189,7 @@ def get_logger(name: str) -> logging.Logger:
 
 def redact_logging() -> None:
     """Let nothing secret out of this process's log, whoever writes it; for processes of our own."""
-    handlers = logging.getLogger().handlers or [logging.lastResort]
-    for handler in handlers:
+    for handler in [*logging.getLogger().handlers, logging.lastResort]:
         if handler is not None:
             handler.addFilter(_FILTER)
 
@@ -224,7 +231,7 @@ def _redact_one(error: BaseException) -> None:
         value = getattr(error, name, None)
         if isinstance(value, str) and redact(value) != value:
             setattr(error, name, redact(value))
-    request = getattr(error, "request_info", None)  # aiohttp shows its URL
+    request: Any = getattr(error, "request_info", None)  # aiohttp shows its URL
     if hasattr(request, "_replace") and hasattr(request, "real_url"):
         clean = type(request.real_url)(redact_uri(str(request.real_url)))
         error.request_info = request._replace(url=clean, real_url=clean)  # type: ignore[attr-defined]

@@ -56,7 +56,7 @@ def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[
             f"{_place_of(field, places or {}, source)}: {_explain(field, detail)}"
             for field, detail in reversed(details.items())
         ]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(lines)) from None  # pydantic's own text shows values as they are, secrets too
 
 
 def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int]]:

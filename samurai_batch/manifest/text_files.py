@@ -27,8 +27,8 @@ def decoded(data: bytes) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data.decode(encoding)
-    zeros = [place for place, byte in enumerate(data[:4]) if byte == 0]
-    guessed = {(1, 3): "utf-16-le", (0, 2): "utf-16-be"}.get(tuple(zeros))
+    zeros = tuple(place for place, byte in enumerate(data[:4]) if byte == 0)
+    guessed = "utf-16-le" if zeros == (1, 3) else "utf-16-be" if zeros == (0, 2) else None
     return data.decode(guessed or "utf-8")
 
 
