@@ -38,7 +38,7 @@ _KEYS = re.compile(  # that say what they are by how they begin
 
 # Something that every secret has; texts without it, nearly all, are left at once.
 _HINT = re.compile(
-    r"//|[?%=]|[A-Z0-9]{16}|\b(?:hf|gh[a-z]|github_pat|glpat|xox[a-z]|ya29|eyJ)|-----BEGIN|(?:token|secret|pass|pwd|key"
+    r"//|[?%=@]|[A-Z0-9]{16}|\b(?:hf|gh[a-z]|github_pat|glpat|xox[a-z]|ya29|eyJ)|-----BEGIN|(?:token|secret|pass|pwd|key"
     r"|sig|credential|bearer|authorization|cookie|canonicalrequest|stringtosign)",
     re.IGNORECASE,
 )
@@ -69,6 +69,11 @@ _USER_INFO: tuple[_Rule, ...] = (
     (re.compile(r"(://)[^\s/?#@:\[\]]*:(?!:)(?!\d{0,5}(?:[/?#\s:,;)\]}'\"]|$))\S{0,4096}@"), rf"\1{HIDDEN}@"),
     (re.compile(r"(://)[^\s/?#]*@"), rf"\1{HIDDEN}@"),
     (re.compile(r"((?<!:)//)[^\s/?#@]+:[^\s/?#]*@"), rf"\1{HIDDEN}@"),
+)
+# A library may have taken the scheme away, as s3fs does: Invalid bucket name "user:password@bucket".
+_BARE_USER_INFO = (
+    re.compile(r"((?:^|[\s/'\"(<=,]))[^\s:/@'\"(<=,\[]+:(?![/:\s]|\d{1,5}(?:[/\s]|$))[^\s'\"]{1,4096}@(?=[\w.-])"),
+    rf"\1{HIDDEN}@",
 )
 _QUERIES: tuple[_Rule, ...] = (
     (re.compile(rf"(?P<before>{_LOCAL}://[^\s?]*)(?:(?P<mark>\?)(?P<query>{_QUERY}))?"), _kept_sentence),
@@ -136,7 +141,7 @@ def redact(text: str) -> str:
     """``text`` without what is secret in it: fit for a log, a message, a report."""
     if not _HINT.search(text):
         return text
-    return _without(text, _USER_INFO + _QUERIES + _ENCODED + _SECRETS)
+    return _without(text, (*_USER_INFO, *_QUERIES, *_ENCODED, *_SECRETS, _BARE_USER_INFO))
 
 
 def redact_uri(uri: str) -> str:
