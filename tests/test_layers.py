@@ -138,6 +138,16 @@ def test_only_the_command_line_prints() -> None:
     assert printing <= {"cli"}
 
 
+def test_every_logger_is_one_that_lets_no_secret_out() -> None:
+    bare = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("getLogger", "basicConfig")
+    }
+    assert bare == {"redaction.py", "cli/__init__.py"}  # the second sets the log of a process up, and redacts it
+
+
 def test_files_and_functions_stay_small() -> None:
     for path in modules():
         text = path.read_text(encoding="utf-8")
