@@ -14,11 +14,24 @@
     └── StorageError           storage that kept failing after bounded retries
 
 Messages are one sentence each: what, where, how to mend it. An invariant of our own is an ``assert``.
+Nothing secret stands in a message: see `samurai_batch.redaction`.
 """
+
+import sys
+
+from samurai_batch.redaction import redact, redact_error
 
 
 class SamuraiBatchError(Exception):
-    """Base of all errors raised on purpose by this package."""
+    """Base of all errors raised on purpose by this package.
+
+    Its texts are redacted, and so are those of the error that is being handled when it is made: a traceback shows both.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(one) if isinstance(one, str) else one for one in args))
+        if (cause := sys.exc_info()[1]) is not None:
+            redact_error(cause)
 
 
 class UsageError(SamuraiBatchError):
@@ -33,9 +46,10 @@ class PromptsError(UsageError):
     """A prompts table has bad rows; ``problems`` lists every one of them."""
 
     def __init__(self, source: str, problems: list[str]) -> None:
-        self.source = source
-        self.problems = problems
-        super().__init__(f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {p}" for p in problems))
+        self.source = redact(source)
+        self.problems = [redact(problem) for problem in problems]
+        lines = (f"  {problem}" for problem in self.problems)
+        super().__init__(f"{self.source}: {len(problems)} problem(s)\n" + "\n".join(lines))
 
 
 class CheckpointError(UsageError):

@@ -11,11 +11,9 @@ process wrote is seen. Errors that may pass are retried a bounded number of time
 
 import hashlib
 import inspect
-import logging
 import os
 import posixpath
 import random
-import re
 import time
 import urllib.parse
 import uuid
@@ -31,11 +29,12 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from samurai_batch.errors import StorageError
+from samurai_batch.redaction import get_logger, redact_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -90,10 +89,7 @@ def is_remote(uri: str) -> bool:
 
 def redact(uri: str) -> str:
     """``uri`` without user, password and query, fit for logs and messages."""
-    if not is_remote(uri):
-        return uri
-    without_user = re.sub(r"://[^/@]*@", "://***@", uri)
-    return re.sub(r"\?.*", "?***", without_user)
+    return redact_uri(uri)
 
 
 def local_path(uri: str) -> Path:

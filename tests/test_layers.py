@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "samurai_batch"
 
 LAYERS = {
+    "redaction": 0,
     "errors": 0,
     "tasks": 0,
     "geometry": 0,
@@ -56,7 +57,7 @@ ONLY_IN = {
         "benchmark/*.py",
     ],
 }
-PLANNING_MAY_USE = {"errors", "tasks", "planning"}
+PLANNING_MAY_USE = {"errors", "tasks", "planning", "redaction"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
 
 
@@ -135,6 +136,16 @@ def test_only_the_command_line_prints() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert printing <= {"cli"}
+
+
+def test_every_logger_is_one_that_lets_no_secret_out() -> None:
+    bare = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("getLogger", "basicConfig")
+    }
+    assert bare == {"redaction.py", "cli/__init__.py"}  # the second sets the log of a process up, and redacts it
 
 
 def test_files_and_functions_stay_small() -> None:

@@ -328,3 +328,35 @@ def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
         next(following)
     with pytest.raises(VideoError, match="frame 4"):
         next(following)
+
+
+@pytest.mark.parametrize("overhang", [(-100.0, 5.0, 40.0, 30.0), (20.0, -30.0, 60.0, 20.0), (40.0, 20.0, 300.0, 200.0)])
+def test_a_box_that_overhangs_gives_the_rows_of_the_same_box_cut_at_the_edge(
+    overhang: tuple[float, float, float, float],
+) -> None:
+    cut = (max(overhang[0], 0.0), max(overhang[1], 0.0), min(overhang[2], WIDTH), min(overhang[3], HEIGHT))
+    tables = [
+        track_video(tracker(), source(PIXELS[:4]), [Track(video=VIDEO, object_id="o", prompts=(BoxPrompt(0, box),))])
+        for box in (overhang, cut)
+    ]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("scale", [1, 8])
+@pytest.mark.parametrize("num_pixels", [1, 3, 6])
+def test_a_mask_of_few_pixels_has_rows_with_masks_around_it(scale: int, num_pixels: int) -> None:
+    pixels = PIXELS[:3].repeat(scale, axis=1).repeat(scale, axis=2)
+    mask = np.zeros(pixels.shape[1:3], bool)
+    row, column = 21 * scale + 1, 33 * scale
+    mask[row, column : column + num_pixels] = True
+    rle = encode_mask(mask)
+    assert rle is not None
+    track = Track(video=VIDEO, object_id="o", prompts=(MaskPrompt(0, rle),))
+    first = track_video(tracker(), source(pixels), [track])["o"].to_pylist()[0]
+    assert first["prompted"]
+    assert first["segmentation"] is not None
+    found = decode_mask(Rle(*first["segmentation"]["size"], first["segmentation"]["counts"]))
+    cell_height, cell_width = (4 * side * scale / SMALL.image_size for side in (HEIGHT, WIDTH))
+    rows, columns = np.nonzero(found)
+    assert np.abs(rows - row).max() <= 2 * cell_height
+    assert np.abs(columns - column - num_pixels / 2).max() <= 2 * cell_width + num_pixels

@@ -3,16 +3,22 @@
 Exit codes: 0 all done; 2 bad usage or configuration; 3 finished, but some tracks failed; 1 anything else.
 """
 
+import io
 import logging
 import sys
+import threading
+import traceback
 
 import typer
 
 from samurai_batch.cli import measuring, operating, results, running
 from samurai_batch.cli.printing import err
-from samurai_batch.errors import OutputLockedError, PromptsError, SamuraiBatchError, UsageError
+from samurai_batch.errors import ConfigError, OutputLockedError, PromptsError, SamuraiBatchError, UsageError
+from samurai_batch.redaction import redact_logging
 
 MAX_PROBLEMS_SHOWN = 50
+_UTF8 = "set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
+_WARN = "unset PYTHONWARNINGS, or leave out -W error"
 
 app = typer.Typer(
     name="samurai-batch",
@@ -28,19 +34,76 @@ for verbs in (running, operating, results, measuring):
 
 def main() -> None:
     """Run the command line; errors become one clear line and an exit code, never a traceback."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    _prepare_streams()
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
     try:
-        app(prog_name="samurai-batch")
+        _check_arguments()
+        code = app(prog_name="samurai-batch", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except PromptsError as error:
         err.print(f"error: {error.source}: {len(error.problems)} problem(s)")
         for problem in error.problems[:MAX_PROBLEMS_SHOWN]:
             err.print(f"  {problem}")
         if len(error.problems) > MAX_PROBLEMS_SHOWN:
             err.print(f"  ... and {len(error.problems) - MAX_PROBLEMS_SHOWN} more")
-        sys.exit(2)
+        return 2
     except (UsageError, OutputLockedError) as error:
         err.print(f"error: {error}")
-        sys.exit(2)
+        return 2
     except SamuraiBatchError as error:
         err.print(f"error: {error}")
-        sys.exit(1)
+        return 1
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    """What is none of our errors: wrong usage, a surrounding that does not fit, or else a crash with its traceback."""
+    if isinstance(error, typer.Abort):
+        err.print("Aborted!")
+        return 1
+    if callable(getattr(error, "show", None)):  # typer's own: a wrong option, a missing argument
+        usage = io.StringIO()
+        error.show(file=usage)  # type: ignore[attr-defined]
+        err.print(usage.getvalue(), end="")
+        return int(getattr(error, "exit_code", 2))
+    if isinstance(error, Warning):
+        name = type(error).__name__
+        err.print(f"error: Python was told to make errors of warnings, and a library warns ({name}: {error}); {_WARN}")
+        return 2
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
+        err.print(f"error: {error.object!a} cannot be a path in this locale's encoding, {error.encoding}; {_UTF8}")
+        return 2
+    _print_crash(error)
+    return 1
+
+
+def _check_arguments() -> None:
+    for argument in sys.argv[1:]:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            encoding = sys.getfilesystemencoding()
+            remedy = "rename the file" if encoding == "utf-8" else _UTF8
+            raise ConfigError(
+                f"argument {argument!a} is not text in this locale's encoding, {encoding}; {remedy}"
+            ) from error
+
+
+def _prepare_streams() -> None:
+    """Let everything be printed, in any locale, and nothing secret."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    redact_logging()
+    threading.excepthook = lambda crash: _print_crash(crash.exc_value)
+
+
+def _print_crash(error: BaseException | None) -> None:
+    """The whole traceback, those of its causes included."""
+    if error is not None:
+        err.print("".join(traceback.format_exception(error)), end="")

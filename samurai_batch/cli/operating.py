@@ -29,8 +29,9 @@ def status(
     """
     from samurai_batch import storage
     from samurai_batch.operations.watching import describe_details, describe_status, has_ended
-    from samurai_batch.runtime.status import read_status
+    from samurai_batch.runtime.status import check_has_ledger, read_status
 
+    check_has_ledger(storage, output)
     while True:
         found, now_s = read_status(storage, output), time.time()
         if as_json:
@@ -69,9 +70,9 @@ def submit(
     out.print(f"submitted {submitted.job_id}")
     if wait or follow:
         log: list[str] = []
-        code_of_ledger = wait_for(api, submitted, (lambda text: out.out(text, end="")) if follow else log.append)
+        code_of_ledger = wait_for(api, submitted, (lambda text: out.print(text, end="")) if follow else log.append)
         if code_of_ledger not in (0, 3):
-            out.out("".join(log)[-3000:])
+            out.print("".join(log)[-3000:])
         out.print(f"ended with {code_of_ledger}")
         raise typer.Exit(code_of_ledger)
 
@@ -106,8 +107,11 @@ def reprocess(
 @app.command()
 def history(output: Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")]) -> None:
     """List all runs of an output, and what each changed."""
+    from samurai_batch import storage
     from samurai_batch.operations.history import read_history
+    from samurai_batch.runtime.status import check_has_ledger
 
+    check_has_ledger(storage, output)
     for run in read_history(output):
         started = datetime.fromtimestamp(run.record.started_at_s, UTC)
         out.print(f"{run.record.run_id}  {started:%Y-%m-%d %H:%M:%S}  {run.record.status}")

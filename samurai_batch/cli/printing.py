@@ -1,17 +1,48 @@
-"""Where the verbs print to, and how they tell the end of a run."""
+"""Where the verbs print to, and how they tell the end of a run.
+
+Texts are printed as they are, without what is secret in them: paths and ids may hold ``[cam1]``, ``:car:`` or tabs.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+
+from samurai_batch.redaction import redact
 
 if TYPE_CHECKING:
     from samurai_batch.job import JobConfig
     from samurai_batch.runtime.progress import Watch
     from samurai_batch.runtime.summary import RunSummary, TrackProblem
 
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+class PlainConsole(Console):
+    """A console without markup, emoji codes, colours for numbers, wrapping and expanded tabs."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def print(self, *objects: Any, sep: str = " ", end: str = "\n", **options: Any) -> None:
+        """Print texts as they are; anything else, such as a table, as rich draws it."""
+        if all(isinstance(one, str) for one in objects):
+            super().print(_Raw(redact(sep.join(objects)) + end), soft_wrap=True)
+        else:
+            super().print(*objects, sep=sep, end=end, **options)
+
+
+class _Raw:
+    """A text that rich passes on without a look at it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Segment(self._text)
+
+
+out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
 def watch_of(config: "JobConfig") -> "Watch":

@@ -123,6 +123,8 @@ class _Network(ABC, Generic[Model]):
         small = F.interpolate(whole, size=size, mode="bilinear", antialias=True)[0, 0].numpy()
         logits = np.full((self.image_size // 4,) * 2, -MASK_INPUT_LOGIT)
         logits[: size[0], : size[1]] = (2 * small - 1) * MASK_INPUT_LOGIT
+        if mask.any() and logits.max() <= 0:  # too small for any cell: the one it fills most
+            logits[np.unravel_index(logits.argmax(), logits.shape)] = MASK_INPUT_LOGIT
         return logits
 
     @abstractmethod

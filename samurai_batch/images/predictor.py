@@ -145,10 +145,10 @@ class ImagePredictor:
 
     def _to_network(self, prompts: BatchPrompts) -> NetworkPrompts:
         """Scale to the S x S image: box corners become the first two points."""
-        has_box = prompts.boxes_xyxy is not None
+        boxes = prompts.clipped_boxes(self.image.height, self.image.width)
         points, labels = prompts.points_xy, prompts.labels
-        if prompts.boxes_xyxy is not None:
-            points = np.concatenate((prompts.boxes_xyxy.reshape(-1, 2, 2), points), axis=1)
+        if boxes is not None:
+            points = np.concatenate((boxes.reshape(-1, 2, 2), points), axis=1)
             corners = np.broadcast_to((BOX_TOP_LEFT, BOX_BOTTOM_RIGHT), (len(points), 2))
             labels = np.concatenate((corners, labels), axis=1)
         scaled = points * self.network.scale_xy(self.image.height, self.image.width)
@@ -158,6 +158,6 @@ class ImagePredictor:
         return NetworkPrompts(
             points=torch.from_numpy(scaled).to(device, exact),
             labels=torch.from_numpy(labels.astype(np.int64)).to(device),
-            has_box=has_box,
+            has_box=boxes is not None,
             mask_logits=None if mask is None else torch.from_numpy(mask)[:, None].to(device, dtype),
         )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from samurai_batch.errors import PromptError
+from samurai_batch.tasks import BoxPrompt
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class BatchPrompts:
     boxes_xyxy: NDArray[np.float64] | None = None
     mask_logits: NDArray[np.float64] | None = None
 
+    def clipped_boxes(self, height: int, width: int) -> NDArray[np.float64] | None:
+        """(B, 4) the parts of the boxes that lie in the image."""
+        if self.boxes_xyxy is None:
+            return None
+        return np.clip(self.boxes_xyxy, 0, (width, height, width, height))
+
     def check_inside(self, height: int, width: int) -> None:
         """Raise PromptError for a click outside of the image, or a box that does not touch it."""
         x, y = self.points_xy[..., 0], self.points_xy[..., 1]
@@ -30,11 +37,14 @@ class BatchPrompts:
             raise PromptError(f"point {where} lies outside the image of {width} x {height} pixels")
         if self.boxes_xyxy is None:
             return
-        x1, y1, x2, y2 = self.boxes_xyxy.T
-        outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
+        left, top, right, bottom = self.boxes_xyxy.T
+        outside = (right <= 0) | (bottom <= 0) | (left >= width) | (top >= height)
         if outside.any():
             box = tuple(self.boxes_xyxy[outside][0].tolist())
             raise PromptError(f"box {box} lies outside the image of {width} x {height} pixels")
+        for x1, y1, x2, y2 in self.boxes_xyxy.tolist():
+            if BoxPrompt(0, (x1, y1, x2, y2)).is_in_units:
+                raise PromptError(f"box {(x1, y1, x2, y2)} is smaller than 2 pixels; give it in pixels of the image")
 
 
 def check_image(pixels: NDArray[np.uint8]) -> None:

@@ -56,7 +56,7 @@ def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[
             f"{_place_of(field, places or {}, source)}: {_explain(field, detail)}"
             for field, detail in reversed(details.items())
         ]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(lines)) from None  # pydantic's own text shows values as they are, secrets too
 
 
 def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int]]:
@@ -76,7 +76,7 @@ def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(
             f"{source}:{line}: this is not YAML: {error.problem or error.context}; mend the line"
-        ) from error
+        ) from None  # YAML's own text shows the line
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: this is not YAML text: {' '.join(str(error).split())}") from error
     except ValueError as error:

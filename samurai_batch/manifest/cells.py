@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import StorageError
+from samurai_batch.redaction import holds_secret
 from samurai_batch.rle import encode_mask, rle_from_coco, run_lengths
-from samurai_batch.tasks import Box, Rle
+from samurai_batch.tasks import Box, BoxPrompt, PointsPrompt, Rle
 
 MAX_FRAME_INDEX = 2**31 - 1
 MAX_NAME_BYTES = 255 - len(".parquet")
@@ -30,7 +32,7 @@ def is_blank(cell: object) -> bool:
     """Whether a cell says nothing: null, NaN, an empty text or an empty list."""
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return True
-    if isinstance(cell, float | np.floating):
+    if isinstance(cell, float | np.floating | Decimal):
         return math.isnan(cell)
     return isinstance(cell, Sized) and len(cell) == 0
 
@@ -49,6 +51,8 @@ def check_text(cell: object) -> str:
 def check_id(cell: object) -> str:
     """A text that can also name a file."""
     text = check_text(cell)
+    if "://" in text and holds_secret(text):
+        raise ValueError("is a URI with a password or a signature, and ids stand in every table; give it a name")
     if len(storage.quote_id(text)) > MAX_NAME_BYTES:
         raise ValueError(f"is too long to name a file (URL-quoted, {MAX_NAME_BYTES} bytes); shorten it")
     return text
@@ -70,7 +74,8 @@ def box(cell: object) -> Box:
     """A box in pixels, as the corners x1, y1, x2, y2."""
     numbers = _numbers(_decoded(cell))
     if numbers is None or len(numbers) != 4:
-        raise ValueError("is not four numbers; write the corners as [x1, y1, x2, y2]")
+        commas = ", with points in decimals, not commas" if numbers is not None and len(numbers) == 8 else ""
+        raise ValueError(f"is not four numbers; write the corners as [x1, y1, x2, y2]{commas}")
     x1, y1, x2, y2 = numbers
     if not all(map(math.isfinite, numbers)):
         raise ValueError("holds NaN or infinity; write the corners as [x1, y1, x2, y2]")
@@ -78,6 +83,8 @@ def box(cell: object) -> Box:
         raise ValueError("x2 must be greater than x1, and y2 than y1; write the corners, not the width and height")
     if x2 <= 0 or y2 <= 0:
         raise ValueError("lies wholly outside the picture; pixels count from 0 at its top left")
+    if BoxPrompt(0, (x1, y1, x2, y2)).is_in_units:
+        raise ValueError("is smaller than 2 pixels, with no number above 1; give it in pixels of the original video")
     return x1, y1, x2, y2
 
 
@@ -92,6 +99,8 @@ def points(cell: object) -> tuple[tuple[float, float], ...]:
         raise ValueError("holds NaN or infinity; write [[x, y], ...]")
     if any(x < 0 or y < 0 for x, y in checked):
         raise ValueError("holds a point outside the picture; pixels count from 0 at its top left")
+    if PointsPrompt(0, tuple(checked), ()).is_in_units:
+        raise ValueError("lies within the first pixel; give it in pixels of the original video")
     return tuple(checked)
 
 
@@ -178,7 +187,7 @@ def _numbers(values: object) -> tuple[float, ...] | None:
     if not isinstance(values, list | tuple):
         return None
     if not _NUMBER_TYPES.issuperset(map(type, values)):
-        values = [value.item() if isinstance(value, np.generic) else value for value in values]
+        values = [_plain(value) for value in values]
         if not _NUMBER_TYPES.issuperset(map(type, values)):
             return None
     try:
@@ -187,7 +196,16 @@ def _numbers(values: object) -> tuple[float, ...] | None:
         return None
 
 
+def _plain(number: object) -> object:
+    """A number of numpy's, or of a column of decimals, as Python's own."""
+    if isinstance(number, Decimal):
+        return float(number)
+    return number.item() if isinstance(number, np.generic) else number
+
+
 def _as_whole(cell: object) -> int | None:
+    if isinstance(cell, Decimal):
+        return int(cell) if cell.is_finite() and cell == int(cell) else None
     if isinstance(cell, str):
         cell = float(cell) if _WHOLE_NUMBER.fullmatch(cell.strip()) else None
     if isinstance(cell, float | np.floating):

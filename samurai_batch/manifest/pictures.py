@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest.files import is_table, read_prompts
-from samurai_batch.storage import is_directory, join, list_names, read_bytes, redact
+from samurai_batch.manifest.text_files import decoded
+from samurai_batch.redaction import holds_secret
+from samurai_batch.storage import is_directory, is_remote, join, list_names, read_bytes, redact
 from samurai_batch.tasks import EverythingPrompt, Track, Video
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -34,7 +36,7 @@ def read_pictures(uri: str) -> list[Track]:
 
 def _listed(uri: str) -> list[str]:
     try:
-        lines = read_bytes(uri).decode().splitlines()
+        lines = decoded(read_bytes(uri)).splitlines()
     except FileNotFoundError as error:
         raise PromptsError(redact(uri), ["there is no such file"]) from error
     except UnicodeDecodeError as error:
@@ -45,11 +47,17 @@ def _listed(uri: str) -> list[str]:
     return uris
 
 
+def _name(uri: str) -> str:
+    """The file name, and what of a query tells files apart: what is secret in it would stand in every table."""
+    name = (uri.partition("?")[0] if is_remote(uri) and holds_secret(uri) else uri).rstrip("/").rpartition("/")[2]
+    return redact(name)
+
+
 def _everything_on(pictures: Iterable[str], source: str) -> list[Track]:
     uris: dict[str, str] = {}
     problems = []
     for uri in pictures:
-        name = uri.rstrip("/").rpartition("/")[2]
+        name = _name(uri)
         if uris.setdefault(name, uri) != uri:
             both = f"{redact(uris[name])} and {redact(uri)} have the same name"
             problems.append(f"{both}; give a table with a video_id, video_uri and kind everything for each")

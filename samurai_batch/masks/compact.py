@@ -8,7 +8,6 @@ takes whatever is below ``compact`` finds nothing rather than two generations at
 """
 
 import json
-import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,8 +17,9 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StateError
 from samurai_batch.masks.locating import CURRENT_NAME, MASKS_FOLDER, current_generation, track_names
 from samurai_batch.masks.table import bytes_to_table, parquet_bytes
+from samurai_batch.redaction import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 COMPACT_FOLDER = "compact"
 FILE_BYTES = 256 * 2**20

@@ -4,7 +4,6 @@ source (tables, patterns) ─> tracks ─┐
 output (ledger, tables) ─────────────┴─> decisions with reasons ─> run_job ─> changes of this run
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.operations.history import Change, RunChanges, keep_table, remove_tables, write_changes
 from samurai_batch.operations.reasons import Comparison, Decision, compare
 from samurai_batch.operations.sources import TrackId, read_source, track_id
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.lease import Lease, this_process
 from samurai_batch.runtime.ledger import Totals, read_video_ledger, video_ledger_uri, write_video_ledger
 from samurai_batch.runtime.progress import Watch
@@ -27,7 +27,7 @@ from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import Track
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
 
+_UNIT = "in pixels of the original video"
+
 
 @dataclass(frozen=True)
 class VideoFacts:
@@ -17,7 +19,8 @@ class VideoFacts:
 def misfit(track: Track, facts: VideoFacts) -> str | None:
     """One sentence on what does not fit and how to mend it; None if all does.
 
-    A box may stick out of the picture, as long as some of it lies inside; a click may not.
+    A box may stick out of the picture, as long as some of it lies inside; a click may not. Neither may be in units of 0
+    to 1.
     """
     last = facts.num_frames - 1
     for prompt in track.prompts:
@@ -40,10 +43,14 @@ def _outside(prompt: Prompt, facts: VideoFacts) -> str | None:
         case BoxPrompt(box_xyxy=(left, top, right, bottom)):
             if left >= facts.width or top >= facts.height or right <= 0 or bottom <= 0:
                 return f"box_xyxy {list(prompt.box_xyxy)}, all of it outside {picture}"
+            if prompt.is_in_units:
+                return f"box_xyxy {list(prompt.box_xyxy)}, smaller than 2 pixels; give it {_UNIT}"
         case PointsPrompt():
             for x, y in prompt.points_xy:
                 if not (0 <= x <= facts.width and 0 <= y <= facts.height):
                     return f"the point ({x:g}, {y:g}), outside {picture}"
+            if prompt.is_in_units:
+                return f"points_xy {[list(point) for point in prompt.points_xy]}, all in one pixel; give them {_UNIT}"
         case MaskPrompt():
             if (prompt.mask.height, prompt.mask.width) != (facts.height, facts.width):
                 return f"a mask of {prompt.mask.width}x{prompt.mask.height} pixels, on {picture}"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from samurai_batch.redaction import redact
+
 
 class FailureKind(StrEnum):
     """Why an order failed; the ledger keeps these words."""
@@ -28,11 +30,17 @@ PERMANENT = frozenset({FailureKind.VIDEO, FailureKind.TRUNCATED, FailureKind.PRO
 
 @dataclass(frozen=True)
 class Failure:
-    """One failure as a value; ``frame_reached`` is the first frame a truncated video lacks."""
+    """One failure as a value; ``frame_reached`` is the first frame a truncated video lacks.
+
+    Its message goes into ledgers and logs, and so is redacted here.
+    """
 
     kind: FailureKind
     message: str
     frame_reached: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redact(self.message))
 
 
 class Verdict(Enum):

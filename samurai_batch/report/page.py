@@ -3,12 +3,19 @@
 import datetime
 import math
 from collections.abc import Iterable
-from html import escape
+from html import escape as escape_html
 from importlib import resources
 
+from samurai_batch.redaction import redact
 from samurai_batch.report.gather import Report, TrackReport, VideoReport
 from samurai_batch.report.timeline import timeline
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact as redact_uri
+
+
+def escape(text: str) -> str:
+    """Any text as it may stand on the page: redacted, and in HTML."""
+    return escape_html(redact(text))
+
 
 SYMBOLS = {"done": "✓ done", "partial": "◐ partial", "failed": "✗ failed"}
 
@@ -16,7 +23,7 @@ SYMBOLS = {"done": "✓ done", "partial": "◐ partial", "failed": "✗ failed"}
 def render_page(report: Report) -> str:
     """The whole page as text."""
     style = resources.files("samurai_batch.report").joinpath("style.css").read_text(encoding="utf-8")
-    title = f"Report of {redact(report.output)}"
+    title = f"Report of {redact_uri(report.output)}"
     body = [
         f"<header><h1>{_breakable(title)}</h1></header><main>",
         _totals(report),
@@ -66,7 +73,7 @@ def _run(report: Report) -> str:
     if run.rates is not None:
         rates = run.rates
         facts.append(("Rates", f"{_s(rates.encode_s)} to encode a frame, {_s(rates.follow_s)} to follow a track on it"))
-    config = [(name, redact(str(value))) for name, value in run.config.items() if value is not None]
+    config = [(name, redact_uri(str(value))) for name, value in run.config.items() if value is not None]
     return (
         f"<h2>The newest run</h2>{_pairs(facts)}<details><summary>Its configuration</summary>{_pairs(config)}</details>"
     )
@@ -97,7 +104,7 @@ def _problems(report: Report) -> str:
 
 def _video(number: int, video: VideoReport) -> str:
     ledger, pictures = video.ledger, video.pictures
-    facts = [("File", redact(ledger.video_uri))]
+    facts = [("File", redact_uri(ledger.video_uri))]
     if ledger.facts is not None:
         facts.append(("Size", f"{ledger.facts.width} x {ledger.facts.height}, {ledger.facts.num_frames:,} frames"))
     parts = [f"<section><h3 id='v{number}'>{_breakable(ledger.video_id)}</h3>{_pairs(facts)}"]

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 
 from samurai_batch import storage
 from samurai_batch.chunk import Following, Member
+from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
@@ -21,14 +22,16 @@ from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
+from samurai_batch.redaction import redact_logging
 from samurai_batch.runtime.device import memory_error, memory_message, within_memory
 from samurai_batch.runtime.looking_up import look_up, make_finder
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.recipe import tracker_settings
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.segmenting import PictureReplica
+from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.tracking.tracker import Tracker
-from samurai_batch.video import StagingCache, VideoSource, open_staged
+from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video
 
 JobWeights = Weights | Weights[SamConfig]
 
@@ -56,9 +59,8 @@ def load_job_weights(config: JobConfig) -> JobWeights:
 def make_replica(plan: ReplicaPlan) -> Worker:
     """Build the network once, with its caches; called in the process that works with it."""
     config = plan.config
-    cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
     beside = threads_beside(config)
-    open_video = partial(open_staged, cache=cache, ahead=beside)
+    open_video = video_opener(config, ahead=beside)
     if config.task == "segment":
         network = build_network(plan.weights, config.image_size, DTYPES[config.dtype], device_of(config))
         return PictureReplica(
@@ -84,6 +86,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
 def make_replica_process(plan: ReplicaPlan) -> Worker:
     """`make_replica` in a process of its own, whose CPU threads are the replica's."""
     prepare_process(network_threads(plan.config))
+    redact_logging()
     return make_replica(plan)
 
 
@@ -132,6 +135,9 @@ def make_pool(plan: ReplicaPlan) -> Pool:
     if config.pool == "local":
         prepare_process(network_threads(config))
         return LocalPool(make_replica, plan, config.replicas or 1)
+    starts_ray = config.ray_address is None and "RAY_ADDRESS" not in os.environ
+    if starts_ray and "error" in os.environ.get("PYTHONWARNINGS", ""):
+        raise ConfigError("PYTHONWARNINGS makes errors of warnings, and Ray does not start then; unset it")
     from samurai_batch.runtime import ray_pool  # Ray is loaded by jobs that run on it
 
     has_connected = ray_pool.connect(config.ray_address)
@@ -160,12 +166,38 @@ def table_metadata(recipe: Recipe, weights: JobWeights, run_id: str) -> dict[str
     }
 
 
+def video_opener(config: JobConfig, *, ahead: bool) -> OpenVideo:
+    """Opens videos by URI: local ones where they are, others through a cache that is made when the first one needs it.
+
+    A user without a home folder has nowhere to put copies, and needs none for local videos.
+    """
+    staging = cache(lambda: StagingCache(_made_cache_folder(config), int(config.cache_limit_gb * 1e9)))
+
+    def open_one(uri: str) -> VideoSource:
+        if storage.is_remote(uri):
+            return open_staged(uri, staging(), ahead=ahead)
+        return open_video(storage.local_path(uri), ahead=ahead)
+
+    return open_one
+
+
 def cache_folder(config: JobConfig) -> Path:
-    """Where copies of remote videos lie on this machine."""
+    """Where copies of remote videos lie on this machine. Raises RuntimeError for a user without a home folder."""
     if config.cache_dir is not None:
         return storage.local_path(config.cache_dir)
     caches = os.environ.get("XDG_CACHE_HOME")
     return (Path(caches) if caches else Path.home() / ".cache") / "samurai_batch" / "videos"
+
+
+def _made_cache_folder(config: JobConfig) -> Path:
+    try:
+        folder = cache_folder(config)
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise StorageError(
+            f"copies of remote videos have no folder on this machine ({error}); set cache_dir to one you may write to"
+        ) from error
+    return folder
 
 
 def _num_gpus(config: JobConfig) -> float:

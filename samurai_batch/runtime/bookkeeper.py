@@ -4,18 +4,18 @@ Storage may fail for a while. Then all of it is kept and tried again, less and l
 once it could show no life for so long that another run may take its output.
 """
 
-import logging
 from collections.abc import Callable
 
 from samurai_batch.errors import StorageError
 from samurai_batch.planning.rates import Rates
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.lease import Lease
 from samurai_batch.runtime.ledger import Totals
 from samurai_batch.runtime.recorder import Recorder
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.surroundings import Clock
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Heart:

@@ -8,7 +8,6 @@ It may die at any moment: the same command goes on from what stands in the outpu
 arguments, so that a simulation can run this very loop.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,6 +20,7 @@ from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, Vid
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
 from samurai_batch.runtime.found import read_found
 from samurai_batch.runtime.lease import Holder, Lease, this_process
@@ -37,7 +37,7 @@ from samurai_batch.runtime.video_states import VideoState
 from samurai_batch.runtime.work import work_uri
 from samurai_batch.tasks import Track
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FIRST_RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=1.0)
 """Ratios to begin with, until the first chunks have been measured: they only rank what waits."""

@@ -2,9 +2,11 @@
 
 ``_ledger/<video_id>.json`` holds the tracks of one video, ``_ledger/runs/<run_id>.json`` one run. The driver of
 the one run that holds the output's lease writes them; anybody may read them at any time.
+
+Records are redacted when they are made, and so when they are written, and when older ones are read.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +17,8 @@ from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
+from samurai_batch.redaction import redact as redact_text
+from samurai_batch.redaction import redact_values
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.storage import join, quote_id, redact
 
@@ -45,6 +49,12 @@ class TrackEntry:
     error_kind: FailureKind | None = None
     frame_reached: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            object.__setattr__(self, "error", redact_text(self.error))
+        if self.video is not None:
+            object.__setattr__(self, "video", replace(self.video, uri=redact(self.video.uri)))
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -52,6 +62,9 @@ class Cut:
 
     frame_reached: int
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redact_text(self.message))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +78,11 @@ class VideoLedger:
     cut: Cut | None = None
     tracks: dict[str, TrackEntry] = field(default_factory=dict)
     version: int = LEDGER_VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "video_uri", redact(self.video_uri))
+        if self.identity is not None:
+            object.__setattr__(self, "identity", replace(self.identity, uri=redact(self.identity.uri)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +145,9 @@ class RunRecord:
     totals: Totals = Totals()
     rates: Rates | None = None
     version: int = LEDGER_VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", redact_values(self.config))
 
 
 _VIDEO = TypeAdapter(VideoLedger)

@@ -1,6 +1,5 @@
 """Replicas behind one protocol: orders go in, events come out. And the pool that runs them in this process."""
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -9,8 +8,9 @@ from typing import Generic, Protocol, TypeVar
 
 from samurai_batch.planning.orders import Order, Report
 from samurai_batch.planning.retry import Failure
+from samurai_batch.redaction import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Payload = TypeVar("Payload")
 

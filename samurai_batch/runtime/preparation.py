@@ -1,6 +1,5 @@
 """Before any work: what is done already, what is pending, and what must not be left lying about."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from samurai_batch.planning.orders import LookMember
 from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import PERMANENT, Failure
 from samurai_batch.planning.shards import Shard, make_shards
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.found import found_fingerprints, read_found
 from samurai_batch.runtime.ledger import TrackEntry
 from samurai_batch.runtime.parallel import for_each
@@ -22,7 +22,7 @@ from samurai_batch.runtime.video_states import VideoState, look_up_videos
 from samurai_batch.runtime.work import discard_track, saved_fingerprints, saved_work
 from samurai_batch.tasks import Track
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 VIDEOS_AT_ONCE = 500
 """So many ledgers are held at a time: enough to keep storage busy, few beside what is to do."""

@@ -1,7 +1,6 @@
 """How far a run is: a progress bar on a terminal, one structured line in the log every few seconds elsewhere."""
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
@@ -10,7 +9,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-logger = logging.getLogger(__name__)
+from samurai_batch.redaction import get_logger
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,10 @@ class BarWatch:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.percentage:3.0f}%"), BarColumn(), TextColumn("{task.description}"), console=console
+            TextColumn("{task.percentage:3.0f}%"),
+            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
         )
         self._task: TaskID = self._progress.add_task("starting", total=None)
 

@@ -5,7 +5,6 @@ kilobytes; frames, masks and track states never pass through Ray. An actor that 
 replaced by a new one, under a new id, as soon as the cluster has room for it.
 """
 
-import logging
 import os
 import signal
 import threading
@@ -30,9 +29,10 @@ from ray.exceptions import (
 from samurai_batch.errors import ConfigError
 from samurai_batch.planning.orders import Order, Report
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady, Worker
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Payload = TypeVar("Payload")
 

@@ -9,6 +9,7 @@ from samurai_batch.job import JobConfig
 from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.modeling.configs import SamConfig, image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
+from samurai_batch.redaction import redact_values
 from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 
@@ -75,10 +76,7 @@ def with_absolute_paths(config: JobConfig) -> JobConfig:
 
 def with_redacted_uris(config: JobConfig) -> dict[str, object]:
     """The job's fields for a run's record, without credentials."""
-    values = config.model_dump()
-    return values | {
-        name: storage.redact(values[name]) for name in ("prompts", "output", "weights", "ray_address") if values[name]
-    }
+    return redact_values(config.model_dump())
 
 
 def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:

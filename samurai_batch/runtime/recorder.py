@@ -4,7 +4,6 @@ A track's ledger entry is written before its saved work is removed, so that a cr
 something to remove and nothing to compute.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from samurai_batch.masks import mask_table_uri
 from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import TrackSettled
 from samurai_batch.planning.retry import Failure
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.ledger import Cut, TrackEntry, VideoLedger, write_video_ledger
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.summary import TrackProblem
@@ -19,7 +19,7 @@ from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.work import discard_leg, discard_track
 from samurai_batch.tasks import Track
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Recorder:

@@ -4,7 +4,6 @@ A replica keeps the video it has open and nothing else between orders: everythin
 it reads from storage, and everything it learns it writes there. Whatever goes wrong becomes a report.
 """
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -41,6 +40,7 @@ from samurai_batch.planning.orders import (
     VideoOpened,
 )
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.found import write_found
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.sources import OpenVideo, StoppedError
@@ -52,7 +52,7 @@ from samurai_batch.tasks import Prompt, Track, Video
 if TYPE_CHECKING:  # naming the types must not load a decoder
     from samurai_batch.video import VideoSource
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Follow = Callable[["VideoSource", Sequence[Member], range], Following]
 """Follows legs over frames in walking order; raises MemoryError when the device is too small for them."""

@@ -1,13 +1,14 @@
 """Ctrl-C and SIGTERM as a question the driver asks between two events."""
 
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-logger = logging.getLogger(__name__)
+from samurai_batch.redaction import get_logger
+
+logger = get_logger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -64,6 +64,14 @@ def read_status(store: Store, output: str, num_transfers: int = 16) -> OutputSta
     )
 
 
+def check_has_ledger(store: Store, output: str) -> None:
+    """Raise ConfigError where no job has begun: a mistyped folder has no tracks either."""
+    if not any(
+        name.endswith(".json") for uri in (ledger_uri(output), runs_uri(output)) for name in store.list_names(uri)
+    ):
+        raise ConfigError(f"{redact(output)}: no job has begun there; give the output folder of a job")
+
+
 def recorded_video(store: Store, output: str, video_id: str) -> str:
     """The URI of a video as the ledger of an output has it.
 

@@ -70,7 +70,8 @@ def _look_up_one(video: Video, store: Store, output: str) -> VideoState:
     try:
         found = store.identity(video.uri)
     except FileNotFoundError:
-        failure = Failure(FailureKind.VIDEO, f"{redact(video.uri)} does not exist")
+        blanks = "; blanks stand around it, remove them" if video.uri != video.uri.strip() else ""
+        failure = Failure(FailureKind.VIDEO, f"{redact(video.uri)} does not exist{blanks}")
         return VideoState(video, ledger, tables, None, failure)
     except StorageError as error:
         return VideoState(video, ledger, tables, None, Failure(FailureKind.STORAGE, str(error)))

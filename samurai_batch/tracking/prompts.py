@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samurai_batch.errors import PromptError
+from samurai_batch.geometry import clip_box
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, PointsPrompt, Prompt, TextPrompt
 
@@ -30,6 +31,9 @@ def to_frame_prompt(
 ) -> FramePrompt:
     """Scale one frame's prompts from the video's (height, width) to the model's image.
 
+    What of a box lies outside the picture is cut off: nothing is known there, and a corner far away misleads. A mask
+    too small for the model's image keeps the one pixel there that it fills most.
+
     decoded_mask (height, width) of 0 and 1: the pixels of the MaskPrompt among them, if there is one; a mask
     says everything, so that no other prompt stands beside it.
     """
@@ -38,14 +42,18 @@ def to_frame_prompt(
         resized = F.interpolate(
             decoded_mask.float()[None, None], size=size, mode="bilinear", align_corners=False, antialias=True
         )
-        return FramePrompt(mask=(resized[0, 0] >= 0.5).float())
+        inside = resized[0, 0] >= 0.5
+        if decoded_mask.any() and not inside.any():
+            inside = resized[0, 0] == resized.max()
+        return FramePrompt(mask=inside.float())
     corners: list[tuple[float, float]] = []
     clicks: list[tuple[float, float]] = []
     labels: list[int] = []
     for prompt in prompts:
         match prompt:
             case BoxPrompt(box_xyxy=(x1, y1, x2, y2)):
-                corners += [(x1, y1), (x2, y2)]
+                left, top, right, bottom = clip_box((x1, y1, x2, y2), height, width)
+                corners += [(left, top), (right, bottom)]
             case PointsPrompt(points_xy=points, labels=given):
                 clicks += points
                 labels += given

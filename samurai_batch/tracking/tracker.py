@@ -164,6 +164,7 @@ class Tracker:
         low_res = F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
         decoded = self.model.decode(image, features.high_res, mask_logits=self.model.mask_downsample(mask))
         is_there = mask.flatten(1).any(1)
+        low_res = _keep_smallest(low_res, is_there)
         return [
             Proposals(
                 list(given),
@@ -236,6 +237,15 @@ class Tracker:
 def _grouped(indices: Iterable[int], key: Callable[[int], Key]) -> list[tuple[Key, list[int]]]:
     """Indices grouped by a sortable key, each group in its first order."""
     return [(value, list(group)) for value, group in groupby(sorted(indices, key=key), key=key)]
+
+
+def _keep_smallest(low_res: Tensor, is_there: Tensor) -> Tensor:
+    """Masks (N, 1, h, w) of logits; one that is there, but nowhere above 0, gets the cell it fills most."""
+    flat = low_res.flatten(1)
+    strongest = flat.argmax(1, keepdim=True)
+    is_lost = is_there[:, None] & (flat.gather(1, strongest) <= 0)
+    kept = torch.where(is_lost, flat.new_tensor(GIVEN_LOGIT), flat.gather(1, strongest))
+    return flat.scatter(1, strongest, kept).view_as(low_res)
 
 
 def _logit_dtype(x: Tensor) -> torch.dtype:

@@ -1,6 +1,5 @@
 """The training loop: batches in, weights and a curve out; may be stopped and taken up at any time."""
 
-import logging
 import math
 import os
 import signal
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
+from samurai_batch.redaction import get_logger
 from samurai_batch.training.batches import Batch, ClipBatches
 from samurai_batch.training.crew import Crew
 from samurai_batch.training.initial import initial_weights
@@ -28,7 +28,7 @@ from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, 
 from samurai_batch.training.state import Point, TrainingState, load_state, save_state
 from samurai_batch.training.warmup import start_memory, warm_decoder
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _APART = 1_000_003  # between the seeds of processes that train together
 

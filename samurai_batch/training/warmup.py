@@ -4,7 +4,6 @@ Pictures drown both: trained with them from the start, the decoder marks every o
 hundreds of steps, and tracking does not begin. With nothing else to look at, each is learned in a hundred steps.
 """
 
-import logging
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +14,12 @@ from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
+from samurai_batch.redaction import get_logger
 from samurai_batch.training.losses import LossWeights, frame_loss
 from samurai_batch.training.optimizer import Optimizers
 from samurai_batch.training.rollout import CONDITIONING_RANK, encode_frames
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SIZE, _OBJECTS = 128, 32
 _WEIGHTS = LossWeights(focal=0.0, balanced=2.0)

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import logging
 import os
 import shutil
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from samurai_batch import storage
 from samurai_batch.errors import StorageError
+from samurai_batch.redaction import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _LOCK_SUFFIX = ".lock"
 _PARTIAL_SUFFIX = ".partial"

@@ -133,3 +133,32 @@ def test_asking_before_an_image_is_set_says_so() -> None:
 def test_what_is_not_an_image_is_refused() -> None:
     with pytest.raises(PromptError, match="height, width, 3"):
         ImagePredictor(small_network("sam2")).set_image(np.zeros((5, 5), np.uint8))
+
+
+@pytest.mark.parametrize("box", [(-100, 5, 30, 40), (20, -70, 60, 20), (40, 20, 900, 900), (-9, -9, 99, 99)])
+def test_a_box_that_overhangs_is_answered_as_the_same_box_cut_at_the_edge(
+    predictor: ImagePredictor, box: tuple[int, int, int, int]
+) -> None:
+    cut = (max(box[0], 0), max(box[1], 0), min(box[2], 80), min(box[3], 48))
+    found, there = (predictor.predict(box_xyxy=one, return_logits=True) for one in (box, cut))
+    assert found.logits is not None
+    assert there.logits is not None
+    np.testing.assert_array_equal(found.logits, there.logits)
+
+
+def test_a_box_in_units_of_0_to_1_is_refused(predictor: ImagePredictor) -> None:
+    with pytest.raises(PromptError, match="give it in pixels of the image"):
+        predictor.predict(box_xyxy=(0.1, 0.3, 0.5, 0.7))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("num_pixels", [1, 6])
+def test_a_mask_of_few_pixels_asks_for_something(family: str, num_pixels: int) -> None:
+    mask = np.zeros((1080, 1920), bool)
+    mask[700, 1201 : 1201 + num_pixels] = True
+    logits = small_network(family).mask_input(mask)
+    [[row, column]] = np.argwhere(logits > 0)
+    scale_x, scale_y = small_network(family).scale_xy(1080, 1920)
+    assert abs(row + 0.5 - 700.5 * scale_y / 4) <= 1
+    assert abs(column + 0.5 - (1201 + num_pixels / 2) * scale_x / 4) <= 1
+    assert not (small_network(family).mask_input(np.zeros((1080, 1920), bool)) > 0).any()

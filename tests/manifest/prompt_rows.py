@@ -54,7 +54,7 @@ def png(pixels: NDArray[Any], mode: str | None = None) -> bytes:
 # --- tables that are right ----------------------------------------------------------------------------------
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8).filter(str.strip)
-coordinates = st.floats(0, 5000, allow_subnormal=False)
+coordinates = st.floats(2, 5000)  # not all of them below 1: that would be in units of 0 to 1
 boxes = st.tuples(coordinates, coordinates, st.floats(0.5, 100), st.floats(0.5, 100)).map(
     lambda drawn: (drawn[0], drawn[1], drawn[0] + drawn[2], drawn[1] + drawn[3])
 )
@@ -75,7 +75,7 @@ def prompts_of_one_frame(draw: st.DrawFn, frame: int) -> list[Prompt]:
 
 @st.composite
 def tracks_of_a_job(draw: st.DrawFn) -> list[Track]:
-    videos = [Video(name, draw(texts)) for name in draw(st.lists(texts, min_size=1, max_size=3, unique=True))]
+    videos = [Video(name, draw(texts).strip()) for name in draw(st.lists(texts, min_size=1, max_size=3, unique=True))]
     tracks = []
     for video in videos:
         for object_id in draw(st.lists(texts, min_size=1, max_size=2, unique=True)):

@@ -41,3 +41,16 @@ def test_what_does_not_fit_is_told_with_its_values(prompt: Prompt, reason: str) 
 def test_a_span_beyond_the_video_is_a_mistake() -> None:
     assert misfit(track(end_frame=99), FACTS) is None
     assert "end_frame 100 lies behind the video's last frame, 99" in (misfit(track(end_frame=100), FACTS) or "")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        BoxPrompt(0, (0.1, 0.3, 0.5, 0.7)),
+        BoxPrompt(0, (0.0, 0.0, 1.0, 1.0)),
+        BoxPrompt(0, (-0.2, 0.3, 0.5, 0.7)),
+        PointsPrompt(0, ((0.5, 0.5), (1.0, 0.0)), (1, 0)),
+    ],
+)
+def test_prompts_in_units_of_0_to_1_are_a_mistake(prompt: Prompt) -> None:
+    assert (misfit(prompted(prompt), FACTS) or "").endswith("in pixels of the original video")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from samurai_batch.tasks import BoxPrompt, PointsPrompt
@@ -24,7 +24,7 @@ def test_points_are_scaled_by_each_side_on_its_own() -> None:
 
 @pytest.mark.parametrize("prompts", [[CLICKS, BOX], [BOX, CLICKS]])
 def test_box_corners_come_before_clicks_whatever_the_order_of_rows(prompts: list[BoxPrompt | PointsPrompt]) -> None:
-    prompt = to_frame_prompt(prompts, height=64, width=64, image_size=64)
+    prompt = to_frame_prompt(prompts, height=128, width=128, image_size=128)
     assert prompt.points is not None
     assert prompt.labels is not None
     assert prompt.points.tolist() == [[0.0, 10.0], [100.0, 50.0], [10.0, 20.0], [30.0, 5.0]]
@@ -57,3 +57,36 @@ def test_a_mask_of_the_models_own_size_stays_as_it_is(size: int, fill: bool) -> 
     prompt = to_frame_prompt([], size, size, size, mask)
     assert prompt.mask is not None
     assert torch.equal(prompt.mask.bool(), mask)
+
+
+edges = st.floats(-3000, 3000, allow_nan=False)
+
+
+@given(edges, edges, st.floats(1, 6000), st.floats(1, 6000))
+def test_a_box_that_overhangs_equals_the_same_box_cut_at_the_edge(x: float, y: float, w: float, h: float) -> None:
+    assume(x + w > 0 and y + h > 0 and x < 320 and y < 180)
+    overhanging = to_frame_prompt([BoxPrompt(0, (x, y, x + w, y + h))], 180, 320, 64)
+    cut = BoxPrompt(0, (max(x, 0.0), max(y, 0.0), min(x + w, 320.0), min(y + h, 180.0)))
+    there = to_frame_prompt([cut], 180, 320, 64).points
+    assert overhanging.points is not None
+    assert there is not None
+    assert torch.equal(overhanging.points, there)
+    assert bool(((there >= 0) & (there <= 64)).all())
+
+
+@given(st.integers(1, 6), st.integers(0, 1079), st.integers(0, 1910), st.sampled_from([64, 256, 1024]))
+def test_a_mask_of_few_pixels_does_not_vanish(num_pixels: int, row: int, column: int, size: int) -> None:
+    mask = torch.zeros(1080, 1920, dtype=torch.bool)
+    mask[row, column : column + num_pixels] = True
+    prompt = to_frame_prompt([], 1080, 1920, size, mask)
+    assert prompt.mask is not None
+    rows, columns = torch.nonzero(prompt.mask, as_tuple=True)
+    assert 1 <= len(rows) <= 8
+    assert ((rows + 0.5) * 1080 / size - row - 0.5).abs().max() <= 1080 / size + 1
+    assert ((columns + 0.5) * 1920 / size - column - num_pixels / 2).abs().max() <= 1920 / size + num_pixels
+
+
+def test_an_empty_mask_stays_empty() -> None:
+    prompt = to_frame_prompt([], 60, 80, 32, torch.zeros(60, 80, dtype=torch.bool))
+    assert prompt.mask is not None
+    assert not prompt.mask.any()
