@@ -27,7 +27,7 @@ from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.planning.chunks import frames_to_follow, last_frame
 from samurai_batch.planning.fit import VideoFacts, misfit
 from samurai_batch.rle import decode_mask, encode_mask
-from samurai_batch.tasks import Leg, MaskPrompt, Track
+from samurai_batch.tasks import Box, Leg, MaskPrompt, Track
 from samurai_batch.tracking.masks_out import to_video_masks
 from samurai_batch.tracking.prompts import FramePrompt, to_frame_prompt
 from samurai_batch.tracking.stopwatch import Stopwatch
@@ -218,7 +218,21 @@ def mask_row(track: Track, frame: FramePlace, result: TrackResult, mask: NDArray
         motion_score=result.motion_score,
         mask_index=result.mask_index,
         prompted=any(prompt.frame_index == frame.index for prompt in track.prompts),
+        predicted_xywh=_predicted_in_video(frame, result),
     )
+
+
+def _predicted_in_video(frame: FramePlace, result: TrackResult) -> Box | None:
+    """Where the motion model expected the object, from the model's image to a COCO box in pixels of the video.
+
+    The tracker's boxes end on their last pixel, those of the table behind it.
+    """
+    if result.predicted_box_xyxy is None:
+        return None
+    size = 4 * result.low_res_logits.shape[-1]
+    scale_x, scale_y = frame.width / size, frame.height / size
+    left, top, right, bottom = result.predicted_box_xyxy
+    return left * scale_x, top * scale_y, (right - left + 1) * scale_x, (bottom - top + 1) * scale_y
 
 
 def track_video(

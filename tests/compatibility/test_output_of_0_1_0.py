@@ -119,16 +119,55 @@ def test_it_is_reported(output: str) -> None:
     assert "<img" in page
 
 
-def test_it_is_compacted_and_read_by_pandas_beside_new_tables(output: str, tmp_path: Path) -> None:
+PREDICTED = [f"predicted_{axis}" for axis in "xywh"]
+OLD_AND_NEW_ROWS = sum(FINISHED.values()) + 41 + len(UNFINISHED_ROWS)
+
+
+@pytest.fixture
+def mixed(output: str, tmp_path: Path) -> str:
+    """On disk: the old tables, and that of the track which was finished by this version."""
     run_job(job(), watch=NoWatch())
     for name, data in read_all().items():
         if name.startswith("out/masks/"):
             storage.write_bytes(str(tmp_path / name), data)
-    rows = pd.read_parquet(tmp_path / "out" / "masks")
-    num_rows = sum(FINISHED.values()) + 41 + len(UNFINISHED_ROWS)
-    assert len(rows) == num_rows
-    folder = compact_masks(str(tmp_path / "out"))
-    assert len(read_masks(folder)) == num_rows
+    return str(tmp_path / "out")
+
+
+def test_predictions_are_null_in_rows_that_were_made_before(mixed: str) -> None:
+    rows = read_masks(mixed)
+    assert len(rows) == OLD_AND_NEW_ROWS
+    known = rows[rows["predicted_x"].notna()]
+    assert set(known["object_id"]) == {"both"}
+    assert set(known["frame_index"]) == set(LEFT)
+    assert known[PREDICTED].notna().all(axis=None)
+    pd.testing.assert_frame_equal(read_masks(mixed, columns=PREDICTED), rows[PREDICTED])
+    pd.testing.assert_frame_equal(
+        read_masks(mixed, videos=["clip"], frames=range(3), columns=["predicted_h", "area"]),
+        rows[(rows["video_id"] == "clip") & (rows["frame_index"] < 3)][["predicted_h", "area"]].reset_index(drop=True),
+    )
+
+
+def test_pandas_reads_old_and_new_tables_together(mixed: str) -> None:
+    assert len(pd.read_parquet(f"{mixed}/masks")) == OLD_AND_NEW_ROWS
+
+
+def test_duckdb_and_polars_read_old_and_new_tables_together_when_told_so(mixed: str) -> None:
+    import duckdb
+    import polars
+
+    union = f"SELECT count(*), count(predicted_x) FROM read_parquet('{mixed}/masks/*/*.parquet', union_by_name = true)"  # noqa: S608
+    assert duckdb.connect().sql(union).fetchall() == [(OLD_AND_NEW_ROWS, len(LEFT))]
+    newest_first = [f"{mixed}/masks/second/both.parquet", *map(str, sorted(Path(mixed).glob("masks/clip/*")))]
+    frame = polars.scan_parquet(newest_first, missing_columns="insert").collect()
+    assert frame["predicted_x"].count() == len(LEFT)
+
+
+def test_compacted_tables_are_all_of_this_version(mixed: str) -> None:
+    folder = compact_masks(mixed)
+    rows = pd.read_parquet(folder)
+    assert len(rows) == OLD_AND_NEW_ROWS
+    assert rows["predicted_x"].notna().sum() == len(LEFT)
+    pd.testing.assert_frame_equal(read_masks(folder), rows)
 
 
 def test_a_file_on_disk_is_known_by_its_size_and_its_moment(tmp_path: Path) -> None:
