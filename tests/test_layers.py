@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "samurai_batch"
 
 LAYERS = {
     "errors": 0,
+    "checks": 0,
     "tasks": 0,
     "geometry": 0,
     "rle": 0,
@@ -37,6 +38,7 @@ LAYERS = {
     "benchmark": 5,
     "operations": 5,
     "demo": 5,
+    "one_video": 5,
     "cli": 6,
 }
 PACKAGES_APART = 1  # in this layer, no package knows another

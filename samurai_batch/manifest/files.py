@@ -15,9 +15,18 @@ import pyarrow.parquet as pq
 from samurai_batch import storage
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest.problems import Problems
-from samurai_batch.manifest.rows import COLUMNS, parse_rows
+from samurai_batch.manifest.rows import COLUMNS, parse_prompts, parse_rows
 from samurai_batch.rle import rle_to_coco
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track
+from samurai_batch.tasks import (
+    BoxPrompt,
+    EverythingPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    TextPrompt,
+    Track,
+    check_distinct,
+)
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -71,9 +80,14 @@ def read_prompts(uri: str) -> list[Track]:
     return tracks
 
 
-def write_prompts(uri: str, tracks: Sequence[Track]) -> None:
-    """Write a prompts table that `read_prompts` reads back as the same tracks."""
+def write_prompts(uri: str, tracks: Sequence[Track] | pd.DataFrame) -> None:
+    """Write a prompts table that `read_prompts` reads back as the same tracks; of a data frame, once it is checked.
+
+    Raises PromptsError with all that is wrong in a data frame, PromptError for two tracks of one name.
+    """
     _, write = _format(uri)
+    tracks = parse_prompts(tracks) if isinstance(tracks, pd.DataFrame) else tracks
+    check_distinct(tracks)
     storage.write_bytes(uri, write([row for track in tracks for row in _rows_of(track)]))
 
 
