@@ -143,8 +143,9 @@ def test_a_value_that_makes_no_sense_is_refused_where_it_is_made(make: Callable[
     ],
 )
 def test_a_track_that_makes_no_sense_is_named(changes: dict[str, Any], reason: str) -> None:
+    fields: dict[str, Any] = {"video": VIDEO, "object_id": "x", "prompts": (BOX,), **changes}
     with pytest.raises(PromptError, match=f"video 'v', object 'x': {reason}"):
-        Track(**({"video": VIDEO, "object_id": "x", "prompts": (BOX,)} | changes))
+        Track(**fields)
 
 
 @pytest.mark.parametrize(("field", "value"), [("object_id", ""), ("object_id", 1), ("video", "v.mp4")])
