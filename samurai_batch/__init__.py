@@ -1,11 +1,19 @@
 """samurai_batch: the SAMURAI tracker over datasets of long videos.
 
+    import samurai_batch
+
+    table = samurai_batch.track("clip.mp4", boxes={"dog": (10, 20, 200, 300)})
+
 The public names, each loaded when it is first asked for: importing the package loads neither torch nor ray nor pandas.
 
-    run_job, JobConfig                              a whole job, as the command line runs it
-    read_masks                                      its mask tables as a DataFrame
-    open_video, track_video, Tracker, TrackerSettings   one video in this process, without Ray
-    Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, read_prompts   what is to be followed
+    track                                           objects of one video, in one line, into a DataFrame
+    run_job, JobConfig, make_job, load_job          a whole job, as the command line runs it
+    read_masks, compact_masks                       its mask tables as a DataFrame, or as few large files
+    read_prompts, write_prompts, parse_prompts      prompts tables: of files, into files, of a DataFrame
+    Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt   what is to be followed
+    Rle, encode_mask, decode_mask                   masks as run lengths, and back
+    open_video, track_video, Tracker, TrackerSettings   one video in this process, step by step
+    ImagePredictor, load_network                    one picture, asked many times
     MODELS, load_weights, build_model               the networks
     errors                                          everything raised on purpose
 """
@@ -15,55 +23,87 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from samurai_batch import errors
-    from samurai_batch.job import JobConfig
-    from samurai_batch.manifest import read_prompts
-    from samurai_batch.masks import read_masks
+    from samurai_batch.images.networks import load_network
+    from samurai_batch.images.predictor import ImagePredictor
+    from samurai_batch.job import JobConfig, load_job, make_job
+    from samurai_batch.manifest import parse_prompts, read_prompts, write_prompts
+    from samurai_batch.masks import compact_masks, read_masks
     from samurai_batch.modeling.checkpoints import build_model, load_weights
     from samurai_batch.modeling.configs import MODELS
+    from samurai_batch.one_video import track
     from samurai_batch.pipeline import track_video
+    from samurai_batch.rle import decode_mask, encode_mask
     from samurai_batch.runtime.run import run_job
-    from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
+    from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
     from samurai_batch.tracking.settings import TrackerSettings
     from samurai_batch.tracking.tracker import Tracker
     from samurai_batch.video import open_video
 
+__version__ = "0.1.0"
+
 __all__ = [
     "MODELS",
     "BoxPrompt",
+    "EverythingPrompt",
+    "ImagePredictor",
     "JobConfig",
     "MaskPrompt",
     "PointsPrompt",
+    "Rle",
+    "TextPrompt",
     "Track",
     "Tracker",
     "TrackerSettings",
     "Video",
     "build_model",
+    "compact_masks",
+    "decode_mask",
+    "encode_mask",
     "errors",
+    "load_job",
+    "load_network",
     "load_weights",
+    "make_job",
     "open_video",
+    "parse_prompts",
     "read_masks",
     "read_prompts",
     "run_job",
+    "track",
     "track_video",
+    "write_prompts",
 ]
 
 _HOMES = {
     "BoxPrompt": "tasks",
+    "EverythingPrompt": "tasks",
+    "ImagePredictor": "images.predictor",
     "JobConfig": "job",
     "MODELS": "modeling.configs",
     "MaskPrompt": "tasks",
     "PointsPrompt": "tasks",
+    "Rle": "tasks",
+    "TextPrompt": "tasks",
     "Track": "tasks",
     "Tracker": "tracking.tracker",
     "TrackerSettings": "tracking.settings",
     "Video": "tasks",
     "build_model": "modeling.checkpoints",
+    "compact_masks": "masks",
+    "decode_mask": "rle",
+    "encode_mask": "rle",
+    "load_job": "job",
+    "load_network": "images.networks",
     "load_weights": "modeling.checkpoints",
+    "make_job": "job",
     "open_video": "video",
+    "parse_prompts": "manifest",
     "read_masks": "masks",
     "read_prompts": "manifest",
     "run_job": "runtime.run",
+    "track": "one_video",
     "track_video": "pipeline",
+    "write_prompts": "manifest",
 }
 
 

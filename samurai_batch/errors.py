@@ -8,7 +8,7 @@
     ├── OutputLockedError      another run is writing to this output: exit code 2
     ├── VideoError             a video that cannot be read: its tracks fail, the job goes on
     │   └── TruncatedVideoError    ... and which frame was reached
-    ├── PromptError            a prompt that does not fit its video: its track fails
+    ├── PromptError            a prompt or track that makes no sense, or does not fit its video: its track fails
     ├── LedgerError            a ledger object that cannot be trusted
     ├── StateError             a saved track state that cannot be trusted
     └── StorageError           storage that kept failing after bounded retries
@@ -73,7 +73,7 @@ class TruncatedVideoError(VideoError):
 
 
 class PromptError(SamuraiBatchError):
-    """A prompt does not fit the video it belongs to."""
+    """A prompt or a track that makes no sense in itself, or does not fit the video it belongs to."""
 
 
 class LedgerError(SamuraiBatchError):

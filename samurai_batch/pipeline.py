@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from samurai_batch.behind import Behind
 from samurai_batch.chunk import ChunkResult, Following, Member, run_to_end
-from samurai_batch.errors import PromptError
+from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.planning.chunks import frames_to_follow, last_frame
 from samurai_batch.planning.fit import VideoFacts, misfit
 from samurai_batch.rle import decode_mask, encode_mask
-from samurai_batch.tasks import Leg, MaskPrompt, Track
+from samurai_batch.tasks import Box, Leg, MaskPrompt, Track, check_distinct
 from samurai_batch.tracking.masks_out import to_video_masks
 from samurai_batch.tracking.prompts import FramePrompt, to_frame_prompt
 from samurai_batch.tracking.stopwatch import Stopwatch
@@ -78,6 +78,7 @@ def following_chunk(
     are made, each in a thread of its own that is at most a few frames away. Without, all of it takes turns in the
     caller's thread, which costs less where no core is free. Whether frames are decoded ahead is up to the source.
     """
+    _check_counts(frames_per_batch=frames_per_batch)
     num_ahead, num_behind = (FRAMES_AHEAD, FRAMES_BEHIND) if threads_beside else (0, 0)
     followed = [_Followed.start(member, source.info, tracker.model) for member in members]
     frames_encoded = track_frames = 0
@@ -184,13 +185,21 @@ class _Followed:
         return cls(member.track, member.leg, TrackState(num_frames=abs(end - member.leg.start_frame) + 1))
 
     def input_on(self, frame: FramePlace, tracker: Tracker) -> TrackInput:
-        prompts = [prompt for prompt in self.track.prompts if prompt.frame_index == frame.index]
+        prompts = list(dict.fromkeys(one for one in self.track.prompts if one.frame_index == frame.index))
         if not prompts:
             return TrackInput(self.state)
-        masks = [decode_mask(prompt.mask) for prompt in prompts if isinstance(prompt, MaskPrompt)]
+        masks = [_decoded(prompt) for prompt in prompts if isinstance(prompt, MaskPrompt)]
         mask = torch.from_numpy(masks[0]) if masks else None
         prompt: FramePrompt = to_frame_prompt(prompts, frame.height, frame.width, tracker.model.image_size, mask)
         return TrackInput(self.state, prompt)
+
+
+def _decoded(prompt: MaskPrompt) -> NDArray[np.bool_]:
+    try:
+        return decode_mask(prompt.mask)
+    except ValueError as error:
+        reason = f"{error}; encode it again, with encode_mask or pycocotools"
+        raise PromptError(f"the mask on frame {prompt.frame_index} is damaged: {reason}") from error
 
 
 def _make_rows(
@@ -218,7 +227,21 @@ def mask_row(track: Track, frame: FramePlace, result: TrackResult, mask: NDArray
         motion_score=result.motion_score,
         mask_index=result.mask_index,
         prompted=any(prompt.frame_index == frame.index for prompt in track.prompts),
+        predicted_xywh=_predicted_in_video(frame, result),
     )
+
+
+def _predicted_in_video(frame: FramePlace, result: TrackResult) -> Box | None:
+    """Where the motion model expected the object, from the model's image to a COCO box in pixels of the video.
+
+    The tracker's boxes end on their last pixel, those of the table behind it.
+    """
+    if result.predicted_box_xyxy is None:
+        return None
+    size = 4 * result.low_res_logits.shape[-1]
+    scale_x, scale_y = frame.width / size, frame.height / size
+    left, top, right, bottom = result.predicted_box_xyxy
+    return left * scale_x, top * scale_y, (right - left + 1) * scale_x, (bottom - top + 1) * scale_y
 
 
 def track_video(
@@ -231,12 +254,11 @@ def track_video(
     """Follow all tracks of one video in this process: mask tables by object id, sorted by frame.
 
     The forward legs of all tracks go together, then the backward ones, chunk by chunk as a job would do it.
-    Raises PromptError, before any work, for a track that does not fit its video.
+    Raises PromptError, before any work, for a track that does not fit its video, or two of one object_id, and
+    ConfigError for numbers of frames below 1.
     """
-    facts = VideoFacts(source.info.num_frames, source.info.height, source.info.width)
-    for track in tracks:
-        if problem := misfit(track, facts):
-            raise PromptError(f"object {track.object_id!r}: {problem}")
+    _check_counts(chunk_frames=chunk_frames, frames_per_batch=frames_per_batch)
+    _check_tracks(tracks, source.info)
     follow = partial(follow_chunk, tracker, source, frames_per_batch=frames_per_batch)
     parts: dict[str, list[pa.Table]] = {track.object_id: [] for track in tracks}
     for reverse in (False, True):
@@ -248,6 +270,35 @@ def track_video(
         object_id: pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
         for object_id, tables in parts.items()
     }
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ConfigError(f"{name} is {count!r}: it should be a whole number of frames, 1 or more")
+
+
+def _check_tracks(tracks: Sequence[Track], info: VideoInfo) -> None:
+    """Whether all of them can be followed through one video, each in rows of its own."""
+    check_distinct(tracks)
+    if len(videos := {track.video.video_id for track in tracks}) > 1:
+        raise PromptError(f"the tracks are of several videos ({', '.join(sorted(videos))}); follow one video at a time")
+    facts = VideoFacts(info.num_frames, info.height, info.width)
+    for track in tracks:
+        if problem := _problem(track, facts):
+            raise PromptError(f"object {track.object_id!r}: {problem}")
+
+
+def _problem(track: Track, facts: VideoFacts) -> str | None:
+    if track.asked is not None:
+        return "text and everything have to be looked up first: a job does so (run_job), track_video does not"
+    try:
+        for prompt in track.prompts:
+            if isinstance(prompt, MaskPrompt):
+                _decoded(prompt)
+    except PromptError as error:
+        return str(error)
+    return misfit(track, facts)
 
 
 def _follow_all(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import samurai_batch
 from samurai_batch import cli
 
 JOB_VERBS = ["track", "run", "segment", "plan", "status", "models", "demo", "submit", "reprocess", "history", "diff"]
@@ -24,6 +25,11 @@ def test_every_verb_explains_itself(
 ) -> None:
     assert call(monkeypatch, verb, "--help") == 0
     assert "Usage: samurai-batch" in capsys.readouterr().out
+
+
+def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"samurai-batch {samurai_batch.__version__}\n"
 
 
 @pytest.mark.parametrize(

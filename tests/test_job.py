@@ -1,3 +1,5 @@
+import copy
+import pickle
 import re
 from pathlib import Path
 
@@ -189,3 +191,30 @@ def test_junk_is_refused_as_a_wrong_configuration(text: str) -> None:
 def test_keywords_are_checked_in_the_same_words() -> None:
     with pytest.raises(ConfigError, match=r"^flags: replicas is 0: it should be greater than or equal to 1"):
         make_job({"prompts": "p", "output": "o", "replicas": 0}, source="flags")
+
+
+def test_a_job_that_is_made_directly_is_checked_in_the_same_words() -> None:
+    with pytest.raises(ConfigError, match=r"^job: replicas is 0: it should be greater than or equal to 1"):
+        JobConfig(prompts="p", output="o", replicas=0)
+    with pytest.raises(ConfigError, match=r"^job: output is missing; add it"):
+        JobConfig(prompts="p")  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match=r"^job: ray_address is given, but pool is local"):
+        JobConfig(prompts="p", output="o", pool="local", ray_address="auto")
+    with pytest.raises(ConfigError, match=r"^job: modle is not a field of a job; did you mean mode\?"):
+        JobConfig(prompts="p", output="o", modle="nano")  # type: ignore[call-arg]
+
+
+def test_a_job_is_a_value_that_travels() -> None:
+    job = JobConfig(prompts="p", output="o", tracker={"fill_hole_area": 0})
+    assert pickle.loads(pickle.dumps(job)) == job == copy.deepcopy(job)  # noqa: S301
+    assert job.model_copy(update={"output": "elsewhere"}).output == "elsewhere"
+
+
+def test_settings_that_do_not_exist_are_told_with_their_lines() -> None:
+    found = problems_of(
+        MINIMAL + "tracker:\n  fill_hole_area: 1\n  kf_weight: 0.1\neverything:\n  points_per_side: 0\n"
+    )
+    assert found == [
+        "memory://job/night.yaml:5: tracker.kf_weight: there is no such setting; did you mean kf_score_weight?",
+        "memory://job/night.yaml:7: everything.points_per_side: 0 is not a number of 1 or more",
+    ]

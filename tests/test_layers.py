@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "samurai_batch"
 LAYERS = {
     "redaction": 0,
     "errors": 0,
+    "checks": 0,
     "tasks": 0,
     "geometry": 0,
     "rle": 0,
@@ -38,6 +39,7 @@ LAYERS = {
     "benchmark": 5,
     "operations": 5,
     "demo": 5,
+    "one_video": 5,
     "cli": 6,
 }
 PACKAGES_APART = 1  # in this layer, no package knows another

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from samurai_batch import pipeline
 from samurai_batch.chunk import Member, run_to_end
-from samurai_batch.errors import PromptError, StateError, VideoError
+from samurai_batch.errors import ConfigError, PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import follow_chunk, following_chunk, track_video
-from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, Track, Video
+from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import Frame, VideoInfo
@@ -264,6 +264,36 @@ def test_a_track_that_does_not_fit_its_video_is_refused_before_any_work(
         track_video(tracker(), video, [TRACKS[0], replace(TRACKS[0], object_id="bad", **changes)])  # type: ignore[arg-type]
     assert "'bad'" in str(refusal.value)
     assert not video.asked
+
+
+@pytest.mark.parametrize(
+    ("tracks", "reason"),
+    [
+        (TRACKS[:1] * 2, "object 'all': there are two tracks of that name"),
+        ((TRACKS[0], replace(TRACKS[1], video=Video("other", "o.mp4"))), "the tracks are of several videos"),
+        ((replace(TRACKS[0], prompts=(TextPrompt(0, "a dog"),)),), "have to be looked up first"),
+        ((replace(TRACKS[0], prompts=(MaskPrompt(0, Rle(HEIGHT, WIDTH, "04")),)),), "the mask on frame 0 is damaged"),
+    ],
+)
+def test_tracks_that_cannot_be_told_apart_or_followed_are_refused_before_any_work(
+    tracks: Sequence[Track], reason: str
+) -> None:
+    video = source()
+    with pytest.raises(PromptError, match=reason):
+        track_video(tracker(), video, tracks)
+    assert not video.asked
+
+
+@pytest.mark.parametrize("name", ["chunk_frames", "frames_per_batch"])
+@pytest.mark.parametrize("count", [0, -1, 1.5, True])
+def test_a_number_of_frames_below_one_is_refused(name: str, count: int) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is {count}: it should be a whole number of frames, 1 or more"):
+        track_video(tracker(), source(), TRACKS[:1], **{name: count})
+
+
+def test_a_chunk_of_frames_in_batches_of_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="frames_per_batch is 0"):
+        follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(3), frames_per_batch=0)
 
 
 directions: st.SearchStrategy[Direction] = st.sampled_from(["forward", "backward", "both"])

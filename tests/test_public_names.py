@@ -1,5 +1,6 @@
 """The names that users may rely on: pinned, lazy, and each the thing it is named after."""
 
+import importlib.metadata
 import subprocess
 import sys
 
@@ -10,24 +11,53 @@ import samurai_batch
 PUBLIC = [
     "MODELS",
     "BoxPrompt",
+    "EverythingPrompt",
+    "ImagePredictor",
     "JobConfig",
     "MaskPrompt",
     "PointsPrompt",
+    "Rle",
+    "TextPrompt",
     "Track",
     "Tracker",
     "TrackerSettings",
     "Video",
     "build_model",
+    "compact_masks",
+    "decode_mask",
+    "encode_mask",
     "errors",
+    "load_job",
+    "load_network",
     "load_weights",
+    "make_job",
     "open_video",
+    "parse_prompts",
     "read_masks",
     "read_prompts",
     "run_job",
+    "track",
     "track_video",
+    "write_prompts",
 ]
 
-LIGHT = {"BoxPrompt", "JobConfig", "MaskPrompt", "PointsPrompt", "Track", "Video", "errors"}
+LIGHT = {
+    "BoxPrompt",
+    "EverythingPrompt",
+    "JobConfig",
+    "MaskPrompt",
+    "PointsPrompt",
+    "Rle",
+    "TextPrompt",
+    "Track",
+    "TrackerSettings",
+    "Video",
+    "decode_mask",
+    "encode_mask",
+    "errors",
+    "load_job",
+    "make_job",
+}
 
 
 def test_the_public_names_are_these() -> None:
@@ -44,6 +74,10 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
         return
     assert value.__doc__
     assert value.__name__.rpartition(".")[2] == name
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert samurai_batch.__version__ == importlib.metadata.version("samurai-batch")
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:

@@ -2,12 +2,30 @@
 
 import copy
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samurai_batch.tasks import BoxPrompt, Direction, Leg, Track, Video
+from samurai_batch.errors import PromptError
+from samurai_batch.rle import encode_mask
+from samurai_batch.tasks import (
+    BoxPrompt,
+    Direction,
+    EverythingPrompt,
+    Leg,
+    MaskPrompt,
+    PointsPrompt,
+    Rle,
+    TextPrompt,
+    Track,
+    Video,
+    check_distinct,
+)
 
 VIDEO = Video("v", "v.mp4")
 LAST = 30
@@ -64,3 +82,99 @@ def test_tracks_are_values() -> None:
     one = track([4], "both")
     assert one == copy.deepcopy(one) == pickle.loads(pickle.dumps(one))  # noqa: S301
     assert hash(one) == hash(track([4], "both"))
+
+
+NAN = float("nan")
+BOX = BoxPrompt(4, (0, 0, 5, 5))
+MASK = MaskPrompt(4, Rle(2, 2, "04"))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: BoxPrompt(-1, (0, 0, 5, 5)), "frame_index is -1: it should not be negative"),
+        (lambda: BoxPrompt(1.5, (0, 0, 5, 5)), "frame_index is 1.5: it should be a whole number"),  # type: ignore[arg-type]
+        (lambda: BoxPrompt(True, (0, 0, 5, 5)), "frame_index is True: it should be a whole number"),
+        (lambda: BoxPrompt(2**31, (0, 0, 5, 5)), "it should be at most 2147483647"),
+        (lambda: BoxPrompt(7, (0, 0, NAN, 5)), r"box_xyxy \(0, 0, nan, 5\) on frame 7 holds NaN or infinity"),
+        (lambda: BoxPrompt(0, (0, 0, float("inf"), 5)), "holds NaN or infinity"),
+        (lambda: BoxPrompt(0, (5, 0, 0, 5)), "x2 should be greater than x1, and y2 than y1; give the corners"),
+        (lambda: BoxPrompt(0, (0, 5, 5, 5)), "x2 should be greater than x1, and y2 than y1"),
+        (lambda: BoxPrompt(0, (0, 0, 5)), "is not four numbers"),  # type: ignore[arg-type]
+        (lambda: BoxPrompt(0, "0,0,5,5"), "is not four numbers"),  # type: ignore[arg-type]
+        (lambda: BoxPrompt(0, None), "is not four numbers"),  # type: ignore[arg-type]
+        (lambda: PointsPrompt(0, (), ()), "is not a list of points"),
+        (lambda: PointsPrompt(0, (1.0, 2.0), (1,)), "is not a list of points"),  # type: ignore[arg-type]
+        (lambda: PointsPrompt(0, ((1, NAN),), (1,)), "holds NaN or infinity"),
+        (lambda: PointsPrompt(3, ((1, 2),), (1, 0)), r"2 label\(s\) for 1 point\(s\) on frame 3; give one label"),
+        (lambda: PointsPrompt(0, ((1, 2),), (2,)), r"labels \(2,\) on frame 0: a label is 1 for a point on the object"),
+        (lambda: PointsPrompt(0, ((1, 2),), 1), "labels 1 on frame 0"),  # type: ignore[arg-type]
+        (lambda: MaskPrompt(0, np.ones((2, 2), bool)), "of type ndarray: give what encode_mask makes"),  # type: ignore[arg-type]
+        (lambda: MaskPrompt(0, encode_mask(np.zeros((2, 2), bool))), "as of a mask without a pixel"),  # type: ignore[arg-type]
+        (lambda: TextPrompt(2, "  "), "the text on frame 2 is '  ': it should not be blank"),
+        (lambda: EverythingPrompt(-2), "frame_index is -2"),
+        (lambda: Video("", "v.mp4"), "video_id is empty; give it a name"),
+        (lambda: Video("v", ""), "the uri of video 'v' is '': it should not be blank"),
+        (lambda: Video("v\0", "v.mp4"), "a character that cannot be stored"),
+        (lambda: Video("\ud800", "v.mp4"), "a character that cannot be stored"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_where_it_is_made(make: Callable[[], object], reason: str) -> None:
+    with pytest.raises(PromptError, match=reason):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"prompts": ()}, "it has no prompt; give at least one"),
+        ({"prompts": BOX}, "prompts is a BoxPrompt: it should be a tuple"),
+        ({"prompts": (BOX, "a dog")}, "'a dog' is not a prompt"),
+        ({"direction": "sideways"}, "direction is 'sideways': known are forward, backward, both"),
+        ({"direction": "backwards"}, "direction is 'backwards': did you mean backward?"),
+        ({"start_frame": -1}, "start_frame is -1: it should not be negative"),
+        ({"start_frame": 9, "end_frame": 8}, "end_frame 8 lies before start_frame 9; exchange them"),
+        ({"start_frame": 5}, "the prompt on frame 4 is outside the frames of its track, 5 to the last"),
+        ({"end_frame": 3}, "the prompt on frame 4 is outside the frames of its track, 0 to 3"),
+        ({"prompts": (BOX, BoxPrompt(4, (1, 1, 9, 9)))}, "frame 4 has 2 boxes; keep one"),
+        ({"prompts": (MASK, BOX)}, "frame 4 has a mask, which stands alone"),
+        ({"prompts": (TextPrompt(4, "a dog"), BOX)}, "what is looked up .text, everything. finds objects of its own"),
+        ({"prompts": (PointsPrompt(4, ((1, 2),), (0,)),)}, "frame 4 has only negative points"),
+    ],
+)
+def test_a_track_that_makes_no_sense_is_named(changes: dict[str, Any], reason: str) -> None:
+    fields: dict[str, Any] = {"video": VIDEO, "object_id": "x", "prompts": (BOX,), **changes}
+    with pytest.raises(PromptError, match=f"video 'v', object 'x': {reason}"):
+        Track(**fields)
+
+
+@pytest.mark.parametrize(("field", "value"), [("object_id", ""), ("object_id", 1), ("video", "v.mp4")])
+def test_a_track_needs_a_name_and_a_video(field: str, value: object) -> None:
+    fields: dict[str, Any] = {"video": VIDEO, "object_id": "x", "prompts": (BOX,), field: value}
+    with pytest.raises(PromptError, match=f"{field} is "):
+        Track(**fields)
+
+
+def test_arrays_and_lists_become_plain_values() -> None:
+    box = BoxPrompt(np.int64(3), np.array([1.5, 2, 3, 4], np.float32))  # type: ignore[arg-type]
+    assert box == BoxPrompt(3, (1.5, 2.0, 3.0, 4.0))
+    assert {type(value) for value in (box.frame_index, *box.box_xyxy)} == {int, float}
+    points = PointsPrompt(0, np.array([[1, 2], [3, 4]]), [np.int64(1), False])  # type: ignore[arg-type]
+    assert points == PointsPrompt(0, ((1, 2), (3, 4)), (1, 0))
+    assert [type(label) for label in points.labels] == [int, int]
+    assert Video("v", Path("folder") / "v.mp4") == Video("v", "folder/v.mp4")  # type: ignore[arg-type]
+    assert track([4], "forward") == Track(video=VIDEO, object_id="x", prompts=[BOX])  # type: ignore[arg-type]
+
+
+def test_whole_numbers_stay_whole_as_fingerprints_tell_them_apart() -> None:
+    assert [type(value) for value in BoxPrompt(0, (0, 1, 5, 5.5)).box_xyxy] == [int, int, int, float]
+
+
+def test_tracks_of_one_name_and_videos_of_two_places_are_refused() -> None:
+    one = track([4], "forward")
+    with pytest.raises(PromptError, match="video 'v', object 'x': there are two tracks of that name"):
+        check_distinct([one, track([5], "both")])
+    elsewhere = Track(video=Video("v", "w.mp4"), object_id="y", prompts=(BOX,))
+    with pytest.raises(PromptError, match="video 'v' has two URIs"):
+        check_distinct([one, elsewhere])
+    check_distinct([one, Track(video=Video("w", "w.mp4"), object_id="x", prompts=(BOX,))])

@@ -8,11 +8,13 @@ import logging
 import sys
 import threading
 import traceback
+from typing import Annotated
 
 import typer
 
+import samurai_batch
 from samurai_batch.cli import measuring, operating, results, running
-from samurai_batch.cli.printing import err
+from samurai_batch.cli.printing import err, out
 from samurai_batch.errors import ConfigError, OutputLockedError, PromptsError, SamuraiBatchError, UsageError
 from samurai_batch.redaction import redact_logging
 
@@ -28,6 +30,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"samurai-batch {samurai_batch.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 for verbs in (running, operating, results, measuring):
     app.add_typer(verbs.app)
 

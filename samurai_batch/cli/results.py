@@ -48,14 +48,19 @@ def report(
     output: OutputFolder,
     to: Annotated[str | None, typer.Option(help="Where the page goes; default: report.html in the output.")] = None,
     pictures: Annotated[bool, typer.Option(help="With pictures, which need the videos.")] = True,
+    inline: Annotated[bool, typer.Option("--inline", help="Pictures in the page: one file, for few videos.")] = False,
+    max_videos: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Videos with timelines and pictures at most, the worst first.")
+    ] = 100,
 ) -> None:
-    """Write one self-contained HTML page of a run.
+    """Write a HTML page of a run.
 
-    What ran, what failed and why, and the moments worth a look.
+    What ran, what failed and why, and the moments worth a look. Pictures lie beside the page, in report_files.
     """
     from samurai_batch.report import write_report
 
-    out.print(f"report: {write_report(output, to, pictures)}")
+    uri = write_report(output, to, pictures, inline=inline, max_videos=max_videos)
+    out.print(f"report: {uri}")
 
 
 @app.command()

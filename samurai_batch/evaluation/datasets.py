@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from samurai_batch.errors import ConfigError
+from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.evaluation import box_datasets, mask_datasets
 from samurai_batch.evaluation.boxes import BoxProtocol
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence, Truth
@@ -115,7 +115,10 @@ def _prompt(truth: Truth, kind: PromptKind, name: str) -> Prompt:
     if isinstance(truth, BoxTruth):
         if kind == "mask":
             raise ConfigError(f"{name}: this benchmark has boxes alone; use prompts by box")
-        return BoxPrompt(truth.first_frame(), _xyxy(*truth.boxes_xywh[0].tolist()))
+        try:
+            return BoxPrompt(truth.first_frame(), _xyxy(*truth.boxes_xywh[0].tolist()))
+        except PromptError as error:
+            raise ConfigError(f"{name}: its first box cannot be a prompt: {error}") from error
     frame_index = truth.first_frame()
     mask, _ = truth.read(frame_index)
     box_xywh, rle = mask_box_xywh(mask), encode_mask(mask)

@@ -3,8 +3,22 @@
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.images.settings import EverythingSettings
+from samurai_batch.job.explaining import explained
+from samurai_batch.tracking.settings import TrackerSettings
 
 _IMAGE_SIZE_STEP = 32  # the coarsest features have one cell for so many pixels
 _UNTRAINED = re.compile(r"untrained:\d{1,18}", re.ASCII)
@@ -15,8 +29,11 @@ Setting = bool | int | float | str | None
 class JobConfig(BaseModel):
     """One job: what to follow, with which model, on what, and where the tables go.
 
-    Build it with `make_job` or `load_job`, whose ConfigError names field, value and remedy; called directly it
-    raises pydantic's own ValidationError.
+    A mistake raises ConfigError, with field, value and remedy of each; `make_job` says as well where the value was
+    given, `load_job` reads a YAML file.
+
+        config = JobConfig(prompts="prompts.csv", output="out", model="nano", replicas=2)
+        run_job(config)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -188,6 +205,28 @@ class JobConfig(BaseModel):
                 "num_gpus_per_replica", "device is cuda, and Ray hides GPUs not asked for; ask for one"
             )
         return self
+
+    @model_validator(mode="after")
+    def _settings_exist(self) -> "JobConfig":
+        problems = TrackerSettings.problems(self.mode, self.tracker) | EverythingSettings.problems(self.everything)
+        if problems:
+            named = {text.partition(":")[0]: text for text in problems.values()}
+            raise PydanticCustomError("settings", "settings are wrong", {"problems": named})
+        return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _mistakes_are_told_in_the_users_terms(
+        cls, values: object, validate: "ModelWrapValidatorHandler[JobConfig]", info: ValidationInfo
+    ) -> "JobConfig":
+        """Has to stand last, around all other checks."""
+        try:
+            return validate(values)
+        except ValidationError as error:
+            where = info.context or {"source": "job", "places": {}}
+            raise ConfigError(
+                explained(error, cls.model_fields, where["source"], where["places"])
+            ) from None  # pydantic shows values, secrets too
 
 
 def _contradiction(field: str, reason: str) -> PydanticCustomError:

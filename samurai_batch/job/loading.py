@@ -1,24 +1,18 @@
 """Job configurations from YAML, keywords and command-line overrides; what is wrong is said in the user's terms."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job.config import JobConfig
+from samurai_batch.job.explaining import GROUPS, Place
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 10
-_MAX_SHOWN = 80  # characters of a value in a message
-_GROUPS = ("tracker", "everything")  # fields that hold settings by name
-
-Place = str
-"""Where a value was given: a file and line, or the command line."""
 
 
 def load_job(path: str | None, overrides: Mapping[str, str] | None = None) -> JobConfig:
@@ -48,15 +42,7 @@ def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[
 
     ``places`` says where a field was given; ``source`` stands for those that it does not name.
     """
-    try:
-        return JobConfig.model_validate(values)
-    except ValidationError as error:
-        details = {_field_of(detail): detail for detail in reversed(error.errors())}
-        lines = [
-            f"{_place_of(field, places or {}, source)}: {_explain(field, detail)}"
-            for field, detail in reversed(details.items())
-        ]
-        raise ConfigError("\n".join(lines)) from None  # pydantic's own text shows values as they are, secrets too
+    return JobConfig.model_validate(values, context={"source": source, "places": places or {}})
 
 
 def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int]]:
@@ -108,14 +94,14 @@ def _lines_of_fields(mapping: yaml.MappingNode, source: str, prefix: str = "") -
         if name in lines:
             raise ConfigError(f"{source}:{line}: {name} was given in line {lines[name]} already; remove one of them")
         lines[name] = line
-        if name in _GROUPS and isinstance(value, yaml.MappingNode):
+        if name in GROUPS and isinstance(value, yaml.MappingNode):
             lines |= _lines_of_fields(value, source, f"{name}.")
     return lines
 
 
 def _override(values: dict[str, Any], name: str, text: str) -> None:
     group, dot, setting = name.partition(".")
-    if group not in _GROUPS or not dot:
+    if group not in GROUPS or not dot:
         values[name] = _from_text(name, text)
         return
     settings = values.get(group) or {}
@@ -143,40 +129,3 @@ def _scalar(text: str) -> object:
     except (ConfigError, yaml.YAMLError, ValueError):
         return text
     return text if isinstance(value, dict | list) else value
-
-
-def _field_of(detail: ErrorDetails) -> str:
-    names = [str(part) for part in detail["loc"]] or [str(detail.get("ctx", {}).get("field", ""))]
-    return ".".join(names[:2]) if names[0] in _GROUPS else names[0]
-
-
-def _place_of(field: str, places: Mapping[str, Place], source: str) -> Place:
-    return places.get(field) or places.get(field.partition(".")[0]) or source
-
-
-def _explain(field: str, detail: ErrorDetails) -> str:
-    """One sentence: field, value, what is wrong, remedy."""
-    kind, value = detail["type"], detail["input"]
-    if kind == "missing":
-        return f"{field} is missing; add it ({_description(field)})"
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(field, JobConfig.model_fields, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(JobConfig.model_fields)}"
-        return f"{field} is not a field of a job; {remedy}"
-    if kind == "contradiction":
-        return f"{field} is given, but {detail['msg']}"
-    reason = detail["msg"].removeprefix("Value error, ")
-    reason = reason.replace("Input should", "it should").replace("String should", "it should")
-    if field.partition(".")[0] in _GROUPS and "." in field:
-        reason = "it should be a number, a word, true or false"
-    return f"{field} is {_shown(value)}: {reason} ({_description(field)})"
-
-
-def _description(field: str) -> str:
-    known = JobConfig.model_fields.get(field.partition(".")[0])
-    return str(known.description) if known else "not a field of a job"
-
-
-def _shown(value: object) -> str:
-    text = repr(storage.redact(value)) if isinstance(value, str) else repr(value)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

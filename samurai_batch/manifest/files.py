@@ -15,9 +15,18 @@ from samurai_batch.errors import PromptsError, StorageError
 from samurai_batch.manifest import text_files
 from samurai_batch.manifest.formats import ENDINGS, FORMATS, Format, TableRead, one_line, write_csv, write_tsv
 from samurai_batch.manifest.problems import Problems
-from samurai_batch.manifest.rows import parse_rows
+from samurai_batch.manifest.rows import parse_prompts, parse_rows
 from samurai_batch.rle import rle_to_coco
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track
+from samurai_batch.tasks import (
+    BoxPrompt,
+    EverythingPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    TextPrompt,
+    Track,
+    check_distinct,
+)
 
 _ADVICE = {
     ".xlsx": "; in Excel, save it as 'CSV UTF-8'",
@@ -43,9 +52,14 @@ def read_prompts(uri: str) -> list[Track]:
     return tracks
 
 
-def write_prompts(uri: str, tracks: Sequence[Track]) -> None:
-    """Write a prompts table that `read_prompts` reads back as the same tracks."""
+def write_prompts(uri: str, tracks: Sequence[Track] | pd.DataFrame) -> None:
+    """Write a prompts table that `read_prompts` reads back as the same tracks; of a data frame, once it is checked.
+
+    Raises PromptsError with all that is wrong in a data frame, PromptError for two tracks of one name.
+    """
     _, write = _known_format(uri)
+    tracks = parse_prompts(tracks) if isinstance(tracks, pd.DataFrame) else tracks
+    check_distinct(tracks)
     if write in (write_csv, write_tsv):
         for track in tracks:
             if track.video.uri != track.video.uri.strip():

@@ -41,7 +41,7 @@ def prompts_from_flags(
     if not objects:
         raise ConfigError("no prompt is given; add --box x1,y1,x2,y2, --point x,y or --mask file.png")
     _check_span(frame, start_frame, end_frame)
-    video = Video(_video_id(video_uri), video_uri)
+    video = Video(video_id_of(video_uri), video_uri)
     return [
         Track(
             video=video,
@@ -112,7 +112,8 @@ def _comma_separated(text: object, example: str) -> list[float]:
     return numbers
 
 
-def _video_id(uri: str) -> str:
+def video_id_of(uri: str) -> str:
+    """What a video is called where nobody names it: its file's name, without the ending."""
     path = uri.partition("?")[0] if storage.is_remote(uri) else uri
     name = posixpath.basename(path.rstrip("/"))
     return posixpath.splitext(name)[0] or "video"

@@ -21,6 +21,10 @@ _BOX_COLUMNS = ["bbox_x", "bbox_y", "bbox_w", "bbox_h"]
 class MasksAccessor:
     """The masks of N rows, in the rows' order; rows may be filtered, sorted or joined before.
 
+        table = read_masks("out")
+        for mask in table.masks: ...                # (H, W) bool, one after the other
+        json.dumps(table.masks.to_coco())           # COCO, in JSON's types
+
     A method needs the columns it reads: ``segmentation``, ``height`` and ``width`` for masks, the ``bbox_`` columns
     for boxes, ``area`` for areas. Raises ConfigError if they are missing, or damaged.
     """
@@ -72,6 +76,8 @@ class MasksAccessor:
     def to_coco(self) -> dict[str, Any]:
         """A COCO data set (images, annotations, categories) of these rows, ready for ``json.dump``.
 
+        This is the way from masks to JSON: ``json.dumps(row.segmentation)`` fails, for pandas reads the ``size`` in it
+        as an array. One mask alone: ``table.iloc[[0]].masks.to_coco()["annotations"][0]["segmentation"]``.
         An image is a frame of a video, an annotation a present mask; its ``track_id`` is the object's number.
         """
         return coco_annotations(self._columns(*KEYS, "height", "width", "segmentation", "mask_score"))

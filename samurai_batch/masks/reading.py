@@ -32,7 +32,7 @@ def read_masks(
     """
     names = _checked_columns(columns)
     video_ids, object_ids = _checked_ids("videos", videos), _checked_ids("objects", objects)
-    conditions = _conditions(video_ids, object_ids, frames, min_score)
+    conditions = _conditions(video_ids, object_ids, _checked_frames(frames), _checked_score(min_score))
     try:
         paths = table_paths(uri, video_ids, object_ids)
         if conditions is None:
@@ -66,6 +66,25 @@ def _checked_ids(argument: str, ids: Iterable[str] | None) -> list[str] | None:
     if wrong:
         raise ConfigError(f"{argument} holds {wrong[0]!r}: ids are texts, and not empty")
     return checked
+
+
+def _checked_frames(frames: Collection[int] | None) -> Collection[int] | None:
+    if frames is None or isinstance(frames, range):
+        return frames
+    if isinstance(frames, str | bytes) or not isinstance(frames, Collection | np.ndarray):
+        raise ConfigError(f"frames is {frames!r}: give a range, or a list of frame indices")
+    indices = list(frames)
+    wrong = [one for one in indices if not isinstance(one, int | np.integer) or isinstance(one, bool)]
+    if wrong:
+        raise ConfigError(f"frames holds {wrong[0]!r}: the index of a frame is a whole number")
+    return [int(one) for one in indices]
+
+
+def _checked_score(min_score: float | None) -> float | None:
+    is_number = isinstance(min_score, int | float | np.number) and not isinstance(min_score, bool)
+    if min_score is not None and (not is_number or np.isnan(min_score)):
+        raise ConfigError(f"min_score is {min_score!r}: it should be a number, from 0 to 1")
+    return min_score
 
 
 def _conditions(

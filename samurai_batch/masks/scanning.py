@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from samurai_batch.masks.table import MASK_SCHEMA
+from samurai_batch.masks.table import MASK_SCHEMA, is_mask_schema, with_columns
 
 SMALL_FILE_BYTES = 2**20
 """Up to here a file is fetched by one read, whatever is needed of it."""
@@ -81,15 +81,17 @@ def _read_file(
     with filesystem.open_input_file(path) as opened:
         is_small = opened.size() <= SMALL_FILE_BYTES
         file = pq.ParquetFile(pa.BufferReader(opened.read()) if is_small else opened, pre_buffer=not is_small)
-        if not file.schema_arrow.equals(MASK_SCHEMA):
+        if not is_mask_schema(file.schema_arrow):
             raise pa.ArrowInvalid(f"{path} has other columns; keep other files out of its folder")
+        there = set(file.schema_arrow.names)
         found = []
         for number in range(file.num_row_groups):
             left = _left_to_ask(file.metadata.row_group(number), conditions)
             if left is not None:
-                columns = list(dict.fromkeys([*names, *(one.column for one in left)]))
+                asked = dict.fromkeys([*names, *(one.column for one in left)])
+                columns = [name for name in asked if name in there] or ["frame_index"]  # so that rows are counted
                 rows = file.read_row_group(number, columns=columns, use_threads=not is_small)
-                found.append(_filtered(rows.replace_schema_metadata(None), left).select(names))
+                found.append(with_columns(_filtered(rows.replace_schema_metadata(None), left), names))
         return found
 
 

@@ -1,7 +1,9 @@
 """The mask table: its schema, and rows on their way into Parquet bytes and back.
 
-Every file of every run has the schema `MASK_SCHEMA`, empty ones too. What differs from run to run (the
+Every file that is written has the schema `MASK_SCHEMA`, empty ones too. What differs from run to run (the
 tracker settings, the weights' digest, ...) stands in the file's metadata, beside the schema version.
+
+Columns are only ever added, at the end. Files of the versions before are read as well: what they lack is null.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +15,9 @@ import pyarrow.parquet as pq
 
 from samurai_batch.errors import StateError
 from samurai_batch.rle import areas_and_boxes, rle_to_coco
-from samurai_batch.tasks import Rle
+from samurai_batch.tasks import Box, Rle
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 METADATA_PREFIX = "samurai_batch."
 
 # Small enough that a reader of a few frames skips most of a long video, large enough to compress well.
@@ -49,8 +51,15 @@ MASK_SCHEMA = pa.schema(
         pa.field("motion_score", pa.float32()),
         pa.field("mask_index", pa.int8(), nullable=False),
         pa.field("prompted", pa.bool_(), nullable=False),
+        pa.field("predicted_x", pa.float32()),
+        pa.field("predicted_y", pa.float32()),
+        pa.field("predicted_w", pa.float32()),
+        pa.field("predicted_h", pa.float32()),
     ]
 )
+
+_NUM_COLUMNS_BEFORE = (17,)  # of the versions before: "1" ends with prompted
+_KNOWN_SCHEMAS = (MASK_SCHEMA, *(pa.schema(list(MASK_SCHEMA)[:count]) for count in _NUM_COLUMNS_BEFORE))
 
 _PLAIN_NAMES = [name for name in MASK_SCHEMA.names if name != "segmentation"]
 _WRITE_OPTIONS = {
@@ -75,7 +84,9 @@ class MaskRow:
 
     ``height`` and ``width`` are the video's, in pixels; ``segmentation`` is None when the object is absent;
     ``mask_score`` is the predicted IoU of the chosen mask, ``object_score`` the object-present logit,
-    ``motion_score`` the IoU with the Kalman prediction, or None where there was none.
+    ``motion_score`` the IoU with the Kalman prediction, or None where it had no say in the choice.
+    ``predicted_xywh`` is that prediction, a COCO box in pixels of the video; None where there was none, as on the
+    first frames of a track and with plain SAM 2.
     """
 
     video_id: str
@@ -90,6 +101,7 @@ class MaskRow:
     motion_score: float | None
     mask_index: int
     prompted: bool
+    predicted_xywh: Box | None = None
 
     def __post_init__(self) -> None:
         rle = self.segmentation
@@ -105,6 +117,8 @@ _PLAIN_COLUMNS = (
     "mask_score", "object_score", "motion_score", "mask_index", "prompted",
 )  # fmt: skip
 _BOX_COLUMNS = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")
+_PREDICTED_COLUMNS = ("predicted_x", "predicted_y", "predicted_w", "predicted_h")
+_NO_BOX = (None,) * 4
 
 
 def rows_to_table(rows: Sequence[MaskRow]) -> pa.Table:
@@ -117,11 +131,32 @@ def rows_to_table(rows: Sequence[MaskRow]) -> pa.Table:
     areas = np.zeros(len(rows), np.int64)
     areas[present] = present_areas
     columns["area"] = areas.tolist()
-    boxes: list[Sequence[float | None]] = [(None,) * 4] * len(rows)
+    boxes: list[Sequence[float | None]] = [_NO_BOX] * len(rows)
     for position, box in zip(present, present_boxes.tolist(), strict=True):
         boxes[position] = box
-    columns |= {name: [box[axis] for box in boxes] for axis, name in enumerate(_BOX_COLUMNS)}
+    columns |= _by_axis(_BOX_COLUMNS, boxes)
+    columns |= _by_axis(_PREDICTED_COLUMNS, [row.predicted_xywh or _NO_BOX for row in rows])
     return pa.table({name: columns[name] for name in MASK_SCHEMA.names}, schema=MASK_SCHEMA)
+
+
+def _by_axis(names: Sequence[str], boxes: Sequence[Sequence[float | None]]) -> dict[str, Sequence[object]]:
+    return {name: [box[axis] for box in boxes] for axis, name in enumerate(names)}
+
+
+def is_mask_schema(schema: pa.Schema) -> bool:
+    """Whether a file with this schema is a mask table, of this version or one before."""
+    return any(schema.equals(known) for known in _KNOWN_SCHEMAS)
+
+
+def with_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """These columns, in this order; those that a table of a version before lacks are null."""
+    if set(names).issubset(table.column_names):
+        return table.select(names)
+    columns = [
+        table[name] if name in table.column_names else pa.nulls(table.num_rows, MASK_SCHEMA.field(name).type)
+        for name in names
+    ]
+    return pa.table(columns, schema=pa.schema([MASK_SCHEMA.field(name) for name in names]))
 
 
 def table_to_bytes(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
@@ -148,7 +183,7 @@ def parquet_bytes(
 
 
 def bytes_to_table(data: bytes) -> pa.Table:
-    """The table in bytes that `table_to_bytes` made, without its metadata.
+    """The table in bytes that `table_to_bytes` made, in this version or one before, without its metadata.
 
     Raises StateError if they are damaged or of another schema.
     """
@@ -157,9 +192,9 @@ def bytes_to_table(data: bytes) -> pa.Table:
         table.validate(full=True)  # texts that are no UTF-8, for one
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise StateError(f"this mask table is damaged ({error}); delete it and run the job again") from error
-    if not table.schema.equals(MASK_SCHEMA):
+    if not is_mask_schema(table.schema):
         raise StateError("this mask table has columns of another version; delete it and run the job again")
-    return table
+    return with_columns(table, MASK_SCHEMA.names)
 
 
 def file_metadata(data: bytes) -> dict[str, str]:

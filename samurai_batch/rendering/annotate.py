@@ -20,7 +20,8 @@ _DASH_PX = 6
 class Annotation:
     """One object on one frame: ``mask`` (H, W) bool or None if it is absent, boxes xyxy in pixels of the video.
 
-    ``number`` chooses the colour and is the same on all frames; ``label`` is the text at the box.
+    A box ends behind its last pixel. ``number`` chooses the colour and is the same on all frames; ``label`` is the
+    text at the box.
     """
 
     number: int
@@ -60,6 +61,7 @@ def _draw_boxes(canvas: ImageDraw.ImageDraw, one: Annotation) -> None:
         canvas.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=2)
     if one.predicted_xyxy is not None:
         x0, y0, x1, y1 = one.predicted_xyxy
+        x1, y1 = x1 - 1, y1 - 1
         for start, end in (((x0, y0), (x1, y0)), ((x1, y0), (x1, y1)), ((x1, y1), (x0, y1)), ((x0, y1), (x0, y0))):
             _dashed(canvas, start, end)
 

@@ -8,7 +8,6 @@ import pandas as pd
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import read_masks
 from samurai_batch.rendering.annotate import Annotation
-from samurai_batch.rendering.motion import predicted_boxes
 from samurai_batch.rle import decode_mask, rle_from_coco
 from samurai_batch.tasks import Box
 
@@ -25,8 +24,6 @@ class RenderedTracks:
         self._by_frame: dict[int, list[int]] = {}
         for place, frame_index in enumerate(self._rows["frame_index"].tolist()):
             self._by_frame.setdefault(frame_index, []).append(place)
-        tracks = self._rows.groupby("object_id", sort=False)
-        self._predictions = {str(object_id): predicted_boxes(track) for object_id, track in tracks}
 
     @classmethod
     def read(cls, masks_uri: str, video_id: str, objects: list[str] | None = None) -> "RenderedTracks":
@@ -56,8 +53,8 @@ class RenderedTracks:
             number=self._numbers[object_id],
             label=_label(object_id, row),
             mask=decode_mask(rle_from_coco(segmentation)) if present else None,
-            box_xyxy=_box(row) if present else None,
-            predicted_xyxy=self._predictions[object_id].get(int(row["frame_index"])),
+            box_xyxy=_box(row, "bbox"),
+            predicted_xyxy=_box(row, "predicted"),
         )
 
 
@@ -69,6 +66,9 @@ def _label(object_id: str, row: Mapping[Any, Any]) -> str:
     return f"{object_id} mask {row['mask_score']:.2f}{motion}{prompted}"
 
 
-def _box(row: Mapping[Any, Any]) -> Box:
-    x, y, width, height = (float(row[name]) for name in ("bbox_x", "bbox_y", "bbox_w", "bbox_h"))
+def _box(row: Mapping[Any, Any], name: str) -> Box | None:
+    """A COCO box of the table as xyxy; None where there is none, or the table is of a version without it."""
+    if pd.isna(row[f"{name}_x"]):
+        return None
+    x, y, width, height = (float(row[f"{name}_{axis}"]) for axis in "xywh")
     return x, y, x + width, y + height

@@ -10,11 +10,13 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.masks import read_masks
 from samurai_batch.report.moments import Moment, find_moments
 from samurai_batch.report.pictures import Pictures, video_pictures
+from samurai_batch.report.storing import InPage, PictureStore
 from samurai_batch.runtime.ledger import RunRecord, TrackEntry, VideoLedger, ledger_uri, read_video_ledger
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.status import read_status
 
 MAX_MOMENTS = 4
+MAX_VIDEOS = 100
 _COLUMNS = [
     "video_id", "object_id", "frame_index", "timestamp_s", "area", "mask_score", "object_score", "motion_score",
 ]  # fmt: skip
@@ -42,31 +44,83 @@ class VideoReport:
     pictures: Pictures
 
 
+@dataclass(frozen=True)
+class VideoSummary:
+    """One video in a line: how many of its tracks have ended how, their rows and moments."""
+
+    ledger: VideoLedger
+    num_rows: int
+    num_moments: int
+
+    @property
+    def num_not_done(self) -> int:
+        """Tracks that failed, or ended early."""
+        return sum(entry.status != "done" for entry in self.ledger.tracks.values())
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything on the page; ``run`` is the newest run, if its record is there."""
+    """Everything on the page; ``run`` is the newest run, if its record is there.
+
+    ``videos`` are told in detail, ``others`` in a line each; both by their ids.
+    """
 
     output: str
     run: RunRecord | None
     num_tracks: Mapping[str, int]
     num_rows: int
     videos: list[VideoReport]
+    others: list[VideoSummary]
 
 
-def gather(output: str, with_pictures: bool = True) -> Report:
-    """Read an output folder. Raises ConfigError if nothing has ended there, LedgerError, StorageError."""
+def gather(
+    output: str, with_pictures: bool = True, *, store: PictureStore | None = None, max_videos: int = MAX_VIDEOS
+) -> Report:
+    """Read an output folder; pictures go into ``store`` (default: into the page).
+
+    The rows of ``max_videos`` videos are held, of the others those of one at a time. Raises ConfigError if nothing has
+    ended there, LedgerError, StorageError.
+    """
     status = read_status(storage, output)
     folder = ledger_uri(output)
     uris = [storage.join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
     ledgers = [ledger for ledger in for_each(lambda uri: read_video_ledger(storage, uri), uris, 16) if ledger]
     if not ledgers:
         raise ConfigError(f"{storage.redact(output)}: no track has ended there; give the output folder of a job")
-    videos = [_video(output, ledger, with_pictures) for ledger in sorted(ledgers, key=lambda one: one.video_id)]
+    ledgers.sort(key=lambda one: one.video_id)
+    others: list[VideoSummary] = []
+    if len(ledgers) > max_videos:
+        worst_first = sorted((_summary(output, one) for one in ledgers), key=_how_bad)
+        others = sorted(worst_first[max_videos:], key=lambda one: one.ledger.video_id)
+        left_out = {one.ledger.video_id for one in others}
+        ledgers = [one for one in ledgers if one.video_id not in left_out]
+    pictures = (store or InPage()) if with_pictures else None
+    videos = [_video(output, ledger, pictures) for ledger in ledgers]
     counts = {str(name): count for name, count in status.num_tracks.items()}
-    return Report(output, status.newest_run, counts, status.num_rows, videos)
+    return Report(output, status.newest_run, counts, status.num_rows, videos, others)
 
 
-def _video(output: str, ledger: VideoLedger, with_pictures: bool) -> VideoReport:
+def _how_bad(video: VideoSummary) -> tuple[int, int, str]:
+    """Sorts the videos most worth a look to the front."""
+    return -video.num_not_done, -video.num_moments, video.ledger.video_id
+
+
+def _summary(output: str, ledger: VideoLedger) -> VideoSummary:
+    tracks = _tracks(output, ledger)
+    num_rows, num_moments = sum(len(one.rows) for one in tracks), sum(len(one.moments) for one in tracks)
+    return VideoSummary(ledger, num_rows, num_moments)
+
+
+def _video(output: str, ledger: VideoLedger, store: PictureStore | None) -> VideoReport:
+    tracks = _tracks(output, ledger)
+    moments = [(track.object_id, moment.frame_index) for track in tracks for moment in track.moments]
+    pictures = Pictures()
+    if store is not None and any(len(track.rows) for track in tracks):
+        pictures = video_pictures(output, ledger.video_id, ledger.video_uri, moments, store)
+    return VideoReport(ledger, tracks, pictures)
+
+
+def _tracks(output: str, ledger: VideoLedger) -> list[TrackReport]:
     rows = read_masks(output, videos=[ledger.video_id], columns=_COLUMNS)
     by_object = {str(object_id): part.sort_values("frame_index") for object_id, part in rows.groupby("object_id")}
     on_picture = {one: ledger.tracks[one.rpartition("#")[0]] for one in by_object if one not in ledger.tracks}
@@ -74,8 +128,4 @@ def _video(output: str, ledger: VideoLedger, with_pictures: bool) -> VideoReport
     for object_id, entry in sorted((ledger.tracks | on_picture).items(), key=lambda item: (len(item[0]), item[0])):
         own = by_object.get(object_id, rows.iloc[:0])
         tracks.append(TrackReport(object_id, entry, own, find_moments(own, MAX_MOMENTS)))
-    moments = [(track.object_id, moment.frame_index) for track in tracks for moment in track.moments]
-    pictures = Pictures()
-    if with_pictures and len(rows):
-        pictures = video_pictures(output, ledger.video_id, ledger.video_uri, moments)
-    return VideoReport(ledger, tracks, pictures)
+    return tracks

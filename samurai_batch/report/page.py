@@ -1,4 +1,4 @@
-"""The page itself: HTML without script or outside resource."""
+"""The page itself: HTML without script, and without any resource but the pictures beside it."""
 
 import datetime
 import math
@@ -8,6 +8,7 @@ from importlib import resources
 
 from samurai_batch.redaction import redact
 from samurai_batch.report.gather import Report, TrackReport, VideoReport
+from samurai_batch.report.pictures import MAX_MOMENTS_OF_VIDEO, Picture
 from samurai_batch.report.timeline import timeline
 from samurai_batch.storage import redact as redact_uri
 
@@ -17,6 +18,7 @@ def escape(text: str) -> str:
     return escape_html(redact(text))
 
 
+MAX_PROBLEMS = 1000
 SYMBOLS = {"done": "✓ done", "partial": "◐ partial", "failed": "✗ failed"}
 
 
@@ -31,6 +33,7 @@ def render_page(report: Report) -> str:
         _problems(report),
         "<h2 id='videos'>Videos</h2>",
         *(_video(number, video) for number, video in enumerate(report.videos)),
+        _others(report),
         "</main>",
     ]
     return (
@@ -43,7 +46,7 @@ def render_page(report: Report) -> str:
 
 def _totals(report: Report) -> str:
     facts = [(SYMBOLS[status], f"{count:,}") for status, count in report.num_tracks.items()]
-    facts += [("videos", f"{len(report.videos):,}"), ("rows", f"{report.num_rows:,}")]
+    facts += [("videos", f"{len(report.videos) + len(report.others):,}"), ("rows", f"{report.num_rows:,}")]
     cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f"<h2>What there is</h2><dl class='totals' aria-label='Tracks, videos and rows'>{cells}</dl>"
 
@@ -84,22 +87,52 @@ def _s(seconds: float) -> str:
 
 
 def _problems(report: Report) -> str:
+    links = [f"<a href='#v{number}'>{_breakable(one.ledger.video_id)}</a>" for number, one in enumerate(report.videos)]
+    links += [_breakable(one.ledger.video_id) for one in report.others]
+    ledgers = [one.ledger for one in report.videos] + [one.ledger for one in report.others]
     rows = [
-        f"<tr><td><a href='#v{number}'>{_breakable(video.ledger.video_id)}</a></td>"
-        f"<td>{_breakable(track.object_id)}</td><td>{SYMBOLS[track.entry.status]}</td>"
-        f"<td>{_breakable(track.entry.error or '')}</td><td>{track.entry.attempts}</td></tr>"
-        for number, video in enumerate(report.videos)
-        for track in video.tracks
-        if track.entry.status != "done"
+        [link, _breakable(object_id), SYMBOLS[entry.status], _breakable(entry.error or ""), str(entry.attempts)]
+        for link, ledger in zip(links, ledgers, strict=True)
+        for object_id, entry in sorted(ledger.tracks.items(), key=lambda item: (len(item[0]), item[0]))
+        if entry.status != "done"
     ]
     if not rows:
         return "<h2>What failed</h2><p>Nothing.</p>"
-    head = "".join(f"<th scope='col'>{name}</th>" for name in ("Video", "Object", "Ended", "Why", "Attempts"))
-    table = f"<table><caption>Tracks that are not done</caption><thead><tr>{head}</tr></thead>"
-    return (
-        f"<h2>What failed</h2><div class='wide' role='region' aria-label='Tracks that are not done' tabindex='0'>"
-        f"{table}<tbody>{''.join(rows)}</tbody></table></div>"
+    head = ("Video", "Object", "Ended", "Why", "Attempts")
+    left_out = len(rows) - MAX_PROBLEMS
+    more = f"<p>And {left_out:,} more: samurai-batch status lists all of them.</p>" if left_out > 0 else ""
+    return f"<h2>What failed</h2>{_table('Tracks that are not done', head, rows[:MAX_PROBLEMS])}{more}"
+
+
+def _others(report: Report) -> str:
+    """The videos that are not told in detail, and that they are not."""
+    if not report.others:
+        return ""
+    rows = [
+        [
+            _breakable(one.ledger.video_id),
+            f"{len(one.ledger.tracks) - one.num_not_done:,} of {len(one.ledger.tracks):,}",
+            f"{one.num_rows:,}",
+            f"{one.num_moments:,}",
+        ]
+        for one in report.others
+    ]
+    total = len(report.videos) + len(rows)
+    sentence = (
+        f"{len(report.videos):,} of {total:,} videos have timelines and pictures on this page, "
+        f"those with failed tracks and then with the most moments first. {len(rows):,} are left out and listed here; "
+        "a higher --max-videos shows more of them."
     )
+    head = ("Video", "Tracks done", "Rows", "Moments to look at")
+    return f"<h2 id='others'>Other videos</h2><p>{sentence}</p>{_table('Videos without details', head, rows)}"
+
+
+def _table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Cells are HTML already."""
+    names = "".join(f"<th scope='col'>{name}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    table = f"<table><caption>{caption}</caption><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div class='wide' role='region' aria-label='{caption}' tabindex='0'>{table}</div>"
 
 
 def _video(number: int, video: VideoReport) -> str:
@@ -111,9 +144,12 @@ def _video(number: int, video: VideoReport) -> str:
     if pictures.sheet is not None:
         shown = ", ".join(str(index) for index in pictures.sheet_frames)
         alt = escape(f"{len(pictures.sheet_frames)} frames of {ledger.video_id} with masks drawn: {shown}")
-        parts.append(f"<img class='sheet' src='{pictures.sheet}' alt='{alt}'>")
+        parts.append(_image(pictures.sheet, alt, "sheet"))
     elif pictures.problem is not None:
         parts.append(f"<p>No pictures: {_breakable(pictures.problem)}</p>")
+    if pictures.num_left_out:
+        limit = f"a video has {MAX_MOMENTS_OF_VIDEO} at most"
+        parts.append(f"<p>{pictures.num_left_out:,} more moments have no picture: {limit}.</p>")
     open_attribute = " open" if len(video.tracks) <= 2 else ""
     parts += [_track(f"v{number}t{place}", one, video, open_attribute) for place, one in enumerate(video.tracks)]
     return "".join([*parts, "</section>"])
@@ -138,10 +174,15 @@ def _moments(anchor: str, track: TrackReport, video: VideoReport) -> str:
     for number, moment in enumerate(track.moments, start=1):
         picture = video.pictures.moments.get((track.object_id, moment.frame_index))
         alt = escape(f"{video.ledger.video_id}, frame {moment.frame_index}: {moment.text}")
-        image = f"<img src='{picture}' alt='{alt}'>" if picture else ""
+        image = _image(picture, alt, "moment") if picture else ""
         caption = f"<figcaption><b>{number}. {moment.kind}</b>: {escape(moment.text)}</figcaption>"
         figures.append(f"<figure id='{anchor}-{number}' tabindex='-1'>{image}{caption}</figure>")
     return f"<div class='moments'>{''.join(figures)}</div>" if figures else ""
+
+
+def _image(picture: Picture, alt: str, kind: str) -> str:
+    size = f"width='{picture.width}' height='{picture.height}'"
+    return f"<img class='{kind}' src='{escape(picture.src)}' alt='{alt}' {size} loading='lazy'>"
 
 
 def _pairs(facts: Iterable[tuple[str, str]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
-from samurai_batch.errors import StateError
+from samurai_batch.errors import PromptError, StateError
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Track
@@ -31,7 +31,7 @@ def read_found(store: Store, output: str, track: Track, fingerprint: str) -> tup
     uri = _uri(output, fingerprint)
     try:
         return track.standing_for(_FOUND.validate_json(store.read_bytes(uri)))
-    except ValidationError as error:
+    except (ValidationError, PromptError) as error:
         raise StateError(f"{redact(uri)} is damaged; delete it to have the prompt looked up again") from error
 
 

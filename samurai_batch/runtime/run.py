@@ -28,7 +28,7 @@ from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Clock, SystemClock, versions
-from samurai_batch.tasks import Track
+from samurai_batch.tasks import Track, check_distinct
 
 if TYPE_CHECKING:
     from samurai_batch.runtime.assembly import JobWeights, ReplicaPlan
@@ -55,10 +55,12 @@ def run_job(
     long as that is the same, but counts as failed; ``retry_failed`` tries it again. Any other failure is tried again.
     ``tracks`` stand for the prompts table; ``watch`` is told of progress (default: lines in the log); ``make_pool``
     replaces the pool that the job asks for; ``run_id`` is a name from `new_run_id`, for who has to know it beforehand.
-    Raises UsageError for what is wrong with the job, and what `drive` raises.
+    Raises UsageError for what is wrong with the job, PromptError for tracks of one name, and what `drive` raises.
     """
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
+    if tracks is not None:
+        check_distinct(tracks)
     tracks = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
     check_askable(tracks, config)
     load = cache(partial(_load_weights, config))

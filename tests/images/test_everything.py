@@ -1,6 +1,7 @@
 """Everything mode: each step against an independent, slow statement of it; then the whole on pictures."""
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,3 +211,18 @@ def test_the_batch_of_points_does_not_matter(points_per_batch: int) -> None:
 def test_a_setting_out_of_range_is_named() -> None:
     with pytest.raises(ConfigError, match=r"everything\.points_per_side: 0"):
         EverythingSettings(points_per_side=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"points_per_side": 0}, "everything.points_per_side: 0 is not a number of 1 or more"),
+        ({"points_per_side": 2.5}, "everything.points_per_side: 2.5 is not a whole number"),
+        ({"pred_iou_thresh": float("nan")}, "everything.pred_iou_thresh: nan is not a finite number"),
+        ({"box_nms_thresh": "high"}, "everything.box_nms_thresh: 'high' is not a finite number"),
+        ({"crop_overlap_ratio": 1.0}, "everything.crop_overlap_ratio: 1.0 is not below 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_where_they_are_made(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        EverythingSettings(**changes)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samurai_batch import storage
-from samurai_batch.errors import PromptsError
+from samurai_batch.errors import PromptError, PromptsError
 from samurai_batch.manifest import parse_prompts, read_prompts, write_prompts
 from samurai_batch.tasks import BoxPrompt, Track, Video
 from tests.manifest.prompt_rows import (
@@ -153,3 +153,22 @@ def test_three_bad_rows_among_a_million_are_told_by_their_numbers(tmp_path: Path
     with pytest.raises(PromptsError) as caught:
         read_prompts(str(tmp_path / "prompts.parquet"))
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["row 1", "row 500000", "row 1000000"]
+
+
+def test_a_data_frame_is_written_once_it_is_checked(tmp_path: Path) -> None:
+    rows = {"video_id": ["v", "v"], "video_uri": ["v.mp4"] * 2, "object_id": ["a", "b"], "frame_index": [0, 3]}
+    frame = pd.DataFrame({**rows, "kind": ["box"] * 2, "box_xyxy": [[0, 0, 5, 5], [1, 1, 9, 9]]})
+    uri = str(tmp_path / "prompts.parquet")
+    write_prompts(uri, frame)
+    assert [track.prompts[0] for track in read_prompts(uri)] == [
+        BoxPrompt(0, (0.0, 0.0, 5.0, 5.0)),
+        BoxPrompt(3, (1.0, 1.0, 9.0, 9.0)),
+    ]
+    with pytest.raises(PromptsError, match="row 2: frame_index is -3"):
+        write_prompts(uri, frame.assign(frame_index=[0, -3]))
+
+
+def test_two_tracks_of_one_name_are_not_written_as_one(tmp_path: Path) -> None:
+    track = Track(video=Video("v", "v.mp4"), object_id="a", prompts=(BoxPrompt(0, (0.0, 0.0, 5.0, 5.0)),))
+    with pytest.raises(PromptError, match="there are two tracks of that name"):
+        write_prompts(str(tmp_path / "prompts.csv"), [track, track])

@@ -117,3 +117,14 @@ def test_what_a_method_lacks_is_named() -> None:
     damaged = frame.assign(segmentation=pd.Series([{"size": [HEIGHT, WIDTH], "counts": "11"}] * 2, dtype=object))
     with pytest.raises(ConfigError, match="the mask of row 1 is damaged"):
         damaged.masks.decode(1)
+
+
+def test_one_mask_becomes_json_by_way_of_coco() -> None:
+    frame = table([np.ones((HEIGHT, WIDTH), np.bool_)])
+    with pytest.raises(TypeError, match="ndarray is not JSON serializable"):
+        json.dumps(frame.segmentation[0])
+    (annotation,) = frame.iloc[[0]].masks.to_coco()["annotations"]
+    assert json.loads(json.dumps(annotation["segmentation"])) == {
+        "size": [HEIGHT, WIDTH],
+        "counts": frame.segmentation[0]["counts"],
+    }

@@ -38,6 +38,7 @@ def row(frame_index: int, left: int | None) -> MaskRow:
         motion_score=None if frame_index < 2 else 0.25,
         mask_index=2,
         prompted=frame_index == 0,
+        predicted_xywh=None if frame_index < 2 else (1.5, -0.25, 3.0, 2.0),
     )
 
 
@@ -65,9 +66,14 @@ def test_the_schema_is_the_one_that_was_promised() -> None:
         "motion_score: float",
         "mask_index: int8",
         "prompted: bool",
+        "predicted_x: float",
+        "predicted_y: float",
+        "predicted_w: float",
+        "predicted_h: float",
     ]
     nullable = {field.name for field in MASK_SCHEMA if field.nullable}
-    assert nullable == {"segmentation", "bbox_x", "bbox_y", "bbox_w", "bbox_h", "motion_score"}
+    boxes = {f"{name}_{axis}" for name in ("bbox", "predicted") for axis in "xywh"}
+    assert nullable == {"segmentation", "motion_score"} | boxes
 
 
 @given(rows)
@@ -89,6 +95,35 @@ def test_a_table_survives_its_bytes_and_the_same_table_gives_the_same_bytes(some
     assert table_to_bytes(bytes_to_table(data), {"run_id": "r"}) == data
 
 
+def test_a_prediction_stands_in_its_columns_and_is_null_where_there_was_none() -> None:
+    table = rows_to_table([row(index, 1) for index in range(4)])
+    boxes = [table[f"predicted_{axis}"].to_pylist() for axis in "xywh"]
+    assert boxes == [[None, None, value, value] for value in (1.5, -0.25, 3.0, 2.0)]
+
+
+def test_a_table_of_the_first_version_is_read_without_predictions() -> None:
+    whole = rows_to_table([row(index, 1) for index in range(4)])
+    before = bytes_to_table(in_the_first_version(whole))
+    assert before.schema.equals(MASK_SCHEMA)
+    assert before.select(MASK_SCHEMA.names[:17]).equals(whole.select(MASK_SCHEMA.names[:17]))
+    assert all(before[name].null_count == 4 for name in MASK_SCHEMA.names[17:])
+    assert pa.concat_tables([before, whole]).num_rows == 8
+
+
+def in_the_first_version(table: pa.Table) -> bytes:
+    """As version "1" wrote it: without the columns that were added."""
+    sink = pa.BufferOutputStream()
+    pa.parquet.write_table(table.select(MASK_SCHEMA.names[:17]), sink, store_schema=False)
+    return bytes(sink.getvalue())
+
+
+def test_a_table_with_half_of_the_new_columns_is_refused() -> None:
+    sink = pa.BufferOutputStream()
+    pa.parquet.write_table(rows_to_table([row(0, 1)]).select(MASK_SCHEMA.names[:19]), sink, store_schema=False)
+    with pytest.raises(StateError, match="another version"):
+        bytes_to_table(bytes(sink.getvalue()))
+
+
 def test_files_of_different_runs_have_the_same_schema_also_when_empty() -> None:
     full = table_to_bytes(rows_to_table([row(0, 1)]), {"run_id": "first", "fingerprint": "a"})
     empty = table_to_bytes(rows_to_table([]), {"run_id": "second"})
@@ -98,7 +133,7 @@ def test_files_of_different_runs_have_the_same_schema_also_when_empty() -> None:
 
 def test_metadata_stands_in_the_file_beside_the_schema_version() -> None:
     data = table_to_bytes(rows_to_table([row(0, 1)]), {"model": "tiny", "settings": '{"ä": 1}'})
-    assert file_metadata(data) == {"model": "tiny", "settings": '{"ä": 1}', "schema_version": "1"}
+    assert file_metadata(data) == {"model": "tiny", "settings": '{"ä": 1}', "schema_version": "2"}
 
 
 def test_parts_can_be_joined_into_one_table() -> None:

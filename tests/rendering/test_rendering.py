@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -8,13 +9,12 @@ from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.geometry import box_iou
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.rendering import render
 from samurai_batch.rendering.annotate import Annotation, annotate
 from samurai_batch.rendering.contact_sheet import spread
-from samurai_batch.rendering.motion import predicted_boxes
 from samurai_batch.rendering.mp4 import write_mp4
+from samurai_batch.rendering.tracks import RenderedTracks
 
 HEIGHT, WIDTH, NUM_FRAMES = 91, 121, 30
 
@@ -112,14 +112,25 @@ def test_an_object_at_the_border_and_an_absent_one_are_labelled_inside_the_pictu
     assert (drawn[:, :40] > 150).any()
 
 
-def test_predictions_follow_steady_motion_and_stand_where_a_motion_score_does() -> None:
-    table = rows_to_table(rows()).to_pandas()
-    predictions = predicted_boxes(table)
-    assert sorted(predictions) == list(range(16, NUM_FRAMES))
-    for index in range(18, 25):
-        left = 5.0 + 3 * index
-        assert box_iou(predictions[index], (left, 30.0, left + 19, 59.0)) > 0.85
-    assert predicted_boxes(table.iloc[:0]) == {}
+def test_what_the_motion_model_expected_is_drawn_where_the_table_has_it() -> None:
+    predicted = [replace(row, predicted_xywh=(10.0, 20.0, 30.0, 40.0)) if row.motion_score else row for row in rows()]
+    tracks = RenderedTracks(rows_to_table(predicted).to_pandas())
+    for index in range(NUM_FRAMES):
+        (annotation,) = tracks.on(index)
+        assert annotation.predicted_xyxy == ((10.0, 20.0, 40.0, 60.0) if index > 15 else None)
+
+
+def test_of_tables_without_predictions_none_are_drawn() -> None:
+    tracks = RenderedTracks(rows_to_table(rows()).to_pandas())
+    assert all(one.predicted_xyxy is None for index in range(NUM_FRAMES) for one in tracks.on(index))
+
+
+def test_a_prediction_is_dashed_along_the_pixels_it_covers() -> None:
+    frame = np.zeros((60, 80, 3), np.uint8)
+    drawn = annotate(frame, [Annotation(0, "", None, predicted_xyxy=(20.0, 15.0, 61.0, 46.0))])
+    ys, xs = np.nonzero(drawn.all(axis=2) & (drawn == 255).all(axis=2))
+    assert 19 <= xs.min() <= 20 <= 60 <= xs.max() <= 61
+    assert 14 <= ys.min() <= 15 <= 45 <= ys.max() <= 46
 
 
 def test_uneven_times_stay_uneven_and_never_go_back(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from PIL import Image
 
+from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import rows_to_table
 from samurai_batch.report import write_report
@@ -40,9 +43,23 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    uri = write_report(write_output(tmp_path_factory.mktemp("report")))
-    return Path(uri).read_text(encoding="utf-8")
+def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(write_report(write_output(tmp_path_factory.mktemp("report"))))
+
+
+@pytest.fixture(scope="module")
+def text(page_path: Path) -> str:
+    return page_path.read_text(encoding="utf-8")
+
+
+def pictures_of(page_path: Path) -> list[Path]:
+    """The files that the page shows, by its own addresses."""
+    sources = [str(image["src"]) for image in Page(page_path.read_text(encoding="utf-8")).all("img")]
+    return [page_path.parent / unquote(source) for source in sources]
+
+
+def files_below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 def table() -> pd.DataFrame:
@@ -63,13 +80,63 @@ def test_a_calm_and_an_empty_track_have_no_moments() -> None:
     assert find_moments(always_absent, limit=9) == []
 
 
-def test_the_page_is_well_formed_and_needs_nothing_from_outside(text: str) -> None:
+def test_the_page_is_well_formed_and_needs_nothing_but_the_pictures_beside_it(page_path: Path, text: str) -> None:
     page = Page(text)
-    for attributes in page.all("img"):
-        assert attributes["src"]
-        assert attributes["src"].startswith("data:image/jpeg;base64,")
     assert not page.all("script")
-    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text)
+    outside = re.findall(r"(?:src|href)=[\"'](?!data:|#)([^\"']*)", text)
+    assert outside
+    assert all(source.startswith("report_files/") for source in outside)
+    shown = pictures_of(page_path)
+    assert set(shown) == files_below(page_path.parent / "report_files")
+    for path, attributes in zip(shown, page.all("img"), strict=True):
+        with Image.open(path) as image:
+            assert image.format == "JPEG"
+            assert (attributes["width"], attributes["height"]) == (str(image.width), str(image.height))
+        assert attributes["loading"] == "lazy"
+
+
+def test_a_page_in_one_file_holds_its_pictures(tmp_path: Path) -> None:
+    uri = Path(write_report(write_output(tmp_path), inline=True))
+    page = Page(uri.read_text(encoding="utf-8"))
+    assert len(page.all("img")) == 9
+    assert all(str(attributes["src"]).startswith("data:image/jpeg;base64,") for attributes in page.all("img"))
+    assert not (uri.parent / "report_files").exists()
+
+
+def test_the_size_of_a_page_is_bounded_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+    output = write_output(tmp_path)
+    uri = Path(write_report(output, max_videos=1))
+    text = uri.read_text(encoding="utf-8")
+    plain = re.sub(r"<[^>]*>", "", text)
+    assert "1 of 2 videos have timelines and pictures on this page" in plain
+    assert "1 are left out and listed here; a higher --max-videos shows more" in plain
+    assert {path.parent.name for path in files_below(uri.parent / "report_files")} == {storage.quote_id("clip <one>")}
+    assert len(Page(text).all("section")) == 1
+    assert "gone" in plain
+    assert "<dt>videos</dt><dd>2</dd>" in text
+    none = Path(write_report(output, max_videos=0)).read_text(encoding="utf-8")
+    assert not Page(none).all("img")
+    assert "frame 17 cannot be decoded" in none
+    assert not files_below(uri.parent / "report_files")
+    with pytest.raises(ConfigError, match="max_videos is -1"):
+        write_report(output, max_videos=-1)
+
+
+def test_the_pictures_of_a_video_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samurai_batch.report.pictures.MAX_MOMENTS_OF_VIDEO", 3)
+    text = Path(write_report(write_output(tmp_path))).read_text(encoding="utf-8")
+    assert len(Page(text).all("img")) == 1 + 3
+    assert "5 more moments have no picture" in text
+
+
+def test_a_later_page_removes_the_pictures_it_does_not_show_and_nothing_else(tmp_path: Path) -> None:
+    output = write_output(tmp_path)
+    folder = Path(output) / "report_files" / storage.quote_id("clip <one>")
+    folder.mkdir(parents=True)
+    for name in ("7-00001.jpg", "own.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    shown = set(pictures_of(Path(write_report(output))))
+    assert files_below(folder) == shown | {folder / "own.jpg", folder / "notes.txt"}
 
 
 def test_every_picture_has_an_alternative_text_and_every_link_a_target(text: str) -> None:

@@ -56,3 +56,21 @@ def test_an_override_that_cannot_be_is_refused_by_its_name(name: str, value: Any
 
 def test_settings_are_plain_values() -> None:
     assert all(isinstance(value, str | int | float | None) for value in asdict(TrackerSettings()).values())
+
+
+def test_a_word_that_is_not_known_is_refused_where_the_settings_are_made() -> None:
+    with pytest.raises(ConfigError, match=r"tracker.mode: 'samuri' is not known; did you mean samurai\?"):
+        TrackerSettings(mode="samuri")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"tracker.motion_state: 'abcd' is not known; known are xyah, xywh"):
+        TrackerSettings(motion_state="abcd")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"tracker.fill_hole_area: -1 is not a whole number, 0 or more"):
+        TrackerSettings(fill_hole_area=-1)
+
+
+def test_all_that_is_wrong_with_the_settings_of_a_job_is_told() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        TrackerSettings.from_overrides("samurai", {"kf_weight": 0.1, "fill_hole_area": 0, "pool_memories": 1})
+    assert str(refusal.value).split("\n") == [
+        "tracker.kf_weight: there is no such setting; did you mean kf_score_weight?",
+        "tracker.pool_memories: 1 is not true or false",
+    ]

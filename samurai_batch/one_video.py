@@ -1,0 +1,192 @@
+"""One video in one line: boxes, clicks or masks in, the mask table out as a DataFrame. No job, no output, no Ray."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samurai_batch import checks
+from samurai_batch.errors import ConfigError, PromptError
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.manifest.flags import video_id_of
+from samurai_batch.masks import mask_table_name
+from samurai_batch.rle import encode_mask
+from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
+from samurai_batch.tracking.settings import Mode, TrackerSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_MODE: Mode = "samurai"
+Objects = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
+"""Something for each object: by its name, or in a list, whose places are the names: "0", "1", …"""
+
+
+def track(
+    video: str,
+    boxes: Objects | None = None,
+    *,
+    points: Objects | None = None,
+    labels: Objects | None = None,
+    masks: Objects | None = None,
+    frame: int = 0,
+    frames: range | None = None,
+    direction: Direction = "forward",
+    model: str = "nano",
+    weights: str | None = None,
+    image_size: int | None = None,
+    mode: Mode = DEFAULT_MODE,
+    tracker: Mapping[str, Any] | TrackerSettings | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+    chunk_frames: int = 200,
+    frames_per_batch: int = 1,
+) -> "pd.DataFrame":
+    """Follow objects through one video, in this process; returns what `read_masks` returns of a job.
+
+        import samurai_batch
+
+        table = samurai_batch.track("clip.mp4", boxes={"dog": (10, 20, 200, 300)})
+        table[table.area > 0].groupby("object_id").mask_score.mean()
+        mask = table.masks.decode(0)  # (H, W) bool
+
+    ``video`` is a file or a folder of numbered frames; a path or any URI. What shows an object stands by its name, or
+    in a list, whose places are the names "0", "1", …; pixels are those of the video, all of it on frame ``frame``:
+
+    boxes: ``{"dog": (x1, y1, x2, y2)}``; one box is ``[(x1, y1, x2, y2)]``.
+    points: ``{"dog": [(x, y), ...]}``; with labels ``{"dog": [1, 0, ...]}``, 1 on the object and 0 beside it (all 1 if
+        left out). An object may have a box and points.
+    masks: ``{"dog": array}``, (height, width) of bool or of numbers that are 0 beside the object.
+
+    ``frames`` bounds the frames that are followed, in the ``direction`` from ``frame``. ``model`` to ``dtype`` are as
+    in a job (`JobConfig`); ``tracker`` are `TrackerSettings`, or those of them by name that differ.
+
+    Raises PromptError for what shows no object or does not fit the video, ConfigError and CheckpointError for the
+    model and its settings, VideoError for the video.
+    """
+    config = make_job(
+        {
+            "prompts": str(video),
+            "output": "unused",
+            "model": model,
+            "weights": weights,
+            "image_size": image_size,
+            **_settings(mode, tracker),
+            "device": device,
+            "dtype": dtype,
+            "chunk_frames": chunk_frames,
+            "frames_per_batch": frames_per_batch,
+        },
+        source="track",
+    )
+    start, end = _span(frames)
+    prompts = _prompts(frame, boxes, points, labels, masks)
+    named = Video(video_id_of(str(video)), str(video))
+    tracks = [
+        Track(video=named, object_id=name, prompts=tuple(own), start_frame=start, end_frame=end, direction=direction)
+        for name, own in prompts.items()
+    ]
+    return _followed(config, tracks)
+
+
+def _settings(mode: str, tracker: "Mapping[str, Any] | TrackerSettings | None") -> dict[str, Any]:
+    """The fields of a job for the mode and the settings, which `TrackerSettings` hold both."""
+    if not isinstance(tracker, TrackerSettings):
+        return {"mode": mode, "tracker": tracker or {}}
+    own = asdict(tracker)
+    if mode not in (DEFAULT_MODE, own["mode"]):
+        raise ConfigError(f"track: mode is {mode!r}, but that of tracker is {own['mode']!r}; leave one of them out")
+    return {"mode": own.pop("mode"), "tracker": own}
+
+
+def _span(frames: range | None) -> tuple[int | None, int | None]:
+    """First and last frame to follow."""
+    if frames is None:
+        return None, None
+    if not isinstance(frames, range) or frames.step != 1 or not frames:
+        raise PromptError(f"frames is {frames!r}: it should be a range of one frame or more, in steps of 1")
+    return frames.start, frames.stop - 1
+
+
+def _prompts(
+    frame: int, boxes: Objects | None, points: Objects | None, labels: Objects | None, masks: Objects | None
+) -> dict[str, list[Prompt]]:
+    """What shows each object, by its name, in the order in which names first appear."""
+    found: dict[str, list[Prompt]] = {}
+
+    def add(name: str, make: Callable[[], Prompt]) -> None:
+        try:
+            found.setdefault(name, []).append(make())
+        except PromptError as error:
+            raise PromptError(f"object {name!r}: {error}") from None
+
+    for name, box in _by_name("boxes", boxes):
+        add(name, partial(BoxPrompt, frame, box))
+    labels_of = dict(_by_name("labels", labels))
+    for name, clicks in _by_name("points", points):
+        add(name, partial(_clicks, frame, clicks, labels_of.pop(name, None)))
+    if labels_of:
+        raise PromptError(
+            f"object {next(iter(labels_of))!r} has labels, but no points; give points, one for each label"
+        )
+    for name, mask in _by_name("masks", masks):
+        add(name, partial(_mask, frame, mask))
+    if not found:
+        raise PromptError('nothing shows an object; give boxes={"dog": (x1, y1, x2, y2)}, points or masks')
+    return found
+
+
+def _by_name(argument: str, objects: Objects | None) -> list[tuple[str, Any]]:
+    if objects is None:
+        return []
+    if isinstance(objects, Mapping):
+        return list(objects.items())
+    if not isinstance(objects, list | tuple | np.ndarray) or any(np.isscalar(one) for one in objects):
+        example = f'{argument}={{"dog": ...}} or {argument}=[...]'
+        raise PromptError(f"{argument} is {checks.shown(objects)}: give one for each object, as in {example}")
+    return [(str(place), one) for place, one in enumerate(objects)]
+
+
+def _clicks(frame: int, clicks: Any, labels: Any) -> PointsPrompt:
+    """Points, or one as (x, y) alone; without labels all are on the object."""
+    is_one = isinstance(clicks, list | tuple | np.ndarray) and len(clicks) == 2 and all(map(np.isscalar, clicks))
+    checked = checks.points([clicks] if is_one else clicks, f"on frame {frame}")
+    given: Any = (1,) * len(checked) if labels is None else labels
+    if np.isscalar(given):
+        given = (given,)
+    return PointsPrompt(frame, checked, given)
+
+
+def _mask(frame: int, mask: Any) -> MaskPrompt:
+    if isinstance(mask, Rle):
+        return MaskPrompt(frame, mask)
+    pixels = np.asarray(mask)
+    if pixels.ndim != 2 or pixels.dtype.kind not in "biuf":
+        raise PromptError(
+            f"the mask on frame {frame} is an array of shape {pixels.shape} and type {pixels.dtype}: "
+            "it should be (height, width), of bool or numbers"
+        )
+    rle = encode_mask(pixels != 0) if pixels.size else None
+    if rle is None:
+        raise PromptError(f"the mask on frame {frame} is empty; mark at least one pixel")
+    return MaskPrompt(frame, rle)
+
+
+def _followed(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
+    import pyarrow as pa  # what computes is loaded once all arguments are known to be right
+
+    from samurai_batch.modeling.checkpoints import load_weights
+    from samurai_batch.pipeline import track_video
+    from samurai_batch.runtime.assembly import DTYPES, cache_folder, make_tracker
+    from samurai_batch.video import StagingCache, open_staged
+
+    weights = load_weights(config.model, config.weights).in_dtype(DTYPES[config.dtype])
+    tracker = make_tracker(config, weights)
+    cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
+    with open_staged(tracks[0].video.uri, cache) as source:
+        tables = track_video(tracker, source, tracks, config.chunk_frames, config.frames_per_batch)
+    frame: pd.DataFrame = pa.concat_tables([tables[name] for name in sorted(tables, key=mask_table_name)]).to_pandas()
+    return frame
