@@ -1,18 +1,22 @@
 """From a job's configuration to the parts that run it: tracker settings, recipe, replicas, a pool of them."""
 
 import json
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
 from samurai_batch import storage
 from samurai_batch.chunk import Following, Member
+from samurai_batch.errors import ConfigError
 from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
@@ -29,6 +33,8 @@ from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged
+
+logger = logging.getLogger(__name__)
 
 JobWeights = Weights | Weights[SamConfig]
 
@@ -132,8 +138,7 @@ def make_pool(plan: ReplicaPlan) -> Pool:
     if config.pool == "local":
         prepare_process(network_threads(config))
         return LocalPool(make_replica, plan, config.replicas or 1)
-    from samurai_batch.runtime import ray_pool  # Ray is loaded by jobs that run on it
-
+    ray_pool = _load_ray()
     has_connected = ray_pool.connect(config.ray_address)
     try:
         resources = ray_pool.ReplicaResources(num_cpus=config.num_cpus_per_replica, num_gpus=_num_gpus(config))
@@ -171,9 +176,24 @@ def cache_folder(config: JobConfig) -> Path:
 def _num_gpus(config: JobConfig) -> float:
     if config.num_gpus_per_replica is not None:
         return config.num_gpus_per_replica
-    from samurai_batch.runtime.ray_pool import has_gpus
+    from samurai_batch.runtime.ray_cluster import has_gpus, node_resources
 
+    if config.device == "auto" and not any(node.get("CPU") or node.get("GPU") for node in node_resources()):
+        logger.warning(
+            "device is auto and no node stands yet: replicas ask for no GPU; say device: cuda to ask for one"
+        )
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
+
+
+def _load_ray() -> ModuleType:
+    """Load Ray, which only jobs that run on it need. Raises ConfigError where its warnings are made errors."""
+    try:
+        return import_module("samurai_batch.runtime.ray_pool")
+    except Warning as error:
+        raise ConfigError(
+            f"PYTHONWARNINGS={os.environ.get('PYTHONWARNINGS', '')}: Ray cannot be loaded where its own warnings are "
+            f"errors ({type(error).__name__}); unset it"
+        ) from error
 
 
 def _follow(

@@ -25,7 +25,16 @@ from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
 from samurai_batch.runtime.found import read_found
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RunStatus, Totals
-from samurai_batch.runtime.pool import Answered, Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
+from samurai_batch.runtime.pool import (
+    Answered,
+    GrowingPool,
+    Pool,
+    PoolEvent,
+    PoolFailed,
+    PoolWaits,
+    ReplicaDied,
+    ReplicaReady,
+)
 from samurai_batch.runtime.preparation import Preparation, prepare, prepare_found, sweep
 from samurai_batch.runtime.progress import Snapshot, Watch
 from samurai_batch.runtime.recorder import Recorder
@@ -117,6 +126,8 @@ class _Driver:
         self._started_s = world.clock.elapsed_s()
         self._idle: dict[str, None] = {}  # in the order they became idle
         self._replicas: set[str] = set()
+        self._waits = PoolWaits("")
+        self._waits_since_s = 0.0
         self._asking: dict[str, VideoState] = {}  # videos with prompts to look up
         self._totals = Totals()
         self._tally = Tally(world.clock.now_s)
@@ -227,6 +238,8 @@ class _Driver:
             del self._idle[assignment.replica_id]
             pool.submit(assignment.replica_id, assignment.order)
             self._tally.given(assignment.replica_id, assignment.order)
+        if isinstance(pool, GrowingPool):
+            pool.want(self._scheduler.num_waiting)
         is_stuck = self._idle and not self._scheduler.num_running and not self._scheduler.is_finished
         assert not is_stuck, "idle replicas, open tracks and nothing to do"
 
@@ -267,6 +280,11 @@ class _Driver:
                 self._idle.pop(replica_id, None)
                 self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
                 self._obey(self._scheduler.replica_lost(replica_id, failure))
+            case PoolWaits(what):
+                if what:
+                    logger.info("waiting for %s", what)
+                self._waits_since_s = self._waits_since_s if self._waits.what else self._elapsed_s()
+                self._waits = event
             case PoolFailed(reason):
                 self._tell_heart()
                 self._bookkeeper.write()
@@ -322,6 +340,8 @@ class _Driver:
                 write_s=totals.write_s,
                 device_memory_bytes=max((one.device_memory_bytes for one in totals.replicas.values()), default=0),
                 failures=totals.failures,
+                waiting_for=self._waits.what,
+                waiting_s=self._elapsed_s() - self._waits_since_s if self._waits.what else 0.0,
             )
         )
 

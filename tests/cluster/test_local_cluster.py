@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from samurai_batch import storage
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.operations.ray_metrics import FAILURES, GAUGES
+from tests.cluster.ports import free_ports
 from tests.operations.test_reprocess import NUM_FRAMES, Archive, boxed
 
 pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -39,23 +39,6 @@ VIDEOS = "abcdef"
 class LocalCluster:
     address: str
     metrics_url: str
-
-
-def free_ports(number: int) -> int:
-    """The first of so many ports in a row that nobody listens on."""
-    for start in range(21000, 29000, 53):
-        sockets = [socket.socket() for _ in range(number)]
-        try:
-            for offset, one in enumerate(sockets):
-                one.bind(("", start + offset))  # on any address: Ray may listen on another than loopback
-        except OSError:
-            continue
-        else:
-            return start
-        finally:
-            for one in sockets:
-                one.close()
-    raise OSError("no free ports")
 
 
 def ask(url: str) -> Any:
