@@ -7,16 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
 from samurai_batch import storage
 from samurai_batch.chunk import Following, Member
-from samurai_batch.errors import ConfigError
 from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
@@ -138,7 +135,8 @@ def make_pool(plan: ReplicaPlan) -> Pool:
     if config.pool == "local":
         prepare_process(network_threads(config))
         return LocalPool(make_replica, plan, config.replicas or 1)
-    ray_pool = _load_ray()
+    from samurai_batch.runtime import ray_pool  # Ray is loaded by jobs that run on it
+
     has_connected = ray_pool.connect(config.ray_address)
     try:
         resources = ray_pool.ReplicaResources(num_cpus=config.num_cpus_per_replica, num_gpus=_num_gpus(config))
@@ -183,17 +181,6 @@ def _num_gpus(config: JobConfig) -> float:
             "device is auto and no node stands yet: replicas ask for no GPU; say device: cuda to ask for one"
         )
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
-
-
-def _load_ray() -> ModuleType:
-    """Load Ray, which only jobs that run on it need. Raises ConfigError where its warnings are made errors."""
-    try:
-        return import_module("samurai_batch.runtime.ray_pool")
-    except Warning as error:
-        raise ConfigError(
-            f"PYTHONWARNINGS={os.environ.get('PYTHONWARNINGS', '')}: Ray cannot be loaded where its own warnings are "
-            f"errors ({type(error).__name__}); unset it"
-        ) from error
 
 
 def _follow(

@@ -11,12 +11,12 @@ import re
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
 from samurai_batch.errors import ConfigError, SamuraiBatchError
 
@@ -45,7 +45,7 @@ def connect(address: str | None) -> bool:
     with _told(setting, value):
         if not is_local:
             _check_that_it_answers(value)
-        with _own_signal_handlers():
+        with _own_signal_handlers(), _warnings_are_no_errors():
             ray.init(address=value, include_dashboard=False if is_local else None)
     _started_here = is_local
     return True
@@ -144,18 +144,14 @@ def _told(setting: str, value: str) -> Iterator[None]:
     """Every way that joining or starting a cluster can end, as one sentence of ours."""
     try:
         yield
-    except Warning as error:
-        raise ConfigError(
-            f"PYTHONWARNINGS={os.environ.get('PYTHONWARNINGS', '')}: Ray cannot start where its own warnings are "
-            f"errors ({type(error).__name__}); unset it"
-        ) from error
-    except (OSError, RuntimeError, ValueError, RayError) as error:
+    except Exception as error:  # Ray raises nearly everything, `Exception` itself included
         if value == "local":
             raise _not_started(error) from error
-        raise ConfigError(f"{setting} {value!r}: {why_not_joined(error)}") from error
+        remedy = "unset it" if setting.startswith("RAY_ADDRESS") else "leave it empty"
+        raise ConfigError(f"{setting} {value!r}: {why_not_joined(error, remedy)}") from error
 
 
-def why_not_joined(error: Exception) -> str:
+def why_not_joined(error: Exception, remedy: str = "leave it empty") -> str:
     """What keeps us from joining a cluster, and what to do."""
     text = " ".join(str(_root(error)).split())
     versions = re.search(
@@ -172,7 +168,7 @@ def why_not_joined(error: Exception) -> str:
             "that cluster lets in only who has its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file "
             "that holds it"
         )
-    return f"no Ray cluster answers there ({_short(text)}); start one, or leave it empty to have one started here"
+    return f"no Ray cluster answers there ({_short(text)}); start one, or {remedy} to have one started here"
 
 
 def _not_started(error: Exception) -> SamuraiBatchError:
@@ -205,6 +201,21 @@ def _own_signal_handlers() -> Iterator[None]:
     yield
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _warnings_are_no_errors() -> Iterator[None]:
+    """Let Ray start where PYTHONWARNINGS makes warnings errors: its processes, which inherit that, warn and go on."""
+    before = os.environ.pop("PYTHONWARNINGS", None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
+    # The processes outlive Ray's handles on them; said at exit, as an error in a destructor, that is a traceback.
+    warnings.filterwarnings("ignore", "subprocess .* is still running", ResourceWarning)
 
 
 # -- what only private names tell

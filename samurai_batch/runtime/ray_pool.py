@@ -268,11 +268,16 @@ class RayPool(Generic[Payload]):
 
     def _tell_what_we_wait_for(self) -> None:
         asked_before_s = time.monotonic() - TELL_AFTER_S
-        number = len([seat for seat in self._seats.without_node if seat.asked_at_s < asked_before_s])
+        late = [seat for seat in self._seats.by_id.values() if not seat.is_ready and seat.asked_at_s < asked_before_s]
+        number = len([seat for seat in late if seat.node_id is None])
         is_short = self._has_autoscaler and len(self._seats) > self._room
-        whom = "a node of the autoscaler" if is_short else "free resources"
-        what = f"{whom} for {number} {'replicas' if number > 1 else 'replica'} ({self._resources} each)"
-        if (what := what if number else "") != self._told_waiting:
+        what = ""
+        if number:
+            whom = "a node of the autoscaler" if is_short else "free resources"
+            what = f"{whom} for {_replicas(number)} ({self._resources} each)"
+        elif late:
+            what = f"{_replicas(len(late))} to load the model"
+        if what != self._told_waiting:
             self._told_waiting = what
             self._events.append(PoolWaits(what))
 
@@ -317,6 +322,10 @@ class RayPool(Generic[Payload]):
         if not seat.is_ready:
             ray.kill(seat.actor)  # where only its constructor has failed, the process still stands
         self._next_look_s = min(self._next_look_s, time.monotonic() + 1.0)
+
+
+def _replicas(number: int) -> str:
+    return f"{number} replica{'s' if number > 1 else ''}"
 
 
 def _how_it_ended(error: Exception, node_id: str) -> FailureKind:

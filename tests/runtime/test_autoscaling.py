@@ -12,7 +12,7 @@ from samurai_batch.runtime.pool import PoolWaits
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from samurai_batch.runtime.summary import exit_code
 from tests.runtime.autoscaling import autoscaling_cluster
-from tests.runtime.clusters import ROOT
+from tests.runtime.clusters import ROOT, wait_for
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.ray_worker import WorkerPlan, make_worker
 
@@ -34,8 +34,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_what_no_node_type_holds_is_refused(cluster: str, tmp_path: Path) -> None:
     pool = RayPool(make_worker, WorkerPlan("", ""), 1, ReplicaResources(num_cpus=3.0))
     with pytest.raises(ConfigError, match="asks for 3 CPUs, and this cluster's autoscaler has no node type"):
-        while True:
-            pool.wait(0.5)
+        wait_for(lambda: bool(pool.wait(0.5)) and False, "the autoscaler's word")
     pool.close()
 
 
