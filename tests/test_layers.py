@@ -156,5 +156,5 @@ def test_importing_the_package_is_cheap_and_changes_nothing(statement: str) -> N
         "heavy = {'torch', 'ray', 'pandas', 'numpy', 'pyarrow', 'av', 'fsspec', 'pydantic', 'rich', 'typer'};"
         "print(sorted(heavy & sys.modules.keys()))"
     )
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=600)
     assert run.stdout.strip() == "[]"

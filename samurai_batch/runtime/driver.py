@@ -77,23 +77,44 @@ class RunDescription:
     versions: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Errands:
+    """What else is done to the output while a run holds its lease: before all work, and after it has finished.
+
+    Each is given a function to call now and then, which shows that the run lives; it may raise OutputLockedError.
+    """
+
+    before: Callable[[Callable[[], None]], None] = lambda beat: None
+    after: Callable[[Callable[[], None]], None] = lambda beat: None
+
+
 def drive(
-    tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings, run: RunDescription, world: Surroundings
+    tracks: Sequence[Track],
+    recipe: Recipe,
+    settings: DriverSettings,
+    run: RunDescription,
+    world: Surroundings,
+    errands: Errands | None = None,
 ) -> RunSummary:
     """Settle every track, or stop where the surroundings say so.
 
     The pool is made only if there is work. Raises OutputLockedError if another run is writing to this output,
     LedgerError, StorageError, and SamuraiBatchError if no replica can be started; what is done by then is kept.
     """
+    errands = errands or Errands()
     lease = Lease(world.store, settings.output, world.clock, stale_after_s=settings.stale_after_s)
     lease.acquire(run.run_id, world.holder, run.config, run.versions)
     driver = None
     status: RunStatus = "crashed"
     heart = Heart(lease, world.clock, settings.heartbeat_s)
     try:
+        errands.before(heart.beat)
         driver = _Driver(recipe, settings, lease, heart, world)
         driver.begin(tracks)
-        status = driver.run()
+        ending = driver.run()
+        if ending == "finished":
+            errands.after(heart.beat)
+        status = ending
     except KeyboardInterrupt:
         status = "interrupted"
         raise

@@ -195,7 +195,7 @@ class Lease:
             raise self._taken("just now") from error
         other = read_run(self._store, run_uri(self._output, run_id))
         if other is None:
-            if abs(self._clock.now_s() - taken_at_s) <= self._stale_after_s:
+            if abs(self._clock.now_s() - taken_at_s) < self._stale_after_s:
                 raise self._taken("in the same moment")  # its record comes next, unless it has died between the two
         elif self._is_alive(other):
             age_s = self._clock.now_s() - other.heartbeat_at_s
@@ -206,7 +206,7 @@ class Lease:
             )
 
     def _is_alive(self, other: RunRecord) -> bool:
-        """Whether a run shows life. A heartbeat far ahead of our clock says nothing: such a run is watched for a while."""
+        """Whether a run shows life. A heartbeat far ahead of our clock says nothing: then it is watched for a while."""
         if other.status != "running" or self._is_gone(
             Holder(other.host, other.pid, other.process_start, other.boot_id, other.pid_namespace)
         ):

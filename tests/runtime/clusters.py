@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 150.0
+LIMIT_S = 600.0
 
 
 class ClusterUnderTest:
