@@ -15,11 +15,12 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from samurai_batch.errors import LedgerError, OutputLockedError
+from samurai_batch.errors import LedgerError, OutputLockedError, StorageError
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.ledger import (
     RunRecord,
@@ -132,11 +133,7 @@ class Lease:
         names = self._names()
         self._refuse_if_held(names)
         now_s = self._clock.now_s()
-        self._number = _number_of(names[-1]) + 1 if names else 1
-        lease = {"run_id": run_id, "taken_at_s": now_s}
-        if not self._store.create_bytes(self._uri_of(_name_of(self._number)), json.dumps(lease).encode()):
-            raise self._taken("in the same moment")
-        self._record = RunRecord(  # only of a run that holds the lease: another would stay "running" for good
+        self._record = RunRecord(
             run_id=run_id,
             status="running",
             host=holder.host,
@@ -150,8 +147,23 @@ class Lease:
             versions=versions,
         )
         write_run(self._store, self._output, self._record)
+        self._number = _number_of(names[-1]) + 1 if names else 1
+        self._take(run_id)
         for name in names:
             self._store.delete(self._uri_of(name))
+
+    def _take(self, run_id: str) -> None:
+        """Create the lease. The record of a run that does not get it would say "running" for good."""
+        lease = json.dumps({"run_id": run_id}).encode()
+        try:
+            is_ours = self._store.create_bytes(self._uri_of(_name_of(self._number)), lease)
+        except StorageError:  # it may be ours all the same
+            with suppress(StorageError):
+                self._write("crashed", Totals(), None)
+            raise
+        if not is_ours:
+            self._store.delete(run_uri(self._output, run_id))
+            raise self._taken("in the same moment")
 
     def beat(self, totals: Totals, rates: Rates | None) -> None:
         """Show life. Raises OutputLockedError if another run has taken over."""
@@ -175,29 +187,22 @@ class Lease:
         )
         write_run(self._store, self._output, self._record)
 
-    def _read(self, name: str) -> tuple[str, float]:
-        """The run that a lease names, and when it was taken; 0 where an earlier version of this program took it."""
+    def _holder_id(self, name: str) -> str:
         uri = self._uri_of(name)
         try:
-            lease = json.loads(self._store.read_bytes(uri))
-            return str(lease["run_id"]), float(lease.get("taken_at_s", 0.0))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return str(json.loads(self._store.read_bytes(uri))["run_id"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LedgerError(
                 f"{redact(uri)}: damaged lease; delete it if no other run is writing to this output"
             ) from error
 
     def _refuse_if_held(self, names: list[str]) -> None:
-        if not names:
-            return
         try:
-            run_id, taken_at_s = self._read(names[-1])
+            run_id = self._holder_id(names[-1]) if names else None
         except FileNotFoundError as error:
             raise self._taken("just now") from error
-        other = read_run(self._store, run_uri(self._output, run_id))
-        if other is None:
-            if abs(self._clock.now_s() - taken_at_s) < self._stale_after_s:
-                raise self._taken("in the same moment")  # its record comes next, unless it has died between the two
-        elif self._is_alive(other):
+        other = read_run(self._store, run_uri(self._output, run_id)) if run_id else None
+        if other is not None and self._is_alive(other):
             age_s = self._clock.now_s() - other.heartbeat_at_s
             raise OutputLockedError(
                 f"{redact(self._output)}: run {other.run_id} (process {other.pid} on {other.host}) is writing here and "
@@ -234,7 +239,7 @@ class Lease:
     def _check_ours(self) -> None:
         names = self._names()
         if not names or _number_of(names[-1]) != self._number:
-            by = f"run {self._read(names[-1])[0]}" if names else "somebody"
+            by = f"run {self._holder_id(names[-1])}" if names else "somebody"
             raise OutputLockedError(
                 f"{redact(self._output)}: {by} has taken this output over from {self.record.run_id}, "
                 "which showed no life for too long; leave the output to it"

@@ -147,6 +147,8 @@ class RayPool(Generic[Payload]):
         """Give an order to an idle replica. One that has died meanwhile is reported by `wait`."""
         seat = self._seats.by_id.get(replica_id)
         if seat is not None:
+            if not seat.has_had_orders:  # only now: one that is ready may die at once
+                self._policy.succeeded()
             seat.has_had_orders = True
             seat.waiting_for = seat.actor.run.remote(order)
 
@@ -306,7 +308,6 @@ class RayPool(Generic[Payload]):
             seat.waiting_for = seat.actor.build.remote(self._make_worker, self._payload)
         else:
             seat.is_ready = True
-            self._policy.succeeded()
             self._events.append(ReplicaReady(seat.replica_id))
 
     def _lost(self, seat: _Seat, error: Exception) -> None:

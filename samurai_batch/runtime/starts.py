@@ -35,7 +35,7 @@ class StartPolicy:
             self._trying_since_s = now_s
 
     def succeeded(self) -> None:
-        """A replica is ready: what failed before is forgotten."""
+        """A replica is at work: what failed before is forgotten."""
         self.num_failed = 0
         self._trying_since_s = None
 

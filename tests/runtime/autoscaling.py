@@ -34,7 +34,7 @@ def _config(gcs_address: str, version: int) -> dict[str, Any]:
     small = {"CPU": 1, "object_store_memory": 80 * 2**20}
     nothing: dict[str, Any] = {name: {} for name in ("auth", "docker", "file_mounts")}
     commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
-    no_commands = {f"{name}_commands": [] for name in commands}
+    no_commands: dict[str, list[str]] = {f"{name}_commands": [] for name in commands}
     return {
         "cluster_name": "fake",
         "max_workers": MAX_NODES,
@@ -59,7 +59,7 @@ def _config(gcs_address: str, version: int) -> dict[str, Any]:
 def autoscaling_cluster(folder: Path, version: int) -> Iterator[str]:
     """Its address; ``version`` is the autoscaler's. Only processes that this call has started are stopped."""
     port = free_ports(3)
-    address = f"{get_node_ip_address()}:{port}"
+    address = f"{get_node_ip_address()}:{port}"  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as temporary:  # short, for its sockets
         config = Path(temporary) / "cluster.json"
         config.write_text(json.dumps(_config(address, version)))

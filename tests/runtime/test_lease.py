@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from samurai_batch import storage
-from samurai_batch.errors import LedgerError, OutputLockedError
+from samurai_batch.errors import LedgerError, OutputLockedError, StorageError
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.lease import Holder, Lease, is_gone, lease_uri, this_process
 from samurai_batch.runtime.ledger import Totals, read_run, run_uri, runs_uri
@@ -90,10 +90,16 @@ def start_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-@pytest.mark.parametrize("other", [{"boot_id": "another start"}, {"pid_namespace": "pid:[1]"}, {"host": "elsewhere"}])
-def test_a_process_number_of_another_container_says_nothing(tmp_path: Path, other: dict[str, str]) -> None:
+HERE = Holder(this_process().host, 2**30, "0")
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [replace(HERE, boot_id="another start"), replace(HERE, pid_namespace="pid:[1]"), replace(HERE, host="elsewhere")],
+)
+def test_a_process_number_of_another_container_says_nothing(tmp_path: Path, holder: Holder) -> None:
     clock = FakeClock()
-    lease_on(tmp_path, clock).acquire("run-1", replace(Holder(this_process().host, 2**30, "0"), **other), {}, {})
+    lease_on(tmp_path, clock).acquire("run-1", holder, {}, {})
     with pytest.raises(OutputLockedError, match="run-1"):
         lease_on(tmp_path, clock).acquire("run-2", this_process(), {}, {})
     clock.moment_s += 61
@@ -166,14 +172,15 @@ def test_a_run_that_loses_the_race_leaves_no_record(tmp_path: Path) -> None:
     assert storage.list_names(runs_uri(str(tmp_path))) == ["run-1.json"]
 
 
-def test_a_lease_whose_run_has_died_before_its_first_word_is_free_after_a_minute(tmp_path: Path) -> None:
-    clock = FakeClock()
-    lease_on(tmp_path, clock).acquire("run-1", ELSEWHERE, {}, {})
-    storage.delete(run_uri(str(tmp_path), "run-1"))
-    with pytest.raises(OutputLockedError, match="in the same moment"):
-        lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
-    clock.moment_s += 61
-    lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
+def test_a_run_whose_lease_storage_does_not_take_is_no_running_one(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise StorageError("storage is away")
+
+    with pytest.raises(StorageError):
+        Lease(LateStore(fail), str(tmp_path), FakeClock(), stale_after_s=60.0).acquire("run-1", ELSEWHERE, {}, {})
+    record = read_run(storage, run_uri(str(tmp_path), "run-1"))
+    assert record is not None
+    assert record.status == "crashed"
 
 
 def test_a_process_number_used_again_is_another_process() -> None:
