@@ -23,7 +23,9 @@ S3_VARIABLES = {
 }
 
 # No time decides a test: on a busy machine any example may take long.
-hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.register_profile(
+    "no deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("no deadline")
 
 
@@ -33,7 +35,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes], limit_s: float = 30.0) -> None:
+def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes], limit_s: float = 300.0) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         assert server.poll() is None, "moto_server ended at once; its log stands beside it"

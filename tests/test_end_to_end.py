@@ -29,7 +29,7 @@ BOX_A, BOX_B = (5.0, 10.0, 40.0, 40.0), (20.0, 5.0, 60.0, 30.0)
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "samurai_batch", *arguments]
-    return subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(program, capture_output=True, text=True, timeout=900, check=False)
 
 
 def job_arguments(prompts: str, output: str, *more: str) -> list[str]:
@@ -162,7 +162,7 @@ def replicas_of(pid: int) -> list[int]:
 
 def wait_for_more_work(output: Path, driver: subprocess.Popen[bytes], than: int = 0) -> int:
     """Until more than so many chunks are saved; their number."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while (count := len(list(output.glob("_work/*/*")))) <= than:
         assert driver.poll() is None, "the run ended before it was disturbed"
         assert time.monotonic() < deadline

@@ -23,7 +23,6 @@ is said once.
 """
 
 import functools
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Products = Literal["oneDNN", "PyTorch", "float32"]
 """oneDNN's own operator; whatever `F.linear` takes; `F.linear` of the same numbers in float32."""

@@ -1,12 +1,22 @@
-"""Ray's job API: a command to a cluster, its state and its log back. Imports Ray, as `runtime.ray_pool` does."""
+"""Ray's job API: a command to a cluster, its state and its log back. Imports Ray, as `runtime.ray_cluster` does."""
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from samurai_batch.errors import ConfigError
+
+TIMEOUT_S = 60.0
+
+OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+"""Ray's client prefers these to the address that it is given."""
 
 
 @dataclass(frozen=True)
@@ -19,32 +29,97 @@ class JobState:
     exit_code: int | None
 
 
+class _BoundedClient(JobSubmissionClient):
+    """Ray's client, which would wait for an answer without end where a tunnel has gone dead."""
+
+    def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
+        return super()._do_request(method, endpoint, **{"timeout": TIMEOUT_S} | more)
+
+
 class JobApi:
     """The job API at ``address``, such as ``http://head:8265``. Raises ConfigError if nothing answers there."""
 
     def __init__(self, address: str) -> None:
-        try:
-            self._client = JobSubmissionClient(address)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ConfigError(
-                f"--address {address}: no Ray job API answers there ({reason}); give the dashboard's address, "
-                "such as http://head:8265"
-            ) from error
+        self._address = _with_scheme(address)
+        with self._refusing(), _own_address():
+            self._client = _BoundedClient(self._address)
 
     def submit(self, entrypoint: str, folder: Path, code: Path | None, metadata: Mapping[str, str]) -> str:
-        """Start a command in a copy of ``folder``; ``code`` is a package's folder or a wheel to bring along."""
+        """Start a command in a copy of ``folder``; ``code`` is a package's folder or a wheel to bring along.
+
+        Raises ConfigError if the cluster does not take it.
+        """
         runtime_env: dict[str, object] = {"working_dir": str(folder)}
         if code is not None:
             runtime_env["py_modules"] = [str(code)]
-        return str(self._client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata=dict(metadata)))
+        with self._refusing():
+            return str(self._client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata=dict(metadata)))
 
     def state(self, job_id: str) -> JobState:
-        """Where the job stands now."""
-        info = self._client.get_job_info(job_id)
-        status = JobStatus(info.status)
-        return JobState(status.value, status.is_terminal(), info.message or "", info.driver_exit_code)
+        """Where the job stands now. Raises ConnectionError if that cannot be told."""
+        with _unreachable():
+            info = self._client.get_job_info(job_id)
+            status = JobStatus(info.status)
+            return JobState(status.value, status.is_terminal(), info.message or "", info.driver_exit_code)
 
     def log(self, job_id: str) -> str:
-        """All that the job has printed so far."""
-        return str(self._client.get_job_logs(job_id))
+        """All that the job has printed so far. Raises ConnectionError if that cannot be told."""
+        with _unreachable():
+            return str(self._client.get_job_logs(job_id))
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Whatever keeps a cluster from taking a job, as one sentence."""
+        try:
+            yield
+        except Exception as error:  # what a proxy, a tunnel or another server answers may fail in any way
+            raise ConfigError(f"--address {self._address}: {_why(error)}") from error
+
+
+@contextmanager
+def _unreachable() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # as above; whoever waits for a job asks again
+        raise ConnectionError(_reason(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """What went wrong between us and a job API, and what to do."""
+    text = str(error)
+    code = re.search(r"status code (\d+)|^(\d{3}) \w+ Error", text)
+    status = next((group for group in code.groups() if group), "") if code else ""
+    if isinstance(error, AuthenticationError) or status in ("401", "403"):
+        return (
+            "this cluster takes jobs only from who has its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to "
+            "the file that holds it"
+        )
+    if status in ("502", "503", "504"):
+        return f"a proxy answers there, but no Ray cluster behind it ({_reason(error)}); is the head up?"
+    return f"no Ray job API answers there ({_reason(error)}); give the dashboard's address, such as http://head:8265"
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, without the page that a proxy has sent."""
+    text = " ".join(str(error).partition("<")[0].split())
+    return (text or type(error).__name__)[:300]
+
+
+def _with_scheme(address: str) -> str:
+    """The address as a URL. Raises ConfigError if it is another kind of address."""
+    scheme, found, _ = address.partition("://")
+    if not found:
+        return f"http://{address}"
+    if scheme not in ("http", "https"):
+        raise ConfigError(f"--address {address}: give the dashboard's address, such as http://head:8265")
+    return address
+
+
+@contextmanager
+def _own_address() -> Iterator[None]:
+    """Let the address that we give be the one that is used."""
+    before = {name: os.environ.pop(name) for name in OVERRIDES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)

@@ -4,9 +4,10 @@ source (tables, patterns) ─> tracks ─┐
 output (ledger, tables) ─────────────┴─> decisions with reasons ─> run_job ─> changes of this run
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
@@ -17,17 +18,20 @@ from samurai_batch.operations.history import Change, RunChanges, keep_table, rem
 from samurai_batch.operations.reasons import Comparison, Decision, compare
 from samurai_batch.operations.sources import TrackId, read_source, track_id
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.lease import Lease, this_process
-from samurai_batch.runtime.ledger import Totals, read_video_ledger, video_ledger_uri, write_video_ledger
+from samurai_batch.runtime.driver import Errands
+from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri, write_video_ledger
+from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.progress import Watch
-from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_redacted_uris
-from samurai_batch.runtime.run import new_run_id, run_job
+from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths
+from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
+
+NUM_TRANSFERS = 16
+"""Calls to storage at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,11 @@ class NightPlan:
     decisions: tuple[Decision, ...]
     left: tuple[TrackId, ...]
     choice: Choice
+
+    @property
+    def pruned(self) -> tuple[TrackId, ...]:
+        """The tracks that are removed."""
+        return self.left if self.choice.prune else ()
 
     def describe(self) -> str:
         """A line for every track that runs or has left, and a first one that counts them."""
@@ -106,15 +115,15 @@ def reprocess(
     """
     config = with_absolute_paths(config)
     plan = plan_night(config, choice)
-    if choice.keep_superseded:
-        for decision in plan.decisions:
-            if decision.before is not None:
-                keep_table(config.output, track_id(decision.track))
     tracks = [one.track for one in plan.decisions] if choice.is_filter else list(plan.tracks)
-    summary = run_job(config, tracks=tracks, watch=watch, run_id=run_id, retry_failed=True)
+    errands = Errands(
+        before=lambda beat: _keep_replaced(config.output, plan, beat),
+        after=lambda beat: _prune(config.output, plan, beat),
+    )
+    summary = run_job(config, tracks=tracks, watch=watch, run_id=run_id, retry_failed=True, errands=errands)
     changes = _changes(config.output, plan, summary)
-    if choice.prune and plan.left and summary.status == "finished":
-        changes += _prune(config, plan.left)
+    if summary.status == "finished":
+        changes += [_pruned(one) for one in plan.pruned]
     write_changes(config.output, RunChanges(run_id=summary.run_id, changes=tuple(changes)))
     return Night(plan, summary)
 
@@ -142,31 +151,39 @@ def _is_chosen(decision: Decision, choice: Choice) -> bool:
     return modified_s is not None and modified_s >= choice.since_s
 
 
+def _keep_replaced(output: str, plan: NightPlan, beat: Callable[[], None]) -> None:
+    """Copy the tables that are going to be replaced, while holding the output's lease."""
+    replaced = [track_id(one.track) for one in plan.decisions if one.before is not None]
+    if plan.choice.keep_superseded:
+        for_each(partial(keep_table, output), replaced, NUM_TRANSFERS, meanwhile=beat)
+
+
 def _changes(output: str, plan: NightPlan, summary: RunSummary) -> list[Change]:
     """What the ledger says of the tracks that were to run; one that the run did not reach stays out."""
+    video_ids = sorted({one.track.video.video_id for one in plan.decisions})
+    read = for_each(lambda one: read_video_ledger(storage, video_ledger_uri(output, one)), video_ids, NUM_TRANSFERS)
+    ledgers = dict(zip(video_ids, read, strict=True))
     changes = []
     for decision in sorted(plan.decisions, key=_by_track):
         video_id, object_id = track_id(decision.track)
-        ledger = read_video_ledger(storage, video_ledger_uri(output, video_id))
+        ledger = ledgers[video_id]
         entry = ledger.tracks.get(object_id) if ledger else None
         if entry is not None and entry.run_id == summary.run_id:
             changes.append(Change(video_id=video_id, object_id=object_id, reason=decision.reason, status=entry.status))
     return changes
 
 
-def _prune(config: JobConfig, left: Sequence[TrackId]) -> list[Change]:
+def _prune(output: str, plan: NightPlan, beat: Callable[[], None]) -> None:
     """Remove tracks from the ledger and then their tables, while holding the output's lease."""
-    settings, clock = DriverSettings.of(config), SystemClock()
-    lease = Lease(storage, settings.output, clock, stale_after_s=settings.stale_after_s)
-    lease.acquire(new_run_id(clock), this_process(), with_redacted_uris(config), {})
-    try:
-        for video_id in sorted({video_id for video_id, _ in left}):
-            _forget(settings.output, video_id, {object_id for video, object_id in left if video == video_id})
-        for track in left:
-            remove_tables(settings.output, track)
-    finally:
-        lease.release("finished", Totals(), None)
-    return [Change(video_id=one[0], object_id=one[1], reason="left the source", status="pruned") for one in left]
+    by_video: dict[str, set[str]] = {}
+    for video_id, object_id in plan.pruned:
+        by_video.setdefault(video_id, set()).add(object_id)
+    for_each(lambda one: _forget(output, *one), sorted(by_video.items()), NUM_TRANSFERS, meanwhile=beat)
+    for_each(partial(remove_tables, output), plan.pruned, NUM_TRANSFERS, meanwhile=beat)
+
+
+def _pruned(track: TrackId) -> Change:
+    return Change(video_id=track[0], object_id=track[1], reason="left the source", status="pruned")
 
 
 def _forget(output: str, video_id: str, object_ids: set[str]) -> None:

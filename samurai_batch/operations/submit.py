@@ -11,15 +11,21 @@ from typing import Literal, Protocol
 import yaml
 
 from samurai_batch import storage
-from samurai_batch.errors import ConfigError
+from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.job import JobConfig
-from samurai_batch.runtime.ledger import read_run, run_uri
+from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.ledger import RunRecord, read_run, run_uri
 from samurai_batch.runtime.recipe import absolute, job_recipe
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.summary import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
 from samurai_batch.runtime.surroundings import SystemClock
 
+logger = get_logger(__name__)
+
 EXIT_REFUSED = 2
+
+PATIENCE_S = 600.0
+"""So long a job is waited for of which neither the cluster nor the ledger tells anything new."""
 
 Verb = Literal["run", "reprocess"]
 
@@ -46,11 +52,11 @@ class Api(Protocol):
         ...
 
     def state(self, job_id: str) -> State:
-        """Where it stands."""
+        """Where it stands. Raises ConnectionError if that cannot be told now."""
         ...
 
     def log(self, job_id: str) -> str:
-        """All it has printed."""
+        """All it has printed. Raises ConnectionError if that cannot be told now."""
         ...
 
 
@@ -93,18 +99,75 @@ def wait_for(
     *,
     every_s: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
+    patience_s: float = PATIENCE_S,
 ) -> int:
-    """Wait for the end of a job; returns its exit code by the ledger. ``tell`` gets what it prints meanwhile."""
-    num_told = 0
+    """Wait for the end of a job; returns its exit code by the ledger. ``tell`` gets what it prints meanwhile.
+
+    While the cluster does not answer (a tunnel is down, the head starts again) it is asked on, and the ledger as well:
+    a run that has ended there has ended, and one that shows life there is waited for. Where neither says anything new
+    for ``patience_s``, waiting ends with 1.
+    """
+    num_told, silence = 0, _Silence(submitted, patience_s)
     while True:
-        state = api.state(submitted.job_id)
-        text = api.log(submitted.job_id)
-        if text[num_told:]:
+        try:
+            state = api.state(submitted.job_id)
+            text = api.log(submitted.job_id)
+        except ConnectionError as error:
+            code = silence.goes_on(every_s, str(error))
+            if code is not None:
+                return code
+        else:
+            silence.ends()
             tell(text[num_told:])
             num_told = len(text)
-        if state.has_ended:
-            return exit_code_of(submitted, state.exit_code)
+            if state.has_ended:
+                return exit_code_of(submitted, state.exit_code)
         sleep(every_s)
+
+
+class _Silence:
+    """A time in which the cluster does not answer, and the ledger is all that tells of a job."""
+
+    def __init__(self, submitted: Submitted, patience_s: float) -> None:
+        self._submitted = submitted
+        self._patience_s = patience_s
+        self._silent_s: float | None = None
+        self._heartbeat_at_s: float | None = None
+
+    def ends(self) -> None:
+        """The cluster has answered."""
+        if self._silent_s is not None:
+            logger.info("the cluster answers again")
+        self._silent_s = None
+
+    def goes_on(self, seconds: float, why: str) -> int | None:
+        """So much longer now; returns the job's exit code once it has ended by the ledger, or 1 out of patience."""
+        if self._silent_s is None:
+            logger.warning("the cluster does not tell how the job stands (%s); asking on", why)
+            self._silent_s = 0.0
+        self._silent_s += seconds
+        record = self._record()
+        if record is not None and record.status != "running":
+            return exit_code_of(self._submitted, None)
+        if record is not None and record.heartbeat_at_s != self._heartbeat_at_s:
+            self._heartbeat_at_s, self._silent_s = record.heartbeat_at_s, 0.0
+        if self._silent_s < self._patience_s:
+            return None
+        logger.error(
+            "neither the cluster nor the ledger has told anything new of job %s for %.0f minutes; "
+            "`samurai-batch status %s` tells how far it came",
+            self._submitted.job_id,
+            self._silent_s / 60,
+            storage.redact(self._submitted.output),
+        )
+        return EXIT_NOT_FINISHED
+
+    def _record(self) -> RunRecord | None:
+        """The run's record; None if there is none yet, or storage does not answer either."""
+        try:
+            return read_run(storage, run_uri(self._submitted.output, self._submitted.run_id))
+        except StorageError:
+            return None
 
 
 def exit_code_of(submitted: Submitted, driver_exit_code: int | None) -> int:

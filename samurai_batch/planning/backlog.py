@@ -41,6 +41,11 @@ class Backlog:
         return bool(self._waiting or self._resting)
 
     @property
+    def num_waiting(self) -> int:
+        """Pieces of work that wait for any replica."""
+        return len(self._waiting)
+
+    @property
     def in_the_middle(self) -> Iterable[str]:
         """The replicas at which a shard rests."""
         return self._resting

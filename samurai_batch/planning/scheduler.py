@@ -104,6 +104,11 @@ class Scheduler:
         return len(self._running)
 
     @property
+    def num_waiting(self) -> int:
+        """Orders that any replica could be given now; more may come of them."""
+        return len(self._book.to_publish) + self._backlog.num_waiting
+
+    @property
     def track_frames_left(self) -> int:
         """Frames still to follow, summed over tracks; an estimate where videos are not opened yet."""
         return self._book.track_frames_left

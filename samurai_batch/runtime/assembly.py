@@ -22,7 +22,7 @@ from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.pipeline import following_chunk
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.redaction import redact_logging
+from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.device import memory_error, memory_message, within_memory
 from samurai_batch.runtime.looking_up import look_up, make_finder
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
@@ -32,6 +32,8 @@ from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video
+
+logger = get_logger(__name__)
 
 JobWeights = Weights | Weights[SamConfig]
 
@@ -203,8 +205,12 @@ def _made_cache_folder(config: JobConfig) -> Path:
 def _num_gpus(config: JobConfig) -> float:
     if config.num_gpus_per_replica is not None:
         return config.num_gpus_per_replica
-    from samurai_batch.runtime.ray_pool import has_gpus
+    from samurai_batch.runtime.ray_cluster import has_gpus, node_resources
 
+    if config.device == "auto" and not any(node.get("CPU") or node.get("GPU") for node in node_resources()):
+        logger.warning(
+            "device is auto and no node stands yet: replicas ask for no GPU; say device: cuda to ask for one"
+        )
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
 
 

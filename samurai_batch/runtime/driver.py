@@ -25,7 +25,16 @@ from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
 from samurai_batch.runtime.found import read_found
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RunStatus, Totals
-from samurai_batch.runtime.pool import Answered, Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
+from samurai_batch.runtime.pool import (
+    Answered,
+    GrowingPool,
+    Pool,
+    PoolEvent,
+    PoolFailed,
+    PoolWaits,
+    ReplicaDied,
+    ReplicaReady,
+)
 from samurai_batch.runtime.preparation import Preparation, prepare, prepare_found, sweep
 from samurai_batch.runtime.progress import Snapshot, Watch
 from samurai_batch.runtime.recorder import Recorder
@@ -68,23 +77,44 @@ class RunDescription:
     versions: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Errands:
+    """What else is done to the output while a run holds its lease: before all work, and after it has finished.
+
+    Each is given a function to call now and then, which shows that the run lives; it may raise OutputLockedError.
+    """
+
+    before: Callable[[Callable[[], None]], None] = lambda beat: None
+    after: Callable[[Callable[[], None]], None] = lambda beat: None
+
+
 def drive(
-    tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings, run: RunDescription, world: Surroundings
+    tracks: Sequence[Track],
+    recipe: Recipe,
+    settings: DriverSettings,
+    run: RunDescription,
+    world: Surroundings,
+    errands: Errands | None = None,
 ) -> RunSummary:
     """Settle every track, or stop where the surroundings say so.
 
     The pool is made only if there is work. Raises OutputLockedError if another run is writing to this output,
     LedgerError, StorageError, and SamuraiBatchError if no replica can be started; what is done by then is kept.
     """
+    errands = errands or Errands()
     lease = Lease(world.store, settings.output, world.clock, stale_after_s=settings.stale_after_s)
     lease.acquire(run.run_id, world.holder, run.config, run.versions)
     driver = None
     status: RunStatus = "crashed"
     heart = Heart(lease, world.clock, settings.heartbeat_s)
     try:
+        errands.before(heart.beat)
         driver = _Driver(recipe, settings, lease, heart, world)
         driver.begin(tracks)
-        status = driver.run()
+        ending = driver.run()
+        if ending == "finished":
+            errands.after(heart.beat)
+        status = ending
     except KeyboardInterrupt:
         status = "interrupted"
         raise
@@ -117,6 +147,8 @@ class _Driver:
         self._started_s = world.clock.elapsed_s()
         self._idle: dict[str, None] = {}  # in the order they became idle
         self._replicas: set[str] = set()
+        self._waits = PoolWaits("")
+        self._waits_since_s = 0.0
         self._asking: dict[str, VideoState] = {}  # videos with prompts to look up
         self._totals = Totals()
         self._tally = Tally(world.clock.now_s)
@@ -227,6 +259,8 @@ class _Driver:
             del self._idle[assignment.replica_id]
             pool.submit(assignment.replica_id, assignment.order)
             self._tally.given(assignment.replica_id, assignment.order)
+        if isinstance(pool, GrowingPool):
+            pool.want(self._scheduler.num_waiting)
         is_stuck = self._idle and not self._scheduler.num_running and not self._scheduler.is_finished
         assert not is_stuck, "idle replicas, open tracks and nothing to do"
 
@@ -267,6 +301,11 @@ class _Driver:
                 self._idle.pop(replica_id, None)
                 self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
                 self._obey(self._scheduler.replica_lost(replica_id, failure))
+            case PoolWaits(what):
+                if what:
+                    logger.info("waiting for %s", what)
+                self._waits_since_s = self._waits_since_s if self._waits.what else self._elapsed_s()
+                self._waits = event
             case PoolFailed(reason):
                 self._tell_heart()
                 self._bookkeeper.write()
@@ -322,6 +361,8 @@ class _Driver:
                 write_s=totals.write_s,
                 device_memory_bytes=max((one.device_memory_bytes for one in totals.replicas.values()), default=0),
                 failures=totals.failures,
+                waiting_for=self._waits.what,
+                waiting_s=self._elapsed_s() - self._waits_since_s if self._waits.what else 0.0,
             )
         )
 

@@ -12,13 +12,16 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from samurai_batch.errors import LedgerError, OutputLockedError
+from samurai_batch.errors import LedgerError, OutputLockedError, StorageError
 from samurai_batch.planning.rates import Rates
+from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.ledger import (
     RunRecord,
     RunStatus,
@@ -31,24 +34,49 @@ from samurai_batch.runtime.ledger import (
 from samurai_batch.runtime.surroundings import Clock, Store
 from samurai_batch.storage import join, redact
 
+logger = get_logger(__name__)
+
+WATCH_EVERY_S = 5.0
+
+
+def boot_id() -> str:
+    """Which start of the machine's kernel it is; "" where the system does not tell it (only Linux does)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> str:
+    """The space that our process numbers are counted in: a container's own, mostly; "" as above."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
 
 @dataclass(frozen=True)
 class Holder:
-    """The process a run lives in; ``process_start`` tells it from a later one of the same number."""
+    """The process a run lives in; ``process_start`` tells it from a later one of the same number.
+
+    Two containers may share a host's name: ``boot_id`` and ``pid_namespace`` tell whether a number means the same.
+    """
 
     host: str
     pid: int
     process_start: str
+    boot_id: str = field(default_factory=boot_id)
+    pid_namespace: str = field(default_factory=pid_namespace)
 
 
 def this_process() -> Holder:
     """The process we are."""
-    return Holder(socket.gethostname(), os.getpid(), _process_start(os.getpid()))
+    return Holder(socket.gethostname(), os.getpid(), _process_state(os.getpid())[1])
 
 
 def is_gone(holder: Holder) -> bool:
-    """Whether a process has certainly ended; of one on another machine nobody here is certain."""
-    if holder.host != socket.gethostname():
+    """Whether a process has certainly ended; of one in another container, or on another machine, nobody is certain."""
+    if (holder.host, holder.boot_id, holder.pid_namespace) != (socket.gethostname(), boot_id(), pid_namespace()):
         return False
     try:
         os.kill(holder.pid, 0)
@@ -56,16 +84,20 @@ def is_gone(holder: Holder) -> bool:
         return True
     except PermissionError:
         pass  # it lives, and is somebody else's
-    return _process_start(holder.pid) != holder.process_start
+    state, start = _process_state(holder.pid)
+    return state in ("Z", "X") or bool(start and start != holder.process_start)
 
 
-def _process_start(pid: int) -> str:
-    """When a process began, in ticks since boot; "" where the system does not tell it (only Linux does)."""
+def _process_state(pid: int) -> tuple[str, str]:
+    """What a process does ("Z": it has ended, and nobody has asked how) and when it began, in ticks since boot.
+
+    "" and "" where the system does not tell it: only Linux does, and not of everybody's processes.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
-    return fields[19]
+        return "", ""
+    return fields[0], fields[19]
 
 
 class Lease:
@@ -79,12 +111,14 @@ class Lease:
         *,
         stale_after_s: float,
         is_gone: Callable[[Holder], bool] = is_gone,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._output = output
         self._clock = clock
         self._stale_after_s = stale_after_s
         self._is_gone = is_gone
+        self._sleep = sleep
         self._record: RunRecord | None = None
         self._number = 0
 
@@ -105,6 +139,8 @@ class Lease:
             host=holder.host,
             pid=holder.pid,
             process_start=holder.process_start,
+            boot_id=holder.boot_id,
+            pid_namespace=holder.pid_namespace,
             started_at_s=now_s,
             heartbeat_at_s=now_s,
             config=config,
@@ -112,10 +148,22 @@ class Lease:
         )
         write_run(self._store, self._output, self._record)
         self._number = _number_of(names[-1]) + 1 if names else 1
-        if not self._store.create_bytes(self._uri_of(_name_of(self._number)), json.dumps({"run_id": run_id}).encode()):
-            raise self._taken("in the same moment")
+        self._take(run_id)
         for name in names:
             self._store.delete(self._uri_of(name))
+
+    def _take(self, run_id: str) -> None:
+        """Create the lease. The record of a run that does not get it would say "running" for good."""
+        lease = json.dumps({"run_id": run_id}).encode()
+        try:
+            is_ours = self._store.create_bytes(self._uri_of(_name_of(self._number)), lease)
+        except StorageError:  # it may be ours all the same
+            with suppress(StorageError):
+                self._write("crashed", Totals(), None)
+            raise
+        if not is_ours:
+            self._store.delete(run_uri(self._output, run_id))
+            raise self._taken("in the same moment")
 
     def beat(self, totals: Totals, rates: Rates | None) -> None:
         """Show life. Raises OutputLockedError if another run has taken over."""
@@ -154,16 +202,39 @@ class Lease:
         except FileNotFoundError as error:
             raise self._taken("just now") from error
         other = read_run(self._store, run_uri(self._output, run_id)) if run_id else None
-        if other is None or other.status != "running":
-            return
+        if other is not None and self._is_alive(other):
+            age_s = self._clock.now_s() - other.heartbeat_at_s
+            raise OutputLockedError(
+                f"{redact(self._output)}: run {other.run_id} (process {other.pid} on {other.host}) is writing here and "
+                f"showed life {max(age_s, 0):.0f} s ago; stop it, wait {self._stale_after_s:.0f} s after it has ended, "
+                "or use another output folder"
+            )
+
+    def _is_alive(self, other: RunRecord) -> bool:
+        """Whether a run shows life. A heartbeat far ahead of our clock says nothing: then it is watched for a while."""
+        if other.status != "running" or self._is_gone(
+            Holder(other.host, other.pid, other.process_start, other.boot_id, other.pid_namespace)
+        ):
+            return False
         age_s = self._clock.now_s() - other.heartbeat_at_s
-        if age_s > self._stale_after_s or self._is_gone(Holder(other.host, other.pid, other.process_start)):
-            return
-        raise OutputLockedError(
-            f"{redact(self._output)}: run {other.run_id} (process {other.pid} on {other.host}) is writing here and "
-            f"showed life {max(age_s, 0):.0f} s ago; stop it, wait {self._stale_after_s:.0f} s after it has ended, "
-            "or use another output folder"
+        if age_s < -self._stale_after_s:
+            return self._has_beaten(other)
+        return age_s <= self._stale_after_s
+
+    def _has_beaten(self, other: RunRecord) -> bool:
+        """Whether a run's record changes while we look at it, for as long as a run may be silent."""
+        logger.warning(
+            "run %s says that it showed life in the future: its machine's clock, or ours, is wrong; watching it for "
+            "%.0f s to see whether it lives",
+            other.run_id,
+            self._stale_after_s,
         )
+        until_s = self._clock.elapsed_s() + self._stale_after_s
+        while self._clock.elapsed_s() <= until_s:
+            self._sleep(min(WATCH_EVERY_S, self._stale_after_s))
+            if read_run(self._store, run_uri(self._output, other.run_id)) != other:
+                return True
+        return False
 
     def _check_ours(self) -> None:
         names = self._names()

@@ -131,7 +131,10 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One run: who runs it, its configuration, and how far it is. Times are seconds since 1970 (UTC)."""
+    """One run: who runs it, its configuration, and how far it is. Times are seconds since 1970 (UTC).
+
+    ``boot_id`` and ``pid_namespace`` say where ``pid`` counts; "" in records of earlier versions.
+    """
 
     run_id: str
     status: RunStatus
@@ -142,6 +145,8 @@ class RunRecord:
     heartbeat_at_s: float
     config: dict[str, Any]
     versions: dict[str, str]
+    boot_id: str = ""
+    pid_namespace: str = ""
     totals: Totals = Totals()
     rates: Rates | None = None
     version: int = LEDGER_VERSION

@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from samurai_batch.planning.orders import Order, Report
 from samurai_batch.planning.retry import Failure
@@ -60,7 +60,14 @@ class PoolFailed:
     reason: str
 
 
-PoolEvent = ReplicaReady | Answered | ReplicaDied | PoolFailed
+@dataclass(frozen=True)
+class PoolWaits:
+    """Replicas wait for ``what`` before they can be started; "" when none does any longer."""
+
+    what: str
+
+
+PoolEvent = ReplicaReady | Answered | ReplicaDied | PoolFailed | PoolWaits
 
 
 class Pool(Protocol):
@@ -80,6 +87,15 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """Drop running orders and let all replicas go, within seconds."""
+        ...
+
+
+@runtime_checkable
+class GrowingPool(Protocol):
+    """A pool that can ask for more replicas than there is room for now."""
+
+    def want(self, num_orders: int) -> None:
+        """So many orders wait for a replica."""
         ...
 
 

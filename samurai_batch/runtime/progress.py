@@ -20,7 +20,8 @@ class Snapshot:
 
     ``track_frames`` counts frames followed, summed over tracks, in this run; ``track_frames_left`` is an estimate
     as long as there are videos nobody has opened. Seconds and failures are as in `ledger.Totals`;
-    ``device_memory_bytes`` is the most of any replica.
+    ``device_memory_bytes`` is the most of any replica. ``waiting_for`` is what replicas cannot be started without, and
+    ``waiting_s`` for how long; "" and 0 if none waits.
     """
 
     elapsed_s: float
@@ -38,6 +39,8 @@ class Snapshot:
     write_s: float = 0.0
     device_memory_bytes: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
+    waiting_for: str = ""
+    waiting_s: float = 0.0
 
     @property
     def tracks_waiting(self) -> int:
@@ -113,6 +116,7 @@ class LogWatch:
             "elapsed_s": round(snapshot.elapsed_s, 1),
             "frames_per_s": round(snapshot.frames_per_s, 2),
             "seconds_left": None if left_s is None else round(left_s),
+            "waiting_s": round(snapshot.waiting_s),
         }
         logger.info("progress %s", json.dumps(values))
 
@@ -157,7 +161,8 @@ def describe(snapshot: Snapshot) -> str:
     failed = f", {snapshot.tracks_failed} failed" if snapshot.tracks_failed else ""
     left_s = snapshot.seconds_left
     left = "" if left_s is None else f", {_clock_time(left_s)} left"
-    return f"{settled}{failed}, {snapshot.frames_per_s:.1f} frames/s{left}"
+    waits = f", waiting for {snapshot.waiting_for}, {snapshot.waiting_s:.0f} s" if snapshot.waiting_for else ""
+    return f"{settled}{failed}, {snapshot.frames_per_s:.1f} frames/s{left}{waits}"
 
 
 def _clock_time(seconds: float) -> str:

@@ -1,21 +1,17 @@
-"""Replicas as Ray actors. The only module that imports Ray.
+"""Replicas as Ray actors.
 
 The payload (the weights) is put into the object store once and fetched once per node. Orders and reports are a few
-kilobytes; frames, masks and track states never pass through Ray. An actor that dies is told as ReplicaDied and
-replaced by a new one, under a new id, as soon as the cluster has room for it.
+kilobytes; frames, masks and track states never pass through Ray. An actor waits for a node with room, then builds its
+worker there, then takes orders. One that dies is told as ReplicaDied and replaced by a new one, under a new id, as
+soon as the cluster has room for it; `starts.StartPolicy` says when a failed start is tried again.
 """
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined]
 from ray.exceptions import (
     ActorUnavailableError,
     NodeDiedError,
@@ -23,6 +19,7 @@ from ray.exceptions import (
     OwnerDiedError,
     RayActorError,
     RayTaskError,
+    RuntimeEnvSetupError,
     WorkerCrashedError,
 )
 
@@ -30,97 +27,43 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.planning.orders import Order, Report
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady, Worker
+from samurai_batch.runtime import ray_cluster
+from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, PoolWaits, ReplicaDied, ReplicaReady, Worker
+from samurai_batch.runtime.ray_cluster import connect, disconnect
+from samurai_batch.runtime.room import ReplicaResources, describe_nodes, num_replicas_that_fit
+from samurai_batch.runtime.starts import StartPolicy
+
+__all__ = ["RayPool", "ReplicaResources", "connect", "disconnect"]
 
 logger = get_logger(__name__)
 
 Payload = TypeVar("Payload")
 
-MAX_FAILED_STARTS = 3
-"""After so many in a row no more are tried: the replicas that run go on without them."""
-
 LOOK_EVERY_S = 5.0
-"""How often a pool that takes all there is looks for new nodes."""
+"""How often the pool looks for new nodes."""
 
-_ANNOUNCED = {
-    NodeDeathInfo.EXPECTED_TERMINATION,
-    NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED,
-    NodeDeathInfo.AUTOSCALER_DRAIN_IDLE,
-}
-"""Why nodes end on purpose."""
+TELL_AFTER_S = 5.0
+"""After so long without a node it is told what a replica waits for; a process takes some seconds to start."""
+
+AUTOSCALER_TELLS_WITHIN_S = 15.0
+"""A cluster that has just started may not tell at once that it grows."""
 
 # What says that the process is gone. Everything else an actor raises is a bug, and propagates.
 _GONE = (RayActorError, NodeDiedError, OutOfMemoryError, OwnerDiedError, WorkerCrashedError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReplicaResources:
-    """What one replica asks of Ray; ``num_gpus`` may be a fraction."""
-
-    num_cpus: float = 1.0
-    num_gpus: float = 0.0
-
-
-def connect(address: str | None) -> bool:
-    """Join the cluster at ``address``, or the one a submitted job runs in, or start one on this machine.
-
-    Returns whether this call made the connection, so that `disconnect` is up to the caller: it ends a cluster that was
-    started here. Raises ConfigError if there is no cluster at the address.
-    """
-    if ray.is_initialized():
-        return False
-    address = address or os.environ.get("RAY_ADDRESS")
-    try:
-        with _own_signal_handlers():
-            ray.init(address=address or "local", include_dashboard=False if address is None else None)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
-            raise
-        raise ConfigError(
-            f"ray_address {address!r}: no Ray cluster answers there ({error}); start one, or leave it empty"
-        ) from error
-    return True
-
-
-@contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Put back the handler of SIGTERM that `ray.init` replaces, where this thread may."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
-
-
-def disconnect() -> None:
-    """Leave the cluster, and end it if it was started here."""
-    ray.shutdown()
-
-
-def has_gpus() -> bool:
-    """Whether the cluster has GPUs as it stands now."""
-    return _cluster_resources().get("GPU", 0.0) > 0
-
-
-def num_replicas_that_fit(resources: ReplicaResources) -> int:
-    """How many replicas the cluster has room for as it stands now, its driver's share not counted."""
-    total = _cluster_resources()
-    fits = [
-        total.get(name, 0.0) // wanted
-        for name, wanted in (("CPU", resources.num_cpus), ("GPU", resources.num_gpus))
-        if wanted > 0
-    ]
-    return int(min(fits, default=1.0))
+_NOT_STARTED = (*_GONE, RayTaskError, RuntimeEnvSetupError)
+"""What a start may end with; an error of the worker's own constructor comes as a RayTaskError."""
 
 
 class _Actor:
     """The process around a worker."""
 
-    def __init__(self, make_worker: Callable[[Any], Worker], payload: Any) -> None:
-        self._worker = make_worker(payload)
-
-    def ready(self) -> str:
-        """The node that it is on; answered once the worker is built."""
+    def place(self) -> str:
+        """The node that it is on; answered once there is one with room for it."""
         return str(ray.get_runtime_context().get_node_id())
+
+    def build(self, make_worker: Callable[[Any], Worker], payload: Any) -> None:
+        """Build the worker."""
+        self._worker = make_worker(payload)
 
     def run(self, order: Order) -> Report:
         """Carry out one order."""
@@ -134,18 +77,41 @@ class _Seat:
     replica_id: str
     actor: Any
     waiting_for: Any
+    asked_at_s: float
     node_id: str | None = None
+    is_ready: bool = False
+    has_had_orders: bool = False
+
+
+@dataclass
+class _Seats:
+    """All actors of a pool, by what they are at."""
+
+    by_id: dict[str, _Seat] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.by_id)
 
     @property
-    def is_ready(self) -> bool:
-        return self.node_id is not None
+    def ready(self) -> list[_Seat]:
+        return [seat for seat in self.by_id.values() if seat.is_ready]
+
+    @property
+    def without_node(self) -> list[_Seat]:
+        return [seat for seat in self.by_id.values() if seat.node_id is None]
+
+    @property
+    def waiting(self) -> dict[Any, _Seat]:
+        return {seat.waiting_for: seat for seat in self.by_id.values() if seat.waiting_for is not None}
 
 
 class RayPool(Generic[Payload]):
     """``num_replicas`` actors, each building its worker once from ``payload``.
 
-    ``num_replicas`` None takes as many as there is room for, more as nodes join the cluster. With ``owns_connection``
-    the pool disconnects from Ray when it is closed. Raises ConfigError if not even one replica fits.
+    ``num_replicas`` None takes as many as the nodes have room for, more as nodes join. Where an autoscaler adds nodes
+    on demand, it asks for at least one, and while all are busy and work waits for as many more as are there. With
+    ``owns_connection`` the pool disconnects from Ray when it is closed. Raises ConfigError if no node has room for a
+    replica and nothing adds nodes; `wait` raises it if an autoscaler says that none of its node types has room.
     """
 
     def __init__(
@@ -157,68 +123,122 @@ class RayPool(Generic[Payload]):
         *,
         owns_connection: bool = False,
     ) -> None:
-        fit = num_replicas_that_fit(resources)
-        if fit < 1:
-            raise ConfigError(
-                f"a replica asks for {resources.num_cpus:g} CPUs and {resources.num_gpus:g} GPUs, and no node of this "
-                f"cluster has them ({_describe_cluster()}); ask for less, or use another cluster"
-            )
-        self._grows = num_replicas is None
-        self._next_look_s = time.monotonic() + LOOK_EVERY_S
-        num_replicas = num_replicas or fit
-        if fit < num_replicas:
-            logger.warning("%d replicas asked for, room for %d now; the others wait for nodes", num_replicas, fit)
+        self._resources = resources
+        self._num_replicas = num_replicas
+        self._room = num_replicas_that_fit(ray_cluster.node_resources(), resources)
+        self._has_autoscaler = self._check_that_it_can_start()
+        if num_replicas is not None and self._room < num_replicas:
+            logger.warning("%d replicas asked for, room for %d now; the others wait", num_replicas, self._room)
         self._make_worker = make_worker
         self._payload = ray.put(payload)
-        self._resources = resources
         self._owns_connection = owns_connection
+        self._policy = StartPolicy()
+        self._refusals = ray_cluster.Refusals()
+        self._next_look_s = time.monotonic() + LOOK_EVERY_S
         self._num_made = 0
-        self._num_failed_starts = 0
+        self._num_wanted = 0
+        self._told_waiting = ""
+        self._has_failed = False
         self._events: list[PoolEvent] = []
-        self._seats: dict[str, _Seat] = {}
-        for _ in range(num_replicas):
-            self._add()
+        self._seats = _Seats()
+        self._fill()
 
     def submit(self, replica_id: str, order: Order) -> None:
         """Give an order to an idle replica. One that has died meanwhile is reported by `wait`."""
-        seat = self._seats.get(replica_id)
+        seat = self._seats.by_id.get(replica_id)
         if seat is not None:
+            if not seat.has_had_orders:  # only now: one that is ready may die at once
+                self._policy.succeeded()
+            seat.has_had_orders = True
             seat.waiting_for = seat.actor.run.remote(order)
+
+    def want(self, num_orders: int) -> None:
+        """So many orders wait for a replica."""
+        self._num_wanted = num_orders
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         """What has happened, in order; [] if nothing does within ``timeout_s``."""
-        if self._grows and time.monotonic() >= self._next_look_s:
-            self._grow()
-        waiting = {seat.waiting_for: seat for seat in self._seats.values() if seat.waiting_for is not None}
+        if time.monotonic() >= self._next_look_s:
+            self._look()
+        self._fill()
+        waiting = self._seats.waiting
+        if not waiting and not self._events:
+            time.sleep(timeout_s)  # until a start may be tried again
         if waiting and not self._events:
             done, _ = ray.wait(list(waiting), num_returns=1, timeout=timeout_s, fetch_local=False)
             if done:  # and whatever else has come by now
                 done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0, fetch_local=False)
             for reference in done:
                 self._collect(waiting[reference])
+        self._give_up_if_hopeless()
+        self._tell_what_we_wait_for()
         events, self._events = self._events, []
         return events
 
     def replace(self, replica_id: str) -> None:
         """Let an idle replica go, and start another in its place."""
-        seat = self._seats.pop(replica_id, None)
+        seat = self._seats.by_id.pop(replica_id, None)
         if seat is not None:
             ray.kill(seat.actor)
             self._add()
 
     def close(self) -> None:
         """Kill all actors; what they were doing is dropped."""
-        for seat in self._seats.values():
+        self._refusals.close()
+        for seat in self._seats.by_id.values():
             ray.kill(seat.actor)
-        self._seats.clear()
+        self._seats.by_id.clear()
         if self._owns_connection:
             disconnect()
 
-    def _grow(self) -> None:
-        """Take the room that nodes have brought. Where nodes have left, replicas wait for others to come."""
+    # -- how many, and when
+
+    def _check_that_it_can_start(self) -> bool:
+        """Whether an autoscaler adds nodes. Raises ConfigError if there is no room and nothing does."""
+        has_autoscaler = ray_cluster.has_autoscaler()
+        deadline_s = time.monotonic() + AUTOSCALER_TELLS_WITHIN_S
+        while self._room == 0 and has_autoscaler is None and time.monotonic() < deadline_s:
+            time.sleep(0.5)
+            has_autoscaler = ray_cluster.has_autoscaler()
+            self._room = num_replicas_that_fit(ray_cluster.node_resources(), self._resources)
+        if self._room == 0 and not has_autoscaler:
+            raise ConfigError(
+                f"a replica asks for {self._resources}, and no node of this cluster has them "
+                f"({describe_nodes(ray_cluster.node_resources())}); ask for less, or use another cluster"
+            )
+        return bool(has_autoscaler)
+
+    def _look(self) -> None:
+        """See what room there is now, and whether what we wait for can ever come."""
         self._next_look_s = time.monotonic() + LOOK_EVERY_S
-        for _ in range(num_replicas_that_fit(self._resources) - len(self._seats)):
-            self._add()
+        room = num_replicas_that_fit(ray_cluster.node_resources(), self._resources)
+        if room > self._room and self._policy.num_failed:
+            self._policy = StartPolicy()  # a node that nobody has tried yet
+        self._room = room
+        seats = self._seats
+        if len(seats) == len(seats.without_node) and self._refusals.has_refused(self._resources.as_ray()):
+            raise ConfigError(
+                f"a replica asks for {self._resources}, and this cluster's autoscaler has no node type that holds "
+                "them; ask for less, or add such a node type"
+            )
+        self._withdraw(seats.without_node[: max(0, len(seats) - self._target())])
+
+    def _target(self) -> int:
+        """How many replicas there are to be, those that wait for a node included."""
+        if self._num_replicas is not None:
+            return self._num_replicas
+        seats = self._seats
+        num_placed = len(seats) - len(seats.without_node)
+        is_all_busy = num_placed > 0 and all(seat.waiting_for is not None for seat in seats.ready)
+        num_more = min(self._num_wanted, num_placed) if self._has_autoscaler and is_all_busy else 0
+        return max(self._room, num_placed + num_more, 1)
+
+    def _fill(self) -> None:
+        """Start what is missing, if it is time to."""
+        num_missing = self._target() - len(self._seats)
+        if num_missing > 0 and self._policy.may_start(time.monotonic(), num_ready=len(self._seats.ready)):
+            for _ in range(num_missing):
+                self._add()
 
     def _add(self) -> None:
         replica_id = f"replica-{self._num_made}"
@@ -230,40 +250,83 @@ class RayPool(Generic[Payload]):
             "max_task_retries": 0,
         }
         actor_type: Any = ray.remote(**options)(_Actor)
-        actor = actor_type.remote(self._make_worker, self._payload)
-        self._seats[replica_id] = _Seat(replica_id, actor, actor.ready.remote())
+        actor = actor_type.remote()
+        self._seats.by_id[replica_id] = _Seat(replica_id, actor, actor.place.remote(), time.monotonic())
+
+    def _give_up_if_hopeless(self) -> None:
+        """Tell, once, that no replica can be started."""
+        now_s, num_ready = time.monotonic(), len(self._seats.ready)
+        if self._policy.withdraws(now_s, num_ready=num_ready):
+            self._withdraw(self._seats.without_node)
+        num_starting = len(self._seats) - num_ready
+        if not self._has_failed and self._policy.gives_up(now_s, num_starting=num_starting, num_ready=num_ready):
+            self._has_failed = True
+            self._events.append(PoolFailed(self._policy.reason))
+
+    def _withdraw(self, seats: Sequence[_Seat]) -> None:
+        for seat in seats:
+            ray.kill(seat.actor)
+            del self._seats.by_id[seat.replica_id]
+
+    def _tell_what_we_wait_for(self) -> None:
+        asked_before_s = time.monotonic() - TELL_AFTER_S
+        late = [seat for seat in self._seats.by_id.values() if not seat.is_ready and seat.asked_at_s < asked_before_s]
+        number = len([seat for seat in late if seat.node_id is None])
+        is_short = self._has_autoscaler and len(self._seats) > self._room
+        what = ""
+        if number:
+            whom = "a node of the autoscaler" if is_short else "free resources"
+            what = f"{whom} for {_replicas(number)} ({self._resources} each)"
+        elif late:
+            what = f"{_replicas(len(late))} to load the model"
+        if what != self._told_waiting:
+            self._told_waiting = what
+            self._events.append(PoolWaits(what))
+
+    # -- what comes back
 
     def _collect(self, seat: _Seat) -> None:
         """Take in the answer a seat waited for, or its death."""
         reference, seat.waiting_for = seat.waiting_for, None
+        ends = _GONE if seat.is_ready else _NOT_STARTED
         try:
             answer = ray.get(reference)
         except ActorUnavailableError as error:  # it may come back, but what it was doing cannot be told
             ray.kill(seat.actor)
-            self._replace(seat, error)
-        except _GONE as error:
-            self._replace(seat, error)
+            self._lost(seat, error)
+        except ends as error:
+            self._lost(seat, error)
         else:
-            if seat.is_ready:
-                self._events.append(Answered(seat.replica_id, answer))
-            else:
-                seat.node_id = answer
-                self._num_failed_starts = 0
-                self._events.append(ReplicaReady(seat.replica_id))
+            self._advance(seat, answer)
 
-    def _replace(self, seat: _Seat, error: Exception) -> None:
-        del self._seats[seat.replica_id]
-        reason = _reason(error)
-        if seat.node_id is not None:
-            self._events.append(ReplicaDied(seat.replica_id, Failure(_how_it_ended(error, seat.node_id), reason)))
-            self._add()
-            return
-        logger.error("%s could not be started: %s", seat.replica_id, reason)
-        self._num_failed_starts += 1
-        if self._num_failed_starts < MAX_FAILED_STARTS:
-            self._add()
-        elif not self._seats:
-            self._events.append(PoolFailed(reason))
+    def _advance(self, seat: _Seat, answer: Any) -> None:
+        if seat.is_ready:
+            self._events.append(Answered(seat.replica_id, answer))
+        elif seat.node_id is None:
+            seat.node_id = answer
+            self._policy.begun(time.monotonic())
+            seat.waiting_for = seat.actor.build.remote(self._make_worker, self._payload)
+        else:
+            seat.is_ready = True
+            self._events.append(ReplicaReady(seat.replica_id))
+
+    def _lost(self, seat: _Seat, error: Exception) -> None:
+        """A replica is gone, or could not be started; `_fill` brings another when it is time."""
+        del self._seats.by_id[seat.replica_id]
+        reason = why_it_ended(error)
+        kind = FailureKind.DIED if seat.node_id is None else _how_it_ended(error, seat.node_id)
+        if seat.is_ready:
+            self._events.append(ReplicaDied(seat.replica_id, Failure(kind, reason)))
+        if kind == FailureKind.DIED and not seat.has_had_orders:
+            logger.error("%s could not be started: %s", seat.replica_id, reason)
+            self._policy.failed(time.monotonic(), reason)
+        if not seat.is_ready:
+            ray.kill(seat.actor)  # where only its constructor has failed, the process still stands
+        self._next_look_s = min(self._next_look_s, time.monotonic() + 1.0)
+
+
+def _replicas(number: int) -> str:
+    return f"{number} replica{'s' if number > 1 else ''}"
 
 
 def _how_it_ended(error: Exception, node_id: str) -> FailureKind:
@@ -271,34 +334,22 @@ def _how_it_ended(error: Exception, node_id: str) -> FailureKind:
 
     A node that is cut off without a word answers nobody at once, and is known to be dead a quarter of a minute later.
     """
-    node = next((node for node in _nodes() if node["NodeID"] == node_id), None)
+    node = next((node for node in ray_cluster.nodes() if node["NodeID"] == node_id), None)
     is_gone = node is None or not node["Alive"]
     if isinstance(error, RayActorError) and error.preempted:
         return FailureKind.PREEMPTED
-    if node is not None and is_gone and node["DeathReason"] in _ANNOUNCED:
+    if node is not None and is_gone and node.get("DeathReason") in ray_cluster.ANNOUNCED_DEATHS:
         return FailureKind.PREEMPTED
     if is_gone or isinstance(error, ActorUnavailableError | NodeDiedError):
         return FailureKind.LOST
     return FailureKind.DIED
 
 
-def _reason(error: Exception) -> str:
-    """The last line of what Ray tells: the exception of a failed start, or how the process ended."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = error.__cause__
-    if isinstance(cause, RayTaskError):
-        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+def why_it_ended(error: Exception) -> str:
+    """The exception of a failed start, or the last line of what Ray tells of how a process ended."""
+    failed = next((one for one in (error, error.__cause__) if isinstance(one, RayTaskError)), None)
+    cause = getattr(failed, "cause", None)
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:1000]
+    lines = [line.strip() for line in str(failed or error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def _nodes() -> list[dict[str, Any]]:
-    return list(ray.nodes())  # type: ignore[no-untyped-call]
-
-
-def _cluster_resources() -> dict[str, float]:
-    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-
-
-def _describe_cluster() -> str:
-    total = _cluster_resources()
-    return f"it has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs in all"

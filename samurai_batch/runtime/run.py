@@ -13,7 +13,7 @@ from samurai_batch.job import JobConfig
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.runtime.asking import check_askable
-from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
+from samurai_batch.runtime.driver import Errands, RunDescription, Surroundings, drive
 from samurai_batch.runtime.ledger import RUN_ID, read_run, run_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.progress import LogWatch, Watch
@@ -48,13 +48,15 @@ def run_job(
     make_pool: "Callable[[ReplicaPlan], Pool] | None" = None,
     run_id: str | None = None,
     retry_failed: bool = False,
+    errands: Errands | None = None,
 ) -> RunSummary:
     """Run a job to its end: the same call resumes it, and does nothing when all is done.
 
     A track that failed by its input (a file that cannot be read, a prompt that does not fit it) is not tried again as
     long as that is the same, but counts as failed; ``retry_failed`` tries it again. Any other failure is tried again.
     ``tracks`` stand for the prompts table; ``watch`` is told of progress (default: lines in the log); ``make_pool``
-    replaces the pool that the job asks for; ``run_id`` is a name from `new_run_id`, for who has to know it beforehand.
+    replaces the pool that the job asks for; ``run_id`` is a name from `new_run_id`, for who has to know it beforehand;
+    ``errands`` are done to the output under the run's lease.
     Raises UsageError for what is wrong with the job, PromptError for tracks of one name, and what `drive` raises.
     """
     config = with_absolute_paths(config)
@@ -77,7 +79,7 @@ def run_job(
             make_pool=lambda: _make_pool(config, load(), recipe, run_id, make_pool),
             should_stop=should_stop,
         )
-        return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, world)
+        return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, world, errands)
 
 
 def _load_weights(config: JobConfig) -> "JobWeights":

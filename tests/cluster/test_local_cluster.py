@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from samurai_batch import storage
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.operations.ray_metrics import FAILURES, GAUGES
+from tests.cluster.ports import free_ports
 from tests.operations.test_reprocess import NUM_FRAMES, Archive, boxed
 
 pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -41,26 +41,9 @@ class LocalCluster:
     metrics_url: str
 
 
-def free_ports(number: int) -> int:
-    """The first of so many ports in a row that nobody listens on."""
-    for start in range(21000, 29000, 53):
-        sockets = [socket.socket() for _ in range(number)]
-        try:
-            for offset, one in enumerate(sockets):
-                one.bind(("", start + offset))  # on any address: Ray may listen on another than loopback
-        except OSError:
-            continue
-        else:
-            return start
-        finally:
-            for one in sockets:
-                one.close()
-    raise OSError("no free ports")
-
-
 def ask(url: str) -> Any:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
-    return urllib.request.urlopen(request, timeout=10)  # noqa: S310
+    return urllib.request.urlopen(request, timeout=60)  # noqa: S310
 
 
 def scrape_until(url: str, names: Set[str], limit_s: float) -> str:
@@ -112,7 +95,7 @@ def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
             subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as nodes,
         ):
             try:
-                deadline = time.monotonic() + 120
+                deadline = time.monotonic() + 600
                 while not answers(f"{address}/api/version") or num_nodes(address) < 2:
                     assert nodes.poll() is None, f"a node ended:\n{printed(log)}"
                     assert time.monotonic() < deadline, f"the cluster did not come up:\n{printed(log)}"
@@ -120,7 +103,7 @@ def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 yield LocalCluster(address, f"http://127.0.0.1:{port + 3}/metrics")
             finally:
                 nodes.send_signal(signal.SIGINT)
-                nodes.wait(60)
+                nodes.wait(600)
 
 
 def printed(log: TextIO) -> str:
@@ -150,9 +133,9 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
         subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as elsewhere,
         ThreadPoolExecutor(1) as scraper,
     ):
-        metrics = scraper.submit(scrape_until, cluster.metrics_url, {*GAUGES, FAILURES}, limit_s=300)
+        metrics = scraper.submit(scrape_until, cluster.metrics_url, {*GAUGES, FAILURES}, limit_s=600)
         done = samurai_batch("submit", str(job), "--address", cluster.address, "--wait", *sizes)
-        watched, _ = elsewhere.communicate(timeout=300)
+        watched, _ = elsewhere.communicate(timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read_masks(f"{s3_uri}/out")) == len(VIDEOS) * NUM_FRAMES
 

@@ -54,7 +54,9 @@ def ledger_of(folder: Path, data: bytes) -> VideoLedger | None:
 
 
 DEEP = b"[" * 100_000
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @quick

@@ -16,12 +16,12 @@ def test_an_entry_point_is_the_verb_with_its_options_and_exit_codes(tmp_path: Pa
     job = tmp_path / "job.yaml"
     job.write_text("prompts: p.csv\noutput: out\nchunk_frames: none\n")
     run = [sys.executable, str(JOBS / f"{name}.py"), str(job), "--set", "image_size=65"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert f"{job}:3: chunk_frames is 'none'" in done.stderr
     assert "command line: image_size is 65" in done.stderr
     same = [sys.executable, "-m", "samurai_batch", verb, *run[2:]]
-    assert subprocess.run(same, capture_output=True, text=True, timeout=120).stderr == done.stderr
+    assert subprocess.run(same, capture_output=True, text=True, timeout=600).stderr == done.stderr
 
 
 def test_the_example_is_a_job() -> None:

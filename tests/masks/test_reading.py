@@ -166,7 +166,9 @@ def test_filters_keep_what_was_asked_for(output: str) -> None:
     assert read_masks(in_video, videos=["a=b"], objects=["1"], frames=[3]).frame_index.tolist() == [3]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
+)
 @given(
     videos=st.none() | st.lists(st.sampled_from([*VIDEOS, "other"]), max_size=3),
     objects=st.none() | st.lists(st.sampled_from([*OBJECTS, "other"]), max_size=3),

@@ -168,7 +168,9 @@ def test_a_file_cut_short_anywhere_is_refused(
         assert "download them again" in refuse(small_row, written(tmp_path / f"cut{size}", data[:size]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(junk=st.binary(max_size=200), begins_as_zip=st.booleans())
 def test_bytes_that_are_no_weights_are_refused(junk: bytes, begins_as_zip: bool, tmp_path: Path) -> None:
     data = b"PK" + junk if begins_as_zip else junk

@@ -51,7 +51,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 def reprocess(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "samurai_batch", "reprocess", *arguments]
     environment = os.environ | {"AWS_SECRET_ACCESS_KEY": IN_THE_ENVIRONMENT}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
 
 
 @pytest.mark.slow

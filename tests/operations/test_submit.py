@@ -1,5 +1,6 @@
 """Submitting: what is sent, and the exit code from the ledger. The cluster is a stand-in; `test_cluster.py` has one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,3 +98,59 @@ def test_a_job_that_cannot_run_there_is_refused_here(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="model 'huge' is not known"):
         submit_job(api, a_job(tmp_path, model="huge"))
     assert not api.sent
+
+
+@dataclass
+class FarApi(FakeApi):
+    """A cluster that does not answer at some looks; ``meanwhile`` happens whenever it does not."""
+
+    silent_looks: range = range(0)
+    meanwhile: Callable[[], None] = lambda: None
+
+    def state(self, job_id: str) -> FakeState:
+        if self.looks + 1 in self.silent_looks:
+            self.looks += 1
+            self.meanwhile()
+            raise ConnectionError("Connection refused")
+        return super().state(job_id)
+
+
+def test_a_tunnel_that_is_down_for_a_while_changes_nothing(tmp_path: Path) -> None:
+    api = FarApi(silent_looks=range(2, 3))
+    submitted = submit_job(api, a_job(tmp_path))
+    told: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        if api.looks == 2:
+            write_record(submitted.output, submitted.run_id, totals=Totals(tracks=3, tracks_failed=1))
+
+    assert wait_for(api, submitted, told.append, sleep=sleep) == 3
+    assert "".join(told) == "line 0\nline 1\nline 2\n"
+
+
+def test_where_the_head_is_gone_the_ledger_says_how_the_job_ended(tmp_path: Path) -> None:
+    api = FarApi(silent_looks=range(2, 10_000))
+    submitted = submit_job(api, a_job(tmp_path))
+    beats = iter(range(1, 1000))
+
+    def work_on() -> None:
+        number = next(beats)
+        totals = Totals(tracks=3, tracks_done=3)
+        changes: dict[str, object] = {"heartbeat_at_s": float(number)}
+        status: RunStatus = "running" if number < 900 else "finished"
+        record = run_record(submitted.run_id, status=status, totals=totals, **changes)
+        write_run(storage, submitted.output, record)
+
+    api.meanwhile = work_on
+    assert wait_for(api, submitted, sleep=lambda _: None, patience_s=100.0) == 0
+    assert api.looks == 901  # of two seconds each: longer than patience, as it has shown life all the time
+
+
+def test_waiting_ends_where_nobody_says_anything_new(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    api = FarApi(silent_looks=range(1, 10_000))
+    submitted = submit_job(api, a_job(tmp_path))
+    write_record(submitted.output, submitted.run_id, "running")
+    assert wait_for(api, submitted, sleep=lambda _: None, patience_s=600.0) == 1
+    assert api.looks == 301
+    assert "neither the cluster nor the ledger has told anything new of job job-1 for 10 minutes" in caplog.text
+    assert caplog.text.count("asking on") == 1

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 150.0
+LIMIT_S = 600.0
 
 
 class ClusterUnderTest:
@@ -26,8 +26,10 @@ class ClusterUnderTest:
 
         self.folder = folder
         self._temporary = tempfile.mkdtemp(prefix="ray")  # short: sockets lie below it, and other clusters beside it
-        self.cluster = Cluster(initialize_head=True, head_node_args=_node(num_cpus=0) | {"temp_dir": self._temporary})
-        self.nodes = [self.cluster.add_node(**_node(num_cpus=1)) for _ in range(num_nodes)]
+        self.cluster = Cluster(
+            initialize_head=True, head_node_args=node_settings(num_cpus=0) | {"temp_dir": self._temporary}
+        )
+        self.nodes = [self.cluster.add_node(**node_settings(num_cpus=1)) for _ in range(num_nodes)]
         self._module = driver
         self.driver = self.start_driver()
 
@@ -43,7 +45,7 @@ class ClusterUnderTest:
                 os.kill(self.workers()[0], signal.SIGKILL)
             case "node":
                 self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
-                self.nodes.append(self.cluster.add_node(**_node(num_cpus=1)))
+                self.nodes.append(self.cluster.add_node(**node_settings(num_cpus=1)))
             case "driver":
                 self.driver.kill()
                 self.driver.wait()
@@ -77,7 +79,7 @@ class ClusterUnderTest:
         shutil.rmtree(self._temporary)
 
 
-def _node(num_cpus: int) -> dict[str, Any]:
+def node_settings(num_cpus: int) -> dict[str, Any]:
     return {"num_cpus": num_cpus, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 

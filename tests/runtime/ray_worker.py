@@ -1,10 +1,14 @@
 """A worker for real Ray actors: the fake tracker, slow enough to be killed in the middle of a chunk."""
 
+import contextlib
 import os
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import ray
 
 from samurai_batch.chunk import Member
 from samurai_batch.runtime.pool import Worker
@@ -31,4 +35,25 @@ def make_worker(plan: WorkerPlan) -> Worker:
 
 
 def failing_worker(plan: WorkerPlan) -> Worker:
-    raise RuntimeError("no such device")
+    """Takes a moment to find out; leaves a file under ``pids`` for every try."""
+    folder = Path(plan.pids)
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / uuid.uuid4().hex).touch()
+    time.sleep(plan.frame_s)
+    raise RuntimeError("no such device\nand a second line")
+
+
+def worker_that_dies(plan: WorkerPlan) -> Worker:
+    """Its process ends while it is built, as where memory runs out."""
+    os._exit(1)
+
+
+def worker_of_one_node(plan: WorkerPlan) -> Worker:
+    """Can be built on one node alone: the one whose first replica is built first."""
+    here = ray.get_runtime_context().get_node_id()
+    chosen = Path(plan.pids).with_name("good-node")
+    with contextlib.suppress(FileExistsError), chosen.open("x") as file:
+        file.write(here)
+    if chosen.read_text() != here:
+        raise RuntimeError("no such device")
+    return make_worker(plan)

@@ -20,7 +20,7 @@ from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
 from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, video_ledger_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import SystemClock
+from samurai_batch.runtime.surroundings import Clock, SystemClock
 from samurai_batch.storage import Identity
 from samurai_batch.tasks import Track, Video
 from tests.runtime.fakes import RECIPE, NoWatch, box_track, driver_settings
@@ -96,14 +96,14 @@ def finished_store(num_tracks: int) -> FinishedStore:
     return store
 
 
-def run_again(tracks: list[Track], store: FinishedStore) -> RunSummary:
-    """The same job once more: nothing is left to do."""
+def run_again(tracks: list[Track], store: FinishedStore, clock: Clock | None = None) -> RunSummary:
+    """The same job once more: nothing is left to do. ``clock`` says when it is time to show life."""
 
     def no_pool() -> Pool:
         raise AssertionError("all is done already")
 
     world = Surroundings(
-        store=store, clock=SystemClock(), watch=NoWatch(), make_pool=no_pool, should_stop=lambda: False
+        store=store, clock=clock or SystemClock(), watch=NoWatch(), make_pool=no_pool, should_stop=lambda: False
     )
     return drive(tracks, RECIPE, driver_settings(OUTPUT, num_transfers=1), RunDescription("again", {}, {}), world)
 

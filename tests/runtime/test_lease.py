@@ -1,18 +1,19 @@
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samurai_batch import storage
-from samurai_batch.errors import LedgerError, OutputLockedError
+from samurai_batch.errors import LedgerError, OutputLockedError, StorageError
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.lease import Holder, Lease, is_gone, lease_uri, this_process
-from samurai_batch.runtime.ledger import Totals, read_run, run_uri
+from samurai_batch.runtime.ledger import Totals, read_run, run_uri, runs_uri
 
 ELSEWHERE = Holder("elsewhere", 17, "0")
 RATES = Rates(1.0, 1.0, 1.0)
@@ -76,6 +77,110 @@ def test_a_killed_process_of_this_machine_keeps_nobody_out(tmp_path: Path) -> No
     lease_on(tmp_path, clock).acquire("run-2", this_process(), {}, {})
     with pytest.raises(OutputLockedError):
         lease_on(tmp_path, clock).acquire("run-3", this_process(), {}, {})
+
+
+def test_a_process_that_nobody_has_waited_for_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE) as child:
+        holder = replace(this_process(), pid=child.pid, process_start=start_of(child.pid))
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
+        assert is_gone(holder)
+
+
+def start_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+HERE = Holder(this_process().host, 2**30, "0")
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [replace(HERE, boot_id="another start"), replace(HERE, pid_namespace="pid:[1]"), replace(HERE, host="elsewhere")],
+)
+def test_a_process_number_of_another_container_says_nothing(tmp_path: Path, holder: Holder) -> None:
+    clock = FakeClock()
+    lease_on(tmp_path, clock).acquire("run-1", holder, {}, {})
+    with pytest.raises(OutputLockedError, match="run-1"):
+        lease_on(tmp_path, clock).acquire("run-2", this_process(), {}, {})
+    clock.moment_s += 61
+    lease_on(tmp_path, clock).acquire("run-2", this_process(), {}, {})
+
+
+def test_a_record_of_an_earlier_version_is_read_and_its_process_number_says_nothing(tmp_path: Path) -> None:
+    clock = FakeClock()
+    holder = Holder(this_process().host, 2**30, "0", boot_id="", pid_namespace="")
+    lease_on(tmp_path, clock).acquire("run-1", holder, {}, {})
+    path = Path(run_uri(str(tmp_path), "run-1"))
+    record = json.loads(path.read_text())
+    del record["boot_id"], record["pid_namespace"]
+    path.write_text(json.dumps(record))
+    lease_file = tmp_path / "_ledger/lease/000000000001.json"
+    lease_file.write_text('{"run_id": "run-1"}')
+    with pytest.raises(OutputLockedError, match="run-1"):
+        lease_on(tmp_path, clock).acquire("run-2", this_process(), {}, {})
+
+
+class WatchedClock(FakeClock):
+    """Time passes while somebody sleeps; ``meanwhile`` happens then."""
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def sleep(self, seconds: float) -> None:
+        self.moment_s += seconds
+        self._meanwhile()
+
+
+def crash_with_a_clock_ahead(output: Path, ahead_s: float) -> Lease:
+    clock = FakeClock(1000.0 + ahead_s)
+    lease = lease_on(output, clock)
+    lease.acquire("run-1", ELSEWHERE, {}, {})
+    return lease
+
+
+@pytest.mark.parametrize("ahead_s", [61.0, 86_400.0, 1e9])
+def test_a_crashed_run_whose_clock_was_ahead_is_taken_over_after_watching_it(tmp_path: Path, ahead_s: float) -> None:
+    crash_with_a_clock_ahead(tmp_path, ahead_s)
+    clock = WatchedClock()
+    Lease(storage, str(tmp_path), clock, stale_after_s=60.0, sleep=clock.sleep).acquire("run-2", ELSEWHERE, {}, {})
+    assert 60.0 <= clock.moment_s - 1000.0 <= 70.0
+
+
+def test_a_live_run_whose_clock_is_ahead_keeps_others_out(tmp_path: Path) -> None:
+    first = crash_with_a_clock_ahead(tmp_path, 86_400.0)
+    ahead = FakeClock(1000.0 + 86_400.0)
+    first._clock = ahead
+
+    def beat() -> None:
+        ahead.moment_s += 5.0
+        first.beat(Totals(), RATES)
+
+    clock = WatchedClock(beat)
+    with pytest.raises(OutputLockedError, match="run-1"):
+        Lease(storage, str(tmp_path), clock, stale_after_s=60.0, sleep=clock.sleep).acquire("run-2", ELSEWHERE, {}, {})
+    assert clock.moment_s - 1000.0 <= 10.0
+    first.beat(Totals(), RATES)
+
+
+def test_a_run_that_loses_the_race_leaves_no_record(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = lease_on(tmp_path, clock)
+    store = LateStore(lambda: first.acquire("run-1", ELSEWHERE, {}, {}))
+    with pytest.raises(OutputLockedError):
+        Lease(store, str(tmp_path), clock, stale_after_s=60.0).acquire("run-2", ELSEWHERE, {}, {})
+    assert storage.list_names(runs_uri(str(tmp_path))) == ["run-1.json"]
+
+
+def test_a_run_whose_lease_storage_does_not_take_is_no_running_one(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise StorageError("storage is away")
+
+    with pytest.raises(StorageError):
+        Lease(LateStore(fail), str(tmp_path), FakeClock(), stale_after_s=60.0).acquire("run-1", ELSEWHERE, {}, {})
+    record = read_run(storage, run_uri(str(tmp_path), "run-1"))
+    assert record is not None
+    assert record.status == "crashed"
 
 
 def test_a_process_number_used_again_is_another_process() -> None:

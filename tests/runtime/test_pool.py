@@ -8,6 +8,9 @@ from samurai_batch.runtime.pool import Answered, LocalPool, PoolFailed, ReplicaR
 from samurai_batch.runtime.replica import Replica
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, write_video
 
+LIMIT_S = 300.0
+"""Longer than anything here takes on a busy machine."""
+
 
 def order_in(tmp_path: Path, num_frames: int) -> FollowOrder:
     track = box_track(write_video(tmp_path, "a", num_frames), "x")
@@ -34,14 +37,12 @@ def test_closing_ends_a_running_order_at_its_next_frame_and_saves_nothing(tmp_pa
         begun.set()
         time.sleep(0.01)
 
-    pool = LocalPool(build(FakeTracker(before_frame=slow), tmp_path / "out"), None)
-    assert pool.wait(5.0) == [ReplicaReady("local-0")]
+    pool = LocalPool(build(FakeTracker(before_frame=slow), tmp_path / "out"), None, patience_s=LIMIT_S)
+    assert pool.wait(LIMIT_S) == [ReplicaReady("local-0")]
     pool.submit("local-0", order_in(tmp_path, 10_000))
-    begun.wait(5.0)
-    started_s = time.monotonic()
+    assert begun.wait(LIMIT_S)
     pool.close()
-    assert time.monotonic() - started_s < 5.0
-    (event,) = pool.wait(1.0)
+    (event,) = pool.wait(LIMIT_S)
     assert isinstance(event, Answered)
     assert isinstance(event.report, OrderFailed)
     assert not (tmp_path / "out").exists()
@@ -49,7 +50,7 @@ def test_closing_ends_a_running_order_at_its_next_frame_and_saves_nothing(tmp_pa
 
 def test_waiting_ends_when_the_time_is_up(tmp_path: Path) -> None:
     pool = LocalPool(build(FakeTracker(), tmp_path), None)
-    pool.wait(5.0)
+    pool.wait(LIMIT_S)
     assert pool.wait(0.01) == []
     pool.close()
 
@@ -59,5 +60,5 @@ def test_a_pool_fails_when_its_last_replica_does_not_start() -> None:
         raise RuntimeError("no such device")
 
     pool = LocalPool(broken, None, num_replicas=2)
-    assert pool.wait(5.0) == [PoolFailed("RuntimeError: no such device")]
+    assert pool.wait(LIMIT_S) == [PoolFailed("RuntimeError: no such device")]
     pool.close()

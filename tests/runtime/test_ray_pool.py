@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import ray
 
 from samurai_batch.errors import ConfigError, SamuraiBatchError
 from samurai_batch.masks import read_masks
-from samurai_batch.runtime.pool import Pool
+from samurai_batch.runtime import ray_pool as ray_pool_module
+from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, PoolWaits, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from samurai_batch.runtime.summary import exit_code
 from tests.runtime.fakes import box_track, run_tracks, write_video
-from tests.runtime.ray_worker import WorkerPlan, failing_worker, make_worker
+from tests.runtime.ray_worker import WorkerPlan, failing_worker, make_worker, worker_that_dies
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster")]
 
@@ -46,11 +48,62 @@ def test_two_actors_do_the_job_and_one_killed_on_the_way_changes_nothing(tmp_pat
     pd.testing.assert_frame_equal(read_masks(str(tmp_path / "out")), read_masks(str(tmp_path / "undisturbed")))
 
 
-def test_replicas_that_cannot_start_end_the_run_with_the_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_replicas", [None, 1, 2, 8])
+def test_replicas_that_cannot_start_end_the_run_with_the_reason(tmp_path: Path, num_replicas: int | None) -> None:
+    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), frame_s=1.0)
+    track = box_track(write_video(tmp_path, "a", 15), "x")
+    with pytest.raises(SamuraiBatchError, match="no replica could be started: RuntimeError: no such device and a"):
+        run_tracks([track], tmp_path / "out", make_pool=lambda: RayPool(failing_worker, plan, num_replicas, RESOURCES))
+    num_tries = len(list(Path(plan.pids).iterdir()))
+    assert 3 <= num_tries <= 60
+
+
+def test_replicas_whose_processes_die_while_they_are_built_end_the_run(tmp_path: Path) -> None:
     plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
     track = box_track(write_video(tmp_path, "a", 15), "x")
-    with pytest.raises(SamuraiBatchError, match="no replica could be started: RuntimeError: no such device"):
-        run_tracks([track], tmp_path / "out", make_pool=lambda: RayPool(failing_worker, plan, 2, RESOURCES))
+    with pytest.raises(SamuraiBatchError, match="no replica could be started: "):
+        run_tracks([track], tmp_path / "out", make_pool=lambda: RayPool(worker_that_dies, plan, None, RESOURCES))
+
+
+class Greedy:
+    def hold(self) -> None:
+        pass
+
+
+def test_a_cluster_full_of_others_is_waited_for_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_pool_module, "TELL_AFTER_S", 0.0)
+    num_cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
+    greedy = ray.remote(num_cpus=num_cpus)(Greedy).remote()
+    ray.get(greedy.hold.remote())
+    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
+    pool = RayPool(make_worker, plan, 1, RESOURCES)
+    told: list[PoolEvent] = []
+    while PoolWaits("free resources for 1 replica (0.5 CPUs each)") not in told:
+        told += pool.wait(0.5)
+    assert not [event for event in told if isinstance(event, ReplicaReady)]
+    ray.kill(greedy)
+    while PoolWaits("") not in told:
+        told += pool.wait(0.5)
+    assert ReplicaReady("replica-0") in told
+    pool.close()
+
+
+def test_replicas_that_die_before_they_are_given_anything_count_as_not_started(tmp_path: Path) -> None:
+    pool = RayPool(make_worker, WorkerPlan("", str(tmp_path / "pids")), 1, RESOURCES)
+    told: list[PoolEvent] = []
+    while not any(isinstance(event, PoolFailed) for event in told):
+        events = pool.wait(0.5)
+        for event in events:
+            if isinstance(event, ReplicaReady):
+                pool._seats.by_id[event.replica_id].waiting_for = die_in(pool, event.replica_id)
+        told += events
+    assert 2 <= len([event for event in told if isinstance(event, ReplicaDied)]) <= 3
+    pool.close()
+
+
+def die_in(pool: "RayPool[WorkerPlan]", replica_id: str) -> object:
+    """Let the process of an idle replica end by itself."""
+    return pool._seats.by_id[replica_id].actor.__ray_call__.remote(lambda _: os._exit(1))
 
 
 def test_asking_for_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_another_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
         f"torch.set_num_threads({torch.get_num_threads()}); print(go_on(Path(sys.argv[1]).read_bytes(), {first}))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code, str(path)], cwd=ROOT, check=True, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, check=True, capture_output=True, text=True, timeout=600
     )
     assert run.stdout.strip() == go_on(path.read_bytes(), first)
 

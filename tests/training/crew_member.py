@@ -1,6 +1,6 @@
 """One member of a crew of two that trains until it is told to stop: `python -m tests.training.crew_member RANK FOLDER`.
 
-It leaves the weights it ended with, as `RANK.safetensors`.
+It leaves `RANK.ready` once signals are heard, and the weights it ended with, as `RANK.safetensors`.
 """
 
 import os
@@ -25,6 +25,7 @@ def main(rank: int, folder: Path) -> None:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
+    (folder / f"{rank}.ready").touch()
     endless = Stage(name="endless", minutes=60, batches=BATCHES)
     state = train(TINY, [endless], TrainingSettings(warm_up_steps=0), folder / "state", stop)
     save_file(state.weights, folder / f"{rank}.safetensors")

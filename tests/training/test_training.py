@@ -334,12 +334,14 @@ def test_two_processes_that_train_together_take_the_same_steps_and_stop_together
     members = [
         subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT, start_new_session=True) for rank in (0, 1)
     ]
-    while not Path(f"/proc/{members[1].pid}/task/{members[1].pid}/children").read_text():
+    loads = Path(f"/proc/{members[1].pid}/task/{members[1].pid}/children")
+    while len(list(tmp_path.glob("*.ready"))) < len(members) or not loads.read_text():
+        assert all(member.poll() is None for member in members)
         time.sleep(0.1)
     time.sleep(2.0)
     # One alone is told, with the process that loads for it, as a terminal and torchrun do.
     os.killpg(members[1].pid, signal.SIGTERM)
-    assert [member.wait(120) for member in members] == [0, 0]
+    assert [member.wait(600) for member in members] == [0, 0]
     first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
     assert all(torch.equal(weight, second[name]) for name, weight in first.items())
     kept = load_state(tmp_path / "state")

@@ -1,0 +1,20 @@
+"""Ports that nobody listens on."""
+
+import socket
+
+
+def free_ports(number: int) -> int:
+    """The first of so many ports in a row that nobody listens on."""
+    for start in range(21000, 29000, 53):
+        sockets = [socket.socket() for _ in range(number)]
+        try:
+            for offset, one in enumerate(sockets):
+                one.bind(("", start + offset))  # on any address: Ray may listen on another than loopback
+        except OSError:
+            continue
+        else:
+            return start
+        finally:
+            for one in sockets:
+                one.close()
+    raise OSError("no free ports")

@@ -1,0 +1,69 @@
+"""Jobs on a cluster that is scaled to zero when they begin."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.runtime import ray_cluster, ray_pool
+from samurai_batch.runtime.pool import PoolWaits
+from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
+from samurai_batch.runtime.summary import exit_code
+from tests.runtime.autoscaling import autoscaling_cluster
+from tests.runtime.clusters import ROOT, wait_for
+from tests.runtime.fakes import box_track, run_tracks, write_video
+from tests.runtime.ray_worker import WorkerPlan, make_worker
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
+@pytest.fixture(params=[1, 2], scope="module")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A driver on a head of 0 CPUs, whose autoscaler adds up to two nodes of 1 CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        with autoscaling_cluster(tmp_path_factory.mktemp("head"), request.param) as address:
+            connect(address)
+            yield address
+            disconnect()
+
+
+def test_what_no_node_type_holds_is_refused(cluster: str, tmp_path: Path) -> None:
+    pool = RayPool(make_worker, WorkerPlan("", ""), 1, ReplicaResources(num_cpus=3.0))
+    with pytest.raises(ConfigError, match="asks for 3 CPUs, and this cluster's autoscaler has no node type"):
+        wait_for(lambda: bool(pool.wait(0.5)) and False, "the autoscaler's word")
+    pool.close()
+
+
+def test_a_job_waits_for_its_first_node_and_asks_for_more_while_work_waits(
+    cluster: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ray_cluster.has_autoscaler()
+    monkeypatch.setattr(ray_pool, "TELL_AFTER_S", 0.0)
+    monkeypatch.setattr(ray_pool, "LOOK_EVERY_S", 1.0)
+    videos = [write_video(tmp_path, name, 60) for name in "abcdefgh"]
+    tracks = [box_track(video, "x") for video in videos]
+    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), frame_s=0.1)
+    with caplog.at_level(logging.INFO):
+        summary = run_tracks(
+            tracks,
+            tmp_path / "out",
+            make_pool=lambda: RayPool(make_worker, plan, None, ReplicaResources(num_cpus=1.0)),
+        )
+    assert exit_code(summary) == 0
+    assert "waiting for a node of the autoscaler for 1 replica (1 CPUs each)" in caplog.text
+    assert len(list(Path(plan.pids).iterdir())) == 2
+
+
+def test_waiting_ends_when_nothing_waits(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_pool, "TELL_AFTER_S", 0.0)
+    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
+    pool = RayPool(make_worker, plan, 1, ReplicaResources(num_cpus=1.0))
+    waits: list[str] = []
+    while not waits or waits[-1]:
+        waits += [event.what for event in pool.wait(0.5) if isinstance(event, PoolWaits)]
+    assert len(waits) == 2
+    pool.close()

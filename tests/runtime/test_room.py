@@ -1,0 +1,46 @@
+"""How many replicas fit on which nodes."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from samurai_batch.runtime.room import ReplicaResources, describe_nodes, num_replicas_that_fit
+
+ONE_CPU: Mapping[str, float] = {"CPU": 1.0, "memory": 1e9}
+BIG: Mapping[str, float] = {"CPU": 16.0, "GPU": 1.0}
+HEAD: Mapping[str, float] = {"node:__internal_head__": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "num_cpus", "num_gpus", "expected"),
+    [
+        ([ONE_CPU, ONE_CPU], 2.0, 0.0, 0),  # two halves are no whole
+        ([ONE_CPU, ONE_CPU], 1.0, 0.0, 2),
+        ([ONE_CPU, ONE_CPU], 0.1, 0.0, 20),
+        ([ONE_CPU, ONE_CPU], 0.3, 0.0, 6),
+        ([BIG], 1.0, 0.1, 10),
+        ([BIG], 1.0, 0.2, 5),
+        ([BIG], 4.0, 0.2, 4),
+        ([{"CPU": 16.0, "GPU": 3.0}], 1.0, 0.6, 3),  # a fraction lies on one GPU
+        ([{"CPU": 16.0, "GPU": 3.0}], 1.0, 0.5, 6),
+        ([{"CPU": 16.0, "GPU": 3.0}], 1.0, 2.0, 1),
+        ([{"CPU": 16.0}, {"GPU": 4.0}], 1.0, 1.0, 0),  # not on one node
+        ([BIG, BIG, HEAD], 0.0, 1.0, 2),
+        ([BIG], 0.0, 0.0001, 10_000),
+        ([HEAD], 1.0, 0.0, 0),
+        ([HEAD], 0.0, 0.0, 1),
+        ([], 0.0, 0.0, 0),
+        ([], 1.0, 0.0, 0),
+    ],
+)
+def test_a_replica_has_all_it_asks_for_on_one_node(
+    nodes: Sequence[Mapping[str, float]], num_cpus: float, num_gpus: float, expected: int
+) -> None:
+    assert num_replicas_that_fit(nodes, ReplicaResources(num_cpus=num_cpus, num_gpus=num_gpus)) == expected
+
+
+def test_what_is_asked_for_and_what_there_is_are_said() -> None:
+    assert str(ReplicaResources(num_cpus=2.0, num_gpus=0.5)) == "2 CPUs and 0.5 GPUs"
+    assert str(ReplicaResources(num_cpus=0.0, num_gpus=1.0)) == "1 GPUs"
+    assert describe_nodes([HEAD, ONE_CPU, ONE_CPU]) == "1 node of 0 CPUs and 0 GPUs, 2 nodes of 1 CPUs and 0 GPUs"
+    assert describe_nodes([]) == "no node"
