@@ -158,17 +158,24 @@ def _says_expired(text: str) -> bool:
 
 def _status_of(error: BaseException) -> int | None:
     """The HTTP status that an exception carries, as the clients of S3, HTTP, Google, Azure and Hugging Face do."""
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):  # botocore
-        candidates = [response.get("ResponseMetadata", {}).get("HTTPStatusCode"), response.get("Error", {}).get("Code")]
-    else:
-        candidates = [getattr(error, name, None) for name in ("status", "status_code", "code")]
-        candidates += [getattr(response, name, None) for name in ("status_code", "status")]
-    for value in candidates:
+    for value in _numbers_of(error):
         number = int(value) if isinstance(value, str) and value.isdigit() else value
         if isinstance(number, int) and 300 <= number < 600:
             return int(number)
     return None
+
+
+def _numbers_of(error: BaseException) -> Iterator[Any]:
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):  # botocore
+        yield response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        yield response.get("Error", {}).get("Code")
+        return
+    yield getattr(error, "status", None)
+    yield getattr(error, "status_code", None)
+    yield getattr(response, "status_code", None)
+    if type(error).__module__.partition(".")[0] != "aiohttp":  # there it is deprecated, or that of a body cut short
+        yield getattr(error, "code", None)
 
 
 def _code_of(error: BaseException) -> str | None:
