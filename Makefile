@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The Azure server of the tests, where there is npm; without it those tests say why they are skipped.
+AZURITE := 3.35.0
 # One thread per process: the tests run two processes side by side, and threads that spin fight each other.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
@@ -14,6 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/pip install --quiet --no-deps trackeval==1.3.0  # without OpenCV, which only its own F needs
+	@if command -v npm >/dev/null; then npm install --prefix $(VENV)/azurite --no-fund --no-audit --silent azurite@$(AZURITE); fi
 	touch $@
 
 demo: setup

@@ -4,7 +4,8 @@
     ├── UsageError             the caller's mistake: exit code 2
     │   ├── ConfigError        a job configuration or an argument
     │   ├── PromptsError       rows of a prompts table, all of them at once
-    │   └── CheckpointError    a weights file that is not the model it is said to be
+    │   ├── CheckpointError    a weights file that is not the model it is said to be
+    │   └── StoreError         a URI whose store cannot be used; it is a StorageError, too
     ├── OutputLockedError      another run is writing to this output: exit code 2
     ├── VideoError             a video that cannot be read: its tracks fail, the job goes on
     │   └── TruncatedVideoError    ... and which frame was reached
@@ -86,3 +87,7 @@ class StateError(SamuraiBatchError):
 
 class StorageError(SamuraiBatchError):
     """Storage kept answering with errors after the bounded number of retries."""
+
+
+class StoreError(UsageError, StorageError):
+    """A URI names a store that cannot be used: unknown, not installed, only to be read, or without such a bucket."""

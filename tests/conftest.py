@@ -1,19 +1,20 @@
-"""What tests of every package share: a real S3 server on loopback, and a bucket of one's own in it."""
+"""What tests of every package share: real servers of object stores on loopback, and a bucket of one's own in each."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import boto3
 import hypothesis
 import pytest
+
+from tests.storage.servers import (
+    azure_connection,
+    azure_server,
+    gcs_server,
+    make_gcs_bucket,
+    moto_server,
+)
 
 S3_VARIABLES = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -27,24 +28,6 @@ hypothesis.settings.register_profile(
     "no deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("no deadline")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes], limit_s: float = 300.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "moto_server ended at once; its log stands beside it"
-        try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310
-                return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.1)
-    raise TimeoutError(f"moto_server did not answer on {url} within {limit_s} s")
 
 
 @pytest.fixture
@@ -61,23 +44,12 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a moto server process; the environment leads this process, and those it starts, to it."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
-    with (
-        (tmp_path_factory.mktemp("moto") / "log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        try:
-            _wait_until_it_answers(url, server)
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
-                patch.delenv(name)
-            for name, value in {**S3_VARIABLES, "AWS_ENDPOINT_URL": url}.items():
-                patch.setenv(name, value)
-            yield url
-        finally:
-            server.kill()
+    with moto_server(tmp_path_factory.mktemp("moto") / "log") as url, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in {**S3_VARIABLES, "AWS_ENDPOINT_URL": url}.items():
+            patch.setenv(name, value)
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +69,38 @@ def make_bucket(s3_endpoint: str) -> Callable[[], str]:
 def s3_uri(make_bucket: Callable[[], str]) -> str:
     """A folder in a bucket of this test's own."""
     return make_bucket() + "/folder"
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of Google Cloud Storage, as `s3_endpoint`."""
+    with gcs_server(tmp_path_factory.mktemp("gcs") / "log") as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", url)
+        yield url
+
+
+@pytest.fixture
+def gcs_uri(gcs_endpoint: str) -> str:
+    """A folder in a bucket of this test's own."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    make_gcs_bucket(gcs_endpoint, name)
+    return f"gs://{name}/folder"
+
+
+@pytest.fixture(scope="session")
+def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an account of an Azurite process, as `s3_endpoint`."""
+    with azure_server(tmp_path_factory.mktemp("azure") / "log") as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AZURE_STORAGE_CONNECTION_STRING", azure_connection(url))
+        yield url
+
+
+@pytest.fixture
+def azure_uri(azure_endpoint: str) -> str:
+    """A folder in a container of this test's own."""
+    from azure.storage.blob import BlobServiceClient  # not for tests that do without
+
+    name = f"container-{uuid.uuid4().hex}"
+    with BlobServiceClient.from_connection_string(azure_connection(azure_endpoint)) as client:
+        client.create_container(name)
+    return f"az://{name}/folder"

@@ -46,7 +46,7 @@ PACKAGES_APART = 1  # in this layer, no package knows another
 
 ONLY_IN = {
     "ray": ["runtime/ray_cluster.py", "runtime/ray_pool.py", "operations/job_api.py", "operations/ray_metrics.py"],
-    "fsspec": ["storage.py"],
+    "fsspec": ["storage/stores.py"],
     "s3fs": [],
     "av": ["video/*.py", "rendering/mp4.py"],
     "torch": [

@@ -17,7 +17,10 @@ from samurai_batch.errors import StorageError
 ODD_NAMES = ["a b", "100%25", "näme", "plus+plus", "x[1]", "q?", "star*", "comma,semi;", "hash#tag", "equals=1"]
 
 
-@pytest.fixture(params=["local", "file", "memory", pytest.param("s3", marks=pytest.mark.server)])
+SERVERS = [pytest.param(name, marks=pytest.mark.server) for name in ("s3", "gcs", "azure")]
+
+
+@pytest.fixture(params=["local", "file", "memory", *SERVERS])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder that does not exist yet, on each kind of storage."""
     match request.param:
@@ -28,7 +31,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         case "memory":
             return f"memory://{tmp_path.name}"
         case _:
-            return str(request.getfixturevalue("s3_uri"))
+            return str(request.getfixturevalue(f"{request.param}_uri"))
 
 
 @pytest.fixture
@@ -95,12 +98,14 @@ def test_deleting_takes_brackets_and_stars_literally(root: str) -> None:
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_work_as_they_are_and_quoted(root: str, name: str) -> None:
-    for part in (name, storage.quote_id(name)):
+    # adlfs takes a last "?" of a folder's path for the beginning of a version; quoted ids, all that we write, are fine.
+    as_it_is = [] if root.startswith("az://") and "?" in name else [name]
+    for part in (*as_it_is, storage.quote_id(name)):
         uri = storage.join(root, part, part)
         storage.write_bytes(uri, part.encode())
         assert storage.read_bytes(uri) == part.encode()
         assert storage.list_names(storage.join(root, part)) == [part]
-    assert storage.list_names(root) == sorted({name, storage.quote_id(name)})
+    assert storage.list_names(root) == sorted({*as_it_is, storage.quote_id(name)})
 
 
 def test_the_identity_of_a_file_stays_until_it_is_rewritten(root: str) -> None:
@@ -242,12 +247,6 @@ def test_a_whole_bucket_or_disk_is_never_deleted(uri: str) -> None:
         storage.delete(uri)
 
 
-@pytest.mark.parametrize("uri", ["carrier-pigeon://coop/7", "gs://bucket/file"])
-def test_storage_that_cannot_be_used_is_said_to_be_so(uri: str) -> None:
-    with pytest.raises(StorageError, match="cannot be used"):
-        storage.read_bytes(uri)
-
-
 # -- retries
 
 
@@ -268,7 +267,8 @@ def test_errors_that_pass_are_waited_out(monkeypatch: pytest.MonkeyPatch, waits:
     monkeypatch.setattr(MemoryFileSystem, "cat_file", patched)
     assert storage.read_bytes("memory://retries/file") == b"data"
     assert len(waits) == storage.NUM_ATTEMPTS - 1
-    assert all(0 < wait_s < 3 for wait_s in waits)
+    assert all(0 < wait_s <= 25 for wait_s in waits)
+    assert sum(waits) > 50
 
 
 def test_errors_that_stay_become_a_storage_error_that_names_them(
@@ -276,7 +276,7 @@ def test_errors_that_stay_become_a_storage_error_that_names_them(
 ) -> None:
     patched = failing(ConnectionResetError("reset by peer"), 100, MemoryFileSystem.cat_file)
     monkeypatch.setattr(MemoryFileSystem, "cat_file", patched)
-    with pytest.raises(StorageError, match=r"memory://retries/file: reading failed 4 times, .*reset by peer"):
+    with pytest.raises(StorageError, match=r"memory://retries/file: reading failed 10 times, .*reset by peer"):
         storage.read_bytes("memory://retries/file")
     assert len(waits) == storage.NUM_ATTEMPTS - 1
 

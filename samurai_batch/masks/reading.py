@@ -1,6 +1,7 @@
 """Mask tables back into pandas: what was asked for, and as few files and row groups opened as that needs."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -34,16 +35,23 @@ def read_masks(
     video_ids, object_ids = _checked_ids("videos", videos), _checked_ids("objects", objects)
     conditions = _conditions(video_ids, object_ids, _checked_frames(frames), _checked_score(min_score))
     try:
-        paths = table_paths(uri, video_ids, object_ids)
-        if conditions is None:
-            paths, conditions = [], []
-        table = scan(storage.arrow_filesystem(uri)[0], paths, names, conditions)
-        return cast(pd.DataFrame, table.to_pandas())
+        with storage.translated("reading mask tables", uri), _named_if_invalid(uri):
+            paths = table_paths(uri, video_ids, object_ids)
+            if conditions is None:
+                paths, conditions = [], []
+            table = scan(storage.arrow_filesystem(uri)[0], paths, names, conditions)
+            return cast(pd.DataFrame, table.to_pandas())
+    except FileNotFoundError as error:
+        raise StorageError(f"{storage.redact(uri)}: a table vanished while it was read; read again") from error
+
+
+@contextmanager
+def _named_if_invalid(uri: str) -> Iterator[None]:
+    try:
+        yield
     except pa.ArrowInvalid as error:
         message = f"{storage.redact(uri)}: not all of it is mask tables of this version: {error}"
         raise ConfigError(message) from error
-    except OSError as error:
-        raise StorageError(f"{storage.redact(uri)}: reading mask tables failed: {error}") from error
 
 
 def _checked_columns(columns: Iterable[str] | None) -> list[str]:

@@ -33,6 +33,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samurai_batch.redaction import get_logger
+
 logger = get_logger(__name__)
 
 Products = Literal["oneDNN", "PyTorch", "float32"]

@@ -22,7 +22,7 @@ from samurai_batch.runtime.driver import Errands
 from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri, write_video_ledger
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.progress import Watch
-from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths
+from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_absolute_paths
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import RunSummary
@@ -96,6 +96,7 @@ def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
     """
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading weights
+    check_output_store(config)
     tracks = read_source(config.prompts, read_prompts if config.task == "track" else read_pictures)
     if choice.prune and not tracks:
         raise ConfigError(

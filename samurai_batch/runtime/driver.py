@@ -66,6 +66,8 @@ class Surroundings:
     make_pool: Callable[[], Pool]
     should_stop: Callable[[], bool]
     holder: Holder = field(default_factory=this_process)
+    tidy: Callable[[], None] = lambda: None
+    """Removes what killed writers left in the output; called once, with the lease held."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ class _Driver:
     def begin(self, tracks: Sequence[Track]) -> None:
         """Take the job in; nothing is kept of what is done already. Raises what `prepare` raises."""
         store, settings = self._world.store, self._settings
+        self._world.tidy()
         needed: set[str] = set()
         for part in prepare(tracks, self._recipe, store, settings, meanwhile=self._heart.beat):
             needed.update(one.fingerprint for one in part.pending)

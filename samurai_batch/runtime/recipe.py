@@ -74,6 +74,17 @@ def with_absolute_paths(config: JobConfig) -> JobConfig:
     return config.model_copy(update={"output": absolute(config.output)})
 
 
+def check_output_store(config: JobConfig) -> None:
+    """Refuse an output whose store cannot take it, before anything is read. Raises StoreError."""
+    storage.check_output(config.output, in_one_process=config.pool == "local")
+
+
+def check_video_stores(tracks: Iterable[Track], config: JobConfig) -> None:
+    """Refuse videos and weights whose store cannot be read here. Raises StoreError."""
+    uris = (track.video.uri for track in tracks)
+    storage.check_inputs(uris, in_one_process=config.pool == "local")
+
+
 def with_redacted_uris(config: JobConfig) -> dict[str, object]:
     """The job's fields for a run's record, without credentials."""
     return redact_values(config.model_dump())

@@ -18,6 +18,8 @@ from samurai_batch.runtime.ledger import RUN_ID, read_run, run_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.progress import LogWatch, Watch
 from samurai_batch.runtime.recipe import (
+    check_output_store,
+    check_video_stores,
     job_recipe,
     job_tracks,
     with_absolute_paths,
@@ -61,9 +63,11 @@ def run_job(
     """
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
+    check_output_store(config)
     if tracks is not None:
         check_distinct(tracks)
     tracks = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
+    check_video_stores(tracks, config)
     check_askable(tracks, config)
     load = cache(partial(_load_weights, config))
     is_far = config.weights is not None and storage.is_remote(config.weights)  # and so fetched once, not twice
@@ -78,6 +82,7 @@ def run_job(
             watch=shown,
             make_pool=lambda: _make_pool(config, load(), recipe, run_id, make_pool),
             should_stop=should_stop,
+            tidy=partial(storage.sweep_temporaries, config.output),
         )
         return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, world, errands)
 

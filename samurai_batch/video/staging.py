@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samurai_batch import storage
-from samurai_batch.errors import StorageError
+from samurai_batch.errors import StorageError, VideoError
 from samurai_batch.redaction import get_logger
 
 logger = get_logger(__name__)
 
 _LOCK_SUFFIX = ".lock"
 _PARTIAL_SUFFIX = ".partial"
+_MAX_STEM_BYTES = 150
+_MAX_SUFFIX_BYTES = 20
+_PLAYLISTS = (".m3u8", ".m3u", ".mpd")
 
 
 class StagingCache:
@@ -39,14 +42,20 @@ class StagingCache:
     def stage(self, uri: str) -> Path:
         """The path of a local copy, in use until `release`; a local URI's own path.
 
-        Raises FileNotFoundError if there is no such file or folder, StorageError if it cannot be copied.
+        Raises FileNotFoundError if there is no such file or folder, StorageError if it cannot be copied, and
+        VideoError for a playlist.
         """
         if not storage.is_remote(uri):
             return storage.local_path(uri)
-        self._root.mkdir(parents=True, exist_ok=True)
+        _check_is_no_playlist(uri)
         identity = storage.identity(uri)
+        with self._named_if_it_fails():
+            return self._stage(uri, identity)
+
+    def _stage(self, uri: str, identity: storage.Identity) -> Path:
+        self._root.mkdir(parents=True, exist_ok=True)
         key = hashlib.sha256(f"{uri}\n{identity.size_bytes}\n{identity.version}".encode()).hexdigest()[:32]
-        copy = self._root / key / uri.rstrip("/").rpartition("/")[2]
+        copy = self._root / key / _name_of_copy(uri)
         while True:
             lock = _lock(self._lock_path(key), fcntl.LOCK_SH)
             if copy.exists():
@@ -74,9 +83,10 @@ class StagingCache:
         """Make the copy, unless another process has made it while this one waited for the lock."""
         with _locked(self._lock_path(key), fcntl.LOCK_EX) as lock:
             whole, partial = self._root / key, self._root / f"{key}{_PARTIAL_SUFFIX}"
-            if whole.exists():
+            if (whole / name).exists():
                 return
             self._reserve(lock, size_bytes)
+            shutil.rmtree(whole, ignore_errors=True)  # a version before gave copies other names
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:
@@ -89,6 +99,27 @@ class StagingCache:
                 partial.replace(whole)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
+
+    @contextmanager
+    def _named_if_it_fails(self) -> Iterator[None]:
+        """What this machine's disk refuses has to do with the cache, not with the video."""
+        try:
+            yield
+        except StorageError as error:
+            failure = storage.failure_of(error)
+            if failure is None or failure.kind is not storage.Kind.NO_SPACE:
+                raise
+            raise StorageError(self._unusable("no space is left")) from error
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and error.errno is None:
+                raise  # the original is missing
+            raise StorageError(self._unusable(error.strerror or str(error))) from error
+
+    def _unusable(self, why: str) -> str:
+        return (
+            f"{self._root}: the folder for copies of remote videos cannot be written: {why}; make room there, lower "
+            "cache_limit_gb, or name another folder by cache_dir"
+        )
 
     def _reserve(self, lock: int, size_bytes: int) -> None:
         """Write down the size of what is about to come, and make room for it."""
@@ -119,6 +150,24 @@ class StagingCache:
             return size_bytes
         finally:
             os.close(lock)
+
+
+def _name_of_copy(uri: str) -> str:
+    """The file name of a copy: its suffix says what it is, and it is short enough for every file system."""
+    name = storage.file_name(uri)
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122
+    if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES:
+        stem, suffix = name, ""
+    stem = os.fsdecode(os.fsencode(stem)[:_MAX_STEM_BYTES])
+    return stem + suffix if stem not in ("", ".", "..") else f"video{suffix}"
+
+
+def _check_is_no_playlist(uri: str) -> None:
+    if storage.file_name(uri).lower().endswith(_PLAYLISTS):
+        raise VideoError(
+            f"{storage.redact(uri)}: a playlist only names the pieces of a video; make one file of them first: "
+            "ffmpeg -i <address> -c copy clip.mp4"
+        )
 
 
 def _lock(path: Path, operation: int) -> int:

@@ -1,0 +1,58 @@
+"""URIs as text: nothing here touches a store."""
+
+import posixpath
+import re
+import urllib.parse
+from pathlib import Path
+
+from samurai_batch.redaction import redact_uri
+
+_LOCAL_PROTOCOLS = ("file://", "local://")
+
+
+def join(uri: str, *parts: str) -> str:
+    """``uri`` extended by relative parts, with one slash between each."""
+    assert not any(part.startswith("/") for part in parts), parts
+    return posixpath.join(uri, *parts)
+
+
+def quote_id(identifier: str) -> str:
+    """An id as one harmless file name: URL-quoted, and never starting with ``.`` or ``_``."""
+    assert identifier, "an id is never empty"
+    quoted = urllib.parse.quote(identifier, safe="")
+    return f"%{ord(quoted[0]):02X}{quoted[1:]}" if quoted[0] in "._" else quoted
+
+
+def unquote_id(name: str) -> str:
+    """The id that `quote_id` made this name of."""
+    return urllib.parse.unquote(name)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether the bytes live outside this machine's file system (``memory://`` counts as outside)."""
+    return "://" in uri and not uri.startswith(_LOCAL_PROTOCOLS)
+
+
+def redact(uri: str) -> str:
+    """``uri`` without user, password and query, fit for logs and messages."""
+    return redact_uri(uri)
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local URI."""
+    assert not is_remote(uri), uri
+    for protocol in _LOCAL_PROTOCOLS:
+        uri = uri.removeprefix(protocol)
+    return Path(uri).expanduser().absolute()
+
+
+def protocol_of(uri: str) -> str:
+    """``s3`` of ``s3://...``, ``zip`` of the chain ``zip://a.mp4::s3://...``, ``file`` of a local URI."""
+    return re.split("://|::", uri, maxsplit=1)[0] if is_remote(uri) else "file"
+
+
+def file_name(uri: str) -> str:
+    """The last part of a URI's path, without the query of an ``http(s)://`` URI: elsewhere ``?`` is a letter."""
+    if protocol_of(uri) in ("http", "https"):
+        uri = uri.partition("?")[0].partition("#")[0]
+    return uri.rstrip("/").rpartition("/")[2]
