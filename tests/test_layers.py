@@ -46,6 +46,7 @@ ONLY_IN = {
     "fsspec": ["storage.py"],
     "s3fs": [],
     "av": ["video/*.py", "rendering/mp4.py"],
+    "decord": ["video/decord_decoder.py"],
     "torch": [
         "modeling/*.py",
         "tracking/*.py",

@@ -58,7 +58,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     config = plan.config
     cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
     beside = threads_beside(config)
-    open_video = partial(open_staged, cache=cache, ahead=beside)
+    open_video = partial(open_staged, cache=cache, ahead=beside, decoder=config.decoder)
     if config.task == "segment":
         network = build_network(plan.weights, config.image_size, DTYPES[config.dtype], device_of(config))
         return PictureReplica(

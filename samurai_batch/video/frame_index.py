@@ -52,9 +52,9 @@ class FrameIndex:
 
     ``packet`` (N,) is the number of the packet each is made of, NOT_TOLD where the decoder does not say. ``ticks`` (N,)
     is when it is shown, in units of the packets' ``time_base``. ``checksums`` (N,) is None where the packets alone made
-    the index. Decoding can begin at the packets ``starts`` (K,), after which frames ``entries`` (K,) and later ones come
-    out. ``num_declared`` is more than N in a truncated file. ``is_regular`` says that every packet is shown, and none
-    before the key packet it follows.
+    the index. Decoding can begin at the packets ``starts`` (K,); frames ``entries`` (K,) and later ones come out then.
+    ``num_declared`` is more than N in a truncated file. ``is_regular`` says that every packet is shown, and none before
+    the key packet it follows. What is said of the format is the first frames' own.
     """
 
     packets: Packets
@@ -65,6 +65,8 @@ class FrameIndex:
     entries: Numbers
     num_declared: int
     is_regular: bool
+    is_interlaced: bool
+    pixel_format: str
     orientation: Orientation
 
     def __len__(self) -> int:
@@ -132,6 +134,8 @@ def _of_packets(packets: Packets, decoder: PacketDecoder, name: str) -> FrameInd
         entries=np.searchsorted(packets.pts[packet], packets.pts[keys]),
         num_declared=int(is_shown.sum()) + packets.num_missing,
         is_regular=bool(is_there.all()) and not packets.num_missing and _has_closed_groups(packets.pts, keys),
+        is_interlaced=any(frame.interlaced_frame for _, frame in first),
+        pixel_format=first[0][1].format.name,
         orientation=orientation_of(first[0][1], name),
     )
 
@@ -174,10 +178,11 @@ def _has_closed_groups(pts: Numbers, keys: Numbers) -> bool:
 def _of_frames(packets: Packets, decoder: PacketDecoder, name: str) -> FrameIndex:
     """The index as decoding the whole file tells it."""
     numbers, pts, dts, checksums = array("q"), array("q"), array("q"), array("L")
-    orientation = AS_DECODED
+    orientation, is_interlaced, pixel_format = AS_DECODED, False, ""
     for number, frame in _without_orphans(decoder.surviving_frames(), packets):
         if not numbers:
-            orientation = orientation_of(frame, name)
+            orientation, pixel_format = orientation_of(frame, name), frame.format.name
+        is_interlaced |= frame.interlaced_frame
         numbers.append(number)
         pts.append(NO_TIME if frame.pts is None or packets.has_decoding_times_alone else frame.pts)
         dts.append(NO_TIME if frame.dts is None else frame.dts)
@@ -196,6 +201,8 @@ def _of_frames(packets: Packets, decoder: PacketDecoder, name: str) -> FrameInde
         entries=entries,
         num_declared=len(packet) + packets.num_missing,
         is_regular=False,
+        is_interlaced=is_interlaced,
+        pixel_format=pixel_format,
         orientation=orientation,
     )
 

@@ -11,6 +11,7 @@ import av
 import av.error
 import numpy as np
 from av.codec.context import Flags
+from av.video.stream import VideoStream
 
 from samurai_batch.video.packets import AnyPacket, Packets, best_video_stream, filled_packets
 
@@ -36,7 +37,7 @@ class PacketDecoder:
         players do; with ``forgiving`` those before a key packet, too, as no other frame needs them. Raises FFmpegError
         at others.
         """
-        packets = self._packets_from(first)
+        packets = self.packets_from(first)
         codec = self._stream.codec_context
         has_begun, failure = first > 0, None
         for number, packet in packets:
@@ -57,7 +58,7 @@ class PacketDecoder:
 
     def surviving_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """As `frames_from` the first packet, passing over all that cannot be decoded."""
-        packets = self._packets_from(0)
+        packets = self.packets_from(0)
         codec = self._stream.codec_context
         for number, packet in packets:
             packet.opaque = _Number(number)
@@ -75,8 +76,13 @@ class PacketDecoder:
         if from_the_first and self._packets.codec == "hevc" and not self._packets.is_key[:1].all():
             codec.flags |= Flags.output_corrupt  # else FFmpeg keeps back what is before the first key frame
 
-    def _packets_from(self, first: int) -> Iterator[tuple[int, AnyPacket]]:
-        """Numbered packets from this one on, wherever the container's own seek leads."""
+    @property
+    def stream(self) -> VideoStream:
+        """The stream that packets come from, until the next call."""
+        return self._stream
+
+    def packets_from(self, first: int) -> Iterator[tuple[int, AnyPacket]]:
+        """Numbered packets from this one on, wherever the container's own seek leads; ends the iteration before."""
         packets = self._sought(first) if first else None
         if packets is None:
             self.close()
