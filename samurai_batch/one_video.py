@@ -186,7 +186,7 @@ def _followed(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
     weights = load_weights(config.model, config.weights).in_dtype(DTYPES[config.dtype])
     tracker = make_tracker(config, weights)
     cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
-    with open_staged(tracks[0].video.uri, cache) as source:
+    with open_staged(tracks[0].video.uri, cache, decoder=config.decoder) as source:
         tables = track_video(tracker, source, tracks, config.chunk_frames, config.frames_per_batch)
     frame: pd.DataFrame = pa.concat_tables([tables[name] for name in sorted(tables, key=mask_table_name)]).to_pandas()
     return frame

@@ -49,6 +49,7 @@ ONLY_IN = {
     "fsspec": ["storage/stores.py"],
     "s3fs": [],
     "av": ["video/*.py", "rendering/mp4.py"],
+    "decord": ["video/decord_decoder.py"],
     "torch": [
         "modeling/*.py",
         "tracking/*.py",

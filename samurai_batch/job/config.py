@@ -157,6 +157,11 @@ class JobConfig(BaseModel):
         description="chunks after which a replica is replaced by a new process, against libraries that leak; left out,"
         " never: starting one costs loading the model, and memory is constant as far as it is ours",
     )
+    decoder: Literal["auto", "pyav", "decord"] = Field(
+        default="auto",
+        description="what decodes video files: pyav, decord, or auto for pyav; both give the same frames, but decord"
+        " does not notice damaged ones, so auto never takes it, and it refuses files that it would not read exactly",
+    )
     cache_dir: str | None = Field(
         default=None,
         min_length=1,

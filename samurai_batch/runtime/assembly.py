@@ -177,8 +177,8 @@ def video_opener(config: JobConfig, *, ahead: bool) -> OpenVideo:
 
     def open_one(uri: str) -> VideoSource:
         if storage.is_remote(uri):
-            return open_staged(uri, staging(), ahead=ahead)
-        return open_video(storage.local_path(uri), ahead=ahead)
+            return open_staged(uri, staging(), ahead=ahead, decoder=config.decoder)
+        return open_video(storage.local_path(uri), ahead=ahead, decoder=config.decoder)
 
     return open_one
 

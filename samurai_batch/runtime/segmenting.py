@@ -103,7 +103,10 @@ class PictureReplica:
         self._go_on()
         with closing(self._open_video(video.uri)) as source:
             if (num_frames := source.info.num_frames) != 1:
-                raise VideoError(f"{redact(video.uri)} is a video of {num_frames} frames, not a picture")
+                raise VideoError(
+                    f"{redact(video.uri)} holds {num_frames} pictures or frames, and task segment takes one a file;"
+                    " save each as a file of its own, or follow objects through them with task track"
+                )
             (frame,) = source.frames(range(1))
             return frame
 

@@ -1,21 +1,21 @@
-"""A video file: which frames it has by its packets, and their pixels by decoding."""
+"""A video file: which frames it has, and their pixels by decoding."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
-from samurai_batch.video.decoder import Decoder
+from samurai_batch.video.decoder import DecoderName, make_decoder
+from samurai_batch.video.frame_index import read_frame_index
 from samurai_batch.video.frames import Pixels, VideoInfo
-from samurai_batch.video.packet_index import read_packet_index
 
 
 class FileReader:
     """One video file. Raises VideoError if it is no video, or its first frame cannot be decoded."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, decoder: DecoderName = "auto") -> None:
         self._name = name
-        self._index = read_packet_index(path, name)
-        self._decoder = Decoder(path, name, self._index)
+        self._index = read_frame_index(path, name)
+        self._decoder = make_decoder(decoder, path, name, self._index)
         height, width, _ = next(self._decoder.frames_from(0)).shape
         self._info = VideoInfo(self._index.num_declared, height, width)
         self._frames: Iterator[Pixels] = iter(())
@@ -57,7 +57,7 @@ class FileReader:
         return pixels
 
     def _check(self, index: int) -> None:
-        reached = len(self._index.pts)
+        reached = len(self._index)
         if index >= reached:
             raise TruncatedVideoError(
                 f"{self._name}: the file ends before frame {reached} of {self._info.num_frames}; copy it again from "

@@ -13,6 +13,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MIN_SIDE_PX, MAX_SIDE_PX = 2, 16_384
 """What can be segmented: one pixel has no parts, and masks are made at the picture's own size."""
 
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+"""What PIL raises for files that are damaged, cut off, no pictures, or too large."""
+
 
 class PictureReader:
     """One picture as frame 0, at 0 seconds; EXIF orientation is honoured.
@@ -21,7 +24,11 @@ class PictureReader:
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        self._pixels = _read(path, name)
+        try:
+            with Image.open(path) as image:
+                self._pixels = pixels_of(image, name)
+        except UNREADABLE as error:
+            raise VideoError(f"{name} cannot be read as a picture: {error}") from error
         height, width, _ = self._pixels.shape
         self._info = VideoInfo(1, height, width)
 
@@ -42,16 +49,13 @@ class PictureReader:
         """Nothing is held open."""
 
 
-def _read(path: Path, name: str) -> Pixels:
-    try:
-        with Image.open(path) as image:
-            if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in image.size):
-                raise VideoError(
-                    f"{name} has {image.width}x{image.height} pixels; sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} can be"
-                    " segmented, crop or scale it"
-                )
-            if image.mode.startswith(("I", "F")):
-                raise VideoError(f"{name} has more than 8 bits per channel; save it with 8 bits")
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise VideoError(f"{name} cannot be read as a picture: {error}") from error
+def pixels_of(image: Image.Image, name: str) -> Pixels:
+    """The picture an open file stands at, as displayed. Raises VideoError for sizes and depths that cannot be used."""
+    if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in image.size):
+        raise VideoError(
+            f"{name} has {image.width}x{image.height} pixels; sides of {MIN_SIDE_PX} to {MAX_SIDE_PX} can be segmented,"
+            " crop or scale it"
+        )
+    if image.mode.startswith(("I", "F")):
+        raise VideoError(f"{name} has more than 8 bits per channel; save it with 8 bits")
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))

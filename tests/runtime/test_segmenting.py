@@ -321,7 +321,7 @@ def test_a_video_is_no_picture(tmp_path: Path) -> None:
     track = read_pictures(f"{tmp_path}/frames")[0]
     moved = Track(video=Video("v", f"{tmp_path}/frames"), object_id="mask", prompts=track.prompts)
     (problem,) = run_job(job("unused.csv", str(tmp_path / "out")), tracks=[moved]).problems
-    assert problem.error.endswith("frames is a video of 2 frames, not a picture")
+    assert "frames holds 2 pictures or frames, and task segment takes one a file; save each" in problem.error
 
 
 def test_words_are_ranked_by_clip_where_the_detector_is_one(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.video import Frame, VideoSource, open_video
-from samurai_batch.video.decoder import Decoder
 from samurai_batch.video.frames import Pixels
+from samurai_batch.video.pyav_decoder import PyavDecoder
 from tests.video.movies import (
     FASTSTART,
     picture,
@@ -162,14 +162,14 @@ def test_a_consumer_may_stop_early_and_begin_elsewhere(plain: Path) -> None:
 
 def test_reading_on_where_the_last_range_ended_does_not_seek(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[int] = []
-    frames_from = Decoder.frames_from
+    frames_from = PyavDecoder.frames_from
 
-    def noted_frames_from(decoder: Decoder, start: int) -> Iterator[Pixels]:
+    def noted_frames_from(decoder: PyavDecoder, start: int) -> Iterator[Pixels]:
         starts.append(start)
         return frames_from(decoder, start)
 
     with open_video(plain) as source:
-        monkeypatch.setattr(Decoder, "frames_from", noted_frames_from)
+        monkeypatch.setattr(PyavDecoder, "frames_from", noted_frames_from)
         for start in range(0, 60, 20):
             assert_frames(source, range(start, start + 20), plain)
     assert starts == [0]
