@@ -32,6 +32,18 @@ def is_plain_box(value: object) -> bool:
     return bool(-inf < x1 < x2 < inf and -inf < y1 < y2 < inf)  # NaN fails every comparison
 
 
+def is_box_in_units(box_xyxy: Box) -> bool:
+    """Whether a box can only be meant in units of 0 to 1: smaller than 2 pixels both ways, with no number above 1."""
+    x1, y1, x2, y2 = box_xyxy
+    return max(box_xyxy) <= 1 and x2 - x1 < 2 and y2 - y1 < 2
+
+
+def are_points_in_units(points_xy: Collection[tuple[float, float]]) -> bool:
+    """Whether points can only be meant in units of 0 to 1: all in the first pixel, and not all on its corners."""
+    numbers = [number for point in points_xy for number in point]
+    return all(0 <= number <= 1 for number in numbers) and any(0 < number < 1 for number in numbers)
+
+
 def frame_index(value: Any, name: str = "frame_index") -> int:
     """The index of a frame, from 0."""
     number = _plain(value)

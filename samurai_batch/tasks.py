@@ -34,12 +34,6 @@ class BoxPrompt:
     frame_index: int
     box_xyxy: Box
 
-    @property
-    def is_in_units(self) -> bool:
-        """Whether it can only be meant in units of 0 to 1: smaller than 2 pixels both ways, with no number above 1."""
-        x1, y1, x2, y2 = self.box_xyxy
-        return max(self.box_xyxy) <= 1 and x2 - x1 < 2 and y2 - y1 < 2
-
     def __post_init__(self) -> None:
         _check_frame(self)
         if not checks.is_plain_box(self.box_xyxy):
@@ -53,12 +47,6 @@ class PointsPrompt:
     frame_index: int
     points_xy: tuple[tuple[float, float], ...]
     labels: tuple[int, ...]
-
-    @property
-    def is_in_units(self) -> bool:
-        """Whether they can only be meant in units of 0 to 1: all in the first pixel, and not all on its corners."""
-        numbers = [number for point in self.points_xy for number in point]
-        return all(0 <= number <= 1 for number in numbers) and any(0 < number < 1 for number in numbers)
 
     def __post_init__(self) -> None:
         _check_frame(self)

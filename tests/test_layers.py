@@ -60,7 +60,7 @@ ONLY_IN = {
         "benchmark/*.py",
     ],
 }
-PLANNING_MAY_USE = {"errors", "tasks", "planning", "redaction"}
+PLANNING_MAY_USE = {"checks", "errors", "tasks", "planning", "redaction"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
 
 
@@ -148,7 +148,8 @@ def test_every_logger_is_one_that_lets_no_secret_out() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr in ("getLogger", "basicConfig")
     }
-    assert bare == {"redaction.py", "cli/__init__.py"}  # the second sets the log of a process up, and redacts it
+    # The second sets up and redacts the log of a process; the third sets levels of clients' loggers and writes nothing.
+    assert bare == {"redaction.py", "cli/__init__.py", "storage/stores.py"}
 
 
 def test_files_and_functions_stay_small() -> None:

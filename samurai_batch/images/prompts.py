@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from samurai_batch.checks import is_box_in_units
 from samurai_batch.errors import PromptError
-from samurai_batch.tasks import BoxPrompt
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class BatchPrompts:
             box = tuple(self.boxes_xyxy[outside][0].tolist())
             raise PromptError(f"box {box} lies outside the image of {width} x {height} pixels")
         for x1, y1, x2, y2 in self.boxes_xyxy.tolist():
-            if BoxPrompt(0, (x1, y1, x2, y2)).is_in_units:
+            if is_box_in_units((x1, y1, x2, y2)):
                 raise PromptError(f"box {(x1, y1, x2, y2)} is smaller than 2 pixels; give it in pixels of the image")
 
 

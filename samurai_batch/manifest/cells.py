@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samurai_batch import storage
+from samurai_batch.checks import are_points_in_units, is_box_in_units
 from samurai_batch.errors import StorageError
 from samurai_batch.redaction import holds_secret
 from samurai_batch.rle import encode_mask, rle_from_coco, run_lengths
-from samurai_batch.tasks import Box, BoxPrompt, PointsPrompt, Rle
+from samurai_batch.tasks import Box, Rle
 
 MAX_FRAME_INDEX = 2**31 - 1
 MAX_NAME_BYTES = 255 - len(".parquet")
@@ -83,7 +84,7 @@ def box(cell: object) -> Box:
         raise ValueError("x2 must be greater than x1, and y2 than y1; write the corners, not the width and height")
     if x2 <= 0 or y2 <= 0:
         raise ValueError("lies wholly outside the picture; pixels count from 0 at its top left")
-    if BoxPrompt(0, (x1, y1, x2, y2)).is_in_units:
+    if is_box_in_units((x1, y1, x2, y2)):
         raise ValueError("is smaller than 2 pixels, with no number above 1; give it in pixels of the original video")
     return x1, y1, x2, y2
 
@@ -99,7 +100,7 @@ def points(cell: object) -> tuple[tuple[float, float], ...]:
         raise ValueError("holds NaN or infinity; write [[x, y], ...]")
     if any(x < 0 or y < 0 for x, y in checked):
         raise ValueError("holds a point outside the picture; pixels count from 0 at its top left")
-    if PointsPrompt(0, tuple(checked), ()).is_in_units:
+    if are_points_in_units(checked):
         raise ValueError("lies within the first pixel; give it in pixels of the original video")
     return tuple(checked)
 

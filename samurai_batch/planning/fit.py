@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from samurai_batch.checks import are_points_in_units, is_box_in_units
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
 
 _UNIT = "in pixels of the original video"
@@ -43,13 +44,13 @@ def _outside(prompt: Prompt, facts: VideoFacts) -> str | None:
         case BoxPrompt(box_xyxy=(left, top, right, bottom)):
             if left >= facts.width or top >= facts.height or right <= 0 or bottom <= 0:
                 return f"box_xyxy {list(prompt.box_xyxy)}, all of it outside {picture}"
-            if prompt.is_in_units:
+            if is_box_in_units(prompt.box_xyxy):
                 return f"box_xyxy {list(prompt.box_xyxy)}, smaller than 2 pixels; give it {_UNIT}"
         case PointsPrompt():
             for x, y in prompt.points_xy:
                 if not (0 <= x <= facts.width and 0 <= y <= facts.height):
                     return f"the point ({x:g}, {y:g}), outside {picture}"
-            if prompt.is_in_units:
+            if are_points_in_units(prompt.points_xy):
                 return f"points_xy {[list(point) for point in prompt.points_xy]}, all in one pixel; give them {_UNIT}"
         case MaskPrompt():
             if (prompt.mask.height, prompt.mask.width) != (facts.height, facts.width):

@@ -10,6 +10,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import samurai_batch
+
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -134,7 +136,7 @@ def test_an_issue_form_is_one_that_github_shows(form: str) -> None:
 def test_the_changelog_tells_of_this_version_and_of_what_is_to_come() -> None:
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[0] == "Unreleased"
-    assert PROJECT["version"] in headings
+    assert samurai_batch.__version__ in headings
 
 
 def test_every_make_target_that_a_document_names_exists() -> None:
