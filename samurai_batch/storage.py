@@ -29,7 +29,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from samurai_batch.errors import StorageError
-from samurai_batch.redaction import get_logger, redact_uri
+from samurai_batch.redaction import get_logger, redact_error, redact_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -348,8 +348,10 @@ def _retrying(what: str, uri: str, action: Callable[[], T]) -> T:
         try:
             return action()
         except FileNotFoundError as error:
+            redact_error(error, uri)
             raise FileNotFoundError(f"{redact(uri)} does not exist") from error
         except Exception as error:
+            redact_error(error, uri)
             if not _is_storage_error(error):
                 raise
             if _is_permanent(error):

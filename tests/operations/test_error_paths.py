@@ -149,6 +149,7 @@ secrets = st.text("abcXYZ0189+=-_.~!$&(*", min_size=10, max_size=30).map(lambda 
 shapes = st.sampled_from(
     [
         "memory://user:{0}@host/folder/clip.mp4",
+        "memory://{0}@host/clip.mp4?v=1",
         "memory://host/clip.mp4?X-Amz-Credential=AKIA&X-Amz-Signature={0}",
         "memory://host/a b.mp4?token={0}",
         "memory://host/a.mp4?sig={0}&" + "x=1&" * 200,
