@@ -4,7 +4,6 @@ Pictures drown both: trained with them from the start, the decoder marks every o
 hundreds of steps, and tracking does not begin. With nothing else to look at, each is learned in a hundred steps.
 """
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
