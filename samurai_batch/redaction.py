@@ -154,6 +154,18 @@ def redact_uri(uri: str) -> str:
     return redact(path) + (mark and mark + HIDDEN)
 
 
+def redact_about(text: str, uri: str) -> str:
+    """As `redact`, where the text is about this URI: a library may show any piece of what is secret in it.
+
+    s3fs takes ``token@bucket``, or what a password has before a slash, for the name of a bucket.
+    """
+    user = re.match(r"(?:.*::)?[^:]*://(\S*@)", uri.partition("?")[0])
+    pieces = re.split(r"[:/@]", user[1]) if user and redact_uri(user[0]) != user[0] else []
+    for piece in sorted((piece for piece in pieces if piece), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(piece)}(?!\w)", HIDDEN, text)
+    return redact(text)
+
+
 def redact_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields by name, with every text among them, also in groups of fields, redacted as one URI."""
     return {name: _redact_value(value) for name, value in values.items()}
@@ -169,10 +181,11 @@ def is_local(uri: str) -> bool:
     return "://" not in uri or uri.startswith(("file://", "local://"))
 
 
-def redact_error(error: BaseException) -> None:
+def redact_error(error: BaseException, uri: str = "") -> None:
     """Take what is secret out of an error and of those that led to it, where they stand: tracebacks show them all.
 
-    Texts of errors that are made when they are shown, by code of other packages, are beyond reach.
+    ``uri`` is what they are about, if that is known: see `redact_about`. Texts of errors that code of other packages
+    makes when they are shown are beyond reach.
     """
     pending, seen = [error], set[int]()
     while pending:
@@ -182,7 +195,7 @@ def redact_error(error: BaseException) -> None:
         seen.add(id(one))
         pending += [other for other in (one.__cause__, one.__context__) if other is not None]
         pending += getattr(one, "exceptions", ())
-        _redact_one(one)
+        _redact_one(one, uri)
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -228,14 +241,14 @@ def _redact_value(value: Any) -> Any:
     return [_redact_value(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _redact_one(error: BaseException) -> None:
-    args = tuple(redact(one) if isinstance(one, str) else one for one in error.args)
+def _redact_one(error: BaseException, uri: str) -> None:
+    args = tuple(redact_about(one, uri) if isinstance(one, str) else one for one in error.args)
     if args != error.args:
         error.args = args
     for name in ("filename", "filename2", "strerror"):
         value = getattr(error, name, None)
-        if isinstance(value, str) and redact(value) != value:
-            setattr(error, name, redact(value))
+        if isinstance(value, str) and redact_about(value, uri) != value:
+            setattr(error, name, redact_about(value, uri))
     request: Any = getattr(error, "request_info", None)  # aiohttp shows its URL
     if hasattr(request, "_replace") and hasattr(request, "real_url"):
         clean = type(request.real_url)(redact_uri(str(request.real_url)))

@@ -17,6 +17,7 @@ from samurai_batch.chunk import Member, run_to_end
 from samurai_batch.errors import ConfigError, PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import follow_chunk, following_chunk, track_video
+from samurai_batch.rle import rle_from_coco
 from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
@@ -385,7 +386,7 @@ def test_a_mask_of_few_pixels_has_rows_with_masks_around_it(scale: int, num_pixe
     first = track_video(tracker(), source(pixels), [track])["o"].to_pylist()[0]
     assert first["prompted"]
     assert first["segmentation"] is not None
-    found = decode_mask(Rle(*first["segmentation"]["size"], first["segmentation"]["counts"]))
+    found = decode_mask(rle_from_coco(first["segmentation"]))
     cell_height, cell_width = (4 * side * scale / SMALL.image_size for side in (HEIGHT, WIDTH))
     rows, columns = np.nonzero(found)
     assert np.abs(rows - row).max() <= 2 * cell_height

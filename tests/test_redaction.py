@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samurai_batch import errors
-from samurai_batch.redaction import get_logger, holds_secret, redact, redact_error, redact_uri, redact_values
+from samurai_batch.redaction import (
+    get_logger,
+    holds_secret,
+    redact,
+    redact_about,
+    redact_error,
+    redact_uri,
+    redact_values,
+)
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 TOKEN = "hf_" + "aB3" * 10
@@ -179,6 +187,24 @@ def test_no_log_record_shows_a_secret_whoever_handles_it(both: tuple[str, str]) 
     assert "reading failed" in written.getvalue()
     assert "Traceback" in written.getvalue()
     assert secret not in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("uri", "text", "shown"),
+    [
+        ("s3://hunter2@bucket/a", 'Invalid bucket name "hunter2@bucket"', 'Invalid bucket name "***@bucket"'),
+        ("s3://k1:hun/ter2+x@bucket/a", 'Invalid name "k1:hun": not ter2+x', 'Invalid name "***:***": not ***'),
+        ("s3://bucket/a@b.mp4", "bucket/a@b.mp4: no", "bucket/a@b.mp4: no"),
+        ("/data/a@b.mp4", "/data/a@b.mp4: no", "/data/a@b.mp4: no"),
+        ("https://h:9000/a@b.mp4?x=1", "h:9000/a@b.mp4", "h:9000/a@b.mp4"),
+        ("zip://a::https://to.k(en@h/x", "to.k(en is wrong", "*** is wrong"),
+    ],
+)
+def test_a_text_about_a_uri_shows_no_piece_of_what_is_secret_in_it(uri: str, text: str, shown: str) -> None:
+    assert redact_about(text, uri) == shown
+    error = OSError(2, "no", text)
+    redact_error(error, uri)
+    assert error.filename == shown
 
 
 def test_an_error_of_aiohttp_shows_no_signature_after_it_was_redacted() -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from samurai_batch.errors import SamuraiBatchError, StorageError
-from samurai_batch.redaction import get_logger
+from samurai_batch.redaction import get_logger, redact_error
 from samurai_batch.storage.failures import MAY_PASS, Failure, Kind, read_failure
 from samurai_batch.storage.messages import reason, sentence
 from samurai_batch.storage.uris import redact
@@ -44,6 +44,7 @@ def retrying(what: str, uri: str, action: Callable[[], T]) -> T:
         except SamuraiBatchError:
             raise
         except Exception as error:
+            redact_error(error, uri)
             failure = read_failure(error, outer)
             if failure is None:
                 raise
@@ -64,6 +65,7 @@ def translated(what: str, uri: str) -> Iterator[None]:
     except SamuraiBatchError:
         raise
     except Exception as error:
+        redact_error(error, uri)
         if (failure := read_failure(error, outer)) is None:
             raise
         raise _final(what, uri, failure, 1) from error

@@ -16,7 +16,7 @@ from samurai_batch import storage
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.manifest.text_files import separated
-from samurai_batch.tasks import BoxPrompt, PointsPrompt, Track, Video
+from samurai_batch.tasks import Box, BoxPrompt, PointsPrompt, Track, Video
 from tests.manifest.prompt_rows import tracks_of_a_job
 
 NAMES = ["video_id", "video_uri", "object_id", "frame_index", "kind", "box_xyxy"]
@@ -182,7 +182,7 @@ def test_a_box_in_units_of_0_to_1_is_refused(box: object) -> None:
 
 
 @pytest.mark.parametrize("box", [(-100, -3, 1, 1), (0, 0, 1.5, 1), (5, 5, 5.5, 5.5)])
-def test_a_small_box_that_can_be_meant_in_pixels_is_read(box: tuple[float, ...]) -> None:
+def test_a_small_box_that_can_be_meant_in_pixels_is_read(box: Box) -> None:
     row = {**dict(zip(NAMES, ROW, strict=True)), "box_xyxy": box}
     assert read(json.dumps(row).encode(), "a.jsonl")[0].prompts == (BoxPrompt(0, box),)
 
@@ -193,7 +193,7 @@ def test_clicks_in_units_of_0_to_1_are_refused_and_those_on_the_corner_are_not()
         return json.dumps({**values, "box_xyxy": None, "points_xy": points}).encode()
 
     assert refusal(row([[0.2, 0.4], [1, 0]]), "a.jsonl")[0].endswith("give it in pixels of the original video")
-    for points in ([[0, 0]], [[1, 0], [1, 1]], [[0.2, 0.4], [7.5, 0]]):
+    for points in ([[0.0, 0.0]], [[1.0, 0.0], [1.0, 1.0]], [[0.2, 0.4], [7.5, 0.0]]):
         [track] = read(row(points), "a.jsonl")
         assert isinstance(track.prompts[0], PointsPrompt)
 

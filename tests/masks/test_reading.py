@@ -3,6 +3,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -293,3 +294,19 @@ def test_polars_reads_the_whole_output_and_one_video(local_output: str, tmp_path
         assert frame.columns == MASK_SCHEMA.names
         assert frame.height == num_videos * len(OBJECTS) * NUM_FRAMES
         assert frame["segmentation"].struct.field("counts").drop_nulls().len() == frame.height * 5 // 8
+
+
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_duckdb_reads_the_files_values_also_below_folders_that_look_like_partitions(
+    is_absolute: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "video_id=zzz" / "height=999"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    data = table_to_bytes(rows_to_table(rows("clip", "1")), {})
+    storage.write_bytes(mask_table_uri("out", "clip", "1"), data)
+    files = f"{folder if is_absolute else '.'}/out/masks/*/*.parquet"
+    query = f"SELECT DISTINCT video_id, height FROM read_parquet('{files}', hive_partitioning=false)"  # noqa: S608
+    found = duckdb.sql(query)
+    assert found is not None
+    assert found.fetchall() == [("clip", rows("clip", "1")[0].height)]
