@@ -12,7 +12,7 @@ import typer
 import samurai_batch
 from samurai_batch.cli import measuring, operating, results, running
 from samurai_batch.cli.printing import err, out
-from samurai_batch.errors import OutputLockedError, PromptsError, SamuraiBatchError, UsageError
+from samurai_batch.errors import OutputLockedError, PromptError, PromptsError, SamuraiBatchError, UsageError
 
 MAX_PROBLEMS_SHOWN = 50
 
@@ -57,7 +57,7 @@ def main() -> None:
         if len(error.problems) > MAX_PROBLEMS_SHOWN:
             err.print(f"  ... and {len(error.problems) - MAX_PROBLEMS_SHOWN} more")
         sys.exit(2)
-    except (UsageError, OutputLockedError) as error:
+    except (UsageError, PromptError, OutputLockedError) as error:
         err.print(f"error: {error}")
         sys.exit(2)
     except SamuraiBatchError as error:

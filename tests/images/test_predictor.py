@@ -133,3 +133,9 @@ def test_asking_before_an_image_is_set_says_so() -> None:
 def test_what_is_not_an_image_is_refused() -> None:
     with pytest.raises(PromptError, match="height, width, 3"):
         ImagePredictor(small_network("sam2")).set_image(np.zeros((5, 5), np.uint8))
+
+
+@pytest.mark.parametrize("image", ["photo.jpg", [[[0, 0, 0]]], None])
+def test_what_is_no_array_is_no_image(image: object) -> None:
+    with pytest.raises(PromptError, match="an image is an array"):
+        ImagePredictor(small_network("sam")).set_image(image)  # type: ignore[arg-type]
