@@ -15,7 +15,14 @@ import typer
 import samurai_batch
 from samurai_batch.cli import measuring, operating, results, running
 from samurai_batch.cli.printing import err, out
-from samurai_batch.errors import ConfigError, OutputLockedError, PromptsError, SamuraiBatchError, UsageError
+from samurai_batch.errors import (
+    ConfigError,
+    OutputLockedError,
+    PromptError,
+    PromptsError,
+    SamuraiBatchError,
+    UsageError,
+)
 from samurai_batch.redaction import redact_logging
 
 MAX_PROBLEMS_SHOWN = 50
@@ -69,7 +76,7 @@ def _exit_code() -> int:
         if len(error.problems) > MAX_PROBLEMS_SHOWN:
             err.print(f"  ... and {len(error.problems) - MAX_PROBLEMS_SHOWN} more")
         return 2
-    except (UsageError, OutputLockedError) as error:
+    except (UsageError, PromptError, OutputLockedError) as error:
         err.print(f"error: {error}")
         return 2
     except SamuraiBatchError as error:

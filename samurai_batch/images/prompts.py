@@ -49,6 +49,8 @@ class BatchPrompts:
 
 def check_image(pixels: NDArray[np.uint8]) -> None:
     """Raise PromptError unless this is (H, W, 3) uint8 with something in it."""
+    if not isinstance(pixels, np.ndarray):
+        raise PromptError(f"an image is an array (height, width, 3) of uint8 in RGB order, not {type(pixels).__name__}")
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise PromptError(f"an image is (height, width, 3) uint8 in RGB order, not {pixels.shape} {pixels.dtype}")
 

@@ -34,6 +34,10 @@ def render(
     """
     if not output.endswith((".mp4", ".png")):
         raise ConfigError(f"output {output!r} ends neither in .mp4 nor in .png; name it by what it is to be")
+    if num_tiles < 1:
+        raise ConfigError(f"num_tiles is {num_tiles}: a contact sheet has 1 frame or more")
+    if frames is not None and (not isinstance(frames, range) or frames.step != 1 or not frames):
+        raise ConfigError(f"frames is {frames!r}: it should be a range of one frame or more, in steps of 1")
     tracks = RenderedTracks.read(masks_uri, video_id, None if objects is None else list(objects))
     with opened_video(video_uri) as source:
         span = tracks.frames if frames is None else frames

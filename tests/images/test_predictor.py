@@ -162,3 +162,9 @@ def test_a_mask_of_few_pixels_asks_for_something(family: str, num_pixels: int) -
     assert abs(row + 0.5 - 700.5 * scale_y / 4) <= 1
     assert abs(column + 0.5 - (1201 + num_pixels / 2) * scale_x / 4) <= 1
     assert not (small_network(family).mask_input(np.zeros((1080, 1920), bool)) > 0).any()
+
+
+@pytest.mark.parametrize("image", ["photo.jpg", [[[0, 0, 0]]], None])
+def test_what_is_no_array_is_no_image(image: object) -> None:
+    with pytest.raises(PromptError, match="an image is an array"):
+        ImagePredictor(small_network("sam")).set_image(image)  # type: ignore[arg-type]

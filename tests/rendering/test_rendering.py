@@ -91,6 +91,11 @@ def test_frames_may_be_chosen_and_must_be_in_the_video(run: str, video: str, tmp
 def test_what_cannot_be_drawn_is_said_in_a_sentence(run: str, video: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ends neither in \.mp4 nor in \.png"):
         render(run, "v", video, str(tmp_path / "out.gif"))
+    with pytest.raises(ConfigError, match="num_tiles is 0"):
+        render(run, "v", video, str(tmp_path / "out.png"), num_tiles=0)
+    for frames in (range(5, 5), range(9, 5, -1), range(0, 9, 2)):
+        with pytest.raises(ConfigError, match=r"frames is range\(\d, \d(, -?\d)?\): it should be a range"):
+            render(run, "v", video, str(tmp_path / "out.mp4"), frames=frames)
     with pytest.raises(ConfigError, match="w: no finished track to draw"):
         render(run, "w", video, str(tmp_path / "out.mp4"))
 
