@@ -30,7 +30,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if runs_on_cpu(x) and not torch.is_autocast_enabled("cpu"):
         if cpu_kernels().products(x.dtype) == "oneDNN":
             return onednn_linear(x, weight, bias)
-        return multiplied(F.linear, x, weight, bias)
+        return multiplied(F.linear, x.contiguous(), weight, bias)  # others become many small products
     return F.linear(x, weight, bias)
 
 
