@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.attention import attend
 from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.layers import Conv2d, Linear, Mlp
-from samurai_batch.modeling.products import CACHED_ROWS, multiplied, runs_on_cpu
+from samurai_batch.modeling.products import multiplied, runs_on_cpu
 
 
 def partition_windows(x: Tensor, size: int) -> Tensor:
@@ -82,7 +83,7 @@ class MultiScaleBlock(nn.Module):
         if self.window_size == 0 or not runs_on_cpu(x):
             return self._transform(x)
         cells = self.window_size * x.shape[0] * x.shape[2]  # in one row of windows
-        strips = x.split(self.window_size * max(1, CACHED_ROWS // cells), dim=1)
+        strips = x.split(self.window_size * max(1, cpu_kernels().cached_rows // cells), dim=1)
         return torch.cat([self._transform(strip) for strip in strips], dim=1)
 
     def _transform(self, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ is said once.
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -50,14 +50,17 @@ PROBE_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # of sums of 32 p
 class CpuKernels:
     """What a process computes with on its CPU.
 
-    ``vectors`` is what PyTorch's own loops are compiled for (DEFAULT, AVX2, AVX512, …). ``is_plain`` says that every
-    layer is computed as the checkpoints write it, by PyTorch's public operators: for comparisons.
+    ``vectors`` is what PyTorch's own loops are compiled for (DEFAULT, AVX2, AVX512, …). ``cached_rows`` is how many
+    rows of at most 2,048 channels a layer treats at a time, so that what it makes on the way stays in cache.
+    ``is_plain`` says that every layer is computed as the checkpoints write it, by PyTorch's public operators: for
+    comparisons.
     """
 
     vectors: str
     float32_products: Products
     bfloat16_products: Products
     float32_softmax: Softmax
+    cached_rows: int
     is_plain: bool = False
 
     def products(self, dtype: torch.dtype) -> Products:
@@ -83,22 +86,27 @@ class CpuKernels:
         return f"{self.vectors}, float32 by {self.float32_products}, bfloat16 {bfloat16}, {attention}"
 
 
-_plain: ContextVar[CpuKernels | None] = ContextVar("plain kernels", default=None)
+_others: ContextVar[CpuKernels | None] = ContextVar("other kernels", default=None)
 
 
 def cpu_kernels() -> CpuKernels:
-    """The kernels of this process, or plain ones within `plain_kernels`."""
-    return _plain.get() or _chosen()
+    """The kernels of this process; within `using`, those."""
+    return _others.get() or _chosen()
 
 
 @contextmanager
-def plain_kernels() -> Iterator[None]:
-    """Within this, this thread computes by PyTorch's public operators alone: what fast kernels are compared with."""
-    token = _plain.set(choose(vectors="plain", has_onednn=False, has_bfloat16=False, is_plain=True))
+def using(kernels: CpuKernels) -> Iterator[None]:
+    """Within this, this thread computes by other kernels: for comparisons and tests."""
+    token = _others.set(kernels)
     try:
         yield
     finally:
-        _plain.reset(token)
+        _others.reset(token)
+
+
+def plain_kernels() -> AbstractContextManager[None]:
+    """Within this, this thread computes by PyTorch's public operators alone: what fast kernels are compared with."""
+    return using(choose(vectors="plain", has_onednn=False, has_bfloat16=False, is_plain=True))
 
 
 def choose(*, vectors: str, has_onednn: bool, has_bfloat16: bool, is_plain: bool = False) -> CpuKernels:
@@ -110,6 +118,7 @@ def choose(*, vectors: str, has_onednn: bool, has_bfloat16: bool, is_plain: bool
         float32_products="oneDNN" if has_onednn and is_wide else "PyTorch",
         bfloat16_products="oneDNN" if has_bfloat16 else emulated,
         float32_softmax="blocks" if is_wide else "tiles",
+        cached_rows=2048 if is_wide else 4096,
         is_plain=is_plain,
     )
 

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from samurai_batch.modeling.kernels import cpu_kernels, onednn_linear
 
-CACHED_ROWS = 2048  # of at most 2,048 channels on the way: 8 MB in bfloat16
-
 
 def runs_on_cpu(x: Tensor) -> bool:
     """Whether x is computed by the CPU's own kernels: no GPU, gradients, compiler, or plain kernels wanted."""
@@ -27,11 +25,14 @@ def runs_on_cpu(x: Tensor) -> bool:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x weightᵀ + bias: (..., a), (b, a), (b,) -> (..., b)."""
-    if runs_on_cpu(x) and not torch.is_autocast_enabled("cpu"):
-        if cpu_kernels().products(x.dtype) == "oneDNN":
-            return onednn_linear(x, weight, bias)
+    if not runs_on_cpu(x) or torch.is_autocast_enabled("cpu"):
+        return F.linear(x, weight, bias)
+    products = cpu_kernels().products(x.dtype)
+    if products == "oneDNN":
+        return onednn_linear(x, weight, bias)
+    if products == "float32":
         return multiplied(F.linear, x, weight, bias)
-    return F.linear(x, weight, bias)
+    return F.linear(x.contiguous(), weight, bias)  # what is not contiguous becomes many small products
 
 
 def multiplied(product: Callable[..., Tensor], *xs: Tensor | None) -> Tensor:
@@ -51,9 +52,9 @@ def is_multiplied_in_float32(x: Tensor | None) -> bool:
 def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """function(x) of x (..., channels), for a function that looks at no two rows of channels together."""
     num_rows = x.numel() // max(x.shape[-1], 1)
-    if not runs_on_cpu(x) or num_rows <= CACHED_ROWS:
+    if not runs_on_cpu(x) or num_rows <= cpu_kernels().cached_rows:
         return function(x)
-    parts = x.reshape(num_rows, -1).split(CACHED_ROWS)
+    parts = x.reshape(num_rows, -1).split(cpu_kernels().cached_rows)
     return torch.cat([function(part) for part in parts]).unflatten(0, x.shape[:-1])
 
 

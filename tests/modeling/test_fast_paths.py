@@ -1,6 +1,7 @@
 """Every fast path equals the plain one (tests/modeling/plain.py), within a tolerance that is written beside it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor
 from samurai_batch.modeling import attention as attention_module
 from samurai_batch.modeling.attention import attend
 from samurai_batch.modeling.hiera import MultiScaleBlock
-from samurai_batch.modeling.kernels import plain_kernels
+from samurai_batch.modeling.kernels import choose, cpu_kernels, plain_kernels, using
 from samurai_batch.modeling.memory_attention import MemoryAttention
-from samurai_batch.modeling.products import CACHED_ROWS, by_rows, linear, one_by_one
+from samurai_batch.modeling.products import by_rows, linear, one_by_one
 from tests.deterministic import SMALL, seeded_model
 from tests.modeling import plain
 from tests.modeling.test_network import follow, model_of
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 2e-2}  # of values around one
+ROWS = 32
 every_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
 
 
@@ -54,11 +56,12 @@ def test_a_linear_layer_takes_what_is_not_contiguous(dtype: torch.dtype) -> None
     assert_near(linear(x.permute(0, 2, 3, 1), weight), expected, TOLERANCES[dtype])
 
 
-@pytest.mark.parametrize("num_rows", [0, 1, CACHED_ROWS, CACHED_ROWS + 1, 3 * CACHED_ROWS])
+@pytest.mark.parametrize("num_rows", [0, 1, ROWS, ROWS + 1, 3 * ROWS])
 def test_rows_are_treated_alike_in_any_number_of_parts(num_rows: int) -> None:
     x = drawn(num_rows, 2)
-    assert torch.equal(by_rows(torch.exp, x), x.exp())
-    assert torch.equal(by_rows(torch.exp, x[None, :, None]), x[None, :, None].exp())
+    with using(replace(cpu_kernels(), cached_rows=ROWS)):
+        assert torch.equal(by_rows(torch.exp, x), x.exp())
+        assert torch.equal(by_rows(torch.exp, x[None, :, None]), x[None, :, None].exp())
 
 
 @every_dtype
@@ -89,6 +92,24 @@ def test_attention_by_tiles_is_the_softmax_whatever_the_scores(shift: float, mon
         found = attention_module._attend_to_many(q, k, v, log_weights)
         expected = attention_module._by_softmax(q, k, v, log_weights)
         assert_near(found, expected.double(), TOLERANCES[torch.bfloat16])
+
+
+@pytest.mark.parametrize("vectors", ["DEFAULT", "AVX2", "AVX512"])
+@pytest.mark.parametrize("width", [8, 16])  # values as wide as keys, and not
+@pytest.mark.parametrize("shift", [0.0, 60.0, 200.0, -200.0])
+def test_attention_in_float32_is_the_softmax_as_every_processor_computes_it(
+    vectors: str, width: int, shift: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_module, "TILE_QUERIES", 128)
+    monkeypatch.setattr(attention_module, "TILE_BYTES", 2**15)
+    q, k, v = (drawn(1, 1, *shape, seed=i).float() for i, shape in enumerate(((300, 16), (700, 16), (700, width))))
+    q[..., 0], k[..., 0] = 4.0, shift  # the same for all keys of a query; divided by √16
+    with using(choose(vectors=vectors, has_onednn=False, has_bfloat16=False)):
+        for log_weights in (None, drawn(700, seed=3).float()):
+            found = attend(q, k, v, log_weights)
+            scores = q.double() @ k.double().transpose(2, 3) / 4
+            scores = scores if log_weights is None else scores + log_weights.double()
+            assert_near(found, scores.softmax(-1) @ v.double(), 1e-4)  # scores of 200 hold six digits
 
 
 @pytest.mark.parametrize(
@@ -157,15 +178,16 @@ def test_pooled_memories_are_the_means_of_their_cells() -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("size", [8, 12])
 def test_every_block_of_the_trunk_is_its_windows_one_after_the_other(
-    dtype: torch.dtype, tolerance: float, batch: int, size: int, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, tolerance: float, batch: int, size: int
 ) -> None:
-    monkeypatch.setattr("samurai_batch.modeling.hiera.CACHED_ROWS", 1)  # a strip for each row of windows
     exact_trunk, fast_trunk = (seeded_model(SMALL, 64).image_encoder.trunk for _ in range(2))
     fast_trunk.to(dtype)
     for exact_block, fast_block in zip(exact_trunk.blocks, fast_trunk.blocks, strict=True):
         assert isinstance(exact_block, MultiScaleBlock)
         x = drawn(batch, size, size, exact_block.attn.qkv.in_features)
-        assert_near(fast_block(x.to(dtype)), plain.hiera_block(exact_block, x), tolerance)
+        with using(replace(cpu_kernels(), cached_rows=1)):  # a strip for each row of windows
+            found = fast_block(x.to(dtype))
+        assert_near(found, plain.hiera_block(exact_block, x), tolerance)
 
 
 def test_positions_of_the_trunk_are_resized_bicubically() -> None:
