@@ -76,9 +76,8 @@ class Packets:
 
     def is_at(self, number: int, packet: AnyPacket) -> bool:
         """Whether a packet that was read is the one of this number."""
-        return byte_position(packet) == self.position[number] and (
-            packet.dts == self.dts[number] or packet.pts == self.pts[number]
-        )
+        is_timed_so = packet.dts == self.dts[number] or packet.pts == self.pts[number]
+        return bool(is_timed_so and byte_position(packet) == self.position[number])
 
     def is_before(self, number: int, packet: AnyPacket) -> bool:
         """Whether the one of this number comes before a packet that was read, so that reading on is in vain."""
