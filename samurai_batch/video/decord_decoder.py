@@ -6,6 +6,7 @@ whole would take more than HELD_BYTES. Of a group that is longer, the beginning 
 """
 
 import io
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -50,8 +51,9 @@ class DecordDecoder:
         """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
         while start < len(self._index):
             group = int(np.searchsorted(self._index.entries, start, side="right")) - 1
-            ends = [*self._index.entries[group + 1 : group + 2].tolist(), len(self._index)]
-            stop = min(ends[0], start + self._most_frames)
+            end = int([*self._index.entries[group + 1 : group + 2], len(self._index)][0])
+            num_pieces = math.ceil((end - start) / self._most_frames)
+            stop = start + math.ceil((end - start) / num_pieces)
             yield from self._piece(group, start, stop)
             start = stop
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.sidedata.sidedata import Type
 
 from samurai_batch.errors import VideoError
@@ -35,9 +36,10 @@ AS_DECODED = Orientation()
 
 def orientation_of(frame: av.VideoFrame, name: str) -> Orientation:
     """What a frame's display matrix asks for. Raises VideoError if that is no multiple of a quarter turn."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = frame.side_data.get(Type.DISPLAYMATRIX.name)
     if data is None:
         return AS_DECODED
+    assert isinstance(data, Buffer)
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
     straight, crossed = math.hypot(a, d), math.hypot(b, c)
     if not straight and not crossed:

@@ -115,9 +115,9 @@ class PacketDecoder:
 def checksum(frame: av.VideoFrame) -> int:
     """Tells frames apart: of the first plane's pixels, luma in most formats."""
     plane = frame.planes[0]
-    lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
     num_bytes = plane.width * min(8, frame.format.bits_per_pixel) // 8
-    return zlib.crc32(np.ascontiguousarray(lines[:, :num_bytes]))
+    return zlib.crc32(lines[:, :num_bytes].tobytes())
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from samurai_batch.errors import VideoError
+from samurai_batch.video.flv import ends_within_tag
 from samurai_batch.video.hidden import is_hidden
 from samurai_batch.video.matroska import missing_bytes
 from samurai_batch.video.riff import missing_bytes as missing_riff_bytes
@@ -76,9 +77,8 @@ class Packets:
 
     def is_at(self, number: int, packet: AnyPacket) -> bool:
         """Whether a packet that was read is the one of this number."""
-        return byte_position(packet) == self.position[number] and (
-            packet.dts == self.dts[number] or packet.pts == self.pts[number]
-        )
+        is_timed_so = packet.dts == self.dts[number] or packet.pts == self.pts[number]
+        return bool(is_timed_so and byte_position(packet) == self.position[number])
 
     def is_before(self, number: int, packet: AnyPacket) -> bool:
         """Whether the one of this number comes before a packet that was read, so that reading on is in vain."""
@@ -193,6 +193,8 @@ def _num_missing(container: InputContainer, stream: VideoStream, listed: _Listed
             is_cut = listed.is_cut or missing_bytes(path) > 0
         case "avi":
             is_cut = listed.is_cut or missing_riff_bytes(path) > 0
+        case "flv":
+            is_cut = listed.is_cut or ends_within_tag(path)
         case _:
             is_cut = listed.is_cut
     if not is_cut:

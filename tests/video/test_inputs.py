@@ -91,14 +91,14 @@ def plainly_decoded(path: Path) -> list[NDArray[np.uint8]]:
             if packet.size or packet.dts is None:
                 frames += codec.decode(packet)
     if path.name == "og5_mid.ts":
-        frames = [frame for frame in frames if not frame.is_corrupt or frame.pts < 205_201]
+        frames = [frame for frame in frames if not frame.is_corrupt or (frame.pts or 0) < 205_201]
     return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
 
 
 def pages(path: Path) -> list[NDArray[np.uint8]]:
     with Image.open(path) as image:
         shown = []
-        for index in range(image.n_frames):
+        for index in range(getattr(image, "n_frames", 1)):
             image.seek(index)
             shown.append(np.array(image.convert("RGB")))
         return shown
