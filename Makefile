@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread per process: the tests run two processes side by side, and threads that spin fight each other.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: setup demo check test unit simulate clean
+.PHONY: setup demo check test unit lowest simulate clean
 
 setup: $(VENV)/.ready
 
@@ -19,13 +19,26 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/samurai-batch demo --output demo
 
+# pyproject.toml checks the types as the lowest Python sees them; these are the others that are promised.
+OTHER_PYTHONS := 3.12 3.13 3.14
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for version in $(OTHER_PYTHONS); do $(BIN)/mypy --python-version $$version || exit 1; done
 
 unit: setup
 	$(TEST_ENV) $(BIN)/pytest -n 2 -m "not slow and not ray and not server"
+
+# The unit tests on the lowest versions that pyproject.toml allows of what the package needs.
+LOWEST := .venv-lowest
+lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -m tests.lowest > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/constraints.txt "$$(grep '^torch==' $(LOWEST)/constraints.txt)"
+	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/constraints.txt --editable '.[dev]'
+	$(LOWEST)/bin/pip install --quiet --no-deps trackeval==1.3.0
+	$(TEST_ENV) $(LOWEST)/bin/pytest -n 2 -m "not slow and not ray and not server"
 
 test: check
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup
@@ -37,4 +50,4 @@ simulate: setup
 	$(TEST_ENV) $(BIN)/python -m tests.simulation $(if $(CAPACITY),--capacity $(CAPACITY),$(if $(SEED),--seed $(SEED),--seeds $(SEEDS)))
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(LOWEST) demo
