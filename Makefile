@@ -34,9 +34,10 @@ unit: setup
 LOWEST := .venv-lowest
 lowest:
 	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv  # finds in seconds what pip looks for in minutes
 	$(PYTHON) -m tests.lowest > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/constraints.txt "$$(grep '^torch==' $(LOWEST)/constraints.txt)"
-	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/constraints.txt --editable '.[dev]'
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --quiet --constraint $(LOWEST)/constraints.txt --editable '.[dev]'
 	$(LOWEST)/bin/pip install --quiet --no-deps trackeval==1.3.0
 	$(TEST_ENV) $(LOWEST)/bin/pytest -n 2 -m "not slow and not ray and not server"
 

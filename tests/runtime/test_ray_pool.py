@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -73,7 +74,8 @@ class Greedy:
 def test_a_cluster_full_of_others_is_waited_for_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool_module, "TELL_AFTER_S", 0.0)
     num_cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
-    greedy = ray.remote(num_cpus=num_cpus)(Greedy).remote()
+    greedy_type: Any = ray.remote(num_cpus=num_cpus)(Greedy)
+    greedy = greedy_type.remote()
     ray.get(greedy.hold.remote())
     plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
     pool = RayPool(make_worker, plan, 1, RESOURCES)
