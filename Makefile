@@ -7,7 +7,7 @@ AZURITE := 3.35.0
 # One thread per process: the tests run two processes side by side, and threads that spin fight each other.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: setup demo check test unit simulate dist clean
+.PHONY: setup demo check test unit lowest simulate dist clean
 
 setup: $(VENV)/.ready
 
@@ -22,13 +22,27 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/samurai-batch demo --output demo
 
+# pyproject.toml checks the types as the lowest Python sees them; these are the others that are promised.
+OTHER_PYTHONS := 3.12 3.13 3.14
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for version in $(OTHER_PYTHONS); do $(BIN)/mypy --python-version $$version || exit 1; done
 
 unit: setup
 	$(TEST_ENV) $(BIN)/pytest -n 2 -m "not slow and not ray and not server"
+
+# The unit tests on the lowest versions that pyproject.toml allows of what the package needs.
+LOWEST := .venv-lowest
+lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv  # finds in seconds what pip looks for in minutes
+	$(PYTHON) -m tests.lowest > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/constraints.txt "$$(grep '^torch==' $(LOWEST)/constraints.txt)"
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --quiet --constraint $(LOWEST)/constraints.txt --editable '.[dev]'
+	$(LOWEST)/bin/pip install --quiet --no-deps trackeval==1.3.0
+	$(TEST_ENV) $(LOWEST)/bin/pytest -n 2 -m "not slow and not ray and not server"
 
 test: check
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup
@@ -47,4 +61,4 @@ dist: setup
 	$(BIN)/python -m tests.project.check_dist dist
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) $(LOWEST) demo dist

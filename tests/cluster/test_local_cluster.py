@@ -39,6 +39,7 @@ VIDEOS = "abcdef"
 class LocalCluster:
     address: str
     metrics_url: str
+    ray_address: str
 
 
 def ask(url: str) -> Any:
@@ -100,7 +101,7 @@ def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
                     assert nodes.poll() is None, f"a node ended:\n{printed(log)}"
                     assert time.monotonic() < deadline, f"the cluster did not come up:\n{printed(log)}"
                     time.sleep(0.5)
-                yield LocalCluster(address, f"http://127.0.0.1:{port + 3}/metrics")
+                yield LocalCluster(address, f"http://127.0.0.1:{port + 3}/metrics", f"127.0.0.1:{port}")
             finally:
                 nodes.send_signal(signal.SIGINT)
                 nodes.wait(600)
@@ -170,6 +171,24 @@ def test_a_job_that_is_refused_there_exits_with_2(cluster: LocalCluster, s3_uri:
     done = samurai_batch("submit", str(job), "--address", cluster.address, "--follow")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "missing.csv" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "submit"])
+def test_who_has_no_token_is_told_so_in_one_line(
+    cluster: LocalCluster, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = Archive(tmp_path).add_video("a", night=1)
+    write_prompts(f"{tmp_path}/prompts.csv", [boxed(video)])
+    job = tmp_path / "job.yaml"
+    job.write_text(f"prompts: {tmp_path}/prompts.csv\noutput: {tmp_path}/out\nmodel: nano\nweights: untrained:0\n")
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Ray looks for a token
+    where = ("--address", cluster.address) if verb == "submit" else ("--set", f"ray_address={cluster.ray_address}")
+    done = samurai_batch(verb, str(job), *where)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_address_where_nobody_answers_is_one_clear_line(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -55,7 +56,7 @@ def test_replicas_that_cannot_start_end_the_run_with_the_reason(tmp_path: Path, 
     with pytest.raises(SamuraiBatchError, match="no replica could be started: RuntimeError: no such device and a"):
         run_tracks([track], tmp_path / "out", make_pool=lambda: RayPool(failing_worker, plan, num_replicas, RESOURCES))
     num_tries = len(list(Path(plan.pids).iterdir()))
-    assert 3 <= num_tries <= 60
+    assert 2 <= num_tries <= 60
 
 
 def test_replicas_whose_processes_die_while_they_are_built_end_the_run(tmp_path: Path) -> None:
@@ -73,7 +74,8 @@ class Greedy:
 def test_a_cluster_full_of_others_is_waited_for_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool_module, "TELL_AFTER_S", 0.0)
     num_cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
-    greedy = ray.remote(num_cpus=num_cpus)(Greedy).remote()
+    greedy_type: Any = ray.remote(num_cpus=num_cpus)(Greedy)
+    greedy = greedy_type.remote()
     ray.get(greedy.hold.remote())
     plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
     pool = RayPool(make_worker, plan, 1, RESOURCES)
