@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from samurai_batch.runtime.progress import Watch
     from samurai_batch.runtime.summary import RunSummary, TrackProblem
 
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+# Paths, ids and "pip install 'samurai-batch[gcs]'" are shown as they are: [..] and :..: are no markup here.
+out, err = (
+    Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False) for stderr in (False, True)
+)
 
 
 def watch_of(config: "JobConfig") -> "Watch":
