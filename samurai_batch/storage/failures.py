@@ -55,7 +55,7 @@ def read_failure(error: BaseException, until: BaseException | None = None) -> Fa
     ``until`` was being handled already when the request began: it and what is behind it have other reasons.
     """
     chain = list(_chain(error, until))
-    for read in (_by_certain_class, _by_answer, _by_class):
+    for read in (_by_certain_class, _by_answer, _by_words, _by_class):
         if (found := read(chain)) is not None:
             return found
     if isinstance(error, _BUGS):
@@ -77,7 +77,7 @@ def _chain(error: BaseException, until: BaseException | None) -> Iterator[BaseEx
             continue
         seen.add(id(link))
         yield link
-        waiting.append(link.__cause__ or link.__context__)
+        waiting.append(link.__cause__ if link.__suppress_context__ else link.__context__)
         waiting += [argument for argument in link.args if isinstance(argument, BaseException)]
 
 
@@ -310,19 +310,27 @@ def _by_certain_class(chain: list[BaseException]) -> Failure | None:
 
 
 def _by_class(chain: list[BaseException]) -> Failure | None:
-    kinds = {link: kind for link in chain if (kind := _kind_of_class(link)) is not None}
-    for kind in _PRECEDENCE:
-        for link in chain:
-            if kinds.get(link) is kind:
-                return Failure(kind, text=_text_of(link))
+    found = [(kind, link) for link in chain if (kind := _kind_of_class(link)) is not None]
+    if not found:
+        return None
+    kind, link = min(found, key=lambda pair: _PRECEDENCE.index(pair[0]))
+    return Failure(kind, text=_text_of(link))
+
+
+def _by_words(chain: list[BaseException]) -> Failure | None:
+    """What two clients say by words alone: gcsfs of 403, adlfs where it is not told of an account."""
+    for link in chain:
+        head, _, text = str(link).partition("\n")
+        if type(link) is OSError and head.startswith("Forbidden: "):
+            return Failure(Kind.EXPIRED if _says_expired(text) else Kind.FORBIDDEN, 403, text=text.strip())
+        if type(link) is ValueError and head.startswith("unable to connect to account for"):
+            return Failure(Kind.NO_CREDENTIALS, text=head.removeprefix("unable to connect to account for "))
     return None
 
 
 def _kind_of_class(error: BaseException) -> Kind | None:
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
         return _BY_ERRNO[error.errno]
-    if isinstance(error, OSError) and str(error).startswith("Forbidden:"):  # gcsfs, of 403
-        return Kind.FORBIDDEN
     return _looked_up(error, _BY_CLASS)
 
 

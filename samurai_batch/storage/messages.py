@@ -69,7 +69,7 @@ _REMEDIES = {
 def sentence(what: str, uri: str, failure: Failure, attempts: int = 1) -> str:
     """What failed and why, fit for a user: without credentials, on one line."""
     how = f"failed {attempts} times, at last with" if attempts > 1 else "failed"
-    return f"{redact(uri)}: {what} {how}: {reason(failure)}; {_remedy(uri, failure)}"
+    return f"{redact(uri)}: {what} {how}: {reason(failure)}; {_remedy(what, uri, failure)}"
 
 
 def reason(failure: Failure) -> str:
@@ -77,20 +77,24 @@ def reason(failure: Failure) -> str:
     status = f"HTTP {failure.status}" if failure.status else ""
     head = " ".join(part for part in (status, failure.code or "") if part)
     head = ", ".join(part for part in (head, _MEANINGS.get(failure.kind, "")) if part)
-    text = "" if failure.status and _repeats_status(failure) else redact_text(failure.text)[:MAX_TEXT].rstrip(".")
+    text = "" if failure.status and _repeats_status(failure) else redact_text(failure.text)[:MAX_TEXT].rstrip(". ")
     return ": ".join(part for part in (head, text) if part)
 
 
 def _repeats_status(failure: Failure) -> bool:
     """Whether the client has nothing to say but the status (aiohttp adds the whole URL)."""
-    return failure.text in ("", "Forbidden", "Unauthorized") or f"{failure.status}, message=" in failure.text
+    text = failure.text.removesuffix(f", {failure.status}")  # gcsfs adds it
+    return text in ("", "Forbidden", "Unauthorized") or f"{failure.status}, message=" in text
 
 
-def _remedy(uri: str, failure: Failure) -> str:
+def _remedy(what: str, uri: str, failure: Failure) -> str:
     protocol = protocol_of(uri)
-    if _is_about_checksums(protocol, failure):
+    if what in ("writing", "creating") and _is_about_checksums(protocol, failure):
         return "a store that knows none of the SDK's checksums needs AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
     match failure.kind:
+        case Kind.REFUSED if protocol in _S3 and failure.status == 400 and failure.code is None:
+            # The answer to a look-up (HEAD) has no body that could say more.
+            return "so S3 answers to temporary credentials that have expired, and to a wrong region: check both"
         case Kind.FORBIDDEN:
             return _of(_ACCESS, protocol, "these credentials may not do it: check them and the rights they have there")
         case Kind.NO_CREDENTIALS:

@@ -17,7 +17,7 @@ from samurai_batch.storage import local
 from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.identities import files_of
 from samurai_batch.storage.retry import failure_of, retrying
-from samurai_batch.storage.stores import locate, missing_bucket
+from samurai_batch.storage.stores import check_writable, locate, missing_bucket
 from samurai_batch.storage.uris import is_remote, local_path, protocol_of, redact
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def read_bytes(uri: str) -> bytes:
 def write_bytes(uri: str, data: bytes) -> None:
     """Put the whole file in place at once, and make the folders above it."""
     if is_remote(uri):
+        check_writable(uri)
         files, path = locate(uri)
         with _into_a_bucket(uri):
             retrying("writing", uri, lambda: files.pipe_file(path, data))
@@ -61,6 +62,7 @@ def create_bytes(uri: str, data: bytes) -> bool:
     """
     if not is_remote(uri):
         return retrying("creating", uri, lambda: local.create_file(local_path(uri), data))
+    check_writable(uri)
     files, path = locate(uri)
     condition = _condition_of(files)
     with _into_a_bucket(uri):

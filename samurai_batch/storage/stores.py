@@ -13,7 +13,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from samurai_batch.errors import StorageError, StoreError
-from samurai_batch.storage.retry import translated
+from samurai_batch.storage.failures import Kind
+from samurai_batch.storage.retry import failure_of, retrying
 from samurai_batch.storage.uris import is_remote, local_path, protocol_of, redact
 
 _EXTRAS = {
@@ -48,7 +49,7 @@ _ONLY_READ = {
 
 _LOUD = {
     "gcsfs": logging.CRITICAL,  # a traceback for each failure, of which we make one sentence
-    "azure": logging.WARNING,  # a line for each request
+    "azure": logging.ERROR,  # a line for each request, ten for missing credentials
     "httpx": logging.WARNING,
     "httpx2": logging.WARNING,
 }
@@ -56,22 +57,32 @@ _LOUD = {
 
 
 def locate(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of ``uri``, and its path there. Raises StoreError if it cannot be used."""
+    """The fsspec file system of ``uri``, and its path there.
+
+    Raises StoreError if it cannot be used, and what `retrying` raises.
+    """
     if not is_remote(uri):
         return LocalFileSystem(), str(local_path(uri))
     protocol = protocol_of(uri)
     _check_protocol(uri, protocol)
     _quieten_clients()
     try:
-        with translated("connecting", uri):
-            if protocol in _GOOGLE and "::" not in uri:
-                files = _google_class()(**_options(protocol))
-                return files, files._strip_protocol(uri)
-            return fsspec.core.url_to_fs(uri, **_options(protocol))  # type: ignore[no-any-return]
-    except StoreError:
+        return retrying("connecting", uri, lambda: _connect(uri, protocol))
+    except StorageError as error:
+        failure = failure_of(error)
+        if failure is not None and failure.kind in (Kind.OTHER, Kind.NO_CREDENTIALS, Kind.REFUSED):
+            raise StoreError(str(error)) from error
         raise
-    except (StorageError, FileNotFoundError) as error:
-        raise StoreError(str(error)) from error
+
+
+def _connect(uri: str, protocol: str) -> tuple[Any, str]:
+    """Most clients talk to their store only later."""
+    options = _options(protocol)
+    if protocol in _GOOGLE and "::" not in uri:
+        files = _google_class()(**options)
+        return files, files._strip_protocol(uri)
+    files, path = fsspec.core.url_to_fs(uri, **options)
+    return files, path
 
 
 def check_inputs(uris: Iterable[str], *, in_one_process: bool) -> None:
@@ -92,25 +103,30 @@ def check_output(uri: str, *, in_one_process: bool) -> None:
     """
     if not is_remote(uri):
         return
-    protocol = protocol_of(uri)
-    if "::" in uri.partition("://")[0]:
-        raise StoreError(f"{redact(uri)}: a chain of stores is no output; give a folder, or one store's URI")
-    if protocol in _ONLY_READ:
-        raise StoreError(
-            f"{redact(uri)}: {protocol}:// is no output: {_ONLY_READ[protocol]}; give a folder, or s3://, gs:// or az://"
-        )
-    path = uri.partition("://")[2]
-    if protocol == "hf" and not path.startswith("buckets/"):
-        raise StoreError(
-            f"{redact(uri)}: a repository is no output: each file would be a commit; give a folder, s3://, gs:// or "
-            "az://, and upload the result with `hf upload`"
-        )
+    check_writable(uri)
+    protocol, path = protocol_of(uri), uri.partition("://")[2]
     _check_protocol(uri, protocol)
     _check_memory(uri, protocol, in_one_process)
     if protocol in _BUCKETS and not path.partition("/")[0]:
         raise StoreError(f"{redact(uri)}: it names no bucket; write {protocol}://bucket/folder")
     if "//" in path.rstrip("/"):
         raise StoreError(f"{redact(uri)}: the path holds //, a folder without a name; write it with single slashes")
+
+
+def check_writable(uri: str) -> None:
+    """Refuse a remote URI of a kind that is only read. Raises StoreError."""
+    protocol, path = protocol_of(uri), uri.partition("://")[2]
+    if protocol in _ONLY_READ:
+        raise StoreError(
+            f"{redact(uri)}: {protocol}:// is no output: {_ONLY_READ[protocol]}; give a folder, or s3://, gs:// or az://"
+        )
+    if "::" in uri.partition("://")[0]:
+        raise StoreError(f"{redact(uri)}: a chain of stores is no output; give a folder, or one store's URI")
+    if protocol == "hf" and not path.startswith("buckets/"):
+        raise StoreError(
+            f"{redact(uri)}: a repository is no output: each file would be a commit; give a folder, s3://, gs:// or "
+            "az://, and upload the result with `hf upload`"
+        )
 
 
 def missing_bucket(uri: str) -> StoreError:

@@ -1,4 +1,4 @@
-"""A whole job in a process of its own: killed in the middle by its own hand, or holding its output until it is killed."""
+"""A whole job in a process of its own: it ends itself in the middle, or holds its output until it is killed."""
 
 import os
 import signal
@@ -36,7 +36,8 @@ class HoldingPool(KilledPool):
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         events = super().wait(timeout_s)
         if events:
-            print("running", flush=True)
+            sys.stdout.write("running\n")
+            sys.stdout.flush()
             time.sleep(600)
         return events
 

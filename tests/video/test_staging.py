@@ -1,4 +1,7 @@
+import errno
+import hashlib
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -9,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from samurai_batch import storage
 from samurai_batch.errors import StorageError, VideoError
-from samurai_batch.video import StagingCache, open_staged
+from samurai_batch.video import StagingCache, open_staged, staging
 from tests.video.movies import reference, write_movie
 
 KILOBYTE = 1000
@@ -245,3 +249,103 @@ def test_a_video_on_s3_is_staged_by_several_processes_at_once(
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate()[0] for process in processes] == [b"5\n"] * 2
     assert staged_names(tmp_path / "cache") == {"movie.mp4"}
+
+
+# -- what names and disks refuse
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://host/a/clip.mp4?X-Amz-Signature=" + "0" * 400, "clip.mp4"),
+        ("https://host/clip.mp4?file=/../../x.mov#t=1", "clip.mp4"),
+        ("s3://bucket/what?.mp4", "what?.mp4"),
+        ("https://host/" + "n" * 300 + ".mp4", "n" * 150 + ".mp4"),
+        ("https://host/" + "ü" * 200 + ".MP4", None),
+        ("https://host/?id=7", "host"),
+        ("s3://bucket/..", "video"),
+        ("s3://bucket/frames/", "frames"),
+        ("s3://bucket/a." + "b" * 300, None),
+    ],
+)
+def test_a_copy_has_a_short_name_with_the_suffix_of_its_original(address: str, name: str | None) -> None:
+    copy = staging._name_of_copy(address)
+    assert name is None or copy == name
+    assert 0 < len(os.fsencode(copy)) <= 255
+    assert "/" not in copy
+    if address.lower().endswith(".mp4"):
+        assert copy.lower().endswith(".mp4")
+
+
+def test_a_full_cache_disk_names_the_cache_and_not_the_video(
+    tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = put(remote, "a.mp4")
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def no_space(*_: object) -> None:
+        raise full
+
+    message = rf"^{tmp_path}: the folder for copies of remote videos cannot be written: no space is left.*cache_dir"
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "get_file", no_space)
+        with pytest.raises(StorageError, match=message):
+            StagingCache(tmp_path, 10 * KILOBYTE).stage(uri)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "truncate", no_space)
+        with pytest.raises(StorageError, match=rf"^{tmp_path}: .*No space left on device.*cache_dir"):
+            StagingCache(tmp_path, 10 * KILOBYTE).stage(uri)
+    assert StagingCache(tmp_path, 10 * KILOBYTE).stage(uri).exists()
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path, remote: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match=rf"^{tmp_path}/file/cache: the folder for copies of remote videos"):
+        StagingCache(tmp_path / "file" / "cache", KILOBYTE).stage(put(remote, "a.mp4"))
+
+
+def test_a_copy_that_an_earlier_version_named_otherwise_is_made_anew(
+    tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = put(remote, "a.mp4")
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "_name_of_copy", lambda uri: "a.mp4?signature=old")
+        earlier = StagingCache(tmp_path, 10 * KILOBYTE)
+        earlier.stage(uri)
+        earlier.close()
+    assert StagingCache(tmp_path, 10 * KILOBYTE).stage(uri).read_bytes() == b"a" * KILOBYTE
+    assert staged_names(tmp_path) == {"a.mp4"}
+
+
+# -- folders of frames
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_only_the_pictures_in_a_folder_of_frames_make_its_identity(kind: str, tmp_path: Path, remote: str) -> None:
+    folder = str(tmp_path / "frames") if kind == "local" else f"{remote}/frames"
+    for name in ("1.jpg", "2.JPG", "3.png"):
+        storage.write_bytes(f"{folder}/{name}", name.encode())
+    before = storage.identity(folder)
+    assert before.size_bytes == 5 * 3
+    for name in (".DS_Store", "Thumbs.db", "._1.jpg", "notes.txt", "out/masks/1.png", "out/_ledger/runs/x.json"):
+        storage.write_bytes(f"{folder}/{name}", b"something else")
+    assert storage.identity(folder) == before
+    storage.copy_to_local(folder, tmp_path / "copy")
+    assert sorted(path.name for path in (tmp_path / "copy").rglob("*")) == ["1.jpg", "2.JPG", "3.png"]
+    storage.write_bytes(f"{folder}/4.png", b"4.png")
+    assert storage.identity(folder) != before
+
+
+def test_the_identity_of_a_folder_of_pictures_alone_is_what_it_was(tmp_path: Path) -> None:
+    """Fingerprints of outputs that stand are made of it."""
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / name).write_bytes(b"abc")
+        os.utime(tmp_path / name, ns=(0, 1_700_000_000_000_000_000))
+    text = "/1.jpg\t3\t1700000000000000000\n/2.jpg\t3\t1700000000000000000"
+    assert storage.identity(str(tmp_path)) == storage.Identity(6, hashlib.sha256(text.encode()).hexdigest())
+
+
+def test_what_counts_as_a_frame_is_what_the_reader_reads() -> None:
+    from samurai_batch.video import folder
+
+    assert folder._SUFFIXES == storage.FRAME_SUFFIXES

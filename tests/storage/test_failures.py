@@ -1,0 +1,243 @@
+"""What errors of stores mean: each client against a server that answers with it, and classes as they come."""
+
+import asyncio
+import errno
+import logging
+import ssl
+from collections.abc import Callable, Iterator
+
+import aiohttp
+import botocore.exceptions
+import google.auth.exceptions
+import pytest
+
+from samurai_batch import storage
+from samurai_batch.errors import StorageError, StoreError
+from samurai_batch.storage.failures import Kind, read_failure
+from tests.storage.servers import azure_connection, free_port
+from tests.storage.web_server import Answer, WebServer, web_server
+
+URIS = ["gs://bucket/folder/file", "az://bucket/folder/file", "s3://bucket/folder/file"]
+METHODS = ("HEAD", "GET", "PUT", "POST", "DELETE")
+
+
+@pytest.fixture
+def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither we nor the clients wait between two tries."""
+    sleep = asyncio.sleep
+
+    async def sleep_not(seconds: float, *arguments: object) -> None:
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep_not)
+    monkeypatch.setattr("samurai_batch.storage.retry.time.sleep", lambda seconds: None)
+
+
+def lead_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REQUEST_CHECKSUM_CALCULATION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "STORAGE_EMULATOR_HOST": url,
+        "AZURE_STORAGE_CONNECTION_STRING": azure_connection(f"{url}/devstoreaccount1"),
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, in_no_time: None) -> Iterator[WebServer]:
+    """What all three kinds of store are led to."""
+    with web_server() as server:
+        lead_to(server.url, monkeypatch)
+        yield server
+
+
+def answer_all(server: WebServer, status: int, body: bytes = b"", **headers: str) -> None:
+    server.always = {name: Answer(status=status, body=body, headers=headers) for name in METHODS}
+
+
+CALLS: list[Callable[[str], object]] = [
+    storage.read_bytes,
+    lambda uri: storage.write_bytes(uri, b"x"),
+    lambda uri: storage.create_bytes(uri, b"x"),
+    storage.exists,
+    storage.is_directory,
+    storage.list_names,
+    storage.identity,
+    storage.delete,
+]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("uri", URIS)
+@pytest.mark.parametrize(("status", "words"), [(401, "forbidden"), (403, "forbidden"), (400, "refused")])
+def test_what_a_store_forbids_is_one_sentence_and_asked_once(
+    server: WebServer, uri: str, status: int, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer_all(server, status)
+    for call in CALLS:
+        with pytest.raises(StorageError, match=words) as caught:
+            call(uri)
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).count(f"{status}") <= 1
+    assert "trying again" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("uri", URIS)
+@pytest.mark.parametrize(("status", "words"), [(503, "busy"), (500, "the store failed"), (429, "busy")])
+def test_what_a_store_cannot_do_now_is_tried_again_by_every_client(
+    server: WebServer, uri: str, status: int, words: str
+) -> None:
+    answer_all(server, status)
+    for call in CALLS[:3]:
+        with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, at last with: .*{words}"):
+            call(uri)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("uri", URIS)
+def test_a_store_that_nobody_answers_for_is_no_connection(
+    uri: str, monkeypatch: pytest.MonkeyPatch, in_no_time: None
+) -> None:
+    lead_to(f"http://127.0.0.1:{free_port()}", monkeypatch)
+    with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, at last with: no connection"):
+        storage.read_bytes(uri)
+
+
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+
+@pytest.mark.server
+def test_expired_credentials_are_said_to_be_so(server: WebServer) -> None:
+    answer_all(server, 400, EXPIRED, **{"Content-Type": "application/xml"})
+    with pytest.raises(StorageError, match=r"ExpiredToken, the credentials or the signature have expired.*AWS_SESSION"):
+        storage.list_names(URIS[2])
+    with pytest.raises(StorageError, match="temporary credentials that have expired"):  # HEAD: there is no body
+        storage.read_bytes(URIS[2])
+    answer_all(server, 403, b'{"error": {"code": 403, "message": "Token expired or revoked"}}')
+    with pytest.raises(StorageError, match=r"have expired.*gcloud auth application-default login"):
+        storage.read_bytes(URIS[0])
+
+
+@pytest.mark.server
+def test_a_store_that_refuses_checksums_is_told_from_one_that_is_broken(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_all(server, 400)
+    with pytest.raises(StorageError, match="AWS_REQUEST_CHECKSUM_CALCULATION=when_required"):
+        storage.write_bytes(URIS[2], b"x")
+    with pytest.raises(StorageError) as caught:
+        storage.read_bytes(URIS[2])
+    assert "CHECKSUM" not in str(caught.value)
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    with pytest.raises(StorageError) as caught:
+        storage.write_bytes(URIS[2], b"x")
+    assert "CHECKSUM" not in str(caught.value)
+
+
+def test_without_credentials_the_message_says_which_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    lead_to("http://127.0.0.1:9/nobody", monkeypatch)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"):
+        monkeypatch.delenv(name)
+    with pytest.raises(StorageError, match=r"there are no credentials.*FSSPEC_S3_ANON=true"):
+        storage.read_bytes("s3://bucket-without-credentials/file")
+    with pytest.raises(StoreError, match=r"there are no credentials.*AZURE_STORAGE_ACCOUNT_NAME.*AZURE_STORAGE_ANON"):
+        storage.read_bytes("az://bucket/file")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "nonsense")
+    with pytest.raises(StoreError, match=r"Connection string is either blank or malformed"):
+        storage.read_bytes("az://bucket/file")
+
+
+# -- classes
+
+
+def wrapped(outer: BaseException, inner: BaseException) -> BaseException:
+    outer.__cause__ = inner
+    return outer
+
+
+def hidden(outer: BaseException, inner: BaseException) -> BaseException:
+    outer.__context__ = inner
+    return outer
+
+
+def client_error(code: str, status: int) -> BaseException:
+    response = {"Error": {"Code": code, "Message": "text"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return botocore.exceptions.ClientError(response, "PutObject")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (FileNotFoundError("x"), Kind.MISSING),
+        (wrapped(FileNotFoundError("x"), ConnectionRefusedError("no")), Kind.CONNECTION),
+        (wrapped(FileNotFoundError("x"), aiohttp.ServerDisconnectedError()), Kind.CONNECTION),
+        (hidden(RuntimeError("upload"), TimeoutError()), Kind.CONNECTION),
+        (RuntimeError("removing", "x", ConnectionResetError()), Kind.CONNECTION),
+        (aiohttp.ClientPayloadError("cut"), Kind.CONNECTION),
+        (ssl.SSLCertVerificationError("self-signed"), Kind.TLS),
+        (wrapped(FileNotFoundError("x"), ssl.SSLError("wrong version")), Kind.TLS),
+        (ssl.SSLEOFError("ended"), Kind.CONNECTION),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="http://x"), Kind.CONNECTION),
+        (botocore.exceptions.NoCredentialsError(), Kind.NO_CREDENTIALS),
+        (botocore.exceptions.UnauthorizedSSOTokenError(), Kind.EXPIRED),
+        (google.auth.exceptions.RefreshError("invalid_grant"), Kind.EXPIRED),
+        (google.auth.exceptions.DefaultCredentialsError("none"), Kind.NO_CREDENTIALS),
+        (google.auth.exceptions.TransportError("down"), Kind.CONNECTION),
+        (client_error("SlowDown", 503), Kind.THROTTLED),
+        (client_error("InternalError", 500), Kind.SERVER),
+        (client_error("RequestTimeout", 400), Kind.CONNECTION),
+        (client_error("NoSuchBucket", 404), Kind.MISSING),
+        (client_error("AccessDenied", 403), Kind.FORBIDDEN),
+        (client_error("ConditionalRequestConflict", 409), Kind.TEMPORARY),
+        (client_error("PreconditionFailed", 412), Kind.EXISTS),
+        (client_error("NotImplemented", 501), Kind.UNSUPPORTED),
+        (wrapped(OSError(errno.EINVAL, "x"), client_error("InvalidArgument", 400)), Kind.REFUSED),
+        (OSError("Forbidden: b/x\nno access"), Kind.FORBIDDEN),
+        (OSError(errno.ENOSPC, "full"), Kind.NO_SPACE),
+        (OSError(errno.EROFS, "read-only"), Kind.READ_ONLY),
+        (OSError(errno.ENAMETOOLONG, "long"), Kind.NAME_TOO_LONG),
+        (OSError(errno.EIO, "broken"), Kind.TEMPORARY),
+        (PermissionError("denied"), Kind.FORBIDDEN),
+        (NotImplementedError(), Kind.UNSUPPORTED),
+        (ValueError("Bad Request: b/x"), Kind.OTHER),
+        (KeyError("Content-Length"), Kind.OTHER),
+        (wrapped(TypeError("int() of None"), client_error("InternalError", 500)), Kind.SERVER),
+    ],
+)
+def test_an_error_means_what_its_whole_chain_says(error: BaseException, kind: Kind) -> None:
+    failure = read_failure(error)
+    assert failure is not None
+    assert failure.kind is kind
+
+
+@pytest.mark.parametrize("error", [TypeError("bug"), AttributeError("bug"), AssertionError("bug"), MemoryError()])
+def test_what_looks_like_a_bug_is_no_failure_of_a_store(error: BaseException) -> None:
+    assert read_failure(error) is None
+
+
+def test_what_was_being_handled_before_has_no_part_in_it() -> None:
+    """An error raised while another is handled carries that as its context, though it has nothing to do with it."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "cat_file", lambda *_: (_ for _ in ()).throw(ValueError("not this one")))
+        try:
+            raise FileNotFoundError("something else")
+        except FileNotFoundError:
+            with pytest.raises(StorageError, match="not this one"):
+                storage.read_bytes("memory://x/y")
+
+
+def test_clients_are_heard_only_where_they_say_what_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    lead_to("http://127.0.0.1:9", monkeypatch)
+    storage.stores.locate("gs://bucket/x")  # type: ignore[attr-defined]
+    assert logging.getLogger("gcsfs").level == logging.CRITICAL

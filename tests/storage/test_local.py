@@ -1,0 +1,165 @@
+"""Files put in place at once on local disks: without hard links, killed on the way, and what is left of that."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+
+from samurai_batch import read_masks, storage
+from samurai_batch.masks import mask_table_uri
+from samurai_batch.masks.table import table_to_bytes
+from samurai_batch.runtime.run import run_job
+from tests.runtime.fakes import NoWatch
+from tests.runtime.test_jobs import make_config
+
+NO_LINKS = {"EPERM": errno.EPERM, "ENOSYS": errno.ENOSYS, "ENOTSUP": errno.ENOTSUP}
+
+
+def create_many(uri: str) -> list[bool]:
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda number: storage.create_bytes(uri, f"{number}".encode()), range(16)))
+
+
+@pytest.mark.parametrize("name", NO_LINKS)
+def test_where_there_are_no_hard_links_a_file_is_created_once_all_the_same(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(NO_LINKS[name], os.strerror(NO_LINKS[name]))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert sum(create_many(str(tmp_path / "lease"))) == 1
+    assert storage.create_bytes(str(tmp_path / "other"), b"x")
+    assert storage.create_bytes(str(tmp_path / "other"), b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lease", "other"]
+
+
+LIBRARY = """
+#include <errno.h>
+int link(const char *from, const char *to) { errno = CODE; return -1; }
+int linkat(int from, const char *a, int to, const char *b, int flags) { errno = CODE; return -1; }
+"""
+
+
+@pytest.mark.parametrize("name", NO_LINKS)
+def test_a_run_starts_on_a_mount_without_hard_links(name: str, tmp_path: Path) -> None:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler to make a library that refuses hard links")
+    (tmp_path / "links.c").write_text(LIBRARY.replace("CODE", name))
+    command = [compiler, "-shared", "-fPIC", "-o", str(tmp_path / "links.so"), str(tmp_path / "links.c")]
+    subprocess.run(command, check=True, timeout=120)
+    code = (
+        "import os, sys; from pathlib import Path; from samurai_batch import storage\n"
+        "try: os.link(sys.executable, sys.argv[1] + '/link'); sys.exit('there are links')\n"
+        "except OSError: pass\n"
+        "print(storage.create_bytes(sys.argv[1] + '/a', b'1'), storage.create_bytes(sys.argv[1] + '/a', b'2'))"
+    )
+    environment = {**os.environ, "LD_PRELOAD": str(tmp_path / "links.so"), "PYTHONPATH": _root()}
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=120)
+    assert run.stdout == b"True False\n", run.stderr
+
+
+def _root() -> str:
+    return str(Path(storage.__file__).parents[2])
+
+
+# -- killed between writing and renaming
+
+KILLED_WRITE = """
+import os, signal, sys
+from pathlib import Path
+from samurai_batch import storage
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+storage.write_bytes(sys.argv[1], b"half a table")
+"""
+
+
+def finished_output(folder: Path) -> str:
+    """An output with one table in it, and a ledger."""
+    output = str(folder / "out")
+    run_job(make_config(str(folder), "out"), tracks=[], watch=NoWatch())
+    row = {"video_id": "v", "object_id": "1", "frame_index": 0, "timestamp_s": 0.0, "height": 2, "width": 2}
+    scores = {"object_score": 1.0, "mask_score": 1.0, "mask_index": 0, "prompted": True}
+    boxes = {"area": 1, "bbox_x": 0, "bbox_y": 0, "bbox_w": 1, "bbox_h": 1, "motion_score": None}
+    rows = [{**row, **scores, **boxes, "segmentation": {"size": [2, 2], "counts": "013"}}]
+    storage.write_bytes(mask_table_uri(output, "v", "1"), table_to_bytes(_table(rows), {}))
+    return output
+
+
+def _table(rows: list[dict[str, object]]) -> object:
+    import pyarrow as pa
+
+    from samurai_batch.masks.table import MASK_SCHEMA
+
+    return pa.Table.from_pylist(rows, MASK_SCHEMA)
+
+
+def test_what_a_killed_writer_leaves_disturbs_no_reader_and_goes_with_the_next_run(tmp_path: Path) -> None:
+    output = finished_output(tmp_path)
+    command = [sys.executable, "-c", KILLED_WRITE, mask_table_uri(output, "v", "2")]
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": _root()}, timeout=120)
+    assert run.returncode == -signal.SIGKILL
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.read_bytes() == b"half a table"]
+    assert len(left) == 1
+    assert pl.scan_parquet(f"{output}/masks").collect().height == 1
+    assert len(pd.read_parquet(f"{output}/masks")) == len(read_masks(output)) == 1
+    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoWatch())
+    assert not left[0].exists()
+
+
+def test_what_earlier_versions_left_among_the_tables_goes_with_the_next_run(tmp_path: Path) -> None:
+    output = finished_output(tmp_path)
+    old = tmp_path / "out/masks/v" / f"{storage.TEMPORARY_PREFIX}0123"
+    old.write_bytes(b"half a table")
+    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoWatch())
+    assert not old.exists()
+    assert pl.scan_parquet(f"{output}/masks").collect().height == 1
+
+
+def test_a_temporary_that_somebody_tidied_away_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = finished_output(tmp_path)
+    replace, swept = Path.replace, []
+
+    def swept_first(self: Path, target: Path) -> Path:
+        if not swept:
+            swept.append(self)
+            storage.sweep_temporaries(output)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", swept_first)
+    monkeypatch.setattr("samurai_batch.storage.retry.time.sleep", lambda seconds: None)
+    storage.write_bytes(f"{output}/masks/v/3.parquet", b"whole")
+    assert storage.read_bytes(f"{output}/masks/v/3.parquet") == b"whole"
+    assert swept[0].parent.name == storage.TEMPORARIES_FOLDER
+
+
+def test_a_folder_of_the_output_may_be_a_file_system_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = finished_output(tmp_path)
+    replace = Path.replace
+
+    def across(self: Path, target: Path) -> Path:
+        if self.parent != target.parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", across)
+    storage.write_bytes(f"{output}/masks/v/3.parquet", b"whole")
+    assert sorted(path.name for path in (tmp_path / "out/masks/v").iterdir()) == ["1.parquet", "3.parquet"]
+
+
+def test_files_outside_of_outputs_are_written_beside(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "a/b/c.csv"), b"x")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "c.csv"]

@@ -1,0 +1,173 @@
+"""Which URIs can be used, and what is said of those that cannot."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+from samurai_batch import read_masks, storage
+from samurai_batch.errors import StoreError, UsageError
+from samurai_batch.runtime.dry_run import plan_job
+from samurai_batch.runtime.run import run_job
+from samurai_batch.tasks import Video
+from tests.runtime.fakes import NoWatch, box_track
+from tests.runtime.test_jobs import make_config
+
+MODULES = {"gs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "hf": "huggingface_hub"}
+EXTRAS = {"gs": "gcs", "az": "azure", "abfs": "azure", "hf": "hf"}
+
+
+@pytest.fixture(params=MODULES)
+def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A protocol whose client is not installed."""
+    monkeypatch.setitem(sys.modules, MODULES[request.param], None)
+    loaded = sys.modules["fsspec.registry"]._registry  # fsspec.registry itself cannot be changed
+    monkeypatch.delitem(loaded, request.param, raising=False)
+    return str(request.param)
+
+
+def test_a_client_that_is_not_installed_is_named_with_its_extra(missing: str, tmp_path: Path) -> None:
+    uri = f"{missing}://bucket/folder"
+    message = rf"{missing}:// needs {MODULES[missing]}: pip install 'samurai-batch\[{EXTRAS[missing]}\]'"
+    with pytest.raises(StoreError, match=message):
+        storage.read_bytes(uri)
+    track = box_track(Video("a", f"{uri}/a.mp4"), "x")
+    with pytest.raises(UsageError, match=message):
+        run_job(make_config(str(tmp_path), "out"), tracks=[track], watch=NoWatch())
+    with pytest.raises(UsageError, match=message):
+        plan_job(make_config(str(tmp_path), "out"), tracks=[track])
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_says_it_in_one_line_and_exits_with_2(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['gcsfs'] = None; from samurai_batch.cli import main;"
+        "sys.argv = ['samurai-batch', 'track', 'clip.mp4', '--box', '1,2,30,40', '-o', 'gs://bucket/out']; main()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 2
+    said = "".join(run.stderr.splitlines())
+    assert "gs:// needs gcsfs: pip install 'samurai-batch[gcs]'" in said.replace("  ", " ")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("uri", ["carrier-pigeon://coop/7", "sftp://host/file"])
+def test_other_protocols_that_cannot_be_used_are_said_to_be_so(uri: str) -> None:
+    with pytest.raises(StoreError, match="it cannot be used"):
+        storage.read_bytes(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("http://host/out", "a web server takes no files"),
+        ("https://host/out?sig=secret", r"out\?\*\*\*: https:// is no output"),
+        ("ftp://host/out", "ftp:// is no output"),
+        ("github://org:repo@main/out", "it can only be read"),
+        ("zip://out::s3://bucket/a.zip", "an archive cannot be written to"),
+        ("simplecache::s3://bucket/out", "a chain of stores is no output"),
+        ("hf://datasets/org/name", "a repository is no output"),
+        ("s3://", "it names no bucket"),
+        ("s3:///out", "it names no bucket"),
+        ("gs:///out", "it names no bucket"),
+        ("az:///out", "it names no bucket"),
+        ("s3://bucket//out", "the path holds //"),
+        ("gs://bucket/a//b", "the path holds //"),
+        ("carrier-pigeon://coop/7", "no store that is known"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_beforehand(uri: str, message: str, tmp_path: Path) -> None:
+    config = make_config(str(tmp_path), "out").model_copy(update={"output": uri})
+    with pytest.raises(StoreError, match=message) as caught:
+        run_job(config, tracks=[], watch=NoWatch())
+    assert isinstance(caught.value, UsageError)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(StoreError, match=message):
+        plan_job(config, tracks=[])
+
+
+@pytest.mark.parametrize(
+    "uri", ["/data/out", "out", "file:///data/out", "s3://bucket", "s3://bucket/out/", "memory://o"]
+)
+def test_outputs_that_can_be_written_are_not_refused(uri: str) -> None:
+    storage.check_output(uri, in_one_process=True)
+
+
+def test_memory_is_no_place_that_replicas_on_ray_share(tmp_path: Path) -> None:
+    config = make_config(str(tmp_path), "out", pool="ray")
+    with pytest.raises(StoreError, match=r"memory:// is each process's own.*pool: local"):
+        run_job(config.model_copy(update={"output": "memory://out"}), tracks=[], watch=NoWatch())
+    track = box_track(Video("a", "memory://videos/a.mp4"), "x")
+    with pytest.raises(StoreError, match=r"memory:// is each process's own"):
+        run_job(config, tracks=[track], watch=NoWatch())
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("value", ["host:9000", "host", "ftp://host", "http://", "user:pass@host:9000"])
+def test_an_endpoint_that_is_no_url_is_named_by_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    for call in (storage.read_bytes, storage.list_names, read_masks):
+        with pytest.raises(StoreError, match=rf"{name}.* is no URL; write it with http:// or https:// in front"):
+            call("s3://bucket/folder")
+
+
+# -- an S3 whose puts know no conditions
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("code", ["NotImplemented", "InvalidArgument"])
+def test_a_store_without_conditional_puts_is_looked_at_before_with_one_warning(
+    code: str, s3_uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import s3fs
+
+    from samurai_batch.storage import objects
+
+    put = s3fs.S3FileSystem._call_s3
+
+    async def refuse_conditions(self: object, method: str, *arguments: object, **options: object) -> object:
+        if method == "put_object" and options.get("IfNoneMatch"):
+            import botocore.exceptions
+            from s3fs.errors import translate_boto_error
+
+            answer = {"Error": {"Code": code, "Message": "A header you provided implies functionality ..."}}
+            status = {"ResponseMetadata": {"HTTPStatusCode": 501 if code == "NotImplemented" else 400}}
+            raise translate_boto_error(botocore.exceptions.ClientError(answer | status, "PutObject"))
+        return await put(self, method, *arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", refuse_conditions)
+    objects._warn_of_no_condition.cache_clear()
+    assert storage.create_bytes(f"{s3_uri}/lease", b"ours")
+    assert storage.create_bytes(f"{s3_uri}/lease", b"ours")
+    assert not storage.create_bytes(f"{s3_uri}/lease", b"theirs")
+    assert storage.read_bytes(f"{s3_uri}/lease") == b"ours"
+    assert caplog.text.count("no conditional writes") == 1
+
+
+@pytest.mark.server
+def test_a_public_bucket_is_read_without_credentials(s3_uri: str, s3_endpoint: str, tmp_path: Path) -> None:
+    storage.write_bytes(f"{s3_uri}/file", b"public")
+    bucket, _, _ = s3_uri.removeprefix("s3://").partition("/")
+    boto3.client("s3", endpoint_url=s3_endpoint).put_object_acl(Bucket=bucket, Key="folder/file", ACL="public-read")
+    code = f"from samurai_batch import storage; print(storage.read_bytes('{s3_uri}/file'))"
+    clean = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": s3_endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+    clean |= {"HOME": str(tmp_path), "PYTHONPATH": str(Path(storage.__file__).parents[2])}
+    for more in ({"FSSPEC_S3_ANON": "true"}, {"FSSPEC_S3": '{"anon": true}'}):
+        run = subprocess.run([sys.executable, "-c", code], env=clean | more, capture_output=True, timeout=120)
+        assert run.stdout == b"b'public'\n", run.stderr
+    run = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, timeout=120)
+    assert b"FSSPEC_S3_ANON=true" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://host/report.html?sig=secret", "zip://a::s3://bucket/b.zip", "hf://org/name/a"]
+)
+def test_what_is_only_read_takes_no_file_from_any_verb(uri: str) -> None:
+    for write in (storage.write_bytes, storage.create_bytes):
+        with pytest.raises(StoreError, match="is no output") as caught:
+            write(uri, b"x")
+        assert "secret" not in str(caught.value)
