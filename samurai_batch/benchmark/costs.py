@@ -4,19 +4,26 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from samurai_batch.benchmark.clip import HEIGHT, WIDTH, clip_tracks, frames
 from samurai_batch.benchmark.machine import now
+from samurai_batch.benchmark.plain import BesidePlain, can_be_plain, measure_beside_plain
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS
+from samurai_batch.modeling.kernels import fused_attention_operator, onednn_linear_operator
 from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
+
+T = TypeVar("T")
 
 FULL_MEMORY = {
     "memory_bank_iou_threshold": -1.0,
@@ -44,12 +51,16 @@ class StepCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Medians of one model: E, and steps of several numbers of tracks whose memories are full."""
+    """Medians of one model: E, and steps of several numbers of tracks whose memories are full.
+
+    ``beside_plain`` is None where there is nothing to compare (`plain.can_be_plain`).
+    """
 
     encode_s: float
     encode_gflop: float
     encode_matmul_share: float
     steps: tuple[StepCost, ...]
+    beside_plain: BesidePlain | None
 
 
 def measure_costs(
@@ -60,18 +71,24 @@ def measure_costs(
     device = model.no_obj_ptr.device
     pixels = to_model_input(next(frames(1)), model.image_size, model.no_obj_ptr.dtype, device)
     batch = pixels.expand(frames_per_batch, -1, -1, -1)
-    batch_s, batch_gflop = _measured(lambda: None, lambda _: tracker.encode(batch), repeats, device)
-    encode_s, encode_gflop = batch_s / frames_per_batch, batch_gflop / frames_per_batch
+    encode_gflop = _encode_gflop(model, batch) / frames_per_batch
+    encode_s = _seconds(lambda: None, lambda _: tracker.encode(batch), repeats, device) / frames_per_batch
     features = tracker.encode(pixels)
     state = _full_state(tracker, features)
+    plain = None
+    if can_be_plain(device, pixels.dtype):
+        plain = measure_beside_plain(tracker, pixels, state, tracks[0], repeats)
     steps = []
     for count in tracks:
-        follow_s, gflop = _measured(
-            lambda count=count: [TrackInput(TrackState.from_bytes(state, device)) for _ in range(count)],  # type: ignore[misc]
-            lambda inputs: tracker.step(features, inputs),
-            repeats,
-            device,
-        )
+
+        def prepare(count: int = count) -> list[TrackInput]:
+            return [TrackInput(TrackState.from_bytes(state, device)) for _ in range(count)]
+
+        def follow(inputs: list[TrackInput]) -> object:
+            return tracker.step(features, inputs)
+
+        gflop = _gflop(partial(follow, prepare()))
+        follow_s = _seconds(prepare, follow, repeats, device)
         steps.append(
             StepCost(
                 tracks=count,
@@ -86,6 +103,7 @@ def measure_costs(
         encode_gflop=encode_gflop,
         encode_matmul_share=encode_gflop / encode_s / matmul_gflops,
         steps=tuple(steps),
+        beside_plain=plain,
     )
 
 
@@ -110,24 +128,31 @@ def _attention_flops(
     return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
-_FUSED = {
-    torch.ops.mkldnn._linear_pointwise: _linear_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-}
+_COUNTED = {onednn_linear_operator(): _linear_flops, fused_attention_operator(): _attention_flops}
 """Operations that PyTorch's counter does not know: it takes them for free."""
 
 
-def _measured(
-    prepare: Callable[[], Any], work: Callable[[Any], Any], repeats: int, device: torch.device
-) -> tuple[float, float]:
-    """Median seconds, and 10^9 operations of products and convolutions."""
-    counter = FlopCounterMode(display=False, custom_mapping=_FUSED)
+def _encode_gflop(model: SAM2, pixels: Tensor) -> float:
+    """Of a batch of frames, by the network as it is written: what is compiled cannot be counted."""
+    with torch.inference_mode():
+        return _gflop(lambda: model.encode_image(pixels))
+
+
+def _gflop(work: Callable[[], object]) -> float:
+    """10^9 operations of products and convolutions."""
+    known = {operator: count for operator, count in _COUNTED.items() if operator is not None}
+    counter = FlopCounterMode(display=False, custom_mapping=known)
     with counter:
-        work(prepare())  # the first time also lays out memory and tables
+        work()
+    return counter.get_total_flops() / 1e9
+
+
+def _seconds(prepare: Callable[[], T], work: Callable[[T], object], repeats: int, device: torch.device) -> float:
+    """Median seconds of ``work``; it has been done before, when it was counted, which laid out memory and tables."""
     seconds = []
     for _ in range(repeats):
         prepared = prepare()
         start_s = now(device)
         work(prepared)
         seconds.append(now(device) - start_s)
-    return statistics.median(seconds), counter.get_total_flops() / 1e9
+    return statistics.median(seconds)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from samurai_batch.benchmark.apart import in_a_process_apart, in_processes_at_once, wait_for_the_others
 from samurai_batch.benchmark.clip import clip_tracks, write_clip
-from samurai_batch.benchmark.machine import num_cores
+from samurai_batch.benchmark.machine import has_room
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.planning.orders import Order
@@ -58,13 +58,13 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
     ``config`` says model and threads; its output is not used.
     """
     clips = [str(write_clip(folder / f"clip{number}.mp4", num_frames)) for number in range(NUM_CLIPS)]
-    has_room = NUM_CLIPS * config.num_cpus_per_replica <= num_cores()
+    has_two = has_room_for(NUM_CLIPS, config)
     bare_s = in_a_process_apart(run_bare_loop, config, clips, str(folder / "bare.parquet"))
     each = [partial(run_bare_loop, config, [clip], f"{clip}.parquet") for clip in clips]
-    two_bare_s = max(in_processes_at_once(each)) if has_room else None
+    two_bare_s = max(in_processes_at_once(each)) if has_two else None
     tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
     one = run_measured(config, tracks, folder / "job1", 1)
-    two = run_measured(config, tracks, folder / "job2", NUM_CLIPS) if has_room else None
+    two = run_measured(config, tracks, folder / "job2", NUM_CLIPS) if has_two else None
     return EndToEnd(
         num_frames=num_frames * NUM_CLIPS,
         bare_s=bare_s,
@@ -73,6 +73,16 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
         two_replicas_s=two.followed_s if two else None,
         startup_s=one.startup_s,
     )
+
+
+def has_room_for(num_replicas: int, config: JobConfig) -> bool:
+    """Whether this machine has the cores and GPUs of so many replicas."""
+    from samurai_batch.runtime.assembly import device_of
+
+    gpus_each = config.num_gpus_per_replica
+    if gpus_each is None:
+        gpus_each = 1.0 if device_of(config) == "cuda" else 0.0
+    return has_room(num_replicas, config.num_cpus_per_replica, gpus_each)
 
 
 def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:

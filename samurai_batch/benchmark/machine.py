@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from samurai_batch.modeling.products import linear
+from samurai_batch.modeling.kernels import cpu_kernels
+from samurai_batch.modeling.products import is_multiplied_in_float32, linear
 
-SIDE = 1536
+SIDE = {"cpu": 1536, "cuda": 8192}  # on a GPU, a product of the smaller takes as long as to launch it
 TRIES = 7
 
 
@@ -19,6 +20,7 @@ class Machine:
     """What results are worth nothing without.
 
     ``matmul_gflops`` is the best of a few products of square matrices, by whichever of PyTorch's libraries is faster.
+    ``kernels`` says what the network computes with on this CPU; nothing on a GPU.
     """
 
     processor: str
@@ -28,6 +30,7 @@ class Machine:
     torch: str
     dtype: str
     matmul_gflops: float
+    kernels: str = ""
 
 
 def describe_machine(dtype: torch.dtype, device: torch.device) -> Machine:
@@ -40,18 +43,22 @@ def describe_machine(dtype: torch.dtype, device: torch.device) -> Machine:
         torch=torch.__version__,
         dtype=str(dtype).removeprefix("torch."),
         matmul_gflops=round(_matmul_gflops(dtype, device), 1),
+        kernels=str(cpu_kernels()) if device.type == "cpu" else "",
     )
 
 
 def _matmul_gflops(dtype: torch.dtype, device: torch.device) -> float:
-    a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
+    side = SIDE[device.type]
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best_s = float("inf")
     with torch.inference_mode():
-        for product in (torch.matmul, linear) * TRIES:
+        # Without products of bfloat16, PyTorch's own take a second each.
+        products = (linear,) if is_multiplied_in_float32(a) else (torch.matmul, linear)
+        for product in products * TRIES:
             start_s = now(device)
             product(a, b)
             best_s = min(best_s, now(device) - start_s)
-    return 2 * SIDE**3 / best_s / 1e9
+    return 2 * side**3 / best_s / 1e9
 
 
 def now(device: torch.device) -> float:
@@ -59,6 +66,12 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+def has_room(num_replicas: int, cpus_each: float, gpus_each: float) -> bool:
+    """Whether so many replicas can work at once here: a job that asks for more waits for them."""
+    num_gpus = torch.cuda.device_count() if gpus_each else 0
+    return num_replicas * cpus_each <= num_cores() and num_replicas * gpus_each <= num_gpus
 
 
 def _processor() -> str:

@@ -20,6 +20,8 @@ def as_json(results: Results) -> str:
 def as_markdown(results: Results) -> str:
     """The machine, one table per model, and what was measured end to end."""
     lines = [describe(results)]
+    if results.machine.kernels:
+        lines.append(f"Kernels: {results.machine.kernels}")
     for one in results.models:
         lines += ["", *_table(one), "", *_facts(one)]
     return "\n".join(lines)
@@ -52,6 +54,11 @@ def _table(one: ModelResult) -> Iterator[str]:
 
 
 def _facts(one: ModelResult) -> Iterator[str]:
+    if plain := one.costs.beside_plain:
+        yield (
+            f"- Beside the same network by plain PyTorch, in turns, {_tracks(plain.tracks)}: a frame takes"
+            f" {_seconds(plain.ours_s)} instead of {_seconds(plain.plain_s)}, {plain.ratio:.2f} × as fast."
+        )
     if one.not_beside:
         yield f"- Not beside transformers: {one.not_beside}."
     if one.theirs:
@@ -107,7 +114,7 @@ def _bars(results: Results) -> Iterator[tuple[str, float, str]]:
     for one in results.models:
         theirs = {cost.tracks: cost.frame_s for cost in one.theirs}
         for step in one.costs.steps:
-            name = f"{one.model}, {step.tracks} track{'s' if step.tracks > 1 else ''}"
+            name = f"{one.model}, {_tracks(step.tracks)}"
             yield name, step.frames_per_s, OURS
             if step.tracks in theirs:
                 yield f"transformers, {step.tracks}", 1 / theirs[step.tracks], THEIRS
@@ -115,3 +122,7 @@ def _bars(results: Results) -> Iterator[tuple[str, float, str]]:
 
 def _seconds(value: float) -> str:
     return f"{1000 * value:.1f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def _tracks(count: int) -> str:
+    return f"{count} track{'s' if count > 1 else ''}"

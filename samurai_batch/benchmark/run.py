@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from samurai_batch.benchmark.costs import FULL_MEMORY, Costs, measure_costs
-from samurai_batch.benchmark.end_to_end import EndToEnd, measure_end_to_end
+from samurai_batch.benchmark.end_to_end import EndToEnd, has_room_for, measure_end_to_end
 from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
 from samurai_batch.benchmark.memory import Peak, measure_peak
 from samurai_batch.benchmark.sharing import Sharing, measure_sharing
@@ -22,6 +22,7 @@ from samurai_batch.runtime.assembly import DTYPES, device_of, make_tracker
 
 Dtype = Literal["float32", "bfloat16"]
 MOST_OF_THEIR_TRACKS = 4  # they follow one after the other, so that more of them tell nothing new
+NUM_SHARING = 2  # replicas
 SHARED_CHUNK_FRAMES = 60  # so that a short video has chunks to share
 
 
@@ -91,6 +92,8 @@ def _measure(
     model = tracker.model
     costs = measure_costs(tracker, settings.frames_per_batch, settings.tracks, settings.repeats, machine.matmul_gflops)
     reason = why_not(weights.config)
+    if machine.device != "cpu":
+        reason = "it is measured on the CPU alone, and this is a GPU's benchmark"
     theirs: tuple[TheirCost, ...] = ()
     if reason is None:
         say(f"{job.model}: the same by transformers")
@@ -104,10 +107,12 @@ def _measure(
         if settings.num_frames:
             say(f"{job.model}: jobs on Ray, against the bare loop")
             end_to_end = measure_end_to_end(job, settings.num_frames, Path(folder))
-        if settings.num_shared_frames:
+        if settings.num_shared_frames and not has_room_for(NUM_SHARING, job):
+            say(f"{job.model}: no video that two replicas share, there is no room for a second one")
+        elif settings.num_shared_frames:
             say(f"{job.model}: a video that two replicas share")
             short = job.model_copy(update={"chunk_frames": SHARED_CHUNK_FRAMES})
-            sharing = measure_sharing(short, settings.num_shared_frames, 2, Path(folder))
+            sharing = measure_sharing(short, settings.num_shared_frames, NUM_SHARING, Path(folder))
     return ModelResult(
         model=job.model,
         weights=weights.source,

@@ -7,10 +7,10 @@ fast and can be used: values must be as wide as keys (`kernels`). On the CPU the
 
 The products are so fast that the softmax between them shows. It subtracts the largest score of a query from all others,
 so that their exponentials are numbers that can be held; for scores of usual size there is no need to. Then neither the
-largest score nor the sum need be known beforehand, and a block of queries can meet the keys tile by tile
-(`_over_tiles`), in bfloat16 on every CPU and in float32 on those without AVX-512. Whether the scores were usual, their
-sum tells; where they were not, the block is done again as it is written. In float32 the exponentials are powers of two
-of scores that are multiplied by log₂ e with the queries, once: half the time of powers of e.
+largest score nor the sum need be known beforehand, and a block of queries can meet the keys tile by tile: in bfloat16
+(`_over_tiles`), and in float32 on processors without AVX-512, by powers of two of scores that were multiplied by log₂ e
+with the queries, once (`_by_powers_of_two`). Whether the scores were usual, their sum tells; where they were not, the
+block is done again as it is written.
 """
 
 import math
@@ -34,7 +34,7 @@ USUAL_SUMS = (1e-30, 1e35)  # far from what float32 and bfloat16 cannot hold, an
 LOG2_E = math.log2(math.e)
 
 Tile = tuple[Tensor, Tensor, Tensor | None]
-"""Keys (n, c), values (d, n) and log_weights (n,) of some keys."""
+"""Keys (n, c), values (n, d) and log_weights (n,) of some keys."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -> Tensor:
@@ -72,7 +72,8 @@ def _attend_to_many(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None)
     if not in_tiles:
         return _by_softmax(q, k, v, log_weights)
     tiles = _tiles(k, v, log_weights)
-    blocks = [(block, _over_tiles(block, tiles)) for block in q.split(TILE_QUERIES)]
+    over_tiles = _over_tiles if q.dtype is torch.bfloat16 else _by_powers_of_two
+    blocks = [(block, over_tiles(block, tiles)) for block in q.split(TILE_QUERIES)]
     return torch.cat([_by_softmax(q, k, v, log_weights) if x is None else x for q, x in blocks])
 
 
@@ -84,30 +85,48 @@ def _by_softmax(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None) -> 
 
 
 def _tiles(k: Tensor, v: Tensor, log_weights: Tensor | None) -> list[Tile]:
-    """The keys in tiles of about equal size; log_weights are to base 2 in float32."""
+    """The keys in tiles of about equal size."""
     most = TILE_BYTES // TILE_QUERIES // k.itemsize
     size = math.ceil(len(k) / max(1, round(len(k) / most)) / TILE_STEP) * TILE_STEP
     keys = k.split(size)
-    if log_weights is not None and k.dtype is torch.float32:
-        log_weights = log_weights * LOG2_E
     weights = [None] * len(keys) if log_weights is None else log_weights.split(size)
-    values = (part.T.contiguous() for part in v.split(size))
+    values = (part.T.contiguous().T for part in v.split(size))  # as products of all blocks of queries want them
     return list(zip(keys, values, weights, strict=True))
 
 
 def _over_tiles(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
     """As `_by_softmax`, by exponentials as they are; None where these are too large or too small."""
-    total, sums = (q.new_zeros(len(q), size, dtype=torch.float32) for size in (len(tiles[0][1]), 1))
-    is_base_2 = q.dtype is torch.float32
-    query = q * LOG2_E if is_base_2 else q
+    total, sums = _zeros(q, tiles)
     for keys, values, log_weights in tiles:
-        scores = linear(query, keys, log_weights)
-        exponentials = scores.exp2_() if is_base_2 else scores.exp_()
-        total += linear(exponentials, values)
+        exponentials = linear(q, keys, log_weights).exp_()
+        total += linear(exponentials, values.T)
         sums += exponentials.sum(-1, keepdim=True)  # added up in float32, without a copy in float32
+    return (total / sums).to(q.dtype) if _are_usual(sums) else None
+
+
+def _by_powers_of_two(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
+    """As `_over_tiles`, for float32: in one place of memory, and by exp2, which takes half the time of exp."""
+    total, sums = _zeros(q, tiles)
+    q = q * LOG2_E
+    room = q.new_empty(len(q) * len(tiles[0][0]))
+    for keys, values, log_weights in tiles:
+        scores = torch.mm(q, keys.T, out=room[: len(q) * len(keys)].view(len(q), len(keys)))
+        if log_weights is not None:
+            scores += log_weights * LOG2_E
+        total.addmm_(scores.exp2_(), values)
+        sums += scores.sum(-1, keepdim=True)
+    return total / sums if _are_usual(sums) else None
+
+
+def _zeros(q: Tensor, tiles: Sequence[Tile]) -> tuple[Tensor, Tensor]:
+    """Where values (Lq, d) and sums (Lq, 1) are added up."""
+    num_channels = tiles[0][1].shape[1]
+    return q.new_zeros(len(q), num_channels, dtype=torch.float32), q.new_zeros(len(q), 1, dtype=torch.float32)
+
+
+def _are_usual(sums: Tensor) -> bool:
     least, most = (float(bound) for bound in sums.aminmax())
-    is_usual = USUAL_SUMS[0] < least and most < USUAL_SUMS[1]  # neither, where there is no number
-    return (total / sums).to(q.dtype) if is_usual else None
+    return USUAL_SUMS[0] < least and most < USUAL_SUMS[1]  # neither, where there is no number
 
 
 class Attention(nn.Module):

@@ -64,11 +64,8 @@ class RotaryAttention(Attention):
             return self.out_proj(look(query, keys, self.v_proj(values)))
         found = one_by_one(look, query, keys, values)
         weight, bias = self.out_proj.weight, self.out_proj.bias
-        weight, bias = (
-            multiplied(torch.matmul, weight, self.v_proj.weight),
-            multiplied(torch.matmul, weight, self.v_proj.bias) + bias,
-        )
-        return linear(found, weight, bias)
+        both = multiplied(torch.matmul, weight, self.v_proj.weight)
+        return linear(found, both, multiplied(torch.matmul, weight, self.v_proj.bias) + bias)
 
 
 def _turned(projection: nn.Linear, x: Tensor, angles: Angles) -> Tensor:

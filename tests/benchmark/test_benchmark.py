@@ -8,21 +8,27 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from samurai_batch.benchmark.bare_loop import bare_loop
 from samurai_batch.benchmark.clip import clip_tracks, frames, write_clip
 from samurai_batch.benchmark.costs import FULL_MEMORY, measure_costs
-from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool
+from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool, has_room_for
+from samurai_batch.benchmark.machine import has_room
 from samurai_batch.benchmark.memory import Peak, peak_bytes
 from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
+from samurai_batch.benchmark.plain import BesidePlain, can_be_plain
 from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
 from samurai_batch.benchmark.sharing import Sharing
 from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, their_model, why_not
+from samurai_batch.job import make_job
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.configs import MODELS, NUM_MASKMEM
+from samurai_batch.modeling.kernels import choose, cpu_kernels, using
 from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.pool import PoolEvent, PoolFailed, ReplicaReady
@@ -58,6 +64,71 @@ def test_costs_are_those_of_full_memories() -> None:
     assert one.frames_per_s == 1 / (costs.encode_s + one.follow_s)
     assert one.matmul_share == one.follow_gflop / one.follow_s / 10.0
     assert costs.encode_gflop > 0
+
+
+def test_what_encodes_is_timed_as_it_is_and_counted_as_it_is_written() -> None:
+    """A compiled encoder cannot be looked into while it works."""
+    model = seeded_model(SMALL, 64).float().requires_grad_(False)
+    calls: list[int] = []
+
+    def compiled(pixels: torch.Tensor) -> FrameFeatures:
+        assert _get_current_dispatch_mode() is None
+        calls.append(len(pixels))
+        return model.encode_image(pixels)
+
+    costs = measure_costs(Tracker(model, TrackerSettings(), compiled), 1, (1,), repeats=1, matmul_gflops=10.0)
+    assert calls
+    assert costs.encode_gflop > 0
+
+
+def test_plain_kernels_stand_beside_ours_where_there_are_two_ways() -> None:
+    tracker = Tracker(seeded_model(SMALL, 64).float().requires_grad_(False), TrackerSettings())
+    seen: list[bool] = []
+    encode = tracker.model.image_encoder.forward
+
+    def watched(image: torch.Tensor) -> object:
+        seen.append(cpu_kernels().is_plain)
+        return encode(image)
+
+    tracker.model.image_encoder.forward = watched  # type: ignore[assignment,method-assign]
+    beside = measure_costs(tracker, 1, (2,), repeats=3, matmul_gflops=10.0).beside_plain
+    assert beside is not None
+    assert beside.tracks == 2
+    assert beside.ratio == beside.plain_s / beside.ours_s
+    assert [is_plain for is_plain in seen if is_plain] == [True] * 4  # the first is not counted
+    with using(choose(vectors="AVX2", has_onednn=False, has_bfloat16=False)):
+        assert can_be_plain(torch.device("cpu"), torch.float32)
+        assert not can_be_plain(torch.device("cpu"), torch.bfloat16)
+    assert not can_be_plain(torch.device("cuda"), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "cpus_each", "gpus_each", "has_two"),
+    [
+        (2, 0, 1.0, 0.0, True),
+        (1, 0, 1.0, 0.0, False),
+        (8, 1, 1.0, 1.0, False),  # a second replica would wait for the first one's GPU for ever
+        (8, 2, 1.0, 1.0, True),
+        (8, 1, 1.0, 0.5, True),
+    ],
+)
+def test_two_replicas_are_measured_where_there_is_room_for_both(
+    cores: int, gpus: int, cpus_each: float, gpus_each: float, has_two: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samurai_batch.benchmark.machine.num_cores", lambda: cores)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert has_room(2, cpus_each, gpus_each) == has_two
+
+
+def test_a_replica_of_a_gpu_machine_takes_a_gpu_unless_the_job_says_another_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("samurai_batch.benchmark.machine.num_cores", lambda: 8)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    job = {"prompts": "none", "output": "none", "model": "nano", "num_cpus_per_replica": 1.0}
+    assert has_room_for(2, make_job(job | {"device": "cpu"}))
+    assert not has_room_for(2, make_job(job | {"device": "cuda"}))
+    assert has_room_for(2, make_job(job | {"device": "cuda", "num_gpus_per_replica": 0.5}))
 
 
 @pytest.mark.parametrize("frames_per_batch", [1, 4])
@@ -182,6 +253,11 @@ def test_results_name_the_machine_and_are_written_as_text_data_and_picture() -> 
     full: ModelResult = replace(one, theirs=theirs, not_beside=None, peak=peak, end_to_end=whole, sharing=SHARED)
     text = as_markdown(replace(found, models=(full,)))
     assert found.machine.processor in text
+    assert f"Kernels: {cpu_kernels()}" in text
+    assert json.loads(as_json(found))["machine"]["kernels"] == str(cpu_kernels())
+    plain = BesidePlain(tracks=1, ours_s=2.0, plain_s=3.0)
+    beside = as_markdown(replace(found, models=(replace(full, costs=replace(full.costs, beside_plain=plain)),)))
+    assert "in turns, 1 track: a frame takes 2.00 s instead of 3.00 s, 1.50 × as fast" in beside
     assert "1.00 GB at most in 24 frames" in text
     assert "2.00 frames/s" in text
     assert "+3.0% time" in text
