@@ -14,6 +14,7 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.errors import StorageError, StoreError
 from samurai_batch.storage.failures import Kind, read_failure
+from samurai_batch.storage.stores import locate
 from tests.storage.servers import azure_connection, free_port
 from tests.storage.web_server import Answer, WebServer, web_server
 
@@ -171,7 +172,8 @@ def hidden(outer: BaseException, inner: BaseException) -> BaseException:
 
 def client_error(code: str, status: int) -> BaseException:
     response = {"Error": {"Code": code, "Message": "text"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return botocore.exceptions.ClientError(response, "PutObject")  # type: ignore[arg-type]
+    error: BaseException = botocore.exceptions.ClientError(response, "PutObject")
+    return error
 
 
 @pytest.mark.parametrize(
@@ -239,5 +241,5 @@ def test_what_was_being_handled_before_has_no_part_in_it() -> None:
 
 def test_clients_are_heard_only_where_they_say_what_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     lead_to("http://127.0.0.1:9", monkeypatch)
-    storage.stores.locate("gs://bucket/x")  # type: ignore[attr-defined]
+    locate("gs://bucket/x")
     assert logging.getLogger("gcsfs").level == logging.CRITICAL

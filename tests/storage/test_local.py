@@ -129,7 +129,8 @@ def test_a_temporary_that_somebody_tidied_away_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = finished_output(tmp_path)
-    replace, swept = Path.replace, []
+    replace = Path.replace
+    swept: list[Path] = []
 
     def swept_first(self: Path, target: Path) -> Path:
         if not swept:
