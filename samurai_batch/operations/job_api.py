@@ -88,7 +88,8 @@ def _why(error: Exception) -> str:
     text = str(error)
     code = re.search(r"status code (\d+)|^(\d{3}) \w+ Error", text)
     status = next((group for group in code.groups() if group), "") if code else ""
-    if type(error).__name__ == "AuthenticationError" or status in ("401", "403"):  # a name that older versions of Ray lack
+    # by its name, which older versions of Ray lack
+    if type(error).__name__ == "AuthenticationError" or status in ("401", "403"):
         return (
             "this cluster takes jobs only from who has its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to "
             "the file that holds it"
