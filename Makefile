@@ -42,7 +42,7 @@ lowest:
 	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/constraints.txt "$$(grep '^torch==' $(LOWEST)/constraints.txt)"
 	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --quiet --constraint $(LOWEST)/constraints.txt --editable '.[dev]'
 	$(LOWEST)/bin/pip install --quiet --no-deps trackeval==1.3.0
-	$(TEST_ENV) $(LOWEST)/bin/pytest -n 2 -m "not slow and not ray and not server"
+	$(TEST_ENV) $(LOWEST)/bin/pytest -p no:anyio -n 2 -m "not slow and not ray and not server"
 
 test: check
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup

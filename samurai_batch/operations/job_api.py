@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from samurai_batch.errors import ConfigError
@@ -89,7 +88,8 @@ def _why(error: Exception) -> str:
     text = str(error)
     code = re.search(r"status code (\d+)|^(\d{3}) \w+ Error", text)
     status = next((group for group in code.groups() if group), "") if code else ""
-    if isinstance(error, AuthenticationError) or status in ("401", "403"):
+    # by its name, which older versions of Ray lack
+    if type(error).__name__ == "AuthenticationError" or status in ("401", "403"):
         return (
             "this cluster takes jobs only from who has its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to "
             "the file that holds it"
