@@ -189,8 +189,14 @@ class Lease:
 
     def _holder_id(self, name: str) -> str:
         uri = self._uri_of(name)
+        data = self._store.read_bytes(uri)
+        if not data:  # where a file system has no hard links, a lease is created empty and then written
+            raise OutputLockedError(
+                f"{redact(uri)}: another run takes this output at this moment; leave the output to it, or delete this "
+                "empty lease if no other run is writing here"
+            )
         try:
-            return str(json.loads(self._store.read_bytes(uri))["run_id"])
+            return str(json.loads(data)["run_id"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LedgerError(
                 f"{redact(uri)}: damaged lease; delete it if no other run is writing to this output"

@@ -27,6 +27,8 @@ RUN_ID = r"\d{8}T\d{6}(?:\.\d{3})?Z-[0-9a-f]{8}"
 """The names of runs, as `run.new_run_id` makes them: they sort by time."""
 RunStatus = Literal["running", "finished", "interrupted", "crashed"]
 
+_REMEDY = "restore it from a backup, or delete it to have what it lists computed again"
+
 T = TypeVar("T", "VideoLedger", "RunRecord")
 
 
@@ -186,6 +188,8 @@ def run_uri(output: str, run_id: str) -> str:
 def read_video_ledger(store: Store, uri: str) -> VideoLedger | None:
     """The ledger of a video; None if there is none yet. Raises LedgerError."""
     ledger = _read(store, uri, _VIDEO)
+    if ledger is not None and not ledger.video_id:
+        raise LedgerError(f"{redact(uri)}: damaged ledger (video_id is empty); {_REMEDY}")
     if ledger is not None and not uri.endswith(f"/{_file_name(ledger.video_id)}"):
         raise LedgerError(
             f"{redact(uri)}: this is the ledger of video {ledger.video_id!r}, put in another's place; "
@@ -220,8 +224,7 @@ def _read(store: Store, uri: str, adapter: TypeAdapter[T]) -> T | None:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
         raise LedgerError(
-            f"{redact(uri)}: damaged ledger ({place + ': ' if place else ''}{problem['msg']}); "
-            "restore it from a backup, or delete it to have what it lists computed again"
+            f"{redact(uri)}: damaged ledger ({place + ': ' if place else ''}{problem['msg']}); {_REMEDY}"
         ) from error
     if record.version != LEDGER_VERSION:
         raise LedgerError(

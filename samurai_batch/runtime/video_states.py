@@ -12,7 +12,7 @@ from samurai_batch.runtime.ledger import VideoLedger, read_video_ledger, video_l
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.surroundings import Store
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact, without_signature
 from samurai_batch.tasks import Video
 
 BYTES_PER_FRAME = 10_000
@@ -75,7 +75,7 @@ def _look_up_one(video: Video, store: Store, output: str) -> VideoState:
         return VideoState(video, ledger, tables, None, failure)
     except StorageError as error:
         return VideoState(video, ledger, tables, None, Failure(FailureKind.STORAGE, str(error)))
-    identity = VideoIdentity(video.uri, found.size_bytes, found.version)
+    identity = VideoIdentity(without_signature(video.uri), found.size_bytes, found.version)
     if ledger.identity != _redacted(identity):
         ledger = replace(ledger, video_uri=redact(video.uri), identity=_redacted(identity), facts=None, cut=None)
     return VideoState(video, ledger, tables, identity, None)

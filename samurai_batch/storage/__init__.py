@@ -47,6 +47,7 @@ from samurai_batch.storage.uris import (
     quote_id,
     redact,
     unquote_id,
+    without_signature,
 )
 
 __all__ = [
@@ -85,5 +86,6 @@ __all__ = [
     "sweep_temporaries",
     "translated",
     "unquote_id",
+    "without_signature",
     "write_bytes",
 ]

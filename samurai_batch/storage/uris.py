@@ -8,6 +8,11 @@ from pathlib import Path
 from samurai_batch.redaction import redact_uri
 
 _LOCAL_PROTOCOLS = ("file://", "local://")
+_SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
+_SIGNING_PARAMETERS = _SIGNATURES.union(
+    ("awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy"),  # AWS and Google version 2, CloudFront
+    ("sv", "se", "sp", "sr", "st", "spr", "sip", "ss", "srt", "skoid", "sktid", "skt", "ske", "sks", "skv"),  # Azure
+)
 
 
 def join(uri: str, *parts: str) -> str:
@@ -36,6 +41,24 @@ def is_remote(uri: str) -> bool:
 def redact(uri: str) -> str:
     """``uri`` without user, password and query, fit for logs and messages."""
     return redact_uri(uri)
+
+
+def without_signature(uri: str) -> str:
+    """``uri`` without the query parameters of a signed URL (AWS, Google Cloud, Azure SAS, CloudFront), other ones kept.
+
+    What is signed anew every night is the same file. A URI without a signature stays as it is.
+    """
+    address, mark, query = uri.partition("?")
+    pairs = [pair for pair in query.split("&") if pair]
+    names = [urllib.parse.unquote(pair.partition("=")[0]).lower() for pair in pairs]
+    if not is_remote(uri) or not mark or not _SIGNATURES.intersection(names):
+        return uri
+    kept = [
+        pair
+        for pair, name in zip(pairs, names, strict=True)
+        if name not in _SIGNING_PARAMETERS and not name.startswith(("x-amz-", "x-goog-"))
+    ]
+    return f"{address}?{'&'.join(kept)}" if kept else address
 
 
 def local_path(uri: str) -> Path:

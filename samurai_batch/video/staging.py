@@ -54,7 +54,8 @@ class StagingCache:
 
     def _stage(self, uri: str, identity: storage.Identity) -> Path:
         self._root.mkdir(parents=True, exist_ok=True)
-        key = hashlib.sha256(f"{uri}\n{identity.size_bytes}\n{identity.version}".encode()).hexdigest()[:32]
+        source = storage.without_signature(uri)
+        key = hashlib.sha256(f"{source}\n{identity.size_bytes}\n{identity.version}".encode()).hexdigest()[:32]
         copy = self._root / key / _name_of_copy(uri)
         while True:
             lock = _lock(self._lock_path(key), fcntl.LOCK_SH)

@@ -236,3 +236,9 @@ def test_a_damaged_lease_says_what_to_do(tmp_path: Path) -> None:
     storage.write_bytes(str(tmp_path / "_ledger/lease/000000000001.json"), b"{}")
     with pytest.raises(LedgerError, match="delete it if no other run is writing"):
         lease_on(tmp_path, FakeClock()).acquire("run-1", ELSEWHERE, {}, {})
+
+
+def test_a_lease_that_is_being_written_is_anothers(tmp_path: Path) -> None:
+    storage.write_bytes(str(tmp_path / "_ledger/lease/000000000001.json"), b"")
+    with pytest.raises(OutputLockedError, match="another run takes this output at this moment"):
+        lease_on(tmp_path, FakeClock()).acquire("run-1", ELSEWHERE, {}, {})

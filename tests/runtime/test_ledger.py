@@ -85,6 +85,7 @@ def test_a_ledger_is_json_with_the_names_of_the_design(tmp_path: Path) -> None:
         b'{"video_id": "a"}',
         b'{"video_id": "a", "video_uri": "b", "tracks": {"x": {"status": "great"}}}',
         b'{"video_id": "a", "video_uri": "b", "tracks": {}',
+        b'{"video_id": "", "video_uri": "b", "tracks": {}}',
         b"[" * 100_000,
     ],
 )
