@@ -12,7 +12,7 @@ from samurai_batch.benchmark.machine import has_room
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.planning.orders import Order
-from samurai_batch.runtime.pool import Pool, PoolEvent, ReplicaReady
+from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import RunSummary, exit_code
 from samurai_batch.tasks import Track
@@ -121,7 +121,9 @@ class PatientPool:
         if self.ready_s:
             return events
         self._held += events
-        if len(self._held) < self.num_replicas and all(isinstance(event, ReplicaReady) for event in self._held):
+        num_ready = sum(isinstance(event, ReplicaReady) for event in self._held)
+        has_failed = any(isinstance(event, PoolFailed | ReplicaDied) for event in self._held)
+        if num_ready < self.num_replicas and not has_failed:
             return []
         self.ready_s = time.perf_counter()
         return self._held

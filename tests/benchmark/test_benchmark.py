@@ -31,7 +31,7 @@ from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.rates import Rates
-from samurai_batch.runtime.pool import PoolEvent, PoolFailed, ReplicaReady
+from samurai_batch.runtime.pool import PoolEvent, PoolFailed, PoolWaits, ReplicaReady
 from samurai_batch.tasks import BoxPrompt
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.settings import TrackerSettings
@@ -172,6 +172,12 @@ def test_a_job_begins_when_all_replicas_are_ready() -> None:
     pool.close()
     assert pool.ready_s <= pool.closed_s
     assert inner.is_closed
+
+
+def test_a_job_does_not_begin_because_a_replica_takes_long() -> None:
+    a, b, waits = ReplicaReady("a"), ReplicaReady("b"), PoolWaits("1 replica to load the model")
+    pool = PatientPool(FakePool([a, waits], [b]), 2)
+    assert [pool.wait(1.0), pool.wait(1.0)] == [[], [a, waits, b]]
 
 
 def test_what_keeps_replicas_from_coming_is_told_at_once() -> None:
