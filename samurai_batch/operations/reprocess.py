@@ -18,7 +18,7 @@ from samurai_batch.operations.history import Change, RunChanges, keep_table, rem
 from samurai_batch.operations.reasons import Comparison, Decision, compare
 from samurai_batch.operations.sources import TrackId, read_source, track_id
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.driver import Errands
+from samurai_batch.runtime.errands import Errands
 from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri, write_video_ledger
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.progress import Watch

@@ -16,13 +16,14 @@ from typing import Any
 
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.planning.orders import LookMember, Outcome, TrackSettled, VideoCut, VideoLearned, WorkSpoiled
+from samurai_batch.planning.orders import Outcome, TrackSettled, VideoCut, VideoLearned, WorkSpoiled
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
-from samurai_batch.runtime.found import read_found
+from samurai_batch.runtime.errands import Errands
+from samurai_batch.runtime.found import found_before, read_found
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RunStatus, Totals
 from samurai_batch.runtime.pool import (
@@ -77,17 +78,6 @@ class RunDescription:
     run_id: str
     config: dict[str, Any]
     versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Errands:
-    """What else is done to the output while a run holds its lease: before all work, and after it has finished.
-
-    Each is given a function to call now and then, which shows that the run lives; it may raise OutputLockedError.
-    """
-
-    before: Callable[[Callable[[], None]], None] = lambda beat: None
-    after: Callable[[Callable[[], None]], None] = lambda beat: None
 
 
 def drive(
@@ -237,7 +227,7 @@ class _Driver:
             tracks_failed=totals.tracks_failed + settled["failed"] + len(preparation.unreachable),
         )
         for member in preparation.found:
-            self._settle(_found_before(member))
+            self._settle(found_before(member))
         self._scheduler.enter(preparation.shards, preparation.pending, preparation.known_videos())
         self._scheduler.enter_looks(preparation.looks)
         self._obey(self._scheduler.take_outcomes())
@@ -371,16 +361,3 @@ class _Driver:
 
     def _elapsed_s(self) -> float:
         return self._world.clock.elapsed_s() - self._started_s
-
-
-def _found_before(member: LookMember) -> TrackSettled:
-    """The end of a prompt that an earlier run has looked up, as far as it came."""
-    return TrackSettled(
-        track=member.track,
-        fingerprint=member.fingerprint,
-        status="done",
-        num_rows=0,
-        attempts=1,
-        seconds=0.0,
-        failure=None,
-    )

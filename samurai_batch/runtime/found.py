@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from samurai_batch.errors import PromptError, StateError
+from samurai_batch.planning.orders import LookMember, TrackSettled
 from samurai_batch.runtime.surroundings import Store
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Track
@@ -41,3 +42,16 @@ def _folder(output: str) -> str:
 
 def _uri(output: str, fingerprint: str) -> str:
     return join(_folder(output), fingerprint + _SUFFIX)
+
+
+def found_before(member: LookMember) -> TrackSettled:
+    """The end of a prompt that an earlier run has looked up, as far as it came."""
+    return TrackSettled(
+        track=member.track,
+        fingerprint=member.fingerprint,
+        status="done",
+        num_rows=0,
+        attempts=1,
+        seconds=0.0,
+        failure=None,
+    )

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from samurai_batch.errors import ConfigError, SamuraiBatchError
 from samurai_batch.redaction import get_logger
@@ -115,6 +116,16 @@ def refused_in(line: str) -> list[dict[str, float]]:
     _, _, rest = line.partition("No available node types can fulfill resource request")
     shapes = re.findall(r"\{[^{}]*\}", rest)
     return [{name: float(value) for name, value in re.findall(r"'([^']+)': ([\d.]+)", shape)} for shape in shapes]
+
+
+def why_it_ended(error: Exception) -> str:
+    """The exception of a failed start, or the last line of what Ray tells of how a process ended."""
+    failed = next((one for one in (error, error.__cause__) if isinstance(one, RayTaskError)), None)
+    cause = getattr(failed, "cause", None)
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:1000]
+    lines = [line.strip() for line in str(failed or error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _where(address: str | None) -> tuple[str, str]:

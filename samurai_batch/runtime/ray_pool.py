@@ -313,7 +313,7 @@ class RayPool(Generic[Payload]):
     def _lost(self, seat: _Seat, error: Exception) -> None:
         """A replica is gone, or could not be started; `_fill` brings another when it is time."""
         del self._seats.by_id[seat.replica_id]
-        reason = why_it_ended(error)
+        reason = ray_cluster.why_it_ended(error)
         kind = FailureKind.DIED if seat.node_id is None else _how_it_ended(error, seat.node_id)
         if seat.is_ready:
             self._events.append(ReplicaDied(seat.replica_id, Failure(kind, reason)))
@@ -343,13 +343,3 @@ def _how_it_ended(error: Exception, node_id: str) -> FailureKind:
     if is_gone or isinstance(error, ActorUnavailableError | NodeDiedError):
         return FailureKind.LOST
     return FailureKind.DIED
-
-
-def why_it_ended(error: Exception) -> str:
-    """The exception of a failed start, or the last line of what Ray tells of how a process ended."""
-    failed = next((one for one in (error, error.__cause__) if isinstance(one, RayTaskError)), None)
-    cause = getattr(failed, "cause", None)
-    if isinstance(cause, Exception):
-        return f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:1000]
-    lines = [line.strip() for line in str(failed or error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

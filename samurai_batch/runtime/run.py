@@ -13,7 +13,8 @@ from samurai_batch.job import JobConfig
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.runtime.asking import check_askable
-from samurai_batch.runtime.driver import Errands, RunDescription, Surroundings, drive
+from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
+from samurai_batch.runtime.errands import Errands
 from samurai_batch.runtime.ledger import RUN_ID, read_run, run_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.progress import LogWatch, Watch
