@@ -96,7 +96,7 @@ def _tiles(k: Tensor, v: Tensor, log_weights: Tensor | None) -> list[Tile]:
 
 def _over_tiles(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
     """As `_by_softmax`, by exponentials as they are; None where these are too large or too small."""
-    total, sums = _zeros(q, tiles)
+    total, sums = (q.new_zeros(len(q), size, dtype=torch.float32) for size in (tiles[0][1].shape[1], 1))
     for keys, values, log_weights in tiles:
         exponentials = linear(q, keys, log_weights).exp_()
         total += linear(exponentials, values.T)
@@ -105,23 +105,35 @@ def _over_tiles(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
 
 
 def _by_powers_of_two(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
-    """As `_over_tiles`, for float32: in one place of memory, and by exp2, which takes half the time of exp."""
-    total, sums = _zeros(q, tiles)
+    """As `_over_tiles`, for float32: by exp2, which takes half the time of exp."""
+    sums = TileSums(q, tiles[0][1].shape[1])
     q = q * LOG2_E
-    room = q.new_empty(len(q) * len(tiles[0][0]))
     for keys, values, log_weights in tiles:
-        scores = torch.mm(q, keys.T, out=room[: len(q) * len(keys)].view(len(q), len(keys)))
+        sums.add(q, keys, values, None if log_weights is None else log_weights * LOG2_E)
+    return sums.result()
+
+
+class TileSums:
+    """Attention of some queries in float32, added up tile by tile, with all scores in one place of memory."""
+
+    def __init__(self, q: Tensor, num_channels: int) -> None:
+        self._total, self._sums = q.new_zeros(len(q), num_channels), q.new_zeros(len(q), 1)
+        self._room = q.new_empty(0)
+
+    def add(self, q: Tensor, keys: Tensor, values: Tensor, log_weights: Tensor | None = None) -> None:
+        """q (Lq, c) meets keys (n, c) with values (n, d); scores and log_weights (n,) are to base 2."""
+        size = len(q) * len(keys)
+        if len(self._room) < size:
+            self._room = q.new_empty(size)
+        scores = torch.mm(q, keys.T, out=self._room[:size].view(len(q), len(keys)))
         if log_weights is not None:
-            scores += log_weights * LOG2_E
-        total.addmm_(scores.exp2_(), values)
-        sums += scores.sum(-1, keepdim=True)
-    return total / sums if _are_usual(sums) else None
+            scores += log_weights
+        self._total.addmm_(scores.exp2_(), values)
+        self._sums += scores.sum(-1, keepdim=True)
 
-
-def _zeros(q: Tensor, tiles: Sequence[Tile]) -> tuple[Tensor, Tensor]:
-    """Where values (Lq, d) and sums (Lq, 1) are added up."""
-    num_channels = tiles[0][1].shape[1]
-    return q.new_zeros(len(q), num_channels, dtype=torch.float32), q.new_zeros(len(q), 1, dtype=torch.float32)
+    def result(self) -> Tensor | None:
+        """(Lq, d); None where exponentials were too large or too small."""
+        return self._total / self._sums if _are_usual(self._sums) else None
 
 
 def _are_usual(sums: Tensor) -> bool:

@@ -83,7 +83,7 @@ class MultiScaleBlock(nn.Module):
         if self.window_size == 0 or not runs_on_cpu(x):
             return self._transform(x)
         cells = self.window_size * x.shape[0] * x.shape[2]  # in one row of windows
-        strips = x.split(self.window_size * max(1, cpu_kernels().cached_rows // cells), dim=1)
+        strips = x.split(self.window_size * max(1, cpu_kernels().strip_rows // cells), dim=1)
         return torch.cat([self._transform(strip) for strip in strips], dim=1)
 
     def _transform(self, x: Tensor) -> Tensor:

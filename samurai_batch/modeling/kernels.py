@@ -51,7 +51,8 @@ class CpuKernels:
     """What a process computes with on its CPU.
 
     ``vectors`` is what PyTorch's own loops are compiled for (DEFAULT, AVX2, AVX512, …). ``cached_rows`` is how many
-    rows of at most 2,048 channels a layer treats at a time, so that what it makes on the way stays in cache.
+    rows of at most 2,048 channels a layer treats at a time, so that what it makes on the way stays in cache, and
+    ``strip_rows`` is how many cells of a picture the blocks of the trunk do.
     ``is_plain`` says that every layer is computed as the checkpoints write it, by PyTorch's public operators: for
     comparisons.
     """
@@ -61,6 +62,7 @@ class CpuKernels:
     bfloat16_products: Products
     float32_softmax: Softmax
     cached_rows: int
+    strip_rows: int
     is_plain: bool = False
 
     def products(self, dtype: torch.dtype) -> Products:
@@ -118,7 +120,8 @@ def choose(*, vectors: str, has_onednn: bool, has_bfloat16: bool, is_plain: bool
         float32_products="oneDNN" if has_onednn and is_wide else "PyTorch",
         bfloat16_products="oneDNN" if has_bfloat16 else emulated,
         float32_softmax="blocks" if is_wide else "tiles",
-        cached_rows=2048 if is_wide else 4096,
+        cached_rows=2048,
+        strip_rows=2048 if is_wide else 4096,
         is_plain=is_plain,
     )
 

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from samurai_batch.modeling.attention import Attention, attend
 from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.kernels import cpu_kernels
+from samurai_batch.modeling.keys_by_row import KeyRows, attend_by_row, by_row, key_rows
 from samurai_batch.modeling.layers import Linear
 from samurai_batch.modeling.positions import rotary_tables
 from samurai_batch.modeling.products import by_rows, linear, multiplied, one_by_one
@@ -52,10 +53,15 @@ class RotaryAttention(Attention):
         x_angles: Angles,
         key_angles: Angles,
         log_weights: Tensor | None = None,
+        rows: KeyRows | None = None,
     ) -> Tensor:
         """x (1 or N, L, dim); keys, values (N, Lk, key_dim); log_weights (Lk,) of the keys -> (N, L, dim)."""
 
         def look(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            if rows is not None:
+                found = attend_by_row(self.k_proj, query[0], keys[0], values[0], key_angles, rows)
+                if found is not None:
+                    return found[None]
             key = _turned(self.k_proj, keys, key_angles)
             return attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
 
@@ -76,6 +82,12 @@ def _turned(projection: nn.Linear, x: Tensor, angles: Angles) -> Tensor:
     return torch.cat(
         (torch.addcmul(even * cosine, odd, sine, value=-1), torch.addcmul(even * sine, odd, cosine)), dim=-1
     )
+
+
+def _by_row(x: Tensor, rows: KeyRows) -> Tensor:
+    """Keys (..., Lk, c) with all cells of one row together, pointers after them."""
+    cells, pointers = x[..., : rows.num_cells, :], x[..., rows.num_cells :, :]
+    return torch.cat((by_row(cells, rows.keys_per_row // rows.num_rows, rows.num_rows), pointers), dim=-2)
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -99,11 +111,13 @@ class MemoryAttentionLayer(nn.Module):
         x_angles: Angles,
         key_angles: Angles,
         log_weights: Tensor | None,
+        rows: KeyRows | None,
     ) -> Tensor:
         """x (1 or N, L, dim), keys and values (N, Lm, mem_dim), log_weights (Lm,) -> (N, L, dim)."""
         normed = self.norm1(x)
         x = x + self.self_attn.forward_rotary(normed, normed, normed, x_angles, x_angles)
-        x = x + self.cross_attn_image.forward_rotary(self.norm2(x), keys, values, x_angles, key_angles, log_weights)
+        normed = self.norm2(x)
+        x = x + self.cross_attn_image.forward_rotary(normed, keys, values, x_angles, key_angles, log_weights, rows)
         return x + by_rows(self._mlp, x)
 
     def _mlp(self, x: Tensor) -> Tensor:
@@ -146,15 +160,20 @@ class MemoryAttention(nn.Module):
         pointer tokens.
         """
         x = x + 0.1 * x_pe
-        keys = memory + memory_pe
-        angles = (self.rotary_cosine, self.rotary_sine)
         num_cells = memory.shape[1] - num_pointer_tokens
-        key_angles = self._key_angles(num_cells, num_pointer_tokens, are_pooled)
-        log_weights = None
+        rows, log_weights = None, None
         if are_pooled:
             log_weights = torch.cat((x.new_full((num_cells,), math.log(POOLING**2)), x.new_zeros(num_pointer_tokens)))
+        else:
+            rows = key_rows(x, memory, num_cells // x.shape[1], math.isqrt(x.shape[1]))
+        angles = (self.rotary_cosine, self.rotary_sine)
+        key_angles = self._key_angles(num_cells, num_pointer_tokens, are_pooled)
+        keys = memory + memory_pe
+        if rows is not None:
+            keys, memory, *turns = (_by_row(y, rows) for y in (keys, memory, *key_angles))
+            key_angles = (turns[0], turns[1])
         for layer in self.layers:
-            x = layer(x, keys, memory, angles, key_angles, log_weights)
+            x = layer(x, keys, memory, angles, key_angles, log_weights, rows)
         return self.norm(x)
 
     def _key_angles(self, num_cells: int, num_pointer_tokens: int, are_pooled: bool) -> Angles:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samurai_batch.modeling import attention as attention_module
+from samurai_batch.modeling import keys_by_row
 from samurai_batch.modeling.attention import attend
 from samurai_batch.modeling.hiera import MultiScaleBlock
 from samurai_batch.modeling.kernels import choose, cpu_kernels, plain_kernels, using
@@ -159,6 +161,53 @@ def test_memory_attention_is_what_the_checkpoints_say(
     assert_near(shared, again, tolerance)
 
 
+@pytest.mark.parametrize(("memories", "pointers", "scale"), [(1, 0, 1.0), (3, 2, 1.0), (7, 4, 1.0), (2, 1, 40.0)])
+def test_keys_by_row_are_the_same_keys(
+    memories: int, pointers: int, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where scores are so large that exponentials cannot be held."""
+    monkeypatch.setattr(keys_by_row, "WORTH", 10.0)
+    monkeypatch.setattr(keys_by_row, "ROWS_AT_ONCE", 3)  # of four
+    monkeypatch.setattr(keys_by_row, "TILE_QUERIES", 5)  # of sixteen
+    called: list[bool] = []
+
+    def watched(*args: Any) -> Tensor | None:
+        found = keys_by_row.attend_by_row(*args)
+        called.append(found is not None)
+        return found
+
+    monkeypatch.setattr("samurai_batch.modeling.memory_attention.attend_by_row", watched)
+    exact_model, model = (seeded_model(SMALL, 64).memory_attention for _ in range(2))
+    for layer in (*exact_model.layers, *model.layers):
+        layer.cross_attn_image.q_proj.weight *= scale
+    length = memories * 16 + pointers * 4
+    x, memory, x_pe, memory_pe = (
+        drawn(2, 16, 32),
+        drawn(2, length, 8, seed=1),
+        drawn(16, 32, seed=2),
+        drawn(2, length, 8),
+    )
+    exact = plain.memory_attention(exact_model, x, x_pe, memory, memory_pe, pointers * 4)
+    with using(choose(vectors="AVX2", has_onednn=False, has_bfloat16=False)):
+        found = model.float()(*(y.float() for y in (x, x_pe, memory, memory_pe)), pointers * 4)
+    assert len(called) == 2 * len(model.layers)
+    assert all(called) == (scale == 1.0)
+    assert_near(found, exact, 1e-5 if scale == 1.0 else 1e-3)
+
+
+def test_keys_are_taken_by_row_where_that_is_fewer_products() -> None:
+    x, memory = torch.zeros(1, 64 * 64, 256), torch.zeros(1, 7 * 64 * 64, 64)
+    with using(choose(vectors="AVX2", has_onednn=False, has_bfloat16=False)):
+        rows = keys_by_row.key_rows(x, memory, 7, 64)
+        assert rows is not None
+        assert (rows.num_rows, rows.keys_per_row, rows.num_cells) == (64, 448, 7 * 64 * 64)
+        assert keys_by_row.key_rows(x, memory, 1, 64) is None  # too few keys in a row
+        assert keys_by_row.key_rows(x, memory, 0, 64) is None
+        assert keys_by_row.key_rows(x.double(), memory.double(), 7, 64) is None
+    with using(choose(vectors="AVX512", has_onednn=True, has_bfloat16=True)):
+        assert keys_by_row.key_rows(x, memory, 7, 64) is None
+
+
 def test_pooled_memories_are_the_means_of_their_cells() -> None:
     model = seeded_model(SMALL, 64)
     image, memories = drawn(2, 32, 4, 4), drawn(2, 3, 8, 4, 4, seed=1)
@@ -185,7 +234,7 @@ def test_every_block_of_the_trunk_is_its_windows_one_after_the_other(
     for exact_block, fast_block in zip(exact_trunk.blocks, fast_trunk.blocks, strict=True):
         assert isinstance(exact_block, MultiScaleBlock)
         x = drawn(batch, size, size, exact_block.attn.qkv.in_features)
-        with using(replace(cpu_kernels(), cached_rows=1)):  # a strip for each row of windows
+        with using(replace(cpu_kernels(), strip_rows=1)):  # a strip for each row of windows
             found = fast_block(x.to(dtype))
         assert_near(found, plain.hiera_block(exact_block, x), tolerance)
 
