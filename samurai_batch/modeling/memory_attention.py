@@ -11,7 +11,8 @@ and with the softmax called P, whose rows sum to one:
 - a dot product is the same in any order of channels: with all even channels before all odd ones, which is a choice of
   rows of W_q and W_k, a turn is four products of whole halves, in real arithmetic, by tables made once;
 - pointers have no place in the picture: they stand at angle zero, and are turned with the rest;
-- until it looks at memories, a frame is the same for all of its tracks: the first self-attention is done once.
+- until it looks at memories, a frame is the same for all of its tracks: the first self-attention is done once;
+- where a processor does nothing but multiply, keys are met by row, which takes fewer products (`keys_by_row`).
 
 With plain kernels (`kernels.plain_kernels`) values are projected first, as the checkpoints say.
 
