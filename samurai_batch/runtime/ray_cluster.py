@@ -67,6 +67,11 @@ def nodes() -> list[dict[str, Any]]:
     return list(ray.nodes())  # type: ignore[no-untyped-call]
 
 
+def living_nodes() -> frozenset[str]:
+    """The ids of the nodes that are alive."""
+    return frozenset(node["NodeID"] for node in nodes() if node["Alive"])
+
+
 def node_resources() -> list[Mapping[str, float]]:
     """What each living node has, whoever uses it."""
     return [node["Resources"] for node in nodes() if node["Alive"]]

@@ -78,6 +78,7 @@ class _Seat:
     actor: Any
     waiting_for: Any
     asked_at_s: float
+    nodes_then: frozenset[str]
     node_id: str | None = None
     is_ready: bool = False
     has_had_orders: bool = False
@@ -180,7 +181,7 @@ class RayPool(Generic[Payload]):
         seat = self._seats.by_id.pop(replica_id, None)
         if seat is not None:
             ray.kill(seat.actor)
-            self._add()
+            self._add(ray_cluster.living_nodes())
 
     def close(self) -> None:
         """Kill all actors; what they were doing is dropped."""
@@ -237,10 +238,11 @@ class RayPool(Generic[Payload]):
         """Start what is missing, if it is time to."""
         num_missing = self._target() - len(self._seats)
         if num_missing > 0 and self._policy.may_start(time.monotonic(), num_ready=len(self._seats.ready)):
+            nodes = ray_cluster.living_nodes()
             for _ in range(num_missing):
-                self._add()
+                self._add(nodes)
 
-    def _add(self) -> None:
+    def _add(self, nodes: frozenset[str]) -> None:
         replica_id = f"replica-{self._num_made}"
         self._num_made += 1
         options: dict[str, Any] = {
@@ -251,7 +253,7 @@ class RayPool(Generic[Payload]):
         }
         actor_type: Any = ray.remote(**options)(_Actor)
         actor = actor_type.remote()
-        self._seats.by_id[replica_id] = _Seat(replica_id, actor, actor.place.remote(), time.monotonic())
+        self._seats.by_id[replica_id] = _Seat(replica_id, actor, actor.place.remote(), time.monotonic(), nodes)
 
     def _give_up_if_hopeless(self) -> None:
         """Tell, once, that no replica can be started."""
@@ -317,7 +319,9 @@ class RayPool(Generic[Payload]):
         kind = FailureKind.DIED if seat.node_id is None else _how_it_ended(error, seat.node_id)
         if seat.is_ready:
             self._events.append(ReplicaDied(seat.replica_id, Failure(kind, reason)))
-        if kind == FailureKind.DIED and not seat.has_had_orders:
+        if seat.node_id is None and seat.nodes_then - ray_cluster.living_nodes():
+            logger.info("%s may have been meant for a node that is gone, and is asked for again", seat.replica_id)
+        elif kind == FailureKind.DIED and not seat.has_had_orders:
             logger.error("%s could not be started: %s", seat.replica_id, reason)
             self._policy.failed(time.monotonic(), reason)
         if not seat.is_ready:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from samurai_batch.planning.orders import OpenOrder, Order, Report
-from samurai_batch.runtime.pool import ReplicaDied, ReplicaReady
+from samurai_batch.runtime.pool import PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect
 from samurai_batch.tasks import Video
 
@@ -36,6 +36,9 @@ def main(folder: Path, address: str) -> None:
                     _say(folder, "at work")
                 case ReplicaDied(_, failure):
                     _say(folder, failure.kind)
+                case PoolFailed(reason):
+                    _say(folder, f"no replica can be started: {reason}")
+                    return
 
 
 def _say(folder: Path, line: str) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray._private.authentication_test_utils import reset_auth_token_state
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.runtime import ray_cluster, ray_pool
-from samurai_batch.runtime.pool import PoolWaits
+from samurai_batch.runtime.pool import PoolFailed, PoolWaits
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from samurai_batch.runtime.summary import exit_code
 from tests.runtime.autoscaling import autoscaling_cluster
@@ -25,10 +26,12 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("PYTHONPATH", str(ROOT))
+        reset_auth_token_state()  # a process that has met a cluster with a token goes on using it
         with autoscaling_cluster(tmp_path_factory.mktemp("head"), request.param) as address:
             connect(address)
             yield address
             disconnect()
+    reset_auth_token_state()
 
 
 def test_what_no_node_type_holds_is_refused(cluster: str, tmp_path: Path) -> None:
@@ -64,7 +67,9 @@ def test_waiting_ends_when_nothing_waits(cluster: str, tmp_path: Path, monkeypat
     pool = RayPool(make_worker, plan, 1, ReplicaResources(num_cpus=1.0))
     waits: list[str] = []
     while not waits or waits[-1]:
-        waits += [event.what for event in pool.wait(0.5) if isinstance(event, PoolWaits)]
+        events = pool.wait(0.5)
+        assert not any(isinstance(event, PoolFailed) for event in events), events
+        waits += [event.what for event in events if isinstance(event, PoolWaits)]
     assert waits[0].endswith("for 1 replica (1 CPUs each)")
     assert waits[1:] in (["1 replica to load the model", ""], [""])
     pool.close()
