@@ -19,12 +19,15 @@ from samurai_batch.modeling.layers import Conv2d, Linear, Mlp
 from samurai_batch.modeling.products import multiplied, runs_on_cpu
 
 
-def partition_windows(x: Tensor, size: int) -> Tensor:
-    """Cut (B, H, W, C) into windows (B * n, size, size, C), padding right and below with zeros."""
+def partition_windows(x: Tensor, size: int, padding: Tensor | None = None) -> Tensor:
+    """Cut (B, H, W, C) into windows (B * n, size, size, C), padding right and below with ``padding`` (C,) or zeros."""
     batch, height, width, channels = x.shape
     pad_h, pad_w = -height % size, -width % size
     if pad_h or pad_w:
-        x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h))
+        cells = x
+        x = x.new_zeros(channels) if padding is None else padding
+        x = x.expand(batch, height + pad_h, width + pad_w, channels).clone()
+        x[:, :height, :width] = cells
     x = x.view(batch, (height + pad_h) // size, size, (width + pad_w) // size, size, channels)
     return x.transpose(2, 3).reshape(-1, size, size, channels)
 
@@ -43,10 +46,15 @@ def max_pool(x: Tensor) -> Tensor:
 
 
 class MultiScaleAttention(nn.Module):
-    """Attention within each window; where a stage begins, the queries are pooled to half the size."""
+    """Attention within each window; where a stage begins, the queries are pooled to half the size.
 
-    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool) -> None:
+    Beyond the picture's edge cells are zeros, so that their queries, keys and values are the bias: nothing is
+    multiplied there, neither before nor after.
+    """
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool, window_size: int) -> None:
         super().__init__()
+        self.window_size = window_size
         self.num_heads = num_heads
         self.pool_queries = pool_queries
         self.qkv = Linear(dim, dim_out * 3)
@@ -54,14 +62,20 @@ class MultiScaleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, dim) -> (B, H', W', dim_out)."""
-        batch, height, width, _ = x.shape
-        q, k, v = self.qkv(x).reshape(batch, height * width, 3, self.num_heads, -1).unbind(2)
+        _, full_height, full_width, _ = x.shape
+        qkv = self.qkv(x)
+        if self.window_size:
+            qkv = partition_windows(qkv, self.window_size, self.qkv.bias)
+        batch, height, width, _ = qkv.shape
+        q, k, v = qkv.reshape(batch, height * width, 3, self.num_heads, -1).unbind(2)
         if self.pool_queries:
             q = max_pool(q.reshape(batch, height, width, -1))
             height, width = q.shape[1:3]
             q = q.reshape(batch, height * width, self.num_heads, -1)
+            full_height, full_width = full_height // 2, full_width // 2
         x = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        return self.proj(x.transpose(1, 2).reshape(batch, height, width, -1))
+        x = x.transpose(1, 2).reshape(batch, height, width, -1)
+        return self.proj(join_windows(x, full_height, full_width) if self.window_size else x)
 
 
 class MultiScaleBlock(nn.Module):
@@ -72,7 +86,7 @@ class MultiScaleBlock(nn.Module):
         self.window_size = window_size
         self.is_stage_start = dim != dim_out
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = MultiScaleAttention(dim, dim_out, num_heads, pool_queries=self.is_stage_start)
+        self.attn = MultiScaleAttention(dim, dim_out, num_heads, self.is_stage_start, window_size)
         self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
         self.mlp = Mlp(dim_out, dim_out * 4, dim_out, num_layers=2, activation=F.gelu)
         if self.is_stage_start:
@@ -84,18 +98,15 @@ class MultiScaleBlock(nn.Module):
             return self._transform(x)
         cells = self.window_size * x.shape[0] * x.shape[2]  # in one row of windows
         strips = x.split(self.window_size * max(1, cpu_kernels().strip_rows // cells), dim=1)
-        return torch.cat([self._transform(strip) for strip in strips], dim=1)
+        return (
+            self._transform(x) if len(strips) == 1 else torch.cat([self._transform(strip) for strip in strips], dim=1)
+        )
 
     def _transform(self, x: Tensor) -> Tensor:
         shortcut, x = x, self.norm1(x)
         if self.is_stage_start:
             shortcut = max_pool(self.proj(x))
-        if self.window_size == 0:
-            x = self.attn(x)
-        else:
-            x = self.attn(partition_windows(x, self.window_size))
-            x = join_windows(x, *shortcut.shape[1:3])
-        x = shortcut + x
+        x = shortcut + self.attn(x)
         return x + self.mlp(self.norm2(x))
 
 
