@@ -43,8 +43,12 @@ def normalised(frames: Tensor) -> Tensor:
 
 
 def encode_frames(model: SAM2, frames: Tensor) -> FrameFeatures:
-    """Features of all frames (B, S, S, 3) in one call; the encoder runs in bfloat16, what follows in float32."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    """Features of all frames (B, S, S, 3) in one call; what follows them runs in float32.
+
+    The encoder runs in bfloat16 where the processor has instructions for it; emulated, it takes three times as long.
+    """
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=wide):
         features = model.encode_image(normalised(frames))
     fine, middle = features.high_res
     return FrameFeatures(features.image.float(), (fine.float(), middle.float()))

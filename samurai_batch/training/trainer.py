@@ -24,7 +24,7 @@ from samurai_batch.training.initial import initial_weights
 from samurai_batch.training.losses import FrameLoss, frame_loss, loudness
 from samurai_batch.training.optimizer import Optimizers, blend
 from samurai_batch.training.rollout import Forcing, encode_batch, follow, mark_anew
-from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, truth_chance
+from samurai_batch.training.schedule import Moment, Stage, moment, rate_factor, steady_factor, truth_chance
 from samurai_batch.training.state import Point, TrainingState, load_state, save_state
 from samurai_batch.training.warmup import start_memory, warm_decoder
 
@@ -35,7 +35,11 @@ _APART = 1_000_003  # between the seeds of processes that train together
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a network is trained, whatever it is trained on."""
+    """How a network is trained, whatever it is trained on.
+
+    ``finish_minutes`` ends a steady stage: from the start of this sitting on the learning rate comes down, over so many
+    minutes of work, and then the training is over.
+    """
 
     seed: int = 0
     rate: float = 4e-3
@@ -47,6 +51,7 @@ class TrainingSettings:
     average_keep: float = 0.99
     save_every_s: float = 180.0
     log_every: int = 20
+    finish_minutes: float | None = None
 
 
 def train(
@@ -70,6 +75,8 @@ def train(
             save_state(folder, state)
     while not crew.is_stopping and (now := moment(stages, state.elapsed_s / 60)) is not None:
         _run_stage(config, stages, now.stage, settings, folder, state, crew)
+        if stages[now.stage].steady and settings.finish_minutes is not None:
+            break
     if crew.is_first:
         save_state(folder, state)
     return state
@@ -121,8 +128,12 @@ def _run_stage(
     meter, saved, started = _Meter(), time.monotonic(), time.process_time()
     logger.info("stage %s from step %d", stage.name, state.step)
     batches = iter(_loader(stage, seed))
+    sitting = Sitting(state.step, state.elapsed_s / 60, settings)
     while (now := moment(stages, state.elapsed_s / 60)) is not None and now.stage == index and not crew.is_stopping:
-        values = _step(model, optimizers, next(batches), stage, now, settings, state.step, generator, crew)
+        if stage.steady and sitting.finished(state.elapsed_s / 60) >= 1:
+            break
+        rate = sitting.rate(stage, now, state.step, state.elapsed_s / 60)
+        values = _step(model, optimizers, next(batches), stage, now, settings, rate, generator, crew)
         keep = min(settings.average_keep, (state.step + 1) / (state.step + 10))
         blend(state.average.values(), (model.state_dict()[name] for name in state.average), keep)
         state.step += 1
@@ -138,6 +149,29 @@ def _run_stage(
             save_state(folder, state)
             saved = time.monotonic()
     _capture(state, model, optimizers)
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One run of the training, from the step and the minute at which it took up."""
+
+    step: int
+    minute: float
+    settings: TrainingSettings
+
+    def finished(self, minute: float) -> float:
+        """The share of the cool-down that is over; 0 without one."""
+        length = self.settings.finish_minutes
+        return 0.0 if length is None else (minute - self.minute) / length
+
+    def rate(self, stage: Stage, now: Moment, step: int, minute: float) -> float:
+        """The factor on the learning rate."""
+        warm = self.settings.warm_steps
+        if stage.steady:
+            # A cool-down begins from a full rate.
+            taken = step - self.step if self.settings.finish_minutes is None else warm
+            return stage.rate * steady_factor(taken, warm, self.finished(minute))
+        return stage.rate * rate_factor(step, now.share, warm, self.settings.decay_from)
 
 
 def _is_entered(stage: Stage, state: TrainingState) -> bool:
@@ -175,11 +209,11 @@ def _step(
     stage: Stage,
     now: Moment,
     settings: TrainingSettings,
-    step: int,
+    rate: float,
     generator: torch.Generator,
     crew: Crew,
 ) -> dict[str, float]:
-    """One update of the parameters; returns what the log shows of this process's batch.
+    """One update of the parameters at ``rate`` times the base rate; returns what the log shows of this batch.
 
     Raises FloatingPointError where the gradient is not finite.
     """
@@ -196,8 +230,8 @@ def _step(
     crew.average_gradients(model)
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient))
     if not math.isfinite(norm):
-        raise FloatingPointError(f"step {step}: the gradient is not finite; lower the rate and resume")
-    optimizers.step(stage.rate * rate_factor(step, now.share, settings.warm_steps, settings.decay_from))
+        raise FloatingPointError("the gradient is not finite; lower the rate and resume")
+    optimizers.step(rate)
     return {"loss": total.item(), "gradient": norm} | _readings(losses, batch)
 
 
@@ -206,9 +240,10 @@ def clip_losses(
 ) -> list[FrameLoss]:
     """The loss of every frame of a batch, the prompted one first."""
     cover = F.avg_pool2d(batch.masks.float(), 4)
+    rivals = F.avg_pool2d(batch.rivals.float(), 4)
     present = batch.masks.flatten(2).any(2)
     return [
-        frame_loss(candidates, cover[:, time], present[:, time], time == 0, stage.weights)
+        frame_loss(candidates, cover[:, time], present[:, time], time == 0, stage.weights, rivals[:, time])
         for time, candidates in enumerate(follow(model, batch, features, forcing, generator))
     ]
 
