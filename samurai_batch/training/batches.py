@@ -51,9 +51,9 @@ class BatchSettings:
     followed must be known again after it moved far, or was hidden. ``still`` takes a whole scene of ``frames`` as
     pictures of their own (T = 1). To be prompted, a thing must cover ``min_share`` of the first frame, and ``min_fill``
     of its own box: what peeps out from behind others in splinters teaches little. A clip costs more to make than to
-    learn from: each is taken about ``uses`` times, varied every time. ``photographs`` (H, W, 3) uint8 lend their textures to half of the
-    surfaces. Where there is a ``bank``, ``furnished`` is the share of clips that are made of it, as ``furnished_scene``
-    says, and filmed as real ones are; the others are generated alone.
+    learn from: each is taken about ``uses`` times, varied every time. ``photographs`` (H, W, 3) uint8 lend their
+    textures to half of the surfaces. Where there is a ``bank``, ``furnished`` is the share of clips that are made of
+    it, as ``furnished_scene`` says, and filmed as real ones are; the others are generated alone.
     """
 
     scene: SceneSettings

@@ -24,7 +24,7 @@ def filmed(rng: np.random.Generator, clip: Clip) -> Clip:
         frames, masks = _reframed(rng, frames, masks)
     if rng.random() < 0.3:
         frames = _defocused(rng, frames)
-    if rng.random() < 0.25:
+    if rng.random() < 0.12:
         frames = _dimmed(rng, frames)
     if rng.random() < 0.5:
         frames = _compressed(rng, frames)
