@@ -3,7 +3,12 @@
     OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python jobs/train_nano.py --folder /tmp/nano
 
 On several cores: `torchrun --nproc-per-node 2 jobs/train_nano.py --folder /tmp/nano`; a batch for each process, and one
-step for all. May be stopped and started again at any time, with as many processes as you like: it goes on from the
+step for all. On a GPU, with clips made by all cores, for twelve minutes that end with a low learning rate:
+
+    python jobs/train_nano.py --begin jobs/nano_state --folder OUT --bank BANK --device cuda --larger 8 --loaders 14 \
+        --finish 12
+
+May be stopped and started again at any time, with as many processes as you like: it goes on from the
 state in the folder.
 """
 
@@ -15,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from PIL import Image
@@ -191,6 +197,10 @@ def main() -> None:
     parser.add_argument(
         "--finish", type=float, help="in the `world`: bring the learning rate down over so many minutes, then end"
     )
+    parser.add_argument("--begin", type=Path, help="a folder with the state to begin from, where --folder has none")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: the encoder in bfloat16, the rest in TF32")
+    parser.add_argument("--loaders", type=int, default=1, help="processes that make clips, beside the training")
+    parser.add_argument("--larger", type=int, default=1, help="multiply the clips of every batch")
     parser.add_argument("--export", type=Path, help="train nothing: write the average weights to this file")
     parser.add_argument(
         "--blend", type=Path, help="a folder with an earlier state: export the mean of its average weights and these"
@@ -202,6 +212,8 @@ def main() -> None:
     if arguments.blend and not arguments.export:
         parser.error("--blend goes with --export, the file that the mean is written to")
     prepare_process(1)
+    if arguments.device != "cpu":
+        torch.set_float32_matmul_precision("high")
     if dist.is_torchelastic_launched():
         dist.init_process_group("gloo")
     is_first = not dist.is_initialized() or dist.get_rank() == 0
@@ -216,7 +228,10 @@ def main() -> None:
             stage,
             minutes=stage.minutes * arguments.stretch,
             batches=replace(
-                stage.batches, photographs=photographs, bank=bank if stage.batches.furnished_scene else None
+                stage.batches,
+                clips=stage.batches.clips * arguments.larger,
+                photographs=photographs,
+                bank=bank if stage.batches.furnished_scene else None,
             ),
         )
         for stage in STAGES
@@ -224,7 +239,15 @@ def main() -> None:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    train(MODELS["nano"], stages, TrainingSettings(finish_minutes=arguments.finish), arguments.folder, stop)
+    settings = TrainingSettings(finish_minutes=arguments.finish, device=arguments.device, num_loaders=arguments.loaders)
+    begin_from(arguments.begin, arguments.folder)
+    train(MODELS["nano"], stages, settings, arguments.folder, stop)
+
+
+def begin_from(begin: Path | None, folder: Path) -> None:
+    """Put the state of ``begin`` into a folder without one."""
+    if begin is not None and load_state(folder) is None:
+        save_state(folder, state_in(begin))
 
 
 def calibrated(weights: dict[str, Tensor]) -> dict[str, Tensor]:

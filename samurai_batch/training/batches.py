@@ -1,7 +1,7 @@
 """Batches of generated clips: frames, masks and prompts as tensors, each made from a seed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -41,6 +41,11 @@ class Batch:
     kind: str
     rivals: Tensor
 
+    def to(self, device: str) -> "Batch":
+        """The same batch on another device."""
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
@@ -75,15 +80,19 @@ class BatchSettings:
 
 
 class ClipBatches(Dataset[Batch]):
-    """Batch ``index`` of a stage, the same for the same seed however many workers make them.
+    """Batch ``index`` of a stage, the same for the same seed and number of lanes.
 
-    Clips are numbered. Batch ``index`` draws its own from a range of numbers that moves along with the index.
+    Clips are numbered. Batch ``index`` draws its own from a range of numbers that moves along with the index. Where
+    several workers take turns, each has a lane with clips of its own, which it takes ``uses`` times as one alone would.
     """
 
-    def __init__(self, settings: BatchSettings, seed: tuple[int, ...], length: int = 1_000_000) -> None:
+    def __init__(
+        self, settings: BatchSettings, seed: tuple[int, ...], length: int = 1_000_000, num_lanes: int = 1
+    ) -> None:
         self.settings = settings
         self.seed = seed
         self.length = length
+        self.num_lanes = num_lanes
         self._held: dict[int, Clip] = {}
 
     def __len__(self) -> int:
@@ -128,12 +137,13 @@ class ClipBatches(Dataset[Batch]):
         return bool(np.random.default_rng([*self.seed, number, 7]).random() < self.settings.furnished)
 
     def _numbers(self, rng: np.random.Generator, index: int) -> list[int]:
-        clips, uses = self.settings.clips, self.settings.uses
-        oldest = index * clips // uses
-        for number in [number for number in self._held if number < oldest]:
+        clips, uses, lanes = self.settings.clips, self.settings.uses, self.num_lanes
+        oldest = index // lanes * clips // uses
+        for number in [number for number in self._held if number // lanes < oldest]:
             del self._held[number]
         held = clips if uses == 1 else clips * uses * _HELD_BATCHES
-        return [oldest + int(place) for place in rng.choice(held, clips, replace=False)]
+        places = rng.choice(held, clips, replace=False)
+        return [(oldest + int(place)) * lanes + index % lanes for place in places]
 
     def _clip(self, number: int) -> Clip:
         if number not in self._held:
