@@ -27,7 +27,9 @@ Bytes = NDArray[np.uint8]
 Picture = Path | zipfile.Path
 THING_SIDE, SURFACE_SIDE, MIN_SIDE = 192, 512, 20
 MAX_PIXELS = 20_000_000
-_EMOJI = [*range(0x1F300, 0x1F650), *range(0x1F680, 0x1F700), *range(0x1F900, 0x1FA00), *range(0x1FA70, 0x1FB00)]
+_EMOJI_PACKAGE = "fonts-noto-color-emoji"
+EMOJI = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
+_EMOJI_CODES = [*range(0x1F300, 0x1F650), *range(0x1F680, 0x1F700), *range(0x1F900, 0x1FA00), *range(0x1FA70, 0x1FB00)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,12 @@ class Source:
 _WESNOTH = "/usr/share/games/wesnoth"
 _CLIPART = "/usr/share/openclipart/png"
 _STAMPS = "/usr/share/tuxpaint/stamps"
-_SKIMAGE = str(Path(spec.origin).parent / "data") if (spec := find_spec("skimage")) and spec.origin else "/none"
+_SKIMAGE_SPEC = find_spec("skimage")
+_SKIMAGE = (
+    str(Path(_SKIMAGE_SPEC.origin).parent / "data")
+    if _SKIMAGE_SPEC and _SKIMAGE_SPEC.origin
+    else "/usr/lib/python3/dist-packages/skimage/data"
+)
 _SKIMAGE_NAMES = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble*", "rocket")
 THINGS = (
     Source("stamps", "tuxpaint-stamps-default", _STAMPS, ("**/*.png",), without=("/vehicles/", "/household/")),
@@ -102,7 +109,7 @@ SURFACES = (
     Source(
         "templates", "tuxpaint-data", "/usr/share/tuxpaint", ("templates/*.jpg", "starters/*.jpg", "templates/*.png")
     ),
-    Source("scikit-image", "scikit-image", _SKIMAGE, tuple(f"{name}.*" for name in _SKIMAGE_NAMES)),
+    Source("scikit-image", "python3-skimage", _SKIMAGE, tuple(f"{name}.*" for name in _SKIMAGE_NAMES)),
     Source("colobot", "colobot-common-textures", "/usr/share/games/colobot/textures", ("*.png", "objects/*.png")),
     Source(
         "ufoai",
@@ -134,12 +141,15 @@ def main() -> None:
     parser.add_argument("--some", action="store_true", help="leave out sources whose package is not installed")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    missing = sorted({source.package for source in (*THINGS, *SURFACES) if not any(source.paths())})
+    missing = {source.package for source in (*THINGS, *SURFACES) if not any(source.paths())}
+    missing |= set() if Path(EMOJI).exists() else {_EMOJI_PACKAGE}
     if missing and not arguments.some:
-        parser.error(f"missing pictures: run `apt-get install {' '.join(missing)}`, or give --some to do without")
+        parser.error(
+            f"missing pictures: run `apt-get install {' '.join(sorted(missing))}`, or give --some to do without"
+        )
     for source in THINGS:
         gather(arguments.folder, "things", source, things_of)
-    gather(arguments.folder, "things", Source("emoji", "fonts-noto-color-emoji", "", ()), lambda _: emoji())
+    gather(arguments.folder, "things", Source("emoji", _EMOJI_PACKAGE, "", ()), lambda _: emoji())
     for source in SURFACES:
         gather(arguments.folder, "surfaces", source, surfaces_of)
     for source in SURFACES:
@@ -228,11 +238,10 @@ def surfaces_of(source: Source) -> Iterator[Bytes]:
 
 def emoji() -> Iterator[Bytes]:
     """The pictures of Noto Color Emoji, drawn at the one size that they have."""
-    path = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
-    if not Path(path).exists():
+    if not Path(EMOJI).exists():
         return
-    font = ImageFont.truetype(path, 109)
-    for code in _EMOJI:
+    font = ImageFont.truetype(EMOJI, 109)
+    for code in _EMOJI_CODES:
         canvas = Image.new("RGBA", (150, 150))
         ImageDraw.Draw(canvas).text((6, 6), chr(code), font=font, embedded_color=True)
         thing = trimmed(np.asarray(canvas))
