@@ -180,7 +180,7 @@ STAGES = (
     ),
     _FINEST,
     replace(_FINEST, name="finest clips at length", minutes=157),
-    replace(_WORLDLY, name="small world", minutes=25, batches=replace(_WORLDLY.batches, size=192)),
+    replace(_WORLDLY, name="small world", minutes=10, batches=replace(_WORLDLY.batches, size=192)),
     replace(_WORLDLY, name="world", minutes=1200),
 )
 
