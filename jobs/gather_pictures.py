@@ -13,6 +13,7 @@ import logging
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
@@ -156,7 +157,7 @@ def main() -> None:
         if source.name in PHOTOGRAPHS:
             whole = target(arguments.folder, "surfaces", source)
             parts = Source(f"parts-of-{source.name}", source.package, "", (), source.held_out)
-            gather(arguments.folder, "things", parts, lambda _, path=whole: parts_of(path))
+            gather(arguments.folder, "things", parts, partial(_parts, whole))
 
 
 def target(folder: Path, kind: str, source: Source) -> Path:
@@ -247,6 +248,10 @@ def emoji() -> Iterator[Bytes]:
         thing = trimmed(np.asarray(canvas))
         if thing is not None:
             yield thing
+
+
+def _parts(photographs: Path, _: Source) -> Iterator[Bytes]:
+    return parts_of(photographs)
 
 
 def parts_of(photographs: Path) -> Iterator[Bytes]:
