@@ -1,15 +1,22 @@
 """Measure a model on the fixed suites of generated clips, with SAMURAI's rules and with plain SAM 2's.
 
-python jobs/measure_suites.py --model nano
+    python jobs/measure_suites.py --model nano
+
+Or, to choose among weights, on clips that neither training nor a suite has, of pictures that training never draws from:
+
+    python jobs/measure_suites.py --weights FILE --bank ~/.cache/nano-pictures/held-out
 """
 
 import argparse
+from pathlib import Path
 
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.synthetic import SUITES
 from samurai_batch.tracking.settings import Mode, TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.training.bank import StoredBank
+from samurai_batch.training.held_out import held_out_suites
 from samurai_batch.training.quality import measure_suite
 
 MODES: tuple[Mode, ...] = ("samurai", "sam2")
@@ -20,21 +27,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="a name of `samurai-batch models`")
     parser.add_argument("--weights", help="a file; by default those that ship inside the package")
+    parser.add_argument("--bank", type=Path, help="held-out pictures, gathered by jobs/gather_pictures.py")
+    parser.add_argument("--mode", choices=MODES, action="append", help="measure this mode alone")
     arguments = parser.parse_args()
+    modes: list[Mode] = arguments.mode or list(MODES)
+    suites = held_out_suites(StoredBank.open(arguments.bank)) if arguments.bank else SUITES
     prepare_process(1)
     model = build_model(load_weights(arguments.model, arguments.weights))
     print("| suite | mode | first frame | tracked IoU | seen when there | no mask when gone | balanced |")
     print("|---|---|---|---|---|---|---|")
     gains = {}
-    for suite in SUITES.values():
-        found = {mode: measure_suite(Tracker(model, TrackerSettings(mode=mode)), suite) for mode in MODES}
-        gains[suite.name] = found["samurai"].gain_over(found["sam2"])
+    for name, suite in suites.items():
+        found = {mode: measure_suite(Tracker(model, TrackerSettings(mode=mode)), suite) for mode in modes}
+        if len(found) == len(MODES):
+            gains[name] = found["samurai"].gain_over(found["sam2"])
         for mode, quality in found.items():
             shares = f"{quality.seen:.3f} | {quality.missed:.3f} | {quality.balanced_accuracy:.3f}"
-            print(f"| {suite.name} | {mode} | {quality.first_iou:.3f} | {quality.tracked} | {shares} |", flush=True)
-    print(
-        "\nSAMURAI over SAM 2, tracked IoU clip by clip:", ", ".join(f"{name} {gain}" for name, gain in gains.items())
-    )
+            print(f"| {name} | {mode} | {quality.first_iou:.3f} | {quality.tracked} | {shares} |", flush=True)
+    if gains:
+        pairs = ", ".join(f"{name} {gain}" for name, gain in gains.items())
+        print(f"\nSAMURAI over SAM 2, tracked IoU clip by clip: {pairs}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,12 @@
     OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python jobs/train_nano.py --folder /tmp/nano
 
 On several cores: `torchrun --nproc-per-node 2 jobs/train_nano.py --folder /tmp/nano`; a batch for each process, and one
-step for all. May be stopped and started again at any time, with as many processes as you like: it goes on from the
+step for all. On a GPU, with clips made by all cores, for twelve minutes that end with a low learning rate:
+
+    python jobs/train_nano.py --begin jobs/nano_state --folder OUT --bank BANK --device cuda --larger 8 --loaders 14 \
+        --finish 12
+
+May be stopped and started again at any time, with as many processes as you like: it goes on from the
 state in the folder.
 """
 
@@ -15,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +30,7 @@ from samurai_batch.modeling.configs import MODELS
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.synthetic.settings import SceneSettings
+from samurai_batch.training.bank import StoredBank
 from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.calibration import calibrate
 from samurai_batch.training.curve import draw_curve
@@ -38,6 +45,20 @@ _PICTURES = SceneSettings(
 _GENTLE = SceneSettings(scale=(0.1, 0.4), clutter=(0, 5), camouflage=0.1, crossing=0.3, leave=0.3, hiding=0.4)
 _LIVELY = SceneSettings(scale=(0.09, 0.35), clutter=(1, 8), crossing=0.6, leave=0.35, hiding=0.5)
 _HIDING = replace(_LIVELY, hiding=0.7)
+# Half of the things meet one that looks like them; they are small and large, and the camera is rarely still.
+_WORLD = SceneSettings(
+    lookalikes=(0, 2),
+    clutter=(0, 4),
+    scale=(0.05, 0.45),
+    camera=1.2,
+    deformation=0.35,
+    articulated=0.5,
+    crossing=0.7,
+    leave=0.25,
+    hiding=0.45,
+    motion_blur=0.35,
+    noise=0.04,
+)
 _CALIBRATION_SEED = 424_242
 _PROMPTS = (0.8, 0.08, 0.05, 0.07)
 _CLIPS = BatchSettings(
@@ -78,6 +99,22 @@ _FINEST = replace(
     minutes=100,
     batches=replace(_LONG_CLIPS.batches, size=256, frames=8, min_share=0.004),
     truth=(0.1, 0.0),
+)
+
+_WORLDLY = replace(
+    _FINEST,
+    batches=replace(
+        _FINEST.batches,
+        scene=replace(_HIDING, lookalikes=(0, 2)),
+        furnished_scene=_WORLD,
+        leaping=0.3,
+        objects=3,
+        min_share=0.003,
+        uses=3,
+    ),
+    weights=LossWeights(focal=20.0, balanced=0.3, rival=0.3),
+    rate=0.25,
+    steady=True,
 )
 
 # Minutes of one thread.
@@ -143,6 +180,8 @@ STAGES = (
     ),
     _FINEST,
     replace(_FINEST, name="finest clips at length", minutes=157),
+    replace(_WORLDLY, name="small world", minutes=10, batches=replace(_WORLDLY.batches, size=192)),
+    replace(_WORLDLY, name="world", minutes=1200),
 )
 
 
@@ -152,6 +191,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the training's state is kept")
     parser.add_argument("--stretch", type=float, default=1.0, help="multiply the minutes of all stages")
     parser.add_argument("--photographs", type=Path, help="a folder of pictures that lend their textures")
+    parser.add_argument(
+        "--bank", type=Path, help="pictures gathered by jobs/gather_pictures.py, for the stages of the `world`"
+    )
+    parser.add_argument(
+        "--finish", type=float, help="in the `world`: bring the learning rate down over so many minutes, then end"
+    )
+    parser.add_argument("--begin", type=Path, help="a folder with the state to begin from, where --folder has none")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: the encoder in bfloat16, the rest in TF32")
+    parser.add_argument("--loaders", type=int, default=1, help="processes that make clips, beside the training")
+    parser.add_argument("--larger", type=int, default=1, help="multiply the clips of every batch")
     parser.add_argument("--export", type=Path, help="train nothing: write the average weights to this file")
     parser.add_argument(
         "--blend", type=Path, help="a folder with an earlier state: export the mean of its average weights and these"
@@ -163,6 +212,8 @@ def main() -> None:
     if arguments.blend and not arguments.export:
         parser.error("--blend goes with --export, the file that the mean is written to")
     prepare_process(1)
+    if arguments.device != "cpu":
+        torch.set_float32_matmul_precision("high")
     if dist.is_torchelastic_launched():
         dist.init_process_group("gloo")
     is_first = not dist.is_initialized() or dist.get_rank() == 0
@@ -171,21 +222,37 @@ def main() -> None:
         write_down(arguments.folder, arguments.export, arguments.keep, arguments.blend)
         return
     photographs = read_photographs(arguments.photographs) if arguments.photographs else ()
+    bank = StoredBank.open(arguments.bank) if arguments.bank else None
     stages = [
         replace(
-            stage, minutes=stage.minutes * arguments.stretch, batches=replace(stage.batches, photographs=photographs)
+            stage,
+            minutes=stage.minutes * arguments.stretch,
+            batches=replace(
+                stage.batches,
+                clips=stage.batches.clips * arguments.larger,
+                photographs=photographs,
+                bank=bank if stage.batches.furnished_scene else None,
+            ),
         )
         for stage in STAGES
     ]
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    train(MODELS["nano"], stages, TrainingSettings(), arguments.folder, stop)
+    settings = TrainingSettings(finish_minutes=arguments.finish, device=arguments.device, num_loaders=arguments.loaders)
+    begin_from(arguments.begin, arguments.folder)
+    train(MODELS["nano"], stages, settings, arguments.folder, stop)
+
+
+def begin_from(begin: Path | None, folder: Path) -> None:
+    """Put the state of ``begin`` into a folder without one."""
+    if begin is not None and load_state(folder) is None:
+        save_state(folder, state_in(begin))
 
 
 def calibrated(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights with the object score's zero set, on clips that no training and no suite has."""
-    settings = replace(STAGES[-1].batches, clips=8, frames=12, uses=1, objects=2, prompt_chances=(1.0, 0.0, 0.0, 0.0))
+    settings = replace(_FINEST.batches, clips=8, frames=12, uses=1, objects=2, prompt_chances=(1.0, 0.0, 0.0, 0.0))
     clips = ClipBatches(settings, (_CALIBRATION_SEED,))
     model = SAM2(MODELS["nano"], settings.size).float()
     model.load_state_dict(weights)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,14 @@ def build_scene(
     size: int,
     photographs: Sequence[Bytes] = (),
     cast: "Cast | None" = None,
+    supplies: "Supplies | None" = None,
 ) -> Scene:
     """Draw a scene by chance; the same generator state and arguments give the same scene.
 
-    ``cast`` makes the things, back to front, and their roles; by default all of it is left to chance.
+    ``cast`` makes the things, back to front, and their roles; by default all of it is left to chance. ``supplies`` come
+    before what is generated.
     """
-    studio = Studio(rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng))
+    studio = Studio(rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng), supplies)
     background = _background(studio, size)
     camera = random_camera(rng, num_frames, settings.camera, settings.lighting)
     things, roles = (cast or random_cast)(studio)
@@ -64,6 +67,16 @@ def build_scene(
     )
 
 
+class Supplies(Protocol):
+    """Things and backgrounds from elsewhere; None leaves one to the generator."""
+
+    def parts(self, rng: np.random.Generator, resolution: int) -> tuple[Part, ...] | None:
+        """The parts of a thing, with sprites of about ``resolution`` pixels."""
+
+    def background(self, rng: np.random.Generator, side: int) -> Floats | None:
+        """A picture (side, side, 3) in [0, 1] of all that lies behind."""
+
+
 @dataclass(frozen=True)
 class Studio:
     """What the making of a scene's things has at hand; ``resolution`` is their sprites' side in pixels."""
@@ -74,6 +87,7 @@ class Studio:
     resolution: int
     photographs: Sequence[Bytes]
     palette: Floats
+    supplies: Supplies | None = None
 
     @property
     def pace(self) -> float:
@@ -87,13 +101,8 @@ Cast = Callable[[Studio], tuple[tuple[Thing, ...], tuple[Role, ...]]]
 def _background(studio: Studio, size: int) -> Image.Image:
     """Regions of different textures with still things among them, mirrored once to both sides."""
     rng, side = studio.rng, int(size * _WORLD_SIDE)
-    pixels = random_texture(rng, side, studio.palette, studio.photographs)
-    for _ in range(int(rng.choice([0, 1, 1, 2]))):
-        other = random_texture(rng, side, None, studio.photographs)
-        border = noise(rng, side, int(rng.integers(1, 5)), 3) + np.linspace(0, rng.choice([0.0, 2.0]), side)[:, None]
-        share = np.clip((border - np.quantile(border[::8, ::8], rng.uniform(0.3, 0.8))) * 40, 0, 1)[..., None]
-        pixels = pixels * (1 - share) + other * share
-    canvas = Canvas(pixels.astype(np.float32), np.full((side, side), NOTHING, dtype=np.int8))
+    pixels = studio.supplies.background(rng, side) if studio.supplies else None
+    canvas = Canvas(_ground(studio, side) if pixels is None else pixels, np.full((side, side), NOTHING, dtype=np.int8))
     still = random_camera(rng, 1, 0.0, 0.0)
     for _ in range(int(rng.integers(studio.settings.clutter[0], studio.settings.clutter[1] + 1))):
         place = rng.uniform(0, 1, 2)
@@ -104,12 +113,34 @@ def _background(studio: Studio, size: int) -> Image.Image:
     return Image.fromarray(np.concatenate([picture, picture[:, ::-1]], axis=1))
 
 
+def _ground(studio: Studio, side: int) -> Floats:
+    """Regions of different textures."""
+    rng = studio.rng
+    pixels = random_texture(rng, side, studio.palette, studio.photographs)
+    for _ in range(int(rng.choice([0, 1, 1, 2]))):
+        other = random_texture(rng, side, None, studio.photographs)
+        border = noise(rng, side, int(rng.integers(1, 5)), 3) + np.linspace(0, rng.choice([0.0, 2.0]), side)[:, None]
+        share = np.clip((border - np.quantile(border[::8, ::8], rng.uniform(0.3, 0.8))) * 40, 0, 1)[..., None]
+        pixels = pixels * (1 - share) + other * share
+    ground: Floats = pixels.astype(np.float32)
+    return ground
+
+
 def make_parts(studio: Studio, palette: Floats | None) -> tuple[Part, ...]:
     """The parts of a thing, articulated or simple."""
     rng = studio.rng
+    supplied = studio.supplies.parts(rng, studio.resolution) if studio.supplies else None
+    if supplied is not None:
+        return supplied
     if rng.random() < studio.settings.articulated:
         return articulated_parts(rng, studio.resolution, studio.photographs)
     return simple_parts(rng, studio.resolution, palette, studio.photographs)
+
+
+def _cover_parts(studio: Studio) -> tuple[Part, ...]:
+    """The parts of what hides others, which is of one piece unless it is supplied."""
+    supplied = studio.supplies.parts(studio.rng, studio.resolution) if studio.supplies else None
+    return supplied or simple_parts(studio.rng, studio.resolution, None, studio.photographs)
 
 
 def make_thing(
@@ -201,7 +232,7 @@ def _hider(studio: Studio, target: Thing) -> Thing:
     times = [0, max(meeting - 0.15, 0.1), min(meeting + 0.15, 0.9), 1]
     path = through(times, [place - step, place, place, place + step], studio.num_frames)
     scale = float(target.scale.max()) * rng.uniform(1.2, 1.9)
-    return make_thing(studio, simple_parts(rng, studio.resolution, None, studio.photographs), path, scale)
+    return make_thing(studio, _cover_parts(studio), path, scale)
 
 
 def _occluder(studio: Studio) -> Thing:
@@ -209,8 +240,7 @@ def _occluder(studio: Studio) -> Thing:
     rng = studio.rng
     anchored = bool(rng.random() < 0.6)
     path = np.repeat(rng.uniform(0, 1, (1, 2)), studio.num_frames, axis=0) if anchored else _roam(studio)
-    parts = simple_parts(rng, studio.resolution, None, studio.photographs)
-    return make_thing(studio, parts, path, rng.uniform(0.06, 0.22), anchored)
+    return make_thing(studio, _cover_parts(studio), path, rng.uniform(0.06, 0.22), anchored)
 
 
 def render_frame(scene: Scene, index: int) -> tuple[Bytes, Labels]:

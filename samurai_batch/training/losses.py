@@ -17,7 +17,8 @@ from samurai_batch.modeling.sam2 import FrameFeatures
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
     """How much each loss counts; ``absent`` is how many times an object that is gone counts in the object score, of
-    which there are few, and ``runner_up`` is the share of the candidates that are not the best.
+    which there are few, and ``runner_up`` is the share of the candidates that are not the best. ``rival`` is how much
+    it counts that a mask spreads over something that the object could be mistaken for.
     """
 
     focal: float = 10.0
@@ -28,6 +29,7 @@ class LossWeights:
     absent: float = 3.0
     runner_up: float = 0.5
     loudness: float = 0.1
+    rival: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class FrameLoss:
     object_score: Tensor
 
 
-def mask_loss(logits: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
-    """Loss of every candidate: logits (N, M, h, w), target (N, h, w) cover in [0, 1] -> (N, M)."""
+def mask_loss(logits: Tensor, target: Tensor, weights: LossWeights, rivals: Tensor | None = None) -> Tensor:
+    """Loss of every candidate: logits (N, M, h, w), target and rivals (N, h, w) cover in [0, 1] -> (N, M)."""
     target = target[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     share = logits.sigmoid()
@@ -50,7 +52,12 @@ def mask_loss(logits: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
     dice = 1 - (2 * overlap + 1) / (share.sum((2, 3)) + size + 1)
     inside = (entropy * target).sum((2, 3)) / (size + 1)
     outside = (entropy * (1 - target)).sum((2, 3)) / ((1 - target).sum((2, 3)) + 1)
-    return weights.focal * focal + weights.dice * dice + weights.balanced * (inside + outside) / 2
+    loss = weights.focal * focal + weights.dice * dice + weights.balanced * (inside + outside) / 2
+    if rivals is None:
+        return loss
+    # Where the object shows in part, what belongs to the other is the rest.
+    theirs = rivals[:, None] * (1 - target)
+    return loss + weights.rival * (entropy * theirs).sum((2, 3)) / (theirs.sum((2, 3)) + 1)
 
 
 def loudness(features: FrameFeatures) -> Tensor:
@@ -71,16 +78,21 @@ def mask_iou(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def frame_loss(
-    candidates: Candidates, target: Tensor, present: Tensor, prompted: bool, weights: LossWeights
+    candidates: Candidates,
+    target: Tensor,
+    present: Tensor,
+    prompted: bool,
+    weights: LossWeights,
+    rivals: Tensor | None = None,
 ) -> FrameLoss:
     """The loss of one frame of N objects.
 
-    target (N, h, w) is the cover at the logits' size, present (N,) whether anything of the object is visible: where it
-    is not, only the object score is trained. ``prompted`` says which mask a tracker would choose: the single one, or
-    the best-scored of three.
+    target (N, h, w) is the cover at the logits' size, as is that of ``rivals``; present (N,) whether anything of the
+    object is visible: where it is not, only the object score is trained. ``prompted`` says which mask a tracker would
+    choose: the single one, or the best-scored of three.
     """
     count = present.sum().clamp(min=1)
-    losses = mask_loss(candidates.logits, target, weights)
+    losses = mask_loss(candidates.logits, target, weights, rivals)
     best = losses[:, 1:].min(1).values
     masks = losses[:, 0] + (1 - weights.runner_up) * best + weights.runner_up * losses[:, 1:].mean(1)
     mask = (masks * present).sum() / count

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from samurai_batch.training.muon import Muon
+
 _ADAMW_SHARE = 0.4  # of Muon's rate
 
 
@@ -21,7 +23,7 @@ class Optimizers:
         others = [parameter for name, parameter in named if not _is_hidden_matrix(name, parameter)]
         self.rates = {"muon": rate, "adamw": rate * _ADAMW_SHARE}
         self.parts: dict[str, torch.optim.Optimizer] = {
-            "muon": torch.optim.Muon(matrices, lr=rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            "muon": Muon(matrices, lr=rate, weight_decay=weight_decay),
             "adamw": torch.optim.AdamW(
                 [
                     {"params": [p for p in others if p.ndim > 1], "weight_decay": weight_decay},

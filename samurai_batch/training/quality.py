@@ -1,6 +1,8 @@
 """How well a tracker follows the fixed suites of generated clips: the code that users run, against exact masks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from samurai_batch.geometry import mask_box_xywh
 from samurai_batch.modeling.pixels import to_model_input
-from samurai_batch.synthetic import Clip, Suite
+from samurai_batch.synthetic import Clip
 from samurai_batch.tasks import BoxPrompt
 from samurai_batch.tracking.masks_out import to_video_masks
 from samurai_batch.tracking.prompts import to_frame_prompt
@@ -62,7 +64,14 @@ class Quality:
         return Spread.of(self.tracked_ious - other.tracked_ious)
 
 
-def measure_suite(tracker: Tracker, suite: Suite) -> Quality:
+class Clips(Protocol):
+    """A fixed set of clips, whose first object is followed."""
+
+    def clips(self) -> Iterator[Clip]:
+        """All of them, at least two."""
+
+
+def measure_suite(tracker: Tracker, suite: Clips) -> Quality:
     """Follow the first object of every clip from its box on frame 0, and compare with the truth."""
     firsts, tracked, truths, found = [], [], [], []
     for clip in suite.clips():

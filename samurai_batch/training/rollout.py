@@ -38,13 +38,19 @@ class _Memory:
 
 def normalised(frames: Tensor) -> Tensor:
     """Frames (..., S, S, 3) uint8 -> (..., 3, S, S) float32 by ImageNet mean and deviation."""
-    pixels = (frames.float() / 255 - torch.tensor(_MEAN)) / torch.tensor(_DEVIATION)
+    mean, deviation = (torch.tensor(values, device=frames.device) for values in (_MEAN, _DEVIATION))
+    pixels = (frames.float() / 255 - mean) / deviation
     return pixels.movedim(-1, -3).contiguous()
 
 
 def encode_frames(model: SAM2, frames: Tensor) -> FrameFeatures:
-    """Features of all frames (B, S, S, 3) in one call; the encoder runs in bfloat16, what follows in float32."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    """Features of all frames (B, S, S, 3) in one call; what follows them runs in float32.
+
+    The encoder runs in bfloat16 where the device has instructions for it; emulated, it takes three times as long.
+    """
+    device = frames.device.type
+    native = device != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=native):
         features = model.encode_image(normalised(frames))
     fine, middle = features.high_res
     return FrameFeatures(features.image.float(), (fine.float(), middle.float()))
@@ -84,9 +90,9 @@ def mark_anew(
     masks, rows = batch.masks[objects, times], times * num_clips + batch.owner[objects]
     corners = _corners(masks)
     extent = corners[:, 1:] - corners[:, :1]
-    corners = corners + 0.03 * extent * torch.randn(corners.shape, generator=generator)
+    corners = corners + 0.03 * extent * torch.randn(corners.shape, generator=generator).to(corners.device)
     seen = FrameFeatures(features.image[rows], (features.high_res[0][rows], features.high_res[1][rows]))
-    labels = torch.tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]).expand(len(rows), -1)
+    labels = torch.tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT], device=rows.device).expand(len(rows), -1)
     return model.decode(model.without_memory(seen), seen.high_res, corners, labels), masks
 
 
@@ -120,10 +126,10 @@ def _recall(model: SAM2, image: Tensor, bank: list[_Memory], drop: float, genera
     kept = torch.rand(len(bank), generator=generator) >= drop
     kept[-1] = True
     recent = [age for age in range(len(bank) - 1, 0, -1) if kept[age]][:_RECENT_MEMORIES]
-    ranks = torch.tensor([CONDITIONING_RANK, *range(len(recent))])
+    ranks = torch.tensor([CONDITIONING_RANK, *range(len(recent))], device=image.device)
     spatial = torch.stack([bank[age].spatial for age in (0, *recent)], dim=1)
     known = [age for age in range(len(bank)) if age == 0 or kept[age]]
-    times = torch.tensor([(len(bank) - age) / _LONGEST_SPAN for age in known])
+    times = torch.tensor([(len(bank) - age) / _LONGEST_SPAN for age in known], device=image.device)
     count = len(image)
     return model.attend_to_memory(
         image,
@@ -143,7 +149,7 @@ def _remember(
     prompted frame's mask is cut at zero first, as in tracking.
     """
     size = model.image_size
-    every = torch.arange(len(candidates.logits))
+    every = torch.arange(len(candidates.logits), device=candidates.logits.device)
     chosen = torch.zeros_like(every) if prompted else 1 + candidates.ious[:, 1:].argmax(1)
     if truth is None:
         present = candidates.object_score[:, 0] > 0

@@ -14,7 +14,8 @@ class Stage:
     ``truth`` is the chance that memory holds the true mask, at the stage's start and end; ``drop`` that an older memory
     is left out; ``first_frame`` is how many times the prompted frame counts, and ``anew`` how many times, beside all
     that, the mean over the objects marked anew on every frame. ``rate`` is a factor on the learning rate. The stage
-    that ``starts_memory`` is the first with clips after pictures, during which the encoder's features have grown.
+    that ``starts_memory`` is the first with clips after pictures, during which the encoder's features have grown. In a
+    ``steady`` stage the learning rate stays level until the training is told to finish.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Stage:
     anew: float = 0.0
     rate: float = 1.0
     starts_memory: bool = False
+    steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,10 @@ def rate_factor(step: int, share: float, warm_steps: int, decay_from: float) -> 
     warm = min((step + 1) / warm_steps, 1.0)
     fall = max(share - decay_from, 0.0) / (1.0 - decay_from)
     return warm * (1.0 - 0.98 * min(fall, 1.0))
+
+
+def steady_factor(steps: int, warm_steps: int, finished: float) -> float:
+    """The learning rate's factor in a steady stage: up over the first ``steps`` of a sitting, level, then, by the share
+    ``finished`` of the cool-down, evenly down to 2 %.
+    """
+    return min((steps + 1) / warm_steps, 1.0) * (1.0 - 0.98 * min(max(finished, 0.0), 1.0))

@@ -63,10 +63,12 @@ def save_state(folder: Path, state: TrainingState) -> None:
 
 
 def compacted(state: TrainingState) -> TrainingState:
-    """The same state at half the size, to be kept: weights in float16, the optimizers' memory in bfloat16."""
+    """The same state at a third of the size, to be kept: the average weights in float16, the optimizers' memory in
+    bfloat16. What was not averaged is left out: a training that goes on does so from the average.
+    """
     return replace(
         state,
-        weights={name: tensor.half() for name, tensor in state.weights.items()},
+        weights={},
         average={name: tensor.half() for name, tensor in state.average.items()},
         optimizer={name: tensor.to(torch.bfloat16) for name, tensor in state.optimizer.items()},
     )
@@ -91,6 +93,7 @@ def load_state(folder: Path) -> TrainingState | None:
     for key, value in load_file(path).items():
         group, name = key.split("/", 1)
         groups[group][name] = value.float()
+    groups["weights"] = groups["weights"] or {name: tensor.clone() for name, tensor in groups["average"].items()}
     progress = json.loads(_metadata(path)["progress"])
     return TrainingState(
         **groups,

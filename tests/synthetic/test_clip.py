@@ -86,6 +86,20 @@ def test_a_suite_gives_the_same_clips_on_every_call(name: str) -> None:
     np.testing.assert_array_equal(clip.frames[-1], suite.clip(0).frames[-1])
 
 
+@pytest.mark.parametrize(
+    ("name", "areas", "mean"),
+    [
+        ("mix", [6040, 0, 6853], 146.45),
+        ("distractors", [7603, 6816, 5045], 147.35),
+        ("occlusion", [954, 649, 2502], 133.7),
+    ],
+)
+def test_a_clip_of_each_suite_is_what_it_always_was(name: str, areas: list[int], mean: float) -> None:
+    clip = SUITES[name].clip(5)
+    assert clip.masks[[0, 12, 23], 0].sum((1, 2)).tolist() == pytest.approx(areas, abs=4)
+    assert clip.frames.mean() == pytest.approx(mean, abs=0.05)
+
+
 def test_the_distractor_suite_holds_look_alikes_and_the_occlusion_suite_occluders() -> None:
     assert "lookalike" in SUITES["distractors"].clip(0).roles
     assert "occluder" in SUITES["occlusion"].clip(0).roles

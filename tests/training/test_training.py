@@ -44,7 +44,7 @@ from samurai_batch.training.state import (
     mean_average,
     save_state,
 )
-from samurai_batch.training.trainer import TrainingSettings, train
+from samurai_batch.training.trainer import Sitting, TrainingSettings, train
 from samurai_batch.training.variation import varied
 from samurai_batch.training.warmup import scale_memory, warm_decoder
 from tests.training.networks import BATCHES, SCENE, TINY
@@ -67,6 +67,19 @@ def test_the_right_mask_costs_almost_nothing_and_the_wrong_one_a_lot() -> None:
     assert right < 0.01
     assert wrong > 1.0
     assert mask_iou(logits, target)[0].tolist() == [1.0, 0.0]
+
+
+def test_a_mask_over_a_rival_costs_more_than_one_as_large_over_nothing() -> None:
+    target = square()
+    on_rival, beside = torch.zeros_like(target), torch.zeros_like(target)
+    on_rival[:, 12:15, :7] = beside[:, :3, :7] = 1
+    logits = torch.stack([(target + on_rival) * 20 - 10, (target + beside) * 20 - 10], dim=1)
+    without = mask_loss(logits, target, LossWeights(rival=0.5))[0].tolist()
+    assert without[0] == pytest.approx(without[1], rel=0.01)
+    costs = mask_loss(logits, target, LossWeights(rival=0.5), on_rival)[0].tolist()
+    assert costs[0] > costs[1] + 1
+    hidden = mask_loss(logits, target, LossWeights(rival=0.5), target)[0].tolist()
+    assert hidden == pytest.approx(without)  # where the object itself shows, nothing is a rival's
 
 
 def candidates(target: torch.Tensor, object_score: float) -> Candidates:
@@ -161,6 +174,29 @@ def test_the_rate_rises_then_falls_and_never_leaves_its_bounds(step: int, share:
     assert rate_factor(1000, 1.0, 50, 0.5) == pytest.approx(0.02)
 
 
+def test_a_steady_stage_keeps_its_rate_until_it_is_told_to_finish() -> None:
+    steady = Stage(name="s", minutes=100, batches=BATCHES, rate=0.5, steady=True)
+    now = moment([steady], 90.0)
+    assert now is not None
+    going_on = Sitting(1000, 80.0, TrainingSettings(warm_steps=40))
+    assert [going_on.rate(steady, now, step, 90.0) for step in (1000, 1039, 5000)] == [0.5 / 40, 0.5, 0.5]
+    assert going_on.finished(99.0) == 0
+    ending = Sitting(1000, 80.0, TrainingSettings(finish_minutes=10.0))
+    assert [ending.rate(steady, now, 1000, minute) for minute in (80.0, 85.0, 90.0)] == pytest.approx(
+        [0.5, 0.255, 0.01]
+    )
+    assert ending.finished(90.0) == 1
+
+
+def test_a_training_told_to_finish_ends_within_its_steady_stage(tmp_path: Path) -> None:
+    settings = TrainingSettings(warm_up_steps=0, finish_minutes=0.02)
+    state = train(
+        TINY, [Stage(name="s", minutes=60, batches=BATCHES, steady=True)], settings, tmp_path, threading.Event()
+    )
+    assert state.step > 0
+    assert 1.2 <= state.elapsed_s < 60
+
+
 def test_a_state_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
     state = TrainingState.fresh({"a.weight": torch.randn(2, 3)})
     state.optimizer = {"adamw.0.exp_avg": torch.randn(4)}
@@ -175,16 +211,20 @@ def test_a_state_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
     assert load_state(tmp_path / "nothing") is None
 
 
-def test_a_compacted_state_is_half_the_size_and_nearly_the_same(tmp_path: Path) -> None:
+def test_a_compacted_state_is_a_third_of_the_size_and_goes_on_from_its_average(tmp_path: Path) -> None:
     state = TrainingState.fresh({"a.weight": torch.randn(64, 64)})
+    state.average = {"a.weight": torch.randn(64, 64)}
     state.optimizer = {"muon.0.momentum_buffer": torch.randn(64, 64)}
     save_state(tmp_path / "whole", state)
-    save_state(tmp_path / "half", compacted(state))
-    sizes = [(tmp_path / name / "state.safetensors").stat().st_size for name in ("whole", "half")]
-    assert sizes[1] < 0.6 * sizes[0]
-    again = load_state(tmp_path / "half")
+    save_state(tmp_path / "kept", compacted(state))
+    sizes = [(tmp_path / name / "state.safetensors").stat().st_size for name in ("whole", "kept")]
+    assert sizes[1] < 0.4 * sizes[0]
+    again = load_state(tmp_path / "kept")
     assert again is not None
-    torch.testing.assert_close(again.weights["a.weight"], state.weights["a.weight"], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(again.average["a.weight"], state.average["a.weight"], rtol=1e-3, atol=1e-3)
+    assert torch.equal(again.weights["a.weight"], again.average["a.weight"])
+    again.weights["a.weight"].zero_()
+    assert again.average["a.weight"].any()
     assert again.optimizer["muon.0.momentum_buffer"].dtype == torch.float32
 
 
@@ -254,6 +294,17 @@ def test_clips_are_met_again_in_another_look() -> None:
     assert len(batches._held) <= 2 * 8  # what no later batch can draw is forgotten
     fresh = ClipBatches(replace(BATCHES, uses=2), (4,))
     assert torch.equal(fresh[39].frames, batches[39].frames)
+
+
+def test_loaders_that_take_turns_have_clips_of_their_own() -> None:
+    settings = replace(BATCHES, uses=2, clips=2)
+    batches = ClipBatches(settings, (4,), num_lanes=3)
+    for index in range(1, 60, 3):
+        batches[index]
+    assert {number % 3 for number in batches._held} == {1}
+    assert len(batches._held) <= 2 * 2 * 8
+    again = ClipBatches(settings, (4,), num_lanes=3)
+    assert torch.equal(again[58].frames, batches[58].frames)
 
 
 def test_a_thing_that_shows_in_splinters_is_not_prompted() -> None:
