@@ -3,6 +3,8 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import boto3
 import hypothesis
@@ -28,6 +30,30 @@ hypothesis.settings.register_profile(
     "no deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup`, files with tests of the group "ray" go to one worker, one cluster at a time.
+
+    pytest-xdist 3.8 cannot tell groups to its scheduler under pytest 9.2, which builds a test's id another way.
+    """
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RayOnOneWorker(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "ray" if path in with_ray else nodeid
+
+    root = Path(config.rootpath)
+    with_ray = {
+        path.relative_to(root).as_posix()
+        for path in (root / "tests").rglob("test_*.py")
+        if 'xdist_group("ray")' in path.read_text(encoding="utf-8")
+    }
+    return RayOnOneWorker(config, log)
 
 
 @pytest.fixture
