@@ -128,7 +128,6 @@ def test_every_verb_names_what_is_not_there_as_it_is(
         ["track", "{0}", "{0}", "--box", "1,2,3,4"],
         ["status"],
         ["status", "{0}"],
-        ["status", "{0}", "--watch"],
         ["history", "{0}"],
         ["run", "{0}"],
         ["plan", "--prompts", "{0}", "-o", "{0}"],
@@ -168,7 +167,7 @@ def test_a_crash_shows_its_traceback_without_secrets(
 
 
 @pytest.mark.parametrize("output", ["nowhere", "memory://no-such-bucket/out", "empty"])
-@pytest.mark.parametrize("verb", [["status"], ["status", "--watch"], ["status", "--json"], ["history"]])
+@pytest.mark.parametrize("verb", [["status"], ["status", "--json"], ["history"]])
 def test_an_output_without_a_job_is_refused(
     output: str, verb: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -176,6 +175,22 @@ def test_an_output_without_a_job_is_refused(
     (tmp_path / "empty").mkdir()
     assert call(monkeypatch, verb[0], output, *verb[1:]) == 2
     assert f"error: {output}: no job has begun there; give the output folder of a job" in capsys.readouterr().err
+
+
+def test_who_watches_before_the_job_begins_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def a_job_begins(seconds: float) -> None:
+        video = VideoLedger(video_id="clip", video_uri="clip.mp4")
+        write_video_ledger(storage, str(tmp_path / "out"), video)
+
+    monkeypatch.setattr("samurai_batch.cli.operating.time.sleep", a_job_begins)
+    monkeypatch.setattr("samurai_batch.operations.watching.has_ended", lambda *_: True)
+    assert call(monkeypatch, "status", str(tmp_path / "out"), "--watch") == 0
+    printed = capsys.readouterr()
+    assert "no job has begun there" in printed.err
+    assert "waiting for a job to begin" in printed.err
+    assert "1 videos" in printed.out
 
 
 def test_a_warning_that_was_made_an_error_is_named_with_the_remedy(

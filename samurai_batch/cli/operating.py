@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from samurai_batch.cli.job_options import RunId, load_job_of, takes_options
-from samurai_batch.cli.printing import out, print_problems, print_summary, watch_of
+from samurai_batch.cli.printing import err, out, print_problems, print_summary, watch_of
+from samurai_batch.errors import ConfigError
 
 app = typer.Typer()
 
@@ -31,6 +32,8 @@ def status(
     from samurai_batch.operations.watching import describe_details, describe_status, has_ended
     from samurai_batch.runtime.status import check_has_ledger, read_status
 
+    if watch:
+        _wait_for_a_job(output, every_s)
     check_has_ledger(storage, output)
     while True:
         found, now_s = read_status(storage, output), time.time()
@@ -45,6 +48,22 @@ def status(
         time.sleep(every_s)
     if not as_json:
         print_problems(found.problems)
+
+
+def _wait_for_a_job(output: str, every_s: float) -> None:
+    """Who watches may come before the job, which takes a while to begin on a cluster."""
+    from samurai_batch import storage
+    from samurai_batch.runtime.status import check_has_ledger
+
+    has_told = False
+    while True:
+        try:
+            return check_has_ledger(storage, output)
+        except ConfigError as error:
+            if not has_told:
+                err.print(f"{error}; waiting for a job to begin, ctrl-C ends it")
+            has_told = True
+            time.sleep(every_s)
 
 
 @app.command()
