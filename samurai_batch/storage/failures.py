@@ -58,13 +58,22 @@ def read_failure(error: BaseException, until: BaseException | None = None) -> Fa
     for read in (_by_certain_class, _by_answer, _by_words, _by_class):
         if (found := read(chain)) is not None:
             return found
-    if isinstance(error, _BUGS):
+    if isinstance(error, _NOT_OF_A_STORE):
         return None
     return Failure(Kind.TEMPORARY if isinstance(error, OSError) else Kind.OTHER, text=_text_of(error))
 
 
-# What is raised for a mistake in a program, and by no client for an answer of its store.
-_BUGS = (TypeError, AttributeError, NameError, AssertionError, MemoryError, RecursionError)
+# What is raised for a mistake in a program, or for a path that the process's locale has no letters for, and by no client
+# for an answer of its store.
+_NOT_OF_A_STORE = (
+    TypeError,
+    AttributeError,
+    NameError,
+    AssertionError,
+    MemoryError,
+    RecursionError,
+    UnicodeEncodeError,
+)
 
 
 def _chain(error: BaseException, until: BaseException | None) -> Iterator[BaseException]:

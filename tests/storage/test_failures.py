@@ -221,7 +221,16 @@ def test_an_error_means_what_its_whole_chain_says(error: BaseException, kind: Ki
     assert failure.kind is kind
 
 
-@pytest.mark.parametrize("error", [TypeError("bug"), AttributeError("bug"), AssertionError("bug"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TypeError("bug"),
+        AttributeError("bug"),
+        AssertionError("bug"),
+        MemoryError(),
+        UnicodeEncodeError("ascii", "é", 0, 1, ""),
+    ],
+)
 def test_what_looks_like_a_bug_is_no_failure_of_a_store(error: BaseException) -> None:
     assert read_failure(error) is None
 
