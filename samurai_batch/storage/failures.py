@@ -63,8 +63,8 @@ def read_failure(error: BaseException, until: BaseException | None = None) -> Fa
     return Failure(Kind.TEMPORARY if isinstance(error, OSError) else Kind.OTHER, text=_text_of(error))
 
 
-# What is raised for a mistake in a program, or for a path that the process's locale has no letters for, and by no client
-# for an answer of its store.
+# What is raised for a mistake in a program, or for a path that the locale has no letters for, and by no client for an
+# answer of its store.
 _NOT_OF_A_STORE = (
     TypeError,
     AttributeError,
