@@ -32,9 +32,9 @@ def test_a_video_whose_url_is_signed_anew_every_night_stays_the_same_video() -> 
         output="out", chunk_frames=10, max_tracks_per_shard=1, keep_partial=False, limits=RetryLimits()
     )
     states = [
-        look_up_videos([Video("clip", f"https://x.org/clip.mp4?X-Amz-Signature={night}")], OneFile(), settings, int)[
-            "clip"
-        ]
+        look_up_videos(
+            [Video("clip", f"https://x.org/clip.mp4?X-Amz-Signature={night}")], OneFile(), settings, lambda: None
+        )["clip"]
         for night in ("a", "b")
     ]
     assert states[0].identity == states[1].identity
