@@ -14,7 +14,7 @@ from samurai_batch.errors import PromptError
 
 MAX_FRAME_INDEX = 2**31 - 1
 _MAX_SHOWN = 80  # characters of a value in a message
-_NUMBER_TYPES = {int, float}  # and not bool, which isinstance would let pass
+NUMBER_TYPES = {int, float}  # and not bool, which isinstance would let pass
 
 Box = tuple[float, float, float, float]
 
@@ -26,7 +26,7 @@ def is_plain_frame(value: object) -> bool:
 
 def is_plain_box(value: object) -> bool:
     """The same of `box`."""
-    if type(value) is not tuple or len(value) != 4 or not _NUMBER_TYPES.issuperset(map(type, value)):
+    if type(value) is not tuple or len(value) != 4 or not NUMBER_TYPES.issuperset(map(type, value)):
         return False
     x1, y1, x2, y2 = value
     return bool(-inf < x1 < x2 < inf and -inf < y1 < y2 < inf)  # NaN fails every comparison
@@ -112,7 +112,7 @@ def identifier(value: Any, name: str) -> str:
 
 
 def _storable(value: str, name: str) -> str:
-    if "\0" in value or not _is_unicode(value):
+    if not is_storable(value):
         raise PromptError(f"{name} is {shown(value)}: it holds a character that cannot be stored; remove it")
     return value
 
@@ -146,7 +146,7 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
     if not isinstance(given, list | tuple):
         return None
     numbers = tuple(_plain(number) for number in given)
-    return numbers if _NUMBER_TYPES.issuperset(map(type, numbers)) else None
+    return numbers if NUMBER_TYPES.issuperset(map(type, numbers)) else None
 
 
 def _plain(value: Any) -> Any:
@@ -155,9 +155,10 @@ def _plain(value: Any) -> Any:
     return to_list() if callable(to_list) else value
 
 
-def _is_unicode(value: str) -> bool:
+def is_storable(value: str) -> bool:
+    """Whether files and tables can hold a text: without NUL, and all of it Unicode."""
     try:
         value.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in value

@@ -180,13 +180,11 @@ def _followed(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
 
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.pipeline import track_video
-    from samurai_batch.runtime.assembly import DTYPES, cache_folder, make_tracker
-    from samurai_batch.video import StagingCache, open_staged
+    from samurai_batch.runtime.assembly import DTYPES, make_tracker, video_opener
 
     weights = load_weights(config.model, config.weights).in_dtype(DTYPES[config.dtype])
     tracker = make_tracker(config, weights)
-    cache = StagingCache(cache_folder(config), int(config.cache_limit_gb * 1e9))
-    with open_staged(tracks[0].video.uri, cache, decoder=config.decoder) as source:
+    with video_opener(config, ahead=True)(tracks[0].video.uri) as source:
         tables = track_video(tracker, source, tracks, config.chunk_frames, config.frames_per_batch)
     frame: pd.DataFrame = pa.concat_tables([tables[name] for name in sorted(tables, key=mask_table_name)]).to_pandas()
     return frame

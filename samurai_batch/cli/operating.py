@@ -34,7 +34,8 @@ def status(
 
     if watch:
         _wait_for_a_job(output, every_s)
-    check_has_ledger(storage, output)
+    else:
+        check_has_ledger(storage, output)
     while True:
         found, now_s = read_status(storage, output), time.time()
         if as_json:

@@ -16,16 +16,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samurai_batch import storage
-from samurai_batch.checks import are_points_in_units, is_box_in_units
+from samurai_batch.checks import (
+    MAX_FRAME_INDEX,
+    NUMBER_TYPES,
+    are_points_in_units,
+    is_box_in_units,
+    is_storable,
+)
 from samurai_batch.errors import StorageError
 from samurai_batch.redaction import holds_secret
 from samurai_batch.rle import encode_mask, rle_from_coco, run_lengths
 from samurai_batch.tasks import Box, Rle
 
-MAX_FRAME_INDEX = 2**31 - 1
 MAX_NAME_BYTES = 255 - len(".parquet")
 _NUM_READS_AT_ONCE = 16
-_NUMBER_TYPES = {int, float}  # and not bool, which isinstance would let pass
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}(\.0*)?", re.ASCII)
 
 
@@ -44,7 +48,7 @@ def check_text(cell: object) -> str:
         raise ValueError(f"is of type {type(cell).__name__}, not text; write it in quotes, as text")
     if not cell.strip():
         raise ValueError("is blank; give it a name")
-    if "\0" in cell or not _is_unicode(cell):
+    if not is_storable(cell):
         raise ValueError("holds a character that cannot be stored; remove it")
     return cell
 
@@ -187,9 +191,9 @@ def _numbers(values: object) -> tuple[float, ...] | None:
     """The numbers in a list as floats; None if it is not a list of numbers alone."""
     if not isinstance(values, list | tuple):
         return None
-    if not _NUMBER_TYPES.issuperset(map(type, values)):
+    if not NUMBER_TYPES.issuperset(map(type, values)):
         values = [_plain(value) for value in values]
-        if not _NUMBER_TYPES.issuperset(map(type, values)):
+        if not NUMBER_TYPES.issuperset(map(type, values)):
             return None
     try:
         return tuple(map(float, values))
@@ -212,11 +216,3 @@ def _as_whole(cell: object) -> int | None:
     if isinstance(cell, float | np.floating):
         return int(cell) if cell.is_integer() else None
     return int(cell) if isinstance(cell, int | np.integer) and not isinstance(cell, bool) else None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
