@@ -11,12 +11,9 @@ from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
 from samurai_batch.runtime.preparation import Preparation, prepare
 from samurai_batch.runtime.recipe import (
-    check_output_store,
-    check_video_stores,
+    checked_tracks,
     job_recipe,
-    job_tracks,
     with_absolute_paths,
-    with_absolute_videos,
 )
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import TrackProblem
@@ -83,9 +80,7 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
     """
     config = with_absolute_paths(config)
     recipe = job_recipe(config, weights_digest="")
-    check_output_store(config)
-    tracks = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
-    check_video_stores(tracks, config)
+    tracks = checked_tracks(config, tracks)
     counts: Counter[str] = Counter()
     unreachable: list[TrackProblem] = []
     shards: list[tuple[float, PlannedShard]] = []

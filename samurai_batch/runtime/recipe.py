@@ -1,6 +1,6 @@
 """What a job's configuration says of how masks come about. Needs neither torch nor weights."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 
 from samurai_batch import storage
@@ -10,7 +10,7 @@ from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.modeling.configs import SamConfig, image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import redact_values
-from samurai_batch.tasks import Track, Video
+from samurai_batch.tasks import Track, Video, check_distinct
 from samurai_batch.tracking.settings import TrackerSettings
 
 TRACKER_VERSION = 2
@@ -79,10 +79,18 @@ def check_output_store(config: JobConfig) -> None:
     storage.check_output(config.output, in_one_process=config.pool == "local")
 
 
-def check_video_stores(tracks: Iterable[Track], config: JobConfig) -> None:
-    """Refuse videos and weights whose store cannot be read here. Raises StoreError."""
-    uris = (track.video.uri for track in tracks)
-    storage.check_inputs(uris, in_one_process=config.pool == "local")
+def checked_tracks(config: JobConfig, tracks: Sequence[Track] | None) -> list[Track]:
+    """The tracks of a job, or these in their place, with paths that mean the same in every process of this machine.
+
+    Raises StoreError for an output or a video whose store cannot be used here, PromptsError, and PromptError for two
+    tracks of one name.
+    """
+    check_output_store(config)
+    if tracks is not None:
+        check_distinct(tracks)
+    checked = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
+    storage.check_inputs((track.video.uri for track in checked), in_one_process=config.pool == "local")
+    return checked
 
 
 def with_redacted_uris(config: JobConfig) -> dict[str, object]:

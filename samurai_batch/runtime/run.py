@@ -19,19 +19,16 @@ from samurai_batch.runtime.ledger import RUN_ID, read_run, run_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.progress import LogWatch, Watch
 from samurai_batch.runtime.recipe import (
-    check_output_store,
-    check_video_stores,
+    checked_tracks,
     job_recipe,
-    job_tracks,
     with_absolute_paths,
-    with_absolute_videos,
     with_redacted_uris,
 )
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.runtime.surroundings import Clock, SystemClock, versions
-from samurai_batch.tasks import Track, check_distinct
+from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:
     from samurai_batch.runtime.assembly import JobWeights, ReplicaPlan
@@ -64,11 +61,7 @@ def run_job(
     """
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
-    check_output_store(config)
-    if tracks is not None:
-        check_distinct(tracks)
-    tracks = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
-    check_video_stores(tracks, config)
+    tracks = checked_tracks(config, tracks)
     check_askable(tracks, config)
     load = cache(partial(_load_weights, config))
     is_far = config.weights is not None and storage.is_remote(config.weights)  # and so fetched once, not twice
