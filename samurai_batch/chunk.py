@@ -35,16 +35,16 @@ class ChunkResult:
     track_frames: int
     decode_s: float
     encode_s: float
-    follow_s: float
+    propagate_s: float
     write_s: float
     device_memory_bytes: int = 0
 
 
-Following: TypeAlias = Generator[None, None, ChunkResult]
+Propagation: TypeAlias = Generator[None, None, ChunkResult]
 """A chunk being followed: yields after each of its frames. Closed early, it drops the chunk."""
 
 
-def run_to_end(following: Following, check: Callable[[], None] = lambda: None) -> ChunkResult:
+def run_to_end(following: Propagation, check: Callable[[], None] = lambda: None) -> ChunkResult:
     """Follow the frames that are left. What ``check`` raises, before any of them, drops the chunk."""
     with closing(following):
         while True:

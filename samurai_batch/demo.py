@@ -19,7 +19,7 @@ from samurai_batch.rendering.contact_sheet import contact_sheet, spread
 from samurai_batch.rendering.mp4 import write_mp4
 from samurai_batch.rendering.overlay import draw_masks
 from samurai_batch.rle import decode_mask, rle_from_coco
-from samurai_batch.runtime.progress import open_watch
+from samurai_batch.runtime.progress import open_progress
 from samurai_batch.runtime.run import run_job
 from samurai_batch.synthetic.clip import Clip
 from samurai_batch.synthetic.demo import demo_clip
@@ -40,7 +40,7 @@ def run_demo(folder: Path, replicas: int, out: Console) -> None:
     config = make_job(
         {"prompts": str(folder / "prompts.csv"), "output": str(folder / "out"), "model": "nano", "replicas": replicas}
     )
-    run_job(config, watch=open_watch(Console(stderr=True)))
+    run_job(config, watch=open_progress(Console(stderr=True)))
 
     table = read_masks(str(folder / "out"))
     out.print(f"\nmask tables: {folder / 'out' / 'masks'}\n")

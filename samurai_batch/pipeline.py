@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from samurai_batch.behind import Behind
-from samurai_batch.chunk import ChunkResult, Following, Member, run_to_end
+from samurai_batch.chunk import ChunkResult, Member, Propagation, run_to_end
 from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2
-from samurai_batch.planning.chunks import frames_to_follow, last_frame
-from samurai_batch.planning.fit import VideoFacts, misfit
+from samurai_batch.planning.chunks import frames_to_propagate, last_frame
+from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import Box, Leg, MaskPrompt, Track, check_distinct
 from samurai_batch.tracking.masks_out import to_video_masks
@@ -53,7 +53,7 @@ class FrameSource(Protocol):
         ...
 
 
-def follow_chunk(
+def propagate_chunk(
     tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range, frames_per_batch: int = 1
 ) -> ChunkResult:
     """Follow legs of one direction through ``frames``, given in walking order (descending for reverse legs).
@@ -61,18 +61,18 @@ def follow_chunk(
     A member is followed on the frames its leg covers, and leaves rows on those it writes. Raises StateError for a
     state that is damaged or another network's, and what reading the video raises.
     """
-    return run_to_end(following_chunk(tracker, source, members, frames, frames_per_batch))
+    return run_to_end(propagate_frames(tracker, source, members, frames, frames_per_batch))
 
 
-def following_chunk(
+def propagate_frames(
     tracker: Tracker,
     source: FrameSource,
     members: Sequence[Member],
     frames: range,
     frames_per_batch: int = 1,
     threads_beside: bool = True,
-) -> Following:
-    """`follow_chunk`, frame by frame, of which ``frames_per_batch`` are encoded together.
+) -> Propagation:
+    """`propagate_chunk`, frame by frame, of which ``frames_per_batch`` are encoded together.
 
     With ``threads_beside``, while the network follows a frame, the next ones are scaled and the rows of those before it
     are made, each in a thread of its own that is at most a few frames away. Without, all of it takes turns in the
@@ -80,7 +80,7 @@ def following_chunk(
     """
     _check_counts(frames_per_batch=frames_per_batch)
     num_ahead, num_behind = (FRAMES_AHEAD, FRAMES_BEHIND) if threads_beside else (0, 0)
-    followed = [_Followed.start(member, source.info, tracker.model) for member in members]
+    followed = [_ActiveTrack.start(member, source.info, tracker.model) for member in members]
     frames_encoded = track_frames = 0
     watch = Stopwatch(tracker.model.no_obj_ptr.device)
     with (
@@ -112,7 +112,7 @@ def following_chunk(
         track_frames=track_frames,
         decode_s=watch.seconds("decode"),
         encode_s=watch.seconds("encode"),
-        follow_s=watch.seconds("follow"),
+        propagate_s=watch.seconds("follow"),
         write_s=watch.seconds("write"),
         device_memory_bytes=_peak_memory_bytes(tracker.model.no_obj_ptr.device),
     )
@@ -141,7 +141,7 @@ class FrameBatch:
 
 
 def _arriving(
-    tracker: Tracker, source: FrameSource, followed: Sequence["_Followed"], frames: range, per_batch: int
+    tracker: Tracker, source: FrameSource, followed: Sequence["_ActiveTrack"], frames: range, per_batch: int
 ) -> Iterator[FrameBatch]:
     """The frames that somebody is followed on."""
     needed = (frame for frame in source.frames(frames) if any(one.leg.covers(frame.index) for one in followed))
@@ -166,7 +166,7 @@ def _model_input(tracker: Tracker, frame: Frame) -> torch.Tensor:
 
 
 @dataclass
-class _Followed:
+class _ActiveTrack:
     """A member on its way through the chunk."""
 
     track: Track
@@ -175,7 +175,7 @@ class _Followed:
     rows: list[MaskRow] = field(default_factory=list)
 
     @classmethod
-    def start(cls, member: Member, info: VideoInfo, model: SAM2) -> "_Followed":
+    def start(cls, member: Member, info: VideoInfo, model: SAM2) -> "_ActiveTrack":
         if member.state is not None:
             state = TrackState.from_bytes(member.state, model.no_obj_ptr.device)
             state.check_made_by(model.config, model.image_size)
@@ -203,7 +203,7 @@ def _decoded(prompt: MaskPrompt) -> NDArray[np.bool_]:
 
 
 def _make_rows(
-    tracker: Tracker, frame: FramePlace, active: Sequence[_Followed], results: Sequence[TrackResult]
+    tracker: Tracker, frame: FramePlace, active: Sequence[_ActiveTrack], results: Sequence[TrackResult]
 ) -> None:
     logits = torch.stack([result.low_res_logits for result in results])
     masks = to_video_masks(logits, frame.height, frame.width, tracker.settings.fill_hole_area)
@@ -259,11 +259,11 @@ def track_video(
     """
     _check_counts(chunk_frames=chunk_frames, frames_per_batch=frames_per_batch)
     _check_tracks(tracks, source.info)
-    follow = partial(follow_chunk, tracker, source, frames_per_batch=frames_per_batch)
+    follow = partial(propagate_chunk, tracker, source, frames_per_batch=frames_per_batch)
     parts: dict[str, list[pa.Table]] = {track.object_id: [] for track in tracks}
     for reverse in (False, True):
         members = [Member(track, leg) for track in tracks for leg in track.legs if leg.reverse == reverse]
-        for result in _follow_all(follow, source.info.num_frames, members, reverse, chunk_frames):
+        for result in _propagate_all(follow, source.info.num_frames, members, reverse, chunk_frames):
             for object_id, table in result.tables.items():
                 parts[object_id].append(table)
     return {
@@ -290,7 +290,7 @@ def _check_tracks(tracks: Sequence[Track], info: VideoInfo) -> None:
 
 
 def _problem(track: Track, facts: VideoFacts) -> str | None:
-    if track.asked is not None:
+    if track.auto_prompt is not None:
         return "text and everything have to be looked up first: a job does so (run_job), track_video does not"
     try:
         for prompt in track.prompts:
@@ -298,10 +298,10 @@ def _problem(track: Track, facts: VideoFacts) -> str | None:
                 _decoded(prompt)
     except PromptError as error:
         return str(error)
-    return misfit(track, facts)
+    return validation_error(track, facts)
 
 
-def _follow_all(
+def _propagate_all(
     follow: Callable[[Sequence[Member], range], ChunkResult],
     num_frames: int,
     members: list[Member],
@@ -311,10 +311,10 @@ def _follow_all(
     """Walk legs of one direction through the video, each chunk from the states of the one before."""
     chunks = range(-(-num_frames // chunk_frames))
     for chunk in reversed(chunks) if reverse else chunks:
-        here = [m for m in members if frames_to_follow([m.leg], chunk, chunk_frames, num_frames)]
+        here = [m for m in members if frames_to_propagate([m.leg], chunk, chunk_frames, num_frames)]
         if not here:
             continue
-        frames = frames_to_follow([m.leg for m in here], chunk, chunk_frames, num_frames)
+        frames = frames_to_propagate([m.leg for m in here], chunk, chunk_frames, num_frames)
         result = follow(here, frames)
         members = [replace(m, state=result.states.get(m.track.object_id, m.state)) for m in members]
         yield result

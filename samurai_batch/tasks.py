@@ -1,7 +1,7 @@
 """What there is to do: videos, prompts, tracks. Plain frozen values, used by every layer.
 
 They cannot be wrong: what makes no sense in itself raises PromptError when it is made. Whether a prompt fits its video
-is known once that is opened (`planning.fit`).
+is known once that is opened (`planning.validation`).
 """
 
 from collections import Counter
@@ -92,10 +92,10 @@ class EverythingPrompt:
         _check_frame(self)
 
 
-AskedPrompt = TextPrompt | EverythingPrompt
+AutoPrompt = TextPrompt | EverythingPrompt
 """What has to be looked up before anything can be followed; such a prompt stands alone in its track."""
 
-Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AskedPrompt
+Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AutoPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +181,12 @@ class Track:
                 raise PromptError(f"the prompt on frame {prompt.frame_index} is {reason}")
 
     @property
-    def asked(self) -> AskedPrompt | None:
+    def auto_prompt(self) -> AutoPrompt | None:
         """The prompt that has to be looked up before anything can be followed; None if there is none."""
         first = next(iter(self.prompts), None)
-        return first if isinstance(first, AskedPrompt) else None
+        return first if isinstance(first, AutoPrompt) else None
 
-    def standing_for(self, found: Sequence[Prompt]) -> "tuple[Track, ...]":
+    def tracks_of_detections(self, found: Sequence[Prompt]) -> "tuple[Track, ...]":
         """The tracks in place of this one once it is looked up: ``<object_id>#0``, ``#1``, … one for each prompt."""
         return tuple(
             replace(self, object_id=f"{self.object_id}#{number}", prompts=(prompt,))
@@ -245,7 +245,7 @@ def _check_together(prompts: Sequence[Prompt]) -> None:
     """What finds objects stands alone in its track; each frame says where the object is, by one box or mask at most."""
     if len(prompts) == 1 and not isinstance(prompts[0], PointsPrompt):
         return
-    if any(isinstance(prompt, AskedPrompt) for prompt in prompts):
+    if any(isinstance(prompt, AutoPrompt) for prompt in prompts):
         raise PromptError("what is looked up (text, everything) finds objects of its own; give it a track of its own")
     by_frame = sorted(prompts, key=lambda prompt: prompt.frame_index)
     for frame_index, group in groupby(by_frame, key=lambda prompt: prompt.frame_index):

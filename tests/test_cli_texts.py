@@ -18,7 +18,7 @@ from samurai_batch.cli import printing
 from samurai_batch.operations.history import Change, RunChanges, write_changes
 from samurai_batch.redaction import redact
 from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, write_run, write_video_ledger
-from samurai_batch.runtime.progress import BarWatch, Snapshot
+from samurai_batch.runtime.progress import ProgressBar, Snapshot
 from tests.runtime.records import run_record
 
 NASTY = [
@@ -73,7 +73,7 @@ def test_a_progress_bar_takes_nothing_for_markup(monkeypatch: pytest.MonkeyPatch
         elapsed_s=1.0, tracks=1, tracks_done=0, tracks_partial=0, tracks_failed=0, frames_encoded=0, track_frames=0,
         track_frames_left=1, replicas=1,
     )  # fmt: skip
-    with BarWatch(console) as bar:
+    with ProgressBar(console) as bar:
         bar.show(nothing_yet)
     assert "[/a] :car:" in console.file.getvalue()  # type: ignore[attr-defined]
 

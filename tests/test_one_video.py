@@ -16,7 +16,7 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError, PromptError, SamuraiBatchError, VideoError
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
-from tests.runtime.fakes import NoWatch
+from tests.runtime.fakes import NoProgress
 from tests.video.movies import FASTSTART, write_movie
 
 pytestmark = pytest.mark.usefixtures("one_thread", "caches_of_its_own")
@@ -54,7 +54,7 @@ def test_it_returns_what_read_masks_returns_of_a_job(clip: str, tmp_path: Path) 
     job = samurai_batch.make_job(
         {"prompts": clip, "output": str(tmp_path / "out"), "pool": "local", "chunk_frames": 3, **SMALL}
     )
-    samurai_batch.run_job(job, tracks=tracks, watch=NoWatch())
+    samurai_batch.run_job(job, tracks=tracks, watch=NoProgress())
     expected = samurai_batch.read_masks(job.output)
     plain = [frame.assign(segmentation=frame["segmentation"].map(str)) for frame in (found, expected)]
     pd.testing.assert_frame_equal(plain[0], plain[1])

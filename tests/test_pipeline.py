@@ -16,7 +16,7 @@ from samurai_batch import pipeline
 from samurai_batch.chunk import Member, run_to_end
 from samurai_batch.errors import ConfigError, PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
-from samurai_batch.pipeline import follow_chunk, following_chunk, track_video
+from samurai_batch.pipeline import propagate_chunk, propagate_frames, track_video
 from samurai_batch.rle import rle_from_coco
 from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
@@ -182,12 +182,12 @@ def test_a_mask_prompt_comes_back_as_its_own_mask() -> None:
 
 def test_only_frames_that_a_track_needs_are_read_and_each_is_encoded_once() -> None:
     video = source()
-    result = follow_chunk(tracker(), video, members(TRACKS[1:2], reverse=False), range(3, 10))
+    result = propagate_chunk(tracker(), video, members(TRACKS[1:2], reverse=False), range(3, 10))
     assert video.asked == [range(3, 10)]
     assert (result.frames_encoded, result.track_frames) == (7, 7)
-    assert min(result.decode_s, result.encode_s, result.follow_s) >= 0
+    assert min(result.decode_s, result.encode_s, result.propagate_s) >= 0
 
-    shared = follow_chunk(tracker(), source(), members([TRACKS[0], TRACKS[1]], reverse=False), range(0, 5))
+    shared = propagate_chunk(tracker(), source(), members([TRACKS[0], TRACKS[1]], reverse=False), range(0, 5))
     assert (shared.frames_encoded, shared.track_frames) == (5, 7)
 
     track_video(tracker(), video := source(), [TRACKS[1]], chunk_frames=5)
@@ -201,15 +201,15 @@ def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
         Track(video=VIDEO, object_id="early", prompts=(box(0),), end_frame=2),
         Track(video=VIDEO, object_id="late", prompts=(box(9),), end_frame=10),
     ]
-    result = follow_chunk(tracker(), source(), members(cast, reverse=False), range(0, 11))
+    result = propagate_chunk(tracker(), source(), members(cast, reverse=False), range(0, 11))
     assert (result.frames_encoded, result.track_frames) == (5, 5)
 
 
 @pytest.mark.parametrize("frames_per_batch", [2, 4, 100])
 def test_frames_encoded_together_are_followed_as_one_by_one(frames_per_batch: int) -> None:
     cast, frames = members(TRACKS[:2], reverse=False), range(13)
-    alone = follow_chunk(tracker(), source(), cast, frames)
-    together = follow_chunk(tracker(), source(), cast, frames, frames_per_batch)
+    alone = propagate_chunk(tracker(), source(), cast, frames)
+    together = propagate_chunk(tracker(), source(), cast, frames, frames_per_batch)
     assert together.frames_encoded == alone.frames_encoded == 13
     for name, table in alone.tables.items():
         for ours, theirs in zip(together.tables[name].to_pylist(), table.to_pylist(), strict=True):
@@ -226,9 +226,9 @@ def members(tracks: Sequence[Track], reverse: bool) -> list[Member]:
 
 
 def test_a_chunk_is_a_pure_function() -> None:
-    first = follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 6))
+    first = propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 6))
     member = Member(TRACKS[0], TRACKS[0].legs[0], first.states["all"])
-    a, b = (follow_chunk(tracker(), source(), [member], range(6, 10)) for _ in range(2))
+    a, b = (propagate_chunk(tracker(), source(), [member], range(6, 10)) for _ in range(2))
     assert a.tables["all"].equals(b.tables["all"])
     assert a.states == b.states
     assert member.state == first.states["all"]
@@ -237,15 +237,15 @@ def test_a_chunk_is_a_pure_function() -> None:
 def test_a_damaged_state_is_refused() -> None:
     member = Member(TRACKS[0], TRACKS[0].legs[0], b"not a state")
     with pytest.raises(StateError):
-        follow_chunk(tracker(), source(), [member], range(6, 10))
+        propagate_chunk(tracker(), source(), [member], range(6, 10))
 
 
 def test_a_state_of_another_network_or_image_size_is_refused() -> None:
-    state = follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 3)).states["all"]
+    state = propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 3)).states["all"]
     member = Member(TRACKS[0], TRACKS[0].legs[0], state)
     for other in (seeded_model(SMALL, 96), seeded_model(replace(SMALL, mem_dim=16), 64)):
         with pytest.raises(StateError, match="not made by test at image size"):
-            follow_chunk(Tracker(other, TrackerSettings()), source(), [member], range(3, 5))
+            propagate_chunk(Tracker(other, TrackerSettings()), source(), [member], range(3, 5))
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_number_of_frames_below_one_is_refused(name: str, count: int) -> None:
 
 def test_a_chunk_of_frames_in_batches_of_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="frames_per_batch is 0"):
-        follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(3), frames_per_batch=0)
+        propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(3), frames_per_batch=0)
 
 
 directions: st.SearchStrategy[Direction] = st.sampled_from(["forward", "backward", "both"])
@@ -313,7 +313,7 @@ def test_spans_are_kept_whatever_is_prompted_in_them(prompted: set[int], directi
 
 
 def test_a_chunk_closed_early_ends_its_threads() -> None:
-    following = following_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
+    following = propagate_frames(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
     for _ in range(3):
         next(following)
     assert {"read-ahead", "behind_0"} <= {thread.name for thread in threading.enumerate()}
@@ -323,19 +323,19 @@ def test_a_chunk_closed_early_ends_its_threads() -> None:
 
 def test_without_threads_beside_the_caller_does_everything_and_finds_the_same() -> None:
     before = set(threading.enumerate())
-    following = following_chunk(
+    following = propagate_frames(
         tracker(), source(), members(TRACKS[:2], reverse=False), range(10), threads_beside=False
     )
     next(following)
     assert set(threading.enumerate()) <= before
     alone = run_to_end(following)
-    beside = follow_chunk(tracker(), source(), members(TRACKS[:2], reverse=False), range(10))
+    beside = propagate_chunk(tracker(), source(), members(TRACKS[:2], reverse=False), range(10))
     assert (alone.tables, alone.states) == (beside.tables, beside.states)
 
 
 def test_it_yields_once_after_each_frame() -> None:
     video = source()
-    following = following_chunk(tracker(), video, members(TRACKS[:2], reverse=False), range(10))
+    following = propagate_frames(tracker(), video, members(TRACKS[:2], reverse=False), range(10))
     assert len(list(following)) == 10
 
 
@@ -345,7 +345,7 @@ def test_rows_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(pipeline, "encode_mask", fail)
     with pytest.raises(ValueError, match="boom"):
-        follow_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
+        propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
 
 
 def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
@@ -354,7 +354,7 @@ def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
             yield from super().frames(indices[:4])
             raise VideoError("frame 4 is damaged")
 
-    following = following_chunk(tracker(), Broken(PIXELS, []), members(TRACKS[:1], reverse=False), range(10))
+    following = propagate_frames(tracker(), Broken(PIXELS, []), members(TRACKS[:1], reverse=False), range(10))
     for _ in range(4):
         next(following)
     with pytest.raises(VideoError, match="frame 4"):

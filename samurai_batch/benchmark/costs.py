@@ -38,15 +38,15 @@ class StepCost:
     """One frame with ``tracks`` tracks on it: seconds of following them, and their share of the matmul rate."""
 
     tracks: int
-    follow_s: float
-    follow_gflop: float
+    propagate_s: float
+    propagate_gflop: float
     matmul_share: float
     frames_per_s: float
 
     @property
     def per_track_s(self) -> float:
         """M with so many tracks at once."""
-        return self.follow_s / self.tracks
+        return self.propagate_s / self.tracks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +88,14 @@ def measure_costs(
             return tracker.step(features, inputs)
 
         gflop = _gflop(partial(follow, prepare()))
-        follow_s = _seconds(prepare, follow, repeats, device)
+        propagate_s = _seconds(prepare, follow, repeats, device)
         steps.append(
             StepCost(
                 tracks=count,
-                follow_s=follow_s,
-                follow_gflop=gflop,
-                matmul_share=gflop / follow_s / matmul_gflops,
-                frames_per_s=1 / (encode_s + follow_s),
+                propagate_s=propagate_s,
+                propagate_gflop=gflop,
+                matmul_share=gflop / propagate_s / matmul_gflops,
+                frames_per_s=1 / (encode_s + propagate_s),
             )
         )
     return Costs(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from samurai_batch.benchmark.apart import in_a_process_apart, in_processes_at_once, wait_for_the_others
 from samurai_batch.benchmark.clip import clip_tracks, write_clip
 from samurai_batch.benchmark.machine import has_room
+from samurai_batch.benchmark.subprocesses import in_processes_at_once, in_subprocess, wait_for_the_others
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.planning.orders import Order
@@ -59,7 +59,7 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
     """
     clips = [str(write_clip(folder / f"clip{number}.mp4", num_frames)) for number in range(NUM_CLIPS)]
     has_two = has_room_for(NUM_CLIPS, config)
-    bare_s = in_a_process_apart(run_bare_loop, config, clips, str(folder / "bare.parquet"))
+    bare_s = in_subprocess(run_bare_loop, config, clips, str(folder / "bare.parquet"))
     each = [partial(run_bare_loop, config, [clip], f"{clip}.parquet") for clip in clips]
     two_bare_s = max(in_processes_at_once(each)) if has_two else None
     tracks = [track for clip in clips for track in clip_tracks(Path(clip), 1)]
@@ -69,8 +69,8 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
         num_frames=num_frames * NUM_CLIPS,
         bare_s=bare_s,
         two_bare_s=two_bare_s,
-        one_replica_s=one.followed_s,
-        two_replicas_s=two.followed_s if two else None,
+        one_replica_s=one.propagated_s,
+        two_replicas_s=two.propagated_s if two else None,
         startup_s=one.startup_s,
     )
 
@@ -143,7 +143,7 @@ class MeasuredJob:
     """Seconds of a job: until all replicas were ready, and from then on to the last table's."""
 
     startup_s: float
-    followed_s: float
+    propagated_s: float
     summary: RunSummary
 
 

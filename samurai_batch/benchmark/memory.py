@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from samurai_batch.benchmark.apart import in_a_process_apart
 from samurai_batch.benchmark.clip import clip_tracks, write_clip
+from samurai_batch.benchmark.subprocesses import in_subprocess
 from samurai_batch.job import JobConfig
 
 NUM_TRACKS = 8
@@ -27,7 +27,7 @@ def measure_peak(config: JobConfig, num_frames: int, folder: Path) -> Peak:
     """Follow two clips, of a third of the frames and of all, each in a process of its own: libraries count, too."""
     lengths = (max(2, num_frames // 3), num_frames)
     clips = [str(write_clip(folder / f"memory{length}.mp4", length)) for length in lengths]
-    short, long = (in_a_process_apart(peak_of_following, config, clip) for clip in clips)
+    short, long = (in_subprocess(peak_of_following, config, clip) for clip in clips)
     return Peak(short_frames=lengths[0], short_bytes=short, long_frames=lengths[1], long_bytes=long)
 
 

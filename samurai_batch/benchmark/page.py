@@ -48,7 +48,7 @@ def _table(one: ModelResult) -> Iterator[str]:
     for step in costs.steps:
         beside = f"{1 / theirs[step.tracks]:.2f} frames/s" if step.tracks in theirs else ""
         yield (
-            f"| {step.tracks} | {_seconds(step.follow_s)} | {_seconds(step.per_track_s)} | {step.frames_per_s:.2f}"
+            f"| {step.tracks} | {_seconds(step.propagate_s)} | {_seconds(step.per_track_s)} | {step.frames_per_s:.2f}"
             f" | {step.tracks * step.frames_per_s:.1f} | {step.matmul_share:.0%} | {beside} |"
         )
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 import torch
 
+from samurai_batch.benchmark.baselines import TheirCost, measure_baselines, why_not
 from samurai_batch.benchmark.costs import FULL_MEMORY, Costs, measure_costs
 from samurai_batch.benchmark.end_to_end import EndToEnd, has_room_for, measure_end_to_end
 from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
 from samurai_batch.benchmark.memory import Peak, measure_peak
 from samurai_batch.benchmark.sharing import Sharing, measure_sharing
-from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, why_not
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
 from samurai_batch.modeling.process import prepare_process
@@ -98,7 +98,7 @@ def _measure(
     if reason is None:
         say(f"{job.model}: the same by transformers")
         few = [count for count in settings.tracks if count <= MOST_OF_THEIR_TRACKS]
-        theirs = measure_theirs(weights, model.image_size, few, settings.repeats)
+        theirs = measure_baselines(weights, model.image_size, few, settings.repeats)
     peak = end_to_end = sharing = None
     with tempfile.TemporaryDirectory(prefix="samurai_batch-bench-") as folder:
         if settings.num_memory_frames:

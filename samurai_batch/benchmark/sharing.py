@@ -56,7 +56,7 @@ class Sharing:
 
 def chunk_s(rates: Rates, num_frames: int, num_tracks: int) -> float:
     """Seconds of one chunk, saving included."""
-    return num_frames * (rates.encode_s + num_tracks * rates.follow_s) + num_tracks * rates.save_s
+    return num_frames * (rates.encode_s + num_tracks * rates.propagate_s) + num_tracks * rates.save_s
 
 
 def measure_sharing(config: JobConfig, num_frames: int, num_replicas: int, folder: Path) -> Sharing:
@@ -76,8 +76,8 @@ def measure_sharing(config: JobConfig, num_frames: int, num_replicas: int, folde
         chunk_frames=config.chunk_frames,
         rates_alone=_rates_of(one),
         rates_together=_rates_of(beside),
-        one_replica_s=one.followed_s,
-        shared_s=shared.followed_s,
+        one_replica_s=one.propagated_s,
+        shared_s=shared.propagated_s,
         num_splits=shared.summary.totals.splits,
     )
 

@@ -110,16 +110,16 @@ def reprocess(
     run_id: RunId = None,
 ) -> None:
     """Compute what is new, stale or failed, and nothing else."""
-    from samurai_batch.operations.reprocess import Choice, parse_moment, plan_night
-    from samurai_batch.operations.reprocess import reprocess as run_night
+    from samurai_batch.operations.reprocess import Choice, parse_moment, plan_reprocess
+    from samurai_batch.operations.reprocess import reprocess as run_reprocess
 
     since_s = None if since is None else parse_moment(since)
     choice = Choice(only_failed=only_failed, since_s=since_s, prune=prune, keep_superseded=keep)
     config = load_job_of(job, options)
     if dry_run:
-        out.print(plan_night(config, choice).describe())
+        out.print(plan_reprocess(config, choice).describe())
         return
-    night = run_night(config, choice, watch=watch_of(config), run_id=run_id)
+    night = run_reprocess(config, choice, watch=watch_of(config), run_id=run_id)
     out.print(night.plan.describe())
     print_summary(night.summary)
 

@@ -14,7 +14,7 @@ from samurai_batch.redaction import redact
 
 if TYPE_CHECKING:
     from samurai_batch.job import JobConfig
-    from samurai_batch.runtime.progress import Watch
+    from samurai_batch.runtime.progress import ProgressSink
     from samurai_batch.runtime.summary import RunSummary, TrackProblem
 
 
@@ -45,16 +45,16 @@ class _Raw:
 out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
-def watch_of(config: "JobConfig") -> "Watch":
+def watch_of(config: "JobConfig") -> "ProgressSink":
     """What people see of a running job, and on Ray its metrics as well."""
     from samurai_batch import storage
-    from samurai_batch.runtime.progress import open_watch
+    from samurai_batch.runtime.progress import open_progress
 
     if config.pool == "local":
-        return open_watch(err)
-    from samurai_batch.operations.ray_metrics import MetricsWatch
+        return open_progress(err)
+    from samurai_batch.operations.ray_metrics import MetricsSink
 
-    return MetricsWatch(open_watch(err), storage.redact(config.output))
+    return MetricsSink(open_progress(err), storage.redact(config.output))
 
 
 def print_summary(summary: "RunSummary") -> None:

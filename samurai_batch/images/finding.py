@@ -11,7 +11,7 @@ from samurai_batch.images.everything import segment_everything
 from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import Detector, make_detector
-from samurai_batch.tasks import AskedPrompt, BoxPrompt, EverythingPrompt, MaskPrompt, Prompt, TextPrompt
+from samurai_batch.tasks import AutoPrompt, BoxPrompt, EverythingPrompt, MaskPrompt, Prompt, TextPrompt
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Finder:
             raise ConfigError("prompts of kind text need a detector; name one in the field detector")
         return make_detector(self.detector_name, self.predictor, self.threshold, self.settings)
 
-    def find(self, prompt: AskedPrompt, pixels: NDArray[np.uint8]) -> list[Prompt]:
+    def find(self, prompt: AutoPrompt, pixels: NDArray[np.uint8]) -> list[Prompt]:
         """The prompts that stand for this one on its frame (H, W, 3), best first; none if nothing is found."""
         match prompt:
             case TextPrompt():

@@ -44,13 +44,13 @@ def segment_picture(finder: Finder, track: Track, pixels: NDArray[np.uint8], ima
 
     Raises PromptError for a prompt that does not fit the picture, ConfigError where the finder lacks what is needed.
     """
-    match track.asked:
+    match track.auto_prompt:
         case EverythingPrompt():
             found = segment_everything(finder.predictor, pixels, finder.settings, image)
             masks = [(one.mask, one.predicted_iou, one.object_score, one.mask_index) for one in found]
             return [PictureMask(f"{track.object_id}#{number}", *mask) for number, mask in enumerate(masks)]
         case TextPrompt() as text:
-            prompted = track.standing_for(finder.find(text, pixels))
+            prompted = track.tracks_of_detections(finder.find(text, pixels))
         case None:
             prompted = (track,)
     finder.predictor.set_image(image)

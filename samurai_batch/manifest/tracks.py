@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from samurai_batch.manifest.problems import Problems, shown
-from samurai_batch.tasks import AskedPrompt, BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
+from samurai_batch.tasks import AutoPrompt, BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
 
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 _KINDS = (BoxPrompt, PointsPrompt, MaskPrompt)  # the order of one frame's prompts in a track
@@ -129,7 +129,7 @@ def _check_alone(rows: Rows, tracks: Codes, problems: Problems) -> None:
     """A prompt that starts as many tracks as it finds objects is the only one of its object_id."""
     sizes = np.bincount(tracks)
     for index, prompt in enumerate(rows.prompts):
-        if isinstance(prompt, AskedPrompt) and sizes[tracks[index]] > 1:
+        if isinstance(prompt, AutoPrompt) and sizes[tracks[index]] > 1:
             reason = "its object_id has other prompts, and what it finds is several objects; give it one of its own"
             problems.about_cell(int(rows.positions[index]), "object_id", rows.object_ids[index], reason)
 

@@ -19,7 +19,7 @@ OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 @dataclass(frozen=True)
-class JobState:
+class RayJobState:
     """Where a submitted job stands; ``exit_code`` is its driver's, None while it runs or if it was never started."""
 
     status: str
@@ -54,12 +54,12 @@ class JobApi:
         with self._refusing():
             return str(self._client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata=dict(metadata)))
 
-    def state(self, job_id: str) -> JobState:
+    def state(self, job_id: str) -> RayJobState:
         """Where the job stands now. Raises ConnectionError if that cannot be told."""
         with _unreachable():
             info = self._client.get_job_info(job_id)
             status = JobStatus(info.status)
-            return JobState(status.value, status.is_terminal(), info.message or "", info.driver_exit_code)
+            return RayJobState(status.value, status.is_terminal(), info.message or "", info.driver_exit_code)
 
     def log(self, job_id: str) -> str:
         """All that the job has printed so far. Raises ConnectionError if that cannot be told."""

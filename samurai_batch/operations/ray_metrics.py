@@ -5,7 +5,7 @@ from types import TracebackType
 from ray.util.metrics import Gauge
 
 from samurai_batch.planning.retry import FailureKind
-from samurai_batch.runtime.progress import Snapshot, Watch
+from samurai_batch.runtime.progress import ProgressSink, Snapshot
 
 GAUGES = {
     "tracks": "tracks of the job",
@@ -20,7 +20,7 @@ GAUGES = {
     "frames_per_s": "frames followed per second since the run began, summed over tracks",
     "decode_s": "seconds that networks waited for frames, summed over replicas",
     "encode_s": "seconds of encoding frames, summed over replicas",
-    "follow_s": "seconds of following tracks, summed over replicas",
+    "propagate_s": "seconds of following tracks, summed over replicas",
     "write_s": "seconds that networks waited for rows and states to be written, summed over replicas",
     "device_memory_bytes": "the most that any replica has taken of its GPU, 0 without one",
 }
@@ -29,10 +29,10 @@ FAILURES = "failures"
 """Served likewise, by output and kind: orders that failed, those that went well when tried again included."""
 
 
-class MetricsWatch:
+class MetricsSink:
     """A watch that looks on in front of another, and sets the gauges at most every ``every_s`` seconds."""
 
-    def __init__(self, inner: Watch, output: str, every_s: float = 2.0) -> None:
+    def __init__(self, inner: ProgressSink, output: str, every_s: float = 2.0) -> None:
         """``output`` is a tag of every gauge; the caller redacts it."""
         self._inner = inner
         self._output = output
@@ -60,7 +60,7 @@ class MetricsWatch:
         description = "orders that failed, those that went well when tried again included"
         self._gauges[FAILURES] = Gauge(f"samurai_batch_{FAILURES}", description, tag_keys=("output", "kind"))
 
-    def __enter__(self) -> "MetricsWatch":
+    def __enter__(self) -> "MetricsSink":
         """Begin to look on."""
         self._inner.__enter__()
         return self

@@ -48,13 +48,13 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
     num_tracks = 0
     decisions: list[Decision] = []
     asked_for: set[TrackId] = set()
-    to_look_up: set[TrackId] = set()
+    to_detect: set[TrackId] = set()
     for part in prepare(tracks, recipe, storage, settings):
         num_tracks += len(part.tracks)
         decisions += _decisions(part, recipe, settings)
         asked_for.update(map(track_id, part.tracks))
-        to_look_up.update(track_id(one.track) for one in part.asking)
-    return Comparison(num_tracks, tuple(decisions), _left(asked_for, to_look_up, settings))
+        to_detect.update(track_id(one.track) for one in part.asking)
+    return Comparison(num_tracks, tuple(decisions), _left(asked_for, to_detect, settings))
 
 
 def _decisions(part: Preparation, recipe: Recipe, settings: DriverSettings) -> list[Decision]:
@@ -91,14 +91,14 @@ def _entry(ledgers: Mapping[str, VideoLedger], track: Track) -> TrackEntry | Non
     return ledger.tracks.get(track.object_id) if ledger else None
 
 
-def _left(asked_for: set[TrackId], to_look_up: set[TrackId], settings: DriverSettings) -> tuple[TrackId, ...]:
+def _left(asked_for: set[TrackId], to_detect: set[TrackId], settings: DriverSettings) -> tuple[TrackId, ...]:
     """What stands for a prompt that is about to be looked up is not known yet, and so nothing of it has left."""
     folder = ledger_uri(settings.output)
     uris = [join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
     found = for_each(lambda uri: read_video_ledger(storage, uri), uris, settings.num_transfers)
     known = {(ledger.video_id, object_id) for ledger in found if ledger for object_id in ledger.tracks}
     left = known - asked_for
-    return tuple(sorted(one for one in left if (one[0], one[1].rpartition("#")[0]) not in to_look_up))
+    return tuple(sorted(one for one in left if (one[0], one[1].rpartition("#")[0]) not in to_detect))
 
 
 class _Tables:

@@ -18,10 +18,10 @@ from samurai_batch.operations.history import Change, RunChanges, keep_table, rem
 from samurai_batch.operations.reasons import Comparison, Decision, compare
 from samurai_batch.operations.sources import TrackId, read_source, track_id
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.errands import Errands
+from samurai_batch.runtime.hooks import RunHooks
 from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri, write_video_ledger
 from samurai_batch.runtime.parallel import for_each
-from samurai_batch.runtime.progress import Watch
+from samurai_batch.runtime.progress import ProgressSink
 from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_absolute_paths
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.settings import DriverSettings
@@ -58,7 +58,7 @@ EVERYTHING = Choice()
 
 
 @dataclass(frozen=True)
-class NightPlan:
+class ReprocessPlan:
     """What `reprocess` does: these tracks for these reasons; ``left`` are removed only if the choice prunes."""
 
     tracks: tuple[Track, ...]
@@ -85,11 +85,11 @@ class NightPlan:
 class Night:
     """What became of a plan."""
 
-    plan: NightPlan
+    plan: ReprocessPlan
     summary: RunSummary
 
 
-def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
+def plan_reprocess(config: JobConfig, choice: Choice = EVERYTHING) -> ReprocessPlan:
     """What `reprocess` would do now, and why, track by track. Reads the weights, writes nothing.
 
     Raises UsageError for what is wrong with the job, LedgerError and StorageError.
@@ -108,20 +108,20 @@ def plan_night(config: JobConfig, choice: Choice = EVERYTHING) -> NightPlan:
 
 
 def reprocess(
-    config: JobConfig, choice: Choice = EVERYTHING, *, watch: Watch | None = None, run_id: str | None = None
+    config: JobConfig, choice: Choice = EVERYTHING, *, watch: ProgressSink | None = None, run_id: str | None = None
 ) -> Night:
-    """Compute what `plan_night` says, keep what it replaces, prune, and write the run's changes down.
+    """Compute what `plan_reprocess` says, keep what it replaces, prune, and write the run's changes down.
 
-    Raises what `plan_night` and `run_job` raise; what is done by then is kept.
+    Raises what `plan_reprocess` and `run_job` raise; what is done by then is kept.
     """
     config = with_absolute_paths(config)
-    plan = plan_night(config, choice)
+    plan = plan_reprocess(config, choice)
     tracks = [one.track for one in plan.decisions] if choice.is_filter else list(plan.tracks)
-    errands = Errands(
+    hooks = RunHooks(
         before=lambda beat: _keep_replaced(config.output, plan, beat),
         after=lambda beat: _prune(config.output, plan, beat),
     )
-    summary = run_job(config, tracks=tracks, watch=watch, run_id=run_id, retry_failed=True, errands=errands)
+    summary = run_job(config, tracks=tracks, watch=watch, run_id=run_id, retry_failed=True, hooks=hooks)
     changes = _changes(config.output, plan, summary)
     if summary.status == "finished":
         changes += [_pruned(one) for one in plan.pruned]
@@ -138,9 +138,9 @@ def parse_moment(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _chosen(tracks: Sequence[Track], found: Comparison, choice: Choice) -> NightPlan:
+def _chosen(tracks: Sequence[Track], found: Comparison, choice: Choice) -> ReprocessPlan:
     decisions = [one for one in found.decisions if _is_chosen(one, choice)]
-    return NightPlan(tuple(tracks), tuple(decisions), found.left, choice)
+    return ReprocessPlan(tuple(tracks), tuple(decisions), found.left, choice)
 
 
 def _is_chosen(decision: Decision, choice: Choice) -> bool:
@@ -152,14 +152,14 @@ def _is_chosen(decision: Decision, choice: Choice) -> bool:
     return modified_s is not None and modified_s >= choice.since_s
 
 
-def _keep_replaced(output: str, plan: NightPlan, beat: Callable[[], None]) -> None:
+def _keep_replaced(output: str, plan: ReprocessPlan, beat: Callable[[], None]) -> None:
     """Copy the tables that are going to be replaced, while holding the output's lease."""
     replaced = [track_id(one.track) for one in plan.decisions if one.before is not None]
     if plan.choice.keep_superseded:
-        for_each(partial(keep_table, output), replaced, NUM_TRANSFERS, meanwhile=beat)
+        for_each(partial(keep_table, output), replaced, NUM_TRANSFERS, on_progress=beat)
 
 
-def _changes(output: str, plan: NightPlan, summary: RunSummary) -> list[Change]:
+def _changes(output: str, plan: ReprocessPlan, summary: RunSummary) -> list[Change]:
     """What the ledger says of the tracks that were to run; one that the run did not reach stays out."""
     video_ids = sorted({one.track.video.video_id for one in plan.decisions})
     read = for_each(lambda one: read_video_ledger(storage, video_ledger_uri(output, one)), video_ids, NUM_TRANSFERS)
@@ -174,13 +174,13 @@ def _changes(output: str, plan: NightPlan, summary: RunSummary) -> list[Change]:
     return changes
 
 
-def _prune(output: str, plan: NightPlan, beat: Callable[[], None]) -> None:
+def _prune(output: str, plan: ReprocessPlan, beat: Callable[[], None]) -> None:
     """Remove tracks from the ledger and then their tables, while holding the output's lease."""
     by_video: dict[str, set[str]] = {}
     for video_id, object_id in plan.pruned:
         by_video.setdefault(video_id, set()).add(object_id)
-    for_each(lambda one: _forget(output, *one), sorted(by_video.items()), NUM_TRANSFERS, meanwhile=beat)
-    for_each(partial(remove_tables, output), plan.pruned, NUM_TRANSFERS, meanwhile=beat)
+    for_each(lambda one: _forget(output, *one), sorted(by_video.items()), NUM_TRANSFERS, on_progress=beat)
+    for_each(partial(remove_tables, output), plan.pruned, NUM_TRANSFERS, on_progress=beat)
 
 
 def _pruned(track: TrackId) -> Change:

@@ -62,4 +62,4 @@ def measured_rates(output: str) -> tuple[Rates, str] | None:
 
 
 def _shard_s(shard: PlannedShard, rates: Rates) -> float:
-    return rates.open_s + shard.num_frames * (rates.encode_s + shard.num_tracks * rates.follow_s)
+    return rates.open_s + shard.num_frames * (rates.encode_s + shard.num_tracks * rates.propagate_s)

@@ -14,11 +14,11 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.job import JobConfig
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.environment import SystemClock
 from samurai_batch.runtime.ledger import RunRecord, read_run, run_uri
 from samurai_batch.runtime.recipe import absolute, job_recipe
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.summary import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
-from samurai_batch.runtime.surroundings import SystemClock
 
 logger = get_logger(__name__)
 

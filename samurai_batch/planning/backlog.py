@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 from samurai_batch.planning.chunks import step
 from samurai_batch.planning.rates import RateMeter, Rates
-from samurai_batch.planning.records import LookRecord, ShardRecord, Tries, VideoRecord
+from samurai_batch.planning.records import DetectRecord, ShardRecord, Tries, VideoRecord
 from samurai_batch.planning.shards import num_covered
 from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
-from samurai_batch.planning.waiting import WaitingLine
+from samurai_batch.planning.work_queue import WorkQueue
 
 MOST_DRIFT = 1.25
 """What waits is put in order again when rates have changed by this factor."""
@@ -30,10 +30,10 @@ class Backlog:
         self._split_shards = split_shards
         self._meter = meter
         self._ordered_by = meter.rates
-        self._waiting: WaitingLine[VideoRecord | ShardRecord | LookRecord] = WaitingLine()
+        self._waiting: WorkQueue[VideoRecord | ShardRecord | DetectRecord] = WorkQueue()
         self._resting: dict[str, ShardRecord] = {}
         self._video_at: dict[str, str] = {}
-        self._frames_to_encode = self._frames_to_follow = 0
+        self._frames_to_encode = self._frames_to_propagate = 0
         self.num_replicas = 0
         self.num_splits = 0
 
@@ -52,14 +52,14 @@ class Backlog:
 
     # -- what comes in
 
-    def wait(self, work: VideoRecord | ShardRecord | LookRecord) -> None:
+    def wait(self, work: VideoRecord | ShardRecord | DetectRecord) -> None:
         """Let a piece of work wait for any replica; a shard with nothing left to do is dropped."""
         for shard in _shards_of(work):
             self._count(shard)
         if not isinstance(work, ShardRecord) or self._keep_open_legs(work):
             self._waiting.push(work, _video_id(work), self._cost_s(work))
 
-    def wait_all(self, works: Iterable[VideoRecord | ShardRecord | LookRecord]) -> None:
+    def wait_all(self, works: Iterable[VideoRecord | ShardRecord | DetectRecord]) -> None:
         """Let pieces of work wait, the first first among equals."""
         for work in works:
             self.wait(work)
@@ -85,7 +85,7 @@ class Backlog:
 
     # -- what goes out
 
-    def take(self, replica_id: str) -> VideoRecord | ShardRecord | LookRecord | None:
+    def take(self, replica_id: str) -> VideoRecord | ShardRecord | DetectRecord | None:
         """The piece of work this replica does best next; a shard has given away what others had better do."""
         self._put_in_order()
         while (work := self._choose(replica_id)) is not None:
@@ -96,7 +96,7 @@ class Backlog:
                 return work
         return None
 
-    def _choose(self, replica_id: str) -> VideoRecord | ShardRecord | LookRecord | None:
+    def _choose(self, replica_id: str) -> VideoRecord | ShardRecord | DetectRecord | None:
         resting = self._resting.pop(replica_id, None)
         if resting is not None:
             if not self._gives_way(resting):
@@ -112,7 +112,7 @@ class Backlog:
     def _spread(self, shard: ShardRecord) -> None:
         """Let others follow some of a shard's tracks if the job ends sooner so; not while it is being tried again."""
         own_s, work_s = self._cost_s(shard), self._work_s
-        if own_s * self.num_replicas <= work_s or shard.tries != Tries() or not self._meter.has_followed:
+        if own_s * self.num_replicas <= work_s or shard.tries != Tries() or not self._meter.has_propagated:
             return
         legs = sorted(shard.members, key=lambda leg: leg.next_chunk * step(leg.leg.reverse))
         outlook = Outlook(
@@ -128,14 +128,14 @@ class Backlog:
     @property
     def _work_s(self) -> float:
         rates = self._meter.rates
-        return self._frames_to_encode * rates.encode_s + self._frames_to_follow * rates.follow_s
+        return self._frames_to_encode * rates.encode_s + self._frames_to_propagate * rates.propagate_s
 
-    def _cost_s(self, work: VideoRecord | ShardRecord | LookRecord) -> float:
+    def _cost_s(self, work: VideoRecord | ShardRecord | DetectRecord) -> float:
         """What a piece of work takes before it is over; a look is begun first: nobody knows how much it finds."""
-        if isinstance(work, LookRecord):
+        if isinstance(work, DetectRecord):
             return math.inf
         rates, shards = self._meter.rates, _shards_of(work)
-        return max(one.num_to_encode * rates.encode_s + one.num_to_follow * rates.follow_s for one in shards)
+        return max(one.num_to_encode * rates.encode_s + one.num_to_propagate * rates.propagate_s for one in shards)
 
     def _keep_open_legs(self, shard: ShardRecord) -> bool:
         """Forget members that have nothing left to do; whether any are left."""
@@ -146,12 +146,12 @@ class Backlog:
 
     def _count(self, shard: ShardRecord) -> None:
         legs = shard.members
-        num_to_follow = num_to_encode = sum(len(leg.left) for leg in legs)
+        num_to_propagate = num_to_encode = sum(len(leg.left) for leg in legs)
         if len(legs) > 1:
             num_to_encode = num_covered(leg.left for leg in legs)
         self._frames_to_encode += num_to_encode - shard.num_to_encode
-        self._frames_to_follow += num_to_follow - shard.num_to_follow
-        shard.num_to_encode, shard.num_to_follow = num_to_encode, num_to_follow
+        self._frames_to_propagate += num_to_propagate - shard.num_to_propagate
+        shard.num_to_encode, shard.num_to_propagate = num_to_encode, num_to_propagate
 
     def _put_in_order(self) -> None:
         """Costs of what waits were told by the rates of then; where those have changed much, the order is another."""
@@ -160,26 +160,26 @@ class Backlog:
             self._waiting.put_in_order(self._cost_s)
 
 
-def _shards_of(work: VideoRecord | ShardRecord | LookRecord) -> list[ShardRecord]:
+def _shards_of(work: VideoRecord | ShardRecord | DetectRecord) -> list[ShardRecord]:
     match work:
         case ShardRecord():
             return [work]
         case VideoRecord():
             return work.unopened
-        case LookRecord():
+        case DetectRecord():
             return []
 
 
-def _video_id(work: VideoRecord | ShardRecord | LookRecord) -> str:
+def _video_id(work: VideoRecord | ShardRecord | DetectRecord) -> str:
     match work:
         case VideoRecord():
             return work.video.video_id
         case ShardRecord():
             return work.video.video.video_id
-        case LookRecord():
+        case DetectRecord():
             return work.video_id
 
 
 def _have_drifted(old: Rates, new: Rates) -> bool:
-    pairs = ((old.encode_s, new.encode_s), (old.follow_s, new.follow_s))
+    pairs = ((old.encode_s, new.encode_s), (old.propagate_s, new.propagate_s))
     return any(not before / MOST_DRIFT <= now <= before * MOST_DRIFT for before, now in pairs)

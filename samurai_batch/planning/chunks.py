@@ -55,7 +55,7 @@ def frames_left(leg: Leg, next_chunk: int, chunk_frames: int, num_frames: int) -
     return range(max(leg.start_frame, next_chunk * chunk_frames), end + 1)
 
 
-def frames_to_follow(legs: Iterable[Leg], chunk: int, chunk_frames: int, num_frames: int) -> range:
+def frames_to_propagate(legs: Iterable[Leg], chunk: int, chunk_frames: int, num_frames: int) -> range:
     """The frames of a chunk that legs of one direction need, in the order they are walked.
 
     From the first frame that any of them covers to the last: a gap between two of them is walked as well.

@@ -50,7 +50,7 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
         "model": [recipe.model, recipe.weights_digest, recipe.image_size, recipe.dtype],
         "tracker": [recipe.tracker_version, dict(recipe.settings)],
     }
-    if track.asked is not None:
+    if track.auto_prompt is not None:
         content["look_up"] = [dict(recipe.look_up)]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

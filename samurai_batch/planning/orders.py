@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.retry import Failure
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track, Video
 
 TrackStatus = Literal["done", "partial", "failed"]
@@ -28,7 +28,7 @@ class OrderMember:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowOrder:
+class PropagateOrder:
     """Follow legs of one direction through one chunk of one video.
 
     ``num_frames`` bounds the frames asked for: the video's own number, or fewer where it is truncated.
@@ -59,7 +59,7 @@ class PublishOrder:
 
 
 @dataclass(frozen=True)
-class LookMember:
+class DetectMember:
     """One track whose prompts are answered at once; what is found is kept under ``fingerprint``."""
 
     track: Track
@@ -67,14 +67,14 @@ class LookMember:
 
 
 @dataclass(frozen=True)
-class LookOrder:
+class DetectOrder:
     """Answer the prompts of tracks on their frames, and keep the answers: of one video, or of several pictures."""
 
     order_id: int
-    members: tuple[LookMember, ...]
+    members: tuple[DetectMember, ...]
 
 
-Order = OpenOrder | FollowOrder | PublishOrder | LookOrder
+Order = OpenOrder | PropagateOrder | PublishOrder | DetectOrder
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class VideoOpened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChunkFollowed:
-    """Answer to a FollowOrder whose parts and states are all written.
+class ChunkPropagated:
+    """Answer to a PropagateOrder whose parts and states are all written.
 
     ``decode_s`` and ``write_s`` are seconds that the network waited: for frames; for rows, parts and states.
     ``device_memory_bytes`` is the most that a GPU has held for this replica, 0 without one.
@@ -99,7 +99,7 @@ class ChunkFollowed:
     track_frames: int
     decode_s: float
     encode_s: float
-    follow_s: float
+    propagate_s: float
     write_s: float = 0.0
     device_memory_bytes: int = 0
     seconds: float
@@ -115,8 +115,8 @@ class TrackPublished:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """Answer to a LookOrder: for each member, in their order, the rows published, or why there are none.
+class Detected:
+    """Answer to a DetectOrder: for each member, in their order, the rows published, or why there are none.
 
     ``frames_encoded`` counts pictures that went through the image encoder.
     """
@@ -136,7 +136,7 @@ class OrderFailed:
     seconds: float
 
 
-Report = VideoOpened | ChunkFollowed | TrackPublished | Looked | OrderFailed
+Report = VideoOpened | ChunkPropagated | TrackPublished | Detected | OrderFailed
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class TrackSettled:
 
 
 @dataclass(frozen=True)
-class WorkSpoiled:
+class WorkInvalidated:
     """Saved work that must be deleted before the next assignment: all chunks of one direction of a track."""
 
     fingerprint: str
@@ -187,4 +187,4 @@ class VideoCut:
     failure: Failure
 
 
-Outcome = TrackSettled | WorkSpoiled | VideoLearned | VideoCut
+Outcome = TrackSettled | WorkInvalidated | VideoLearned | VideoCut

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from samurai_batch.planning.orders import ChunkFollowed, Looked
+from samurai_batch.planning.orders import ChunkPropagated, Detected
 
 DECAY = 0.98
 """How much an answer still counts when the next one has come: half after 34 answers."""
@@ -10,14 +10,14 @@ DECAY = 0.98
 
 @dataclass(frozen=True)
 class Rates:
-    """Measured seconds: ``encode_s`` per frame, ``follow_s`` per track and frame, ``open_s`` per opened video.
+    """Measured seconds: ``encode_s`` per frame, ``propagate_s`` per track and frame, ``open_s`` per opened video.
 
     ``save_s``, per track and chunk, is reading and writing track states and rows. Planning compares costs with one
     another, so rates of another machine serve until there are better ones.
     """
 
     encode_s: float
-    follow_s: float
+    propagate_s: float
     open_s: float
     save_s: float = 0.0
 
@@ -34,32 +34,32 @@ class RateMeter:
 
     def __init__(self, rates: Rates) -> None:
         self._given = rates
-        self._encode, self._follow, self._open, self._save = _Average(), _Average(), _Average(), _Average()
+        self._encode, self._propagate, self._open, self._save = _Average(), _Average(), _Average(), _Average()
         self.rates = rates
         """The rates as far as they are known."""
         self.frames_encoded = self.track_frames = 0
 
     @property
-    def has_followed(self) -> bool:
+    def has_propagated(self) -> bool:
         """Whether encoding and following have been measured."""
-        return bool(self._encode.weight and self._follow.weight)
+        return bool(self._encode.weight and self._propagate.weight)
 
     def opened(self, seconds: float) -> None:
         """Take in how long a video took to fetch and open."""
         self._open.add(seconds, 1)
         self._update()
 
-    def followed(self, report: ChunkFollowed, num_tracks: int) -> None:
+    def followed(self, report: ChunkPropagated, num_tracks: int) -> None:
         """Take in what a chunk took; decoding counts to the frames."""
-        at_work_s = report.decode_s + report.encode_s + report.follow_s
+        at_work_s = report.decode_s + report.encode_s + report.propagate_s
         self._encode.add(report.decode_s + report.encode_s, report.frames_encoded)
-        self._follow.add(report.follow_s, report.track_frames)
+        self._propagate.add(report.propagate_s, report.track_frames)
         self._save.add(max(0.0, report.seconds - at_work_s), num_tracks)
         self.frames_encoded += report.frames_encoded
         self.track_frames += report.track_frames
         self._update()
 
-    def looked(self, report: Looked) -> None:
+    def looked(self, report: Detected) -> None:
         """Take in pictures; how long they take plays no part in planning."""
         self.frames_encoded += report.frames_encoded
 
@@ -67,7 +67,7 @@ class RateMeter:
         given = self._given
         self.rates = Rates(
             self._encode.value(given.encode_s),
-            self._follow.value(given.follow_s),
+            self._propagate.value(given.propagate_s),
             self._open.value(given.open_s),
             self._save.value(given.save_s),
         )

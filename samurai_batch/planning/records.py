@@ -8,9 +8,9 @@ from samurai_batch.planning.chunks import (
     last_chunk,
     last_frame,
 )
-from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.planning.orders import FollowOrder, LookMember, LookOrder, Order, OrderMember, PublishOrder
+from samurai_batch.planning.orders import DetectMember, DetectOrder, Order, OrderMember, PropagateOrder, PublishOrder
 from samurai_batch.planning.retry import Failure
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track, Video
 
 
@@ -132,14 +132,14 @@ class LegRecord:
 class ShardRecord:
     """Legs of one direction that go through the chunks in lock step, one order at a time.
 
-    ``num_to_encode`` and ``num_to_follow`` are the frames left for it as the backlog has last counted them.
+    ``num_to_encode`` and ``num_to_propagate`` are the frames left for it as the backlog has last counted them.
     """
 
     video: VideoRecord
     members: list[LegRecord]
     tries: Tries = field(default_factory=Tries)
     num_to_encode: int = 0
-    num_to_follow: int = 0
+    num_to_propagate: int = 0
 
     def __post_init__(self) -> None:
         for member in self.members:
@@ -150,13 +150,13 @@ class ShardRecord:
         self.members = [member for member in self.members if member.left and member.shard is self]
         return self.members
 
-    def follow_order(self, order_id: int, chunk_frames: int) -> tuple[FollowOrder, list[LegRecord]]:
+    def propagate_order(self, order_id: int, chunk_frames: int) -> tuple[PropagateOrder, list[LegRecord]]:
         """The order for the earliest chunk that any member lacks, and the members that lack it."""
         reverse = self.members[0].leg.reverse
         chunks = [member.next_chunk for member in self.members]
         chunk = max(chunks) if reverse else min(chunks)
         legs = [member for member in self.members if member.next_chunk == chunk]
-        order = FollowOrder(
+        order = PropagateOrder(
             order_id=order_id,
             video=self.video.video,
             reverse=reverse,
@@ -169,7 +169,7 @@ class ShardRecord:
 
 
 @dataclass(slots=True, eq=False)
-class LookRecord:
+class DetectRecord:
     """Tracks whose prompts are answered by one order."""
 
     tracks: list[TrackRecord]
@@ -180,22 +180,22 @@ class LookRecord:
         """The first track's video."""
         return self.tracks[0].track.video.video_id
 
-    def look_order(self, order_id: int) -> LookOrder:
+    def detect_order(self, order_id: int) -> DetectOrder:
         """The order for all of them."""
-        return LookOrder(order_id, tuple(LookMember(track.track, track.fingerprint) for track in self.tracks))
+        return DetectOrder(order_id, tuple(DetectMember(track.track, track.fingerprint) for track in self.tracks))
 
-    def parted(self, num_parts: int) -> "list[LookRecord]":
+    def parted(self, num_parts: int) -> "list[DetectRecord]":
         """Looks at fewer tracks each, with the tries so far."""
         bounds = [len(self.tracks) * part // num_parts for part in range(num_parts + 1)]
-        return [LookRecord(self.tracks[low:high], replace(self.tries)) for low, high in pairwise(bounds)]
+        return [DetectRecord(self.tracks[low:high], replace(self.tries)) for low, high in pairwise(bounds)]
 
 
-Work = VideoRecord | ShardRecord | TrackRecord | LookRecord
+Work = VideoRecord | ShardRecord | TrackRecord | DetectRecord
 
 
 @dataclass(slots=True)
 class Running:
-    """An order under way: on which replica, for which piece of work, and the legs a FollowOrder follows.
+    """An order under way: on which replica, for which piece of work, and the legs a PropagateOrder follows.
 
     ``tracks`` are those whose saved work the replica may be touching; none while it opens a video.
     """
@@ -208,7 +208,7 @@ class Running:
 
     def __post_init__(self) -> None:
         match self.work:
-            case LookRecord(tracks=tracks):
+            case DetectRecord(tracks=tracks):
                 self.tracks = tracks
             case TrackRecord() as track:
                 self.tracks = [track]

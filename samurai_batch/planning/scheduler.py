@@ -12,26 +12,26 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from samurai_batch.planning.backlog import Backlog
-from samurai_batch.planning.book import Book, KnownVideo, PendingTrack
+from samurai_batch.planning.job_state import JobState, KnownVideo, PendingTrack
 from samurai_batch.planning.orders import (
     Assignment,
-    ChunkFollowed,
-    FollowOrder,
-    Looked,
-    LookMember,
-    LookOrder,
+    ChunkPropagated,
+    Detected,
+    DetectMember,
+    DetectOrder,
     OpenOrder,
     Order,
     OrderFailed,
     Outcome,
+    PropagateOrder,
     Report,
     TrackPublished,
     VideoOpened,
 )
 from samurai_batch.planning.rates import RateMeter, Rates
 from samurai_batch.planning.records import (
+    DetectRecord,
     LegRecord,
-    LookRecord,
     Running,
     ShardRecord,
     TrackRecord,
@@ -73,30 +73,30 @@ class Scheduler:
         self._backlog = Backlog(self._meter, settings.split_shards)
         self._running: dict[int, Running] = {}
         self._order_at: dict[str, int] = {}
-        self._book = Book(settings.chunk_frames, settings.keep_partial)
+        self._job = JobState(settings.chunk_frames, settings.keep_partial)
         self.enter(shards, pending, videos)
 
     def enter(self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]) -> None:
         """Take in more tracks, such as those that a look has found."""
-        for video in self._book.enter(shards, pending, videos):
+        for video in self._job.enter(shards, pending, videos):
             known = videos[video.video.video_id]
             facts = video.facts or known.facts
             if facts is None:
                 self._backlog.wait(video)
                 continue
-            ready = self._book.learn(video, facts)
+            ready = self._job.learn(video, facts)
             if (cut := video.cut or known.cut) is not None:
-                self._book.truncate(video, cut)
+                self._job.truncate(video, cut)
             self._backlog.wait_all(ready)
 
-    def enter_looks(self, looks: Iterable[Sequence[LookMember]]) -> None:
+    def enter_detections(self, looks: Iterable[Sequence[DetectMember]]) -> None:
         """Take in tracks that are answered at once, those of one order together."""
-        self._backlog.wait_all(self._book.enter_looks(looks))
+        self._backlog.wait_all(self._job.enter_detections(looks))
 
     @property
     def is_finished(self) -> bool:
         """Whether every track is settled."""
-        return self._book.num_open == 0
+        return self._job.num_open == 0
 
     @property
     def num_running(self) -> int:
@@ -106,12 +106,12 @@ class Scheduler:
     @property
     def num_waiting(self) -> int:
         """Orders that any replica could be given now; more may come of them."""
-        return len(self._book.to_publish) + self._backlog.num_waiting
+        return len(self._job.to_publish) + self._backlog.num_waiting
 
     @property
     def track_frames_left(self) -> int:
         """Frames still to follow, summed over tracks; an estimate where videos are not opened yet."""
-        return self._book.track_frames_left
+        return self._job.track_frames_left
 
     @property
     def rates(self) -> Rates:
@@ -139,7 +139,7 @@ class Scheduler:
 
     def take_outcomes(self) -> list[Outcome]:
         """What is decided as tracks are taken in: some do not fit what is known of their videos."""
-        return self._book.take_outcomes()
+        return self._job.take_outcomes()
 
     def assign(self, idle: Collection[str]) -> list[Assignment]:
         """One order for each idle replica, as long as there is work.
@@ -154,7 +154,7 @@ class Scheduler:
 
     def _assign_each(self, replica_ids: Iterable[str]) -> Iterator[Assignment]:
         for replica_id in replica_ids:
-            if not (self._book.to_publish or self._backlog):
+            if not (self._job.to_publish or self._backlog):
                 return  # a thousand idle replicas at the end of a job are not asked one by one
             order = self._next_order(replica_id)
             if order is not None:
@@ -171,18 +171,18 @@ class Scheduler:
                 self._failed(running, report.failure)
             case VideoOpened(), VideoRecord() as video:
                 self._meter.opened(report.seconds)
-                self._backlog.wait_all(self._book.learn(video, report.facts))
-            case ChunkFollowed(), ShardRecord() as shard:
+                self._backlog.wait_all(self._job.learn(video, report.facts))
+            case ChunkPropagated(), ShardRecord() as shard:
                 self._meter.followed(report, len(running.legs))
                 self._followed(running, shard)
             case TrackPublished(), TrackRecord() as track:
-                self._book.published(track, report.num_rows)
-            case Looked(), LookRecord() as look:
-                self._looked(running, look, report)
+                self._job.published(track, report.num_rows)
+            case Detected(), DetectRecord() as look:
+                self._detected(running, look, report)
             case _:
                 raise AssertionError(f"an answer of another kind to {running.order}: {report}")
-        self._book.release(running.tracks)
-        return self._book.take_outcomes()
+        self._job.release(running.tracks)
+        return self._job.take_outcomes()
 
     def replica_lost(self, replica_id: str, failure: Failure) -> list[Outcome]:
         """A replica is gone: what it was doing, and the shard it would go on with, are free for others.
@@ -195,8 +195,8 @@ class Scheduler:
             running = self._running[order_id]
             self._stop(running, seconds=0.0)
             self._failed(running, failure)
-            self._book.release(running.tracks)
-        return self._book.take_outcomes()
+            self._job.release(running.tracks)
+        return self._job.take_outcomes()
 
     # -- giving work out
 
@@ -212,7 +212,7 @@ class Scheduler:
         return None
 
     def _choose(self, replica_id: str) -> Work | None:
-        return self._book.to_publish.popleft() if self._book.to_publish else self._backlog.take(replica_id)
+        return self._job.to_publish.popleft() if self._job.to_publish else self._backlog.take(replica_id)
 
     def _begin(self, replica_id: str, work: Work) -> Running | None:
         """The order for a piece of work; None if its track has been given up meanwhile."""
@@ -225,15 +225,15 @@ class Scheduler:
             case VideoRecord():
                 return Running(replica_id, OpenOrder(order_id, work.video), work)
             case ShardRecord():
-                order, legs = work.follow_order(order_id, chunk_frames)
+                order, legs = work.propagate_order(order_id, chunk_frames)
                 return Running(replica_id, order, work, legs)
-            case LookRecord():
-                return Running(replica_id, work.look_order(order_id), work)
+            case DetectRecord():
+                return Running(replica_id, work.detect_order(order_id), work)
 
     def _queue(self, work: Work) -> None:
         """Let a piece of work wait for any replica."""
         if isinstance(work, TrackRecord):
-            self._book.to_publish.append(work)
+            self._job.to_publish.append(work)
         else:
             self._backlog.wait(work)
 
@@ -248,24 +248,24 @@ class Scheduler:
             track.seconds += seconds / len(tracks)
 
     def _followed(self, running: Running, shard: ShardRecord) -> None:
-        assert isinstance(running.order, FollowOrder)
+        assert isinstance(running.order, PropagateOrder)
         shard.tries = Tries()
-        self._book.advance(running.legs, running.order.chunk)
+        self._job.advance(running.legs, running.order.chunk)
         self._backlog.rest(running.replica_id, shard)
 
-    def _looked(self, running: Running, look: LookRecord, report: Looked) -> None:
+    def _detected(self, running: Running, look: DetectRecord, report: Detected) -> None:
         """Each track by itself: one that failed is tried again, or given up, without the others."""
         self._meter.looked(report)
         for track, alone, answer in zip(look.tracks, look.parted(len(look.tracks)), report.answers, strict=True):
             if isinstance(answer, Failure):
                 self._failed(replace(running, work=alone), answer)
             else:
-                self._book.published(track, answer)
+                self._job.published(track, answer)
 
     def _failed(self, running: Running, failure: Failure) -> None:
         if _is_new_truncation(running.order, failure):
             assert isinstance(running.work, ShardRecord)
-            self._book.truncate(running.work.video, failure)
+            self._job.truncate(running.work.video, failure)
             self._queue(running.work)
             return
         self._take_note(running, failure.kind)
@@ -276,10 +276,10 @@ class Scheduler:
             losses=running.work.tries.losses,
             num_tracks=len(running.tracks),
             restarted=all(track.has_restarted for track in running.tracks),
-            can_part=isinstance(running.work, LookRecord),
+            can_part=isinstance(running.work, DetectRecord),
             limits=self._settings.limits,
         )
-        self._obey(verdict, running, failure)
+        self._apply(verdict, running, failure)
 
     def _take_note(self, running: Running, kind: FailureKind) -> None:
         tries = running.work.tries
@@ -295,12 +295,12 @@ class Scheduler:
         for track in _tracks_at_stake(running):
             track.num_failed_orders += 1
 
-    def _obey(self, verdict: Verdict, running: Running, failure: Failure) -> None:
+    def _apply(self, verdict: Verdict, running: Running, failure: Failure) -> None:
         work = running.work
         match verdict:
             case Verdict.AGAIN:
                 self._queue(work)
-            case Verdict.SPLIT if isinstance(work, LookRecord):
+            case Verdict.SPLIT if isinstance(work, DetectRecord):
                 self._backlog.wait_all(work.parted(len(work.tracks) if failure.kind in REPLICA_GONE else 2))
             case Verdict.SPLIT:
                 assert isinstance(work, ShardRecord)
@@ -308,7 +308,7 @@ class Scheduler:
             case Verdict.RESTART:
                 self._restart(running)
             case Verdict.GIVE_UP:
-                self._book.give_up(_tracks_at_stake(running), _summed_up(running, failure))
+                self._job.give_up(_tracks_at_stake(running), _summed_up(running, failure))
                 work.tries = Tries()
                 if isinstance(work, ShardRecord):
                     self._queue(work)
@@ -327,7 +327,7 @@ class Scheduler:
         """Begin one track again: the leg that failed, or both if its parts do not join."""
         (track,) = running.tracks
         legs = running.legs or track.legs
-        self._book.rewind(track, legs)
+        self._job.rewind(track, legs)
         track.tries = Tries()
         self._backlog.wait_all(ShardRecord(track.video, [leg]) for leg in legs)
         if not isinstance(running.work, TrackRecord):
@@ -338,7 +338,7 @@ def _is_new_truncation(order: Order, failure: Failure) -> bool:
     """Whether a failure tells something new: a reader that stops below the frames it was asked for."""
     return (
         failure.kind is FailureKind.TRUNCATED
-        and isinstance(order, FollowOrder)
+        and isinstance(order, PropagateOrder)
         and failure.frame_reached is not None
         and failure.frame_reached < order.num_frames
     )
@@ -366,10 +366,10 @@ def _describe(order: Order) -> str:
     match order:
         case OpenOrder():
             return "opening the video"
-        case FollowOrder():
+        case PropagateOrder():
             low = order.chunk * order.chunk_frames
             return f"following frames {low} to {min(low + order.chunk_frames, order.num_frames) - 1}"
-        case LookOrder():
+        case DetectOrder():
             return "answering the prompt"
         case _:
             return "publishing the mask table"

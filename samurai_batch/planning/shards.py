@@ -54,7 +54,7 @@ def num_covered(spans: Iterable[range]) -> int:
 
 def cost_s(spans: Collection[range], rates: Rates) -> float:
     """Seconds to follow legs over ``spans`` (ascending frames, one range per leg) together on one replica."""
-    return num_covered(spans) * rates.encode_s + sum(map(len, spans)) * rates.follow_s
+    return num_covered(spans) * rates.encode_s + sum(map(len, spans)) * rates.propagate_s
 
 
 def even_bounds(num_items: int, num_parts: int) -> list[tuple[int, int]]:

@@ -67,7 +67,7 @@ def _run(report: Report) -> str:
                    f"{totals.tracks_skipped} done before"),
         ("Frames encoded", f"{totals.frames_encoded:,} ({totals.frames_encoded / seconds:.1f} per second)"),
         ("Track frames", f"{totals.track_frames:,} ({totals.track_frames / seconds:.1f} per second)"),
-        ("Replicas' time", f"{totals.encode_s:,.1f} s encoding, {totals.follow_s:,.1f} s following, "
+        ("Replicas' time", f"{totals.encode_s:,.1f} s encoding, {totals.propagate_s:,.1f} s following, "
                            f"{totals.decode_s:,.1f} s waiting for frames, {totals.write_s:,.1f} s for writes"),
         ("Replicas lost", str(totals.replicas_lost)),
         ("Failed orders", ", ".join(f"{count} {kind}" for kind, count in totals.failures.items()) or "none"),
@@ -75,7 +75,9 @@ def _run(report: Report) -> str:
     ]  # fmt: skip
     if run.rates is not None:
         rates = run.rates
-        facts.append(("Rates", f"{_s(rates.encode_s)} to encode a frame, {_s(rates.follow_s)} to follow a track on it"))
+        facts.append(
+            ("Rates", f"{_s(rates.encode_s)} to encode a frame, {_s(rates.propagate_s)} to follow a track on it")
+        )
     config = [(name, redact_uri(str(value))) for name, value in run.config.items() if value is not None]
     return (
         f"<h2>The newest run</h2>{_pairs(facts)}<details><summary>Its configuration</summary>{_pairs(config)}</details>"

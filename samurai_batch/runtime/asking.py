@@ -8,10 +8,10 @@ from samurai_batch.job import JobConfig
 from samurai_batch.tasks import TextPrompt, Track
 
 
-def check_askable(tracks: Sequence[Track], config: JobConfig) -> None:
+def check_auto_prompts(tracks: Sequence[Track], config: JobConfig) -> None:
     """Raise ConfigError or CheckpointError for what is missing to look up these tracks' prompts."""
-    asking = [track for track in tracks if track.asked is not None]
-    if any(isinstance(track.asked, TextPrompt) for track in asking):
+    asking = [track for track in tracks if track.auto_prompt is not None]
+    if any(isinstance(track.auto_prompt, TextPrompt) for track in asking):
         if config.detector is None:
             raise ConfigError("prompts of kind text need a detector; name one in the field detector")
         check_detector(config.detector)

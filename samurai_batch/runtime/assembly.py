@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from samurai_batch import storage
-from samurai_batch.chunk import Following, Member
+from samurai_batch.chunk import Member, Propagation
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
@@ -20,7 +20,7 @@ from samurai_batch.modeling.checkpoints import Weights, build_model, load_weight
 from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.process import prepare_process
-from samurai_batch.pipeline import following_chunk
+from samurai_batch.pipeline import propagate_frames
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.device import memory_error, memory_message, within_memory
@@ -76,7 +76,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     tracker = make_tracker(config, plan.weights)
     finder = make_finder(Sam2Network(tracker.model), config)
     return Replica(
-        follow=partial(_follow, tracker, config.frames_per_batch, beside),
+        follow=partial(_propagate, tracker, config.frames_per_batch, beside),
         look_up=lambda source, track: within_memory(partial(look_up, finder, source, track)),
         open_video=open_video,
         store=storage,
@@ -214,17 +214,17 @@ def _num_gpus(config: JobConfig) -> float:
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
 
 
-def _follow(
+def _propagate(
     tracker: Tracker,
     frames_per_batch: int,
     beside: bool,
     source: VideoSource,
     members: Sequence[Member],
     frames: range,
-) -> Following:
-    """`following_chunk`, with every way the device's memory can end as a MemoryError."""
+) -> Propagation:
+    """`propagate_frames`, with every way the device's memory can end as a MemoryError."""
     try:
-        return (yield from following_chunk(tracker, source, members, frames, frames_per_batch, beside))
+        return (yield from propagate_frames(tracker, source, members, frames, frames_per_batch, beside))
     except RuntimeError as error:
         message = memory_message(error)
     raise memory_error(message)

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from samurai_batch.errors import StorageError
 from samurai_batch.planning.rates import Rates
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.environment import Clock
 from samurai_batch.runtime.lease import Lease
 from samurai_batch.runtime.ledger import Totals
-from samurai_batch.runtime.recorder import Recorder
+from samurai_batch.runtime.recorder import LedgerWriter
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.surroundings import Clock
 
 logger = get_logger(__name__)
 
 
-class Heart:
+class Heartbeat:
     """Shows life when it is time to, also where a loop over much else calls `beat` often."""
 
     def __init__(self, lease: Lease, clock: Clock, every_s: float) -> None:
@@ -43,9 +43,9 @@ class Heart:
 class Bookkeeper:
     """Writes down what a recorder holds, first making sure that no other run has done more while we slept."""
 
-    def __init__(self, recorder: Recorder, heart: Heart, clock: Clock, settings: DriverSettings) -> None:
-        self._recorder = recorder
-        self._heart = heart
+    def __init__(self, recorder: LedgerWriter, heartbeat: Heartbeat, clock: Clock, settings: DriverSettings) -> None:
+        self._ledger_writer = recorder
+        self._heartbeat = heartbeat
         self._clock = clock
         self._every_s = settings.heartbeat_s
         self._patience_s = settings.stale_after_s
@@ -56,7 +56,7 @@ class Bookkeeper:
     @property
     def is_done(self) -> bool:
         """Whether storage knows all that has been decided."""
-        return not self._recorder.has_news
+        return not self._ledger_writer.has_news
 
     def keep_up(self, *, is_urgent: bool = False) -> bool:
         """Write down what is new if it is time, or at once if it is urgent; whether storage then knows it all.
@@ -70,14 +70,14 @@ class Bookkeeper:
 
     def tidy(self) -> bool:
         """Remove saved work that nobody may go on from; whether there is none left. Raises StorageError, as above."""
-        if self._recorder.has_spoiled and (not self._num_failures or self._clock.elapsed_s() >= self._next_s):
-            self._try(self._recorder.remove_spoiled)
-        return not self._recorder.has_spoiled
+        if self._ledger_writer.has_invalidated and (not self._num_failures or self._clock.elapsed_s() >= self._next_s):
+            self._try(self._ledger_writer.remove_invalidated)
+        return not self._ledger_writer.has_invalidated
 
     def write(self) -> None:
         """Write down what is new. Raises OutputLockedError and StorageError."""
-        self._heart.beat_now()
-        self._recorder.flush()
+        self._heartbeat.beat_now()
+        self._ledger_writer.flush()
 
     def _try(self, action: Callable[[], None]) -> None:
         try:

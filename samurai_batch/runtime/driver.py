@@ -16,14 +16,15 @@ from typing import Any
 
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.planning.orders import Outcome, TrackSettled, VideoCut, VideoLearned, WorkSpoiled
+from samurai_batch.planning.orders import Outcome, TrackSettled, VideoCut, VideoLearned, WorkInvalidated
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.bookkeeper import Bookkeeper, Heart
-from samurai_batch.runtime.errands import Errands
-from samurai_batch.runtime.found import found_before, read_found
+from samurai_batch.runtime.bookkeeper import Bookkeeper, Heartbeat
+from samurai_batch.runtime.environment import Clock, Store
+from samurai_batch.runtime.found import detected_before, read_detections
+from samurai_batch.runtime.hooks import RunHooks
 from samurai_batch.runtime.lease import Holder, Lease, this_process
 from samurai_batch.runtime.ledger import RunStatus, Totals
 from samurai_batch.runtime.pool import (
@@ -36,20 +37,19 @@ from samurai_batch.runtime.pool import (
     ReplicaDied,
     ReplicaReady,
 )
-from samurai_batch.runtime.preparation import Preparation, prepare, prepare_found, sweep
-from samurai_batch.runtime.progress import Snapshot, Watch
-from samurai_batch.runtime.recorder import Recorder
+from samurai_batch.runtime.preparation import Preparation, prepare, prepare_detected, sweep
+from samurai_batch.runtime.progress import ProgressSink, Snapshot
+from samurai_batch.runtime.recorder import LedgerWriter
+from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import Clock, Store
-from samurai_batch.runtime.tally import Tally
 from samurai_batch.runtime.video_states import VideoState
 from samurai_batch.runtime.work import work_uri
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
 
-FIRST_RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=1.0)
+FIRST_RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=1.0)
 """Ratios to begin with, until the first chunks have been measured: they only rank what waits."""
 
 MOST_FAILURES_IN_A_ROW = 2
@@ -58,12 +58,12 @@ may not use up the three tries that a chunk has."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class Environment:
     """The world as the driver meets it."""
 
     store: Store
     clock: Clock
-    watch: Watch
+    watch: ProgressSink
     make_pool: Callable[[], Pool]
     should_stop: Callable[[], bool]
     holder: Holder = field(default_factory=this_process)
@@ -85,27 +85,27 @@ def drive(
     recipe: Recipe,
     settings: DriverSettings,
     run: RunDescription,
-    world: Surroundings,
-    errands: Errands | None = None,
+    world: Environment,
+    hooks: RunHooks | None = None,
 ) -> RunSummary:
     """Settle every track, or stop where the surroundings say so.
 
     The pool is made only if there is work. Raises OutputLockedError if another run is writing to this output,
     LedgerError, StorageError, and SamuraiBatchError if no replica can be started; what is done by then is kept.
     """
-    errands = errands or Errands()
+    hooks = hooks or RunHooks()
     lease = Lease(world.store, settings.output, world.clock, stale_after_s=settings.stale_after_s)
     lease.acquire(run.run_id, world.holder, run.config, run.versions)
     driver = None
     status: RunStatus = "crashed"
-    heart = Heart(lease, world.clock, settings.heartbeat_s)
+    heartbeat = Heartbeat(lease, world.clock, settings.heartbeat_s)
     try:
-        errands.before(heart.beat)
-        driver = _Driver(recipe, settings, lease, heart, world)
+        hooks.before(heartbeat.beat)
+        driver = _Driver(recipe, settings, lease, heartbeat, world)
         driver.begin(tracks)
         ending = driver.run()
         if ending == "finished":
-            errands.after(heart.beat)
+            hooks.after(heartbeat.beat)
         status = ending
     except KeyboardInterrupt:
         status = "interrupted"
@@ -129,12 +129,12 @@ class _Driver:
     """One run."""
 
     def __init__(
-        self, recipe: Recipe, settings: DriverSettings, lease: Lease, heart: Heart, world: Surroundings
+        self, recipe: Recipe, settings: DriverSettings, lease: Lease, heartbeat: Heartbeat, world: Environment
     ) -> None:
         self._recipe = recipe
         self._settings = settings
         self._run_id = lease.record.run_id
-        self._heart = heart
+        self._heartbeat = heartbeat
         self._world = world
         self._started_s = world.clock.elapsed_s()
         self._idle: dict[str, None] = {}  # in the order they became idle
@@ -143,7 +143,7 @@ class _Driver:
         self._waits_since_s = 0.0
         self._asking: dict[str, VideoState] = {}  # videos with prompts to look up
         self._totals = Totals()
-        self._tally = Tally(world.clock.now_s)
+        self._stats = RunStats(world.clock.now_s)
         schedule = ScheduleSettings(
             chunk_frames=settings.chunk_frames,
             keep_partial=settings.keep_partial,
@@ -151,15 +151,15 @@ class _Driver:
             split_shards=settings.split_shards,
         )
         self._scheduler = Scheduler([], [], {}, schedule, FIRST_RATES)
-        self.recorder = Recorder(
+        self.recorder = LedgerWriter(
             world.store,
             settings.output,
             run_id=self._run_id,
             weights_digest=recipe.weights_digest,
             num_transfers=settings.num_transfers,
-            meanwhile=heart.beat,
+            on_progress=heartbeat.beat,
         )
-        self._bookkeeper = Bookkeeper(self.recorder, heart, world.clock, settings)
+        self._bookkeeper = Bookkeeper(self.recorder, heartbeat, world.clock, settings)
 
     @property
     def rates(self) -> Rates:
@@ -169,7 +169,7 @@ class _Driver:
     def totals(self) -> Totals:
         """What is done so far."""
         return replace(
-            self._tally.added_to(self._totals),
+            self._stats.added_to(self._totals),
             frames_encoded=self._scheduler.frames_encoded,
             track_frames=self._scheduler.track_frames,
             splits=self._scheduler.num_splits,
@@ -181,7 +181,7 @@ class _Driver:
         if not self._scheduler.is_finished:
             with closing(self._world.make_pool()) as pool:
                 self._loop(pool)
-        self._tell_heart()
+        self._update_heartbeat()
         self._bookkeeper.write()
         self._show()
         if not self._scheduler.is_finished:
@@ -194,13 +194,13 @@ class _Driver:
         store, settings = self._world.store, self._settings
         self._world.tidy()
         needed: set[str] = set()
-        for part in prepare(tracks, self._recipe, store, settings, meanwhile=self._heart.beat):
+        for part in prepare(tracks, self._recipe, store, settings, on_progress=self._heartbeat.beat):
             needed.update(one.fingerprint for one in part.pending)
-            if settings.pictures_per_look is None:  # on pictures, nobody stands for what is found
+            if settings.pictures_per_order is None:  # on pictures, nobody stands for what is found
                 asking = {one.track.video.video_id for one in part.asking}
                 self._asking.update((video_id, part.videos[video_id]) for video_id in asking)
             self._enter(part)
-        sweep(store, settings.output, needed, settings.num_transfers, self._heart.beat)
+        sweep(store, settings.output, needed, settings.num_transfers, self._heartbeat.beat)
         logger.info(
             "run %s: %d tracks, %d of them settled already",
             self._run_id,
@@ -227,19 +227,19 @@ class _Driver:
             tracks_failed=totals.tracks_failed + settled["failed"] + len(preparation.unreachable),
         )
         for member in preparation.found:
-            self._settle(found_before(member))
+            self._settle(detected_before(member))
         self._scheduler.enter(preparation.shards, preparation.pending, preparation.known_videos())
-        self._scheduler.enter_looks(preparation.looks)
-        self._obey(self._scheduler.take_outcomes())
+        self._scheduler.enter_detections(preparation.looks)
+        self._apply(self._scheduler.take_outcomes())
 
     def _loop(self, pool: Pool) -> None:
         while not self._is_over and not self._world.should_stop():
             if self._bookkeeper.tidy():
-                self._give_out(pool)
+                self._assign_orders(pool)
             for event in pool.wait(self._settings.tick_s):
-                self._take_in(event)
+                self._handle_event(event)
             self._recycle(pool)
-            self._tell_heart()
+            self._update_heartbeat()
             self._bookkeeper.keep_up(is_urgent=self._scheduler.is_finished)
             self._show()
 
@@ -247,11 +247,11 @@ class _Driver:
     def _is_over(self) -> bool:
         return self._scheduler.is_finished and self._bookkeeper.is_done
 
-    def _give_out(self, pool: Pool) -> None:
+    def _assign_orders(self, pool: Pool) -> None:
         for assignment in self._scheduler.assign(self._idle):
             del self._idle[assignment.replica_id]
             pool.submit(assignment.replica_id, assignment.order)
-            self._tally.given(assignment.replica_id, assignment.order)
+            self._stats.given(assignment.replica_id, assignment.order)
         if isinstance(pool, GrowingPool):
             pool.want(self._scheduler.num_waiting)
         is_stuck = self._idle and not self._scheduler.num_running and not self._scheduler.is_finished
@@ -266,64 +266,68 @@ class _Driver:
                 pool.replace(replica_id)
                 del self._idle[replica_id]
                 self._replicas.discard(replica_id)
-                self._tally.left(replica_id)
-                self._obey(self._scheduler.replica_lost(replica_id, Failure(FailureKind.PREEMPTED, "replaced")))
+                self._stats.left(replica_id)
+                self._apply(self._scheduler.replica_lost(replica_id, Failure(FailureKind.PREEMPTED, "replaced")))
 
     def _why_replaced(self, replica_id: str) -> str | None:
-        most, num_chunks = self._settings.chunks_per_replica, self._tally.num_chunks(replica_id)
+        most, num_chunks = self._settings.chunks_per_replica, self._stats.num_chunks(replica_id)
         if most is not None and num_chunks >= most:
             return f"has followed {num_chunks} chunks"
-        num_failures = self._tally.num_failures_in_a_row(replica_id)
+        num_failures = self._stats.num_failures_in_a_row(replica_id)
         return f"has failed {num_failures} times in a row" if num_failures >= MOST_FAILURES_IN_A_ROW else None
 
-    def _take_in(self, event: PoolEvent) -> None:
+    def _handle_event(self, event: PoolEvent) -> None:
         match event:
             case ReplicaReady(replica_id):
                 self._replicas.add(replica_id)
-                self._tally.ready(replica_id)
+                self._stats.ready(replica_id)
                 self._idle[replica_id] = None
             case Answered(replica_id, report):
-                self._tally.answered(replica_id, report)
-                self._obey(self._scheduler.reported(replica_id, report))
+                self._stats.answered(replica_id, report)
+                self._apply(self._scheduler.reported(replica_id, report))
                 if replica_id in self._replicas and not self._scheduler.is_busy(replica_id):
                     self._idle[replica_id] = None
             case ReplicaDied(replica_id, failure):
                 logger.warning("replica %s is gone (%s): %s", replica_id, failure.kind, failure.message)
                 self._replicas.discard(replica_id)
-                self._tally.lost(replica_id, failure.kind)
+                self._stats.lost(replica_id, failure.kind)
                 self._idle.pop(replica_id, None)
                 self._totals = replace(self._totals, replicas_lost=self._totals.replicas_lost + 1)
-                self._obey(self._scheduler.replica_lost(replica_id, failure))
+                self._apply(self._scheduler.replica_lost(replica_id, failure))
             case PoolWaits(what):
                 if what:
                     logger.info("waiting for %s", what)
                 self._waits_since_s = self._waits_since_s if self._waits.what else self._elapsed_s()
                 self._waits = event
             case PoolFailed(reason):
-                self._tell_heart()
+                self._update_heartbeat()
                 self._bookkeeper.write()
                 raise SamuraiBatchError(f"no replica could be started: {reason}")
 
-    def _obey(self, outcomes: Sequence[Outcome]) -> None:
+    def _apply(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             match outcome:
                 case TrackSettled():
                     self._settle(outcome)
-                    self._follow_found(outcome)
-                case WorkSpoiled(fingerprint, reverse):
-                    self.recorder.spoil(fingerprint, reverse)
+                    self._enter_detected(outcome)
+                case WorkInvalidated(fingerprint, reverse):
+                    self.recorder.invalidate(fingerprint, reverse)
                 case VideoLearned(video_id, facts):
                     self.recorder.learn(video_id, facts)
                 case VideoCut(video_id, failure):
                     self.recorder.learn_cut(video_id, failure)
 
-    def _follow_found(self, outcome: TrackSettled) -> None:
+    def _enter_detected(self, outcome: TrackSettled) -> None:
         """Let the tracks in that stand for a prompt which was looked up; on pictures, nothing is left to do."""
-        if outcome.track.asked is None or outcome.status != "done" or self._settings.pictures_per_look is not None:
+        if (
+            outcome.track.auto_prompt is None
+            or outcome.status != "done"
+            or self._settings.pictures_per_order is not None
+        ):
             return
-        found = read_found(self._world.store, self._settings.output, outcome.track, outcome.fingerprint)
+        found = read_detections(self._world.store, self._settings.output, outcome.track, outcome.fingerprint)
         logger.info("%s of %s: %d found", outcome.track.object_id, outcome.track.video.video_id, len(found))
-        self._enter(prepare_found(found, self._asking, self._recipe, self._world.store, self._settings))
+        self._enter(prepare_detected(found, self._asking, self._recipe, self._world.store, self._settings))
 
     def _settle(self, outcome: TrackSettled) -> None:
         self.recorder.settle(outcome)
@@ -332,8 +336,8 @@ class _Driver:
             self._totals, rows=self._totals.rows + outcome.num_rows, **{name: getattr(self._totals, name) + 1}
         )
 
-    def _tell_heart(self) -> None:
-        self._heart.told = (self.totals(), self.rates)
+    def _update_heartbeat(self) -> None:
+        self._heartbeat.told = (self.totals(), self.rates)
 
     def _show(self) -> None:
         totals = self.totals()
@@ -350,7 +354,7 @@ class _Driver:
                 replicas=len(self._replicas),
                 decode_s=totals.decode_s,
                 encode_s=totals.encode_s,
-                follow_s=totals.follow_s,
+                propagate_s=totals.propagate_s,
                 write_s=totals.write_s,
                 device_memory_bytes=max((one.device_memory_bytes for one in totals.replicas.values()), default=0),
                 failures=totals.failures,

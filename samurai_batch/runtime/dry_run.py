@@ -9,6 +9,7 @@ from samurai_batch.job import JobConfig
 from samurai_batch.planning.chunks import first_chunk, frames_left
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
+from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.preparation import Preparation, prepare
 from samurai_batch.runtime.recipe import (
     checked_tracks,
@@ -17,7 +18,6 @@ from samurai_batch.runtime.recipe import (
 )
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import TrackProblem
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.tasks import Track
 
 
@@ -36,9 +36,9 @@ class PlannedShard:
 class Plan:
     """What a run of this job would find and do. Weights are taken to be those the ledger knows.
 
-    ``shards`` of pending tracks, the longest first; ``num_looks`` pictures or prompts are looked at besides, and what a
-    prompt finds is not counted yet. ``unreachable`` tracks would fail at once; ``num_failed`` have failed on their
-    input, and would not be tried again.
+    ``shards`` of pending tracks, the longest first; ``num_detect_orders`` pictures or prompts are looked at
+    besides, and what a prompt finds is not counted yet. ``unreachable`` tracks would fail at once; ``num_failed`` have
+    failed on their input, and would not be tried again.
     """
 
     output: str
@@ -50,7 +50,7 @@ class Plan:
     num_stale: int
     num_failed_before: int
     num_failed: int
-    num_looks: int
+    num_detect_orders: int
     unreachable: tuple[TrackProblem, ...]
     shards: tuple[PlannedShard, ...]
 
@@ -63,8 +63,8 @@ class Plan:
             f"{self.num_tracks} tracks of {self.num_videos} videos: {self.num_done} done already{partial}, {pending}",
             *(f"cannot start: {one.video_id} / {one.object_id}: {one.error}" for one in self.unreachable),
         ]
-        if self.num_looks:
-            lines.append(f"{self.num_looks} pictures or prompts to look at")
+        if self.num_detect_orders:
+            lines.append(f"{self.num_detect_orders} pictures or prompts to look at")
         if self.shards:
             lines.append(f"{len(self.shards)} shards to follow, the longest first:")
         lines += [_describe_shard(shard) for shard in self.shards[:num_shown]]
@@ -101,7 +101,7 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
         num_stale=counts["done"] + counts["partial"],
         num_failed_before=counts["failed"],
         num_failed=counts["settled failed"],
-        num_looks=counts["looks"],
+        num_detect_orders=counts["looks"],
         unreachable=tuple(unreachable),
         shards=tuple(row for _, row in sorted(shards, key=lambda pair: -pair[0])),
     )

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from samurai_batch.errors import PromptError, StateError
-from samurai_batch.planning.orders import LookMember, TrackSettled
-from samurai_batch.runtime.surroundings import Store
+from samurai_batch.planning.orders import DetectMember, TrackSettled
+from samurai_batch.runtime.environment import Store
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Track
 
@@ -17,21 +17,21 @@ _FOUND = TypeAdapter(list[BoxPrompt | MaskPrompt])
 _SUFFIX = ".json"
 
 
-def found_fingerprints(store: Store, output: str) -> set[str]:
+def detected_fingerprints(store: Store, output: str) -> set[str]:
     """The fingerprints of all prompts that have been looked up."""
     return {name.removesuffix(_SUFFIX) for name in store.list_names(_folder(output)) if name.endswith(_SUFFIX)}
 
 
-def write_found(store: Store, output: str, fingerprint: str, prompts: Sequence[Prompt]) -> None:
+def write_detections(store: Store, output: str, fingerprint: str, prompts: Sequence[Prompt]) -> None:
     """Keep the boxes or masks that were found, the best first; none says that nothing was."""
     store.write_bytes(_uri(output, fingerprint), _FOUND.dump_json(list(prompts)))  # type: ignore[arg-type]
 
 
-def read_found(store: Store, output: str, track: Track, fingerprint: str) -> tuple[Track, ...]:
+def read_detections(store: Store, output: str, track: Track, fingerprint: str) -> tuple[Track, ...]:
     """The tracks that stand for one that was looked up. Raises StateError if what was kept is damaged."""
     uri = _uri(output, fingerprint)
     try:
-        return track.standing_for(_FOUND.validate_json(store.read_bytes(uri)))
+        return track.tracks_of_detections(_FOUND.validate_json(store.read_bytes(uri)))
     except (ValidationError, PromptError) as error:
         raise StateError(f"{redact(uri)} is damaged; delete it to have the prompt looked up again") from error
 
@@ -44,7 +44,7 @@ def _uri(output: str, fingerprint: str) -> str:
     return join(_folder(output), fingerprint + _SUFFIX)
 
 
-def found_before(member: LookMember) -> TrackSettled:
+def detected_before(member: DetectMember) -> TrackSettled:
     """The end of a prompt that an earlier run has looked up, as far as it came."""
     return TrackSettled(
         track=member.track,

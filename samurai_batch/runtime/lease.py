@@ -22,6 +22,7 @@ from typing import Any
 from samurai_batch.errors import LedgerError, OutputLockedError, StorageError
 from samurai_batch.planning.rates import Rates
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.environment import Clock, Store
 from samurai_batch.runtime.ledger import (
     RunRecord,
     RunStatus,
@@ -31,7 +32,6 @@ from samurai_batch.runtime.ledger import (
     run_uri,
     write_run,
 )
-from samurai_batch.runtime.surroundings import Clock, Store
 from samurai_batch.storage import join, redact
 
 logger = get_logger(__name__)

@@ -7,19 +7,19 @@ Records are redacted when they are made, and so when they are written, and when 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from samurai_batch.errors import LedgerError
 from samurai_batch.planning.fingerprints import VideoIdentity
-from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import redact as redact_text
 from samurai_batch.redaction import redact_values
-from samurai_batch.runtime.surroundings import Store
+from samurai_batch.runtime.environment import Store
 from samurai_batch.storage import join, quote_id, redact
 
 LEDGER_VERSION = 1
@@ -108,7 +108,7 @@ class Totals:
     """What a run has done so far. ``tracks_skipped`` were done before; tracks count once each. ``splits`` counts how
     often tracks were moved to another replica so that the job ends sooner.
 
-    ``decode_s`` to ``write_s`` are seconds of replicas, as in a `ChunkFollowed`; ``failures`` are of orders, those
+    ``decode_s`` to ``write_s`` are seconds of replicas, as in a `ChunkPropagated`; ``failures`` are of orders, those
     that went well when tried again included, by FailureKind; ``replicas`` are those that are there, by name.
     """
 
@@ -125,10 +125,17 @@ class Totals:
     seconds: float = 0.0
     decode_s: float = 0.0
     encode_s: float = 0.0
-    follow_s: float = 0.0
+    propagate_s: float = 0.0
     write_s: float = 0.0
     failures: dict[str, int] = field(default_factory=dict)
     replicas: dict[str, ReplicaWork] = field(default_factory=dict)
+
+
+def _with_current_names(values: Any) -> Any:
+    """The values of a record under today's names: until version 0.1.0 ``propagate_s`` was called ``follow_s``."""
+    if isinstance(values, dict) and "follow_s" in values:
+        return {"propagate_s" if name == "follow_s" else name: value for name, value in values.items()}
+    return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +156,8 @@ class RunRecord:
     versions: dict[str, str]
     boot_id: str = ""
     pid_namespace: str = ""
-    totals: Totals = Totals()
-    rates: Rates | None = None
+    totals: Annotated[Totals, BeforeValidator(_with_current_names)] = Totals()
+    rates: Annotated[Rates | None, BeforeValidator(_with_current_names)] = None
     version: int = LEDGER_VERSION
 
     def __post_init__(self) -> None:

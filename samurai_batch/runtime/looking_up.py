@@ -9,7 +9,7 @@ from samurai_batch.images.finding import Finder
 from samurai_batch.images.networks import ImageNetwork
 from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.job import JobConfig
-from samurai_batch.planning.fit import VideoFacts, misfit
+from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.runtime.recipe import everything_settings
 from samurai_batch.tasks import Prompt, Track
 from samurai_batch.video import VideoSource
@@ -25,9 +25,9 @@ def look_up(finder: Finder, source: VideoSource, track: Track) -> list[Prompt]:
 
     Raises PromptError if it lies outside the video, and what reading its frame raises.
     """
-    prompt, info = track.asked, source.info
+    prompt, info = track.auto_prompt, source.info
     assert prompt is not None
-    if problem := misfit(track, VideoFacts(info.num_frames, info.height, info.width)):
+    if problem := validation_error(track, VideoFacts(info.num_frames, info.height, info.width)):
         raise PromptError(problem)
     (frame,) = source.frames(range(prompt.frame_index, prompt.frame_index + 1))
     return finder.find(prompt, frame.pixels)

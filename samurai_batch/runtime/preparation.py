@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, islice
 
-from samurai_batch.planning.book import KnownVideo, PendingTrack
+from samurai_batch.planning.detect_batches import make_detect_batches
 from samurai_batch.planning.fingerprints import Recipe, fingerprint
-from samurai_batch.planning.looks import make_looks
-from samurai_batch.planning.orders import LookMember
+from samurai_batch.planning.job_state import KnownVideo, PendingTrack
+from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import PERMANENT, Failure
 from samurai_batch.planning.shards import Shard, make_shards
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.found import found_fingerprints, read_found
+from samurai_batch.runtime.environment import Store
+from samurai_batch.runtime.found import detected_fingerprints, read_detections
 from samurai_batch.runtime.ledger import TrackEntry
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.video_states import VideoState, look_up_videos
 from samurai_batch.runtime.work import discard_track, saved_fingerprints, saved_work
 from samurai_batch.tasks import Track
@@ -39,8 +39,8 @@ class Preparation:
     shards: list[Shard]
     videos: Mapping[str, VideoState]
     pending: list[PendingTrack]
-    looks: list[tuple[LookMember, ...]]
-    found: list[LookMember]
+    looks: list[tuple[DetectMember, ...]]
+    found: list[DetectMember]
     settled: list[tuple[Track, TrackEntry]]
     unreachable: list[tuple[Track, Failure]]
 
@@ -57,7 +57,7 @@ class Preparation:
         return settled + [track for track, _ in self.unreachable] + [track for track, _ in self.to_do]
 
     @property
-    def asking(self) -> list[LookMember]:
+    def asking(self) -> list[DetectMember]:
         """Those who are answered at once, one by one."""
         return [one for members in self.looks for one in members]
 
@@ -87,7 +87,7 @@ def prepare(
     settings: DriverSettings,
     *,
     trust_weights: bool = False,
-    meanwhile: Callable[[], None] = lambda: None,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Preparation]:
     """Compare the prompts table with the ledger and with what earlier runs have saved. Writes nothing.
 
@@ -100,9 +100,9 @@ def prepare(
     Each part has some of the videos, so that nobody has to hold the ledger of a large job; a video is in one of them.
     ``meanwhile`` is called now and then: this may take minutes. Raises LedgerError, StateError, StorageError.
     """
-    sorter = _Sorter(recipe, store, settings, trust_weights, meanwhile)
+    sorter = _Sorter(recipe, store, settings, trust_weights, on_progress)
     for part in _by_videos(tracks, VIDEOS_AT_ONCE):
-        videos = look_up_videos({track.video for track in part}, store, settings, meanwhile)
+        videos = look_up_videos({track.video for track in part}, store, settings, on_progress)
         yield sorter.sort_out(part, videos)
 
 
@@ -114,7 +114,7 @@ def _by_videos(tracks: Sequence[Track], num_videos: int) -> Iterator[list[Track]
         yield part
 
 
-def prepare_found(
+def prepare_detected(
     tracks: Sequence[Track], videos: Mapping[str, VideoState], recipe: Recipe, store: Store, settings: DriverSettings
 ) -> Preparation:
     """The same for tracks that stand for a prompt of the job, which has just been looked up.
@@ -151,13 +151,13 @@ class _Sorter:
     store: Store
     settings: DriverSettings
     trust_weights: bool = False
-    meanwhile: Callable[[], None] = lambda: None
+    on_progress: Callable[[], None] = lambda: None
     has_saved_work: bool = True
 
     @cached_property
     def kept(self) -> set[str]:
         """The fingerprints of prompts that were looked up."""
-        return found_fingerprints(self.store, self.settings.output)
+        return detected_fingerprints(self.store, self.settings.output)
 
     @cached_property
     def saved(self) -> set[str]:
@@ -173,14 +173,16 @@ class _Sorter:
         settled = [(case.track, case.entry) for case in cases if case.entry and self._is_settled(case)]
         others = [case for case in cases if not self._is_settled(case)]
         to_do = [(case.track, case.fingerprint) for case in others if case.fingerprint is not None]
-        looks = [LookMember(track, name) for track, name in to_do if self._is_look(track)]
+        looks = [DetectMember(track, name) for track, name in to_do if self._is_look(track)]
         found = [one for one in looks if self._is_found(one)]
         pending = self._with_saved_work([(track, name) for track, name in to_do if not self._is_look(track)])
         return Preparation(
             shards=self._shards(groups, pending),
             videos=videos,
             pending=pending,
-            looks=make_looks([one for one in looks if not self._is_found(one)], self.settings.pictures_per_look or 1),
+            looks=make_detect_batches(
+                [one for one in looks if not self._is_found(one)], self.settings.pictures_per_order or 1
+            ),
             found=found,
             settled=settled,
             unreachable=[(case.track, _why(case, videos)) for case in others if case.fingerprint is None],
@@ -200,12 +202,12 @@ class _Sorter:
 
     def _asks(self, track: Track) -> bool:
         """Whether other tracks stand for this one: on pictures, what a prompt finds is the answer itself."""
-        return track.asked is not None and self.settings.pictures_per_look is None
+        return track.auto_prompt is not None and self.settings.pictures_per_order is None
 
     def _is_look(self, track: Track) -> bool:
-        return self.settings.pictures_per_look is not None or track.asked is not None
+        return self.settings.pictures_per_order is not None or track.auto_prompt is not None
 
-    def _is_found(self, look: LookMember) -> bool:
+    def _is_found(self, look: DetectMember) -> bool:
         """Whether an earlier run has looked, and its ledger does not say so."""
         return self._asks(look.track) and look.fingerprint in self.kept
 
@@ -224,9 +226,9 @@ class _Sorter:
     def _read_found(self, looked_up: Sequence[_Case]) -> list[tuple[Track, ...]]:
         def read(case: _Case) -> tuple[Track, ...]:
             assert case.kept_under is not None
-            return read_found(self.store, self.settings.output, case.track, case.kept_under)
+            return read_detections(self.store, self.settings.output, case.track, case.kept_under)
 
-        return for_each(read, looked_up, self.settings.num_transfers, meanwhile=self.meanwhile)
+        return for_each(read, looked_up, self.settings.num_transfers, on_progress=self.on_progress)
 
     def _is_settled(self, case: _Case) -> bool:
         entry, keep_partial = case.entry, self.settings.keep_partial
@@ -251,7 +253,7 @@ class _Sorter:
                 track, name, saved_work(self.store, output, name, chunk_frames) if is_saved else NOTHING_SAVED
             )
 
-        return for_each(look, wanted, self.settings.num_transfers, meanwhile=self.meanwhile)
+        return for_each(look, wanted, self.settings.num_transfers, on_progress=self.on_progress)
 
 
 def _why(case: _Case, videos: Mapping[str, VideoState]) -> Failure:
@@ -265,10 +267,10 @@ def sweep(
     output: str,
     needed: Iterable[str],
     num_transfers: int,
-    meanwhile: Callable[[], None] = lambda: None,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Remove saved work under fingerprints that no pending track needs."""
     leftovers = sorted(saved_fingerprints(store, output) - set(needed))
     if leftovers:
         logger.info("removing the saved work of %d tracks that nobody goes on with", len(leftovers))
-    for_each(lambda name: discard_track(store, output, name), leftovers, num_transfers, meanwhile=meanwhile)
+    for_each(lambda name: discard_track(store, output, name), leftovers, num_transfers, on_progress=on_progress)

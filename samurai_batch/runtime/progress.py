@@ -35,7 +35,7 @@ class Snapshot:
     replicas: int
     decode_s: float = 0.0
     encode_s: float = 0.0
-    follow_s: float = 0.0
+    propagate_s: float = 0.0
     write_s: float = 0.0
     device_memory_bytes: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -66,14 +66,14 @@ class Snapshot:
         return self.track_frames_left / self.frames_per_s if self.track_frames else None
 
 
-class Watch(Protocol):
+class ProgressSink(Protocol):
     """Somebody who looks on."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Called by the driver several times a second."""
         ...
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "ProgressSink":
         """Begin to look on."""
         ...
 
@@ -84,7 +84,7 @@ class Watch(Protocol):
         ...
 
 
-class LogWatch:
+class ProgressLog:
     """One line of JSON in the log every ``every_s`` seconds, and a last one at the end."""
 
     def __init__(self, every_s: float = 5.0) -> None:
@@ -99,7 +99,7 @@ class LogWatch:
             self._next_s = snapshot.elapsed_s + self._every_s
             self._log(snapshot)
 
-    def __enter__(self) -> "LogWatch":
+    def __enter__(self) -> "ProgressLog":
         """Begin."""
         return self
 
@@ -121,7 +121,7 @@ class LogWatch:
         logger.info("progress %s", json.dumps(values))
 
 
-class BarWatch:
+class ProgressBar:
     """A progress bar over frames of tracks, or over pictures."""
 
     def __init__(self, console: Console) -> None:
@@ -138,7 +138,7 @@ class BarWatch:
         completed, total = snapshot.share_done
         self._progress.update(self._task, completed=completed, total=total, description=describe(snapshot))
 
-    def __enter__(self) -> "BarWatch":
+    def __enter__(self) -> "ProgressBar":
         """Show the bar."""
         self._progress.start()
         return self
@@ -150,9 +150,9 @@ class BarWatch:
         self._progress.stop()
 
 
-def open_watch(console: Console) -> Watch:
+def open_progress(console: Console) -> ProgressSink:
     """A bar where somebody can see it, log lines elsewhere."""
-    return BarWatch(console) if console.is_terminal else LogWatch()
+    return ProgressBar(console) if console.is_terminal else ProgressLog()
 
 
 def describe(snapshot: Snapshot) -> str:

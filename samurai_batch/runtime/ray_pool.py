@@ -71,7 +71,7 @@ class _Actor:
 
 
 @dataclass
-class _Seat:
+class _ActorSlot:
     """One actor, and what we wait for it to answer; None while it is idle."""
 
     replica_id: str
@@ -85,25 +85,25 @@ class _Seat:
 
 
 @dataclass
-class _Seats:
+class _ActorSlots:
     """All actors of a pool, by what they are at."""
 
-    by_id: dict[str, _Seat] = field(default_factory=dict)
+    by_id: dict[str, _ActorSlot] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.by_id)
 
     @property
-    def ready(self) -> list[_Seat]:
-        return [seat for seat in self.by_id.values() if seat.is_ready]
+    def ready(self) -> list[_ActorSlot]:
+        return [slot for slot in self.by_id.values() if slot.is_ready]
 
     @property
-    def without_node(self) -> list[_Seat]:
-        return [seat for seat in self.by_id.values() if seat.node_id is None]
+    def without_node(self) -> list[_ActorSlot]:
+        return [slot for slot in self.by_id.values() if slot.node_id is None]
 
     @property
-    def waiting(self) -> dict[Any, _Seat]:
-        return {seat.waiting_for: seat for seat in self.by_id.values() if seat.waiting_for is not None}
+    def waiting(self) -> dict[Any, _ActorSlot]:
+        return {slot.waiting_for: slot for slot in self.by_id.values() if slot.waiting_for is not None}
 
 
 class RayPool(Generic[Payload]):
@@ -141,17 +141,17 @@ class RayPool(Generic[Payload]):
         self._told_waiting = ""
         self._has_failed = False
         self._events: list[PoolEvent] = []
-        self._seats = _Seats()
+        self._slots = _ActorSlots()
         self._fill()
 
     def submit(self, replica_id: str, order: Order) -> None:
         """Give an order to an idle replica. One that has died meanwhile is reported by `wait`."""
-        seat = self._seats.by_id.get(replica_id)
-        if seat is not None:
-            if not seat.has_had_orders:  # only now: one that is ready may die at once
+        slot = self._slots.by_id.get(replica_id)
+        if slot is not None:
+            if not slot.has_had_orders:  # only now: one that is ready may die at once
                 self._policy.succeeded()
-            seat.has_had_orders = True
-            seat.waiting_for = seat.actor.run.remote(order)
+            slot.has_had_orders = True
+            slot.waiting_for = slot.actor.run.remote(order)
 
     def want(self, num_orders: int) -> None:
         """So many orders wait for a replica."""
@@ -162,7 +162,7 @@ class RayPool(Generic[Payload]):
         if time.monotonic() >= self._next_look_s:
             self._look()
         self._fill()
-        waiting = self._seats.waiting
+        waiting = self._slots.waiting
         if not waiting and not self._events:
             time.sleep(timeout_s)  # until a start may be tried again
         if waiting and not self._events:
@@ -178,17 +178,17 @@ class RayPool(Generic[Payload]):
 
     def replace(self, replica_id: str) -> None:
         """Let an idle replica go, and start another in its place."""
-        seat = self._seats.by_id.pop(replica_id, None)
-        if seat is not None:
-            ray.kill(seat.actor)
+        slot = self._slots.by_id.pop(replica_id, None)
+        if slot is not None:
+            ray.kill(slot.actor)
             self._add(ray_cluster.living_nodes())
 
     def close(self) -> None:
         """Kill all actors; what they were doing is dropped."""
         self._refusals.close()
-        for seat in self._seats.by_id.values():
-            ray.kill(seat.actor)
-        self._seats.by_id.clear()
+        for slot in self._slots.by_id.values():
+            ray.kill(slot.actor)
+        self._slots.by_id.clear()
         if self._owns_connection:
             disconnect()
 
@@ -216,28 +216,28 @@ class RayPool(Generic[Payload]):
         if room > self._room and self._policy.num_failed:
             self._policy = StartPolicy()  # a node that nobody has tried yet
         self._room = room
-        seats = self._seats
-        if len(seats) == len(seats.without_node) and self._refusals.has_refused(self._resources.as_ray()):
+        slots = self._slots
+        if len(slots) == len(slots.without_node) and self._refusals.has_refused(self._resources.as_ray()):
             raise ConfigError(
                 f"a replica asks for {self._resources}, and this cluster's autoscaler has no node type that holds "
                 "them; ask for less, or add such a node type"
             )
-        self._withdraw(seats.without_node[: max(0, len(seats) - self._target())])
+        self._withdraw(slots.without_node[: max(0, len(slots) - self._target())])
 
     def _target(self) -> int:
         """How many replicas there are to be, those that wait for a node included."""
         if self._num_replicas is not None:
             return self._num_replicas
-        seats = self._seats
-        num_placed = len(seats) - len(seats.without_node)
-        is_all_busy = num_placed > 0 and all(seat.waiting_for is not None for seat in seats.ready)
+        slots = self._slots
+        num_placed = len(slots) - len(slots.without_node)
+        is_all_busy = num_placed > 0 and all(slot.waiting_for is not None for slot in slots.ready)
         num_more = min(self._num_wanted, num_placed) if self._has_autoscaler and is_all_busy else 0
         return max(self._room, num_placed + num_more, 1)
 
     def _fill(self) -> None:
         """Start what is missing, if it is time to."""
-        num_missing = self._target() - len(self._seats)
-        if num_missing > 0 and self._policy.may_start(time.monotonic(), num_ready=len(self._seats.ready)):
+        num_missing = self._target() - len(self._slots)
+        if num_missing > 0 and self._policy.may_start(time.monotonic(), num_ready=len(self._slots.ready)):
             nodes = ray_cluster.living_nodes()
             for _ in range(num_missing):
                 self._add(nodes)
@@ -253,28 +253,28 @@ class RayPool(Generic[Payload]):
         }
         actor_type: Any = ray.remote(**options)(_Actor)
         actor = actor_type.remote()
-        self._seats.by_id[replica_id] = _Seat(replica_id, actor, actor.place.remote(), time.monotonic(), nodes)
+        self._slots.by_id[replica_id] = _ActorSlot(replica_id, actor, actor.place.remote(), time.monotonic(), nodes)
 
     def _give_up_if_hopeless(self) -> None:
         """Tell, once, that no replica can be started."""
-        now_s, num_ready = time.monotonic(), len(self._seats.ready)
+        now_s, num_ready = time.monotonic(), len(self._slots.ready)
         if self._policy.withdraws(now_s, num_ready=num_ready):
-            self._withdraw(self._seats.without_node)
-        num_starting = len(self._seats) - num_ready
+            self._withdraw(self._slots.without_node)
+        num_starting = len(self._slots) - num_ready
         if not self._has_failed and self._policy.gives_up(now_s, num_starting=num_starting, num_ready=num_ready):
             self._has_failed = True
             self._events.append(PoolFailed(self._policy.reason))
 
-    def _withdraw(self, seats: Sequence[_Seat]) -> None:
-        for seat in seats:
-            ray.kill(seat.actor)
-            del self._seats.by_id[seat.replica_id]
+    def _withdraw(self, slots: Sequence[_ActorSlot]) -> None:
+        for slot in slots:
+            ray.kill(slot.actor)
+            del self._slots.by_id[slot.replica_id]
 
     def _tell_what_we_wait_for(self) -> None:
         asked_before_s = time.monotonic() - TELL_AFTER_S
-        late = [seat for seat in self._seats.by_id.values() if not seat.is_ready and seat.asked_at_s < asked_before_s]
-        number = len([seat for seat in late if seat.node_id is None])
-        is_short = self._has_autoscaler and len(self._seats) > self._room
+        late = [slot for slot in self._slots.by_id.values() if not slot.is_ready and slot.asked_at_s < asked_before_s]
+        number = len([slot for slot in late if slot.node_id is None])
+        is_short = self._has_autoscaler and len(self._slots) > self._room
         what = ""
         if number:
             whom = "a node of the autoscaler" if is_short else "free resources"
@@ -287,45 +287,45 @@ class RayPool(Generic[Payload]):
 
     # -- what comes back
 
-    def _collect(self, seat: _Seat) -> None:
+    def _collect(self, slot: _ActorSlot) -> None:
         """Take in the answer a seat waited for, or its death."""
-        reference, seat.waiting_for = seat.waiting_for, None
-        ends = _GONE if seat.is_ready else _NOT_STARTED
+        reference, slot.waiting_for = slot.waiting_for, None
+        ends = _GONE if slot.is_ready else _NOT_STARTED
         try:
             answer = ray.get(reference)
         except ActorUnavailableError as error:  # it may come back, but what it was doing cannot be told
-            ray.kill(seat.actor)
-            self._lost(seat, error)
+            ray.kill(slot.actor)
+            self._lost(slot, error)
         except ends as error:
-            self._lost(seat, error)
+            self._lost(slot, error)
         else:
-            self._advance(seat, answer)
+            self._advance(slot, answer)
 
-    def _advance(self, seat: _Seat, answer: Any) -> None:
-        if seat.is_ready:
-            self._events.append(Answered(seat.replica_id, answer))
-        elif seat.node_id is None:
-            seat.node_id = answer
+    def _advance(self, slot: _ActorSlot, answer: Any) -> None:
+        if slot.is_ready:
+            self._events.append(Answered(slot.replica_id, answer))
+        elif slot.node_id is None:
+            slot.node_id = answer
             self._policy.begun(time.monotonic())
-            seat.waiting_for = seat.actor.build.remote(self._make_worker, self._payload)
+            slot.waiting_for = slot.actor.build.remote(self._make_worker, self._payload)
         else:
-            seat.is_ready = True
-            self._events.append(ReplicaReady(seat.replica_id))
+            slot.is_ready = True
+            self._events.append(ReplicaReady(slot.replica_id))
 
-    def _lost(self, seat: _Seat, error: Exception) -> None:
+    def _lost(self, slot: _ActorSlot, error: Exception) -> None:
         """A replica is gone, or could not be started; `_fill` brings another when it is time."""
-        del self._seats.by_id[seat.replica_id]
+        del self._slots.by_id[slot.replica_id]
         reason = ray_cluster.why_it_ended(error)
-        kind = FailureKind.DIED if seat.node_id is None else _how_it_ended(error, seat.node_id)
-        if seat.is_ready:
-            self._events.append(ReplicaDied(seat.replica_id, Failure(kind, reason)))
-        if seat.node_id is None and seat.nodes_then - ray_cluster.living_nodes():
-            logger.info("%s may have been meant for a node that is gone, and is asked for again", seat.replica_id)
-        elif kind == FailureKind.DIED and not seat.has_had_orders:
-            logger.error("%s could not be started: %s", seat.replica_id, reason)
+        kind = FailureKind.DIED if slot.node_id is None else _how_it_ended(error, slot.node_id)
+        if slot.is_ready:
+            self._events.append(ReplicaDied(slot.replica_id, Failure(kind, reason)))
+        if slot.node_id is None and slot.nodes_then - ray_cluster.living_nodes():
+            logger.info("%s may have been meant for a node that is gone, and is asked for again", slot.replica_id)
+        elif kind == FailureKind.DIED and not slot.has_had_orders:
+            logger.error("%s could not be started: %s", slot.replica_id, reason)
             self._policy.failed(time.monotonic(), reason)
-        if not seat.is_ready:
-            ray.kill(seat.actor)  # where only its constructor has failed, the process still stands
+        if not slot.is_ready:
+            ray.kill(slot.actor)  # where only its constructor has failed, the process still stands
         self._next_look_s = min(self._next_look_s, time.monotonic() + 1.0)
 
 

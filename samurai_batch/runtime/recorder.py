@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from samurai_batch.masks import mask_table_uri
-from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.orders import TrackSettled
 from samurai_batch.planning.retry import Failure
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.ledger import Cut, TrackEntry, VideoLedger, write_video_ledger
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.summary import TrackProblem
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.work import discard_leg, discard_track
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
 
 
-class Recorder:
+class LedgerWriter:
     """Holds the ledgers of videos with open tracks, and writes those that have changed when told to.
 
     ``meanwhile`` is called now and then while much is written.
@@ -36,7 +36,7 @@ class Recorder:
         run_id: str,
         weights_digest: str,
         num_transfers: int,
-        meanwhile: Callable[[], None] = lambda: None,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._output = output
@@ -44,11 +44,11 @@ class Recorder:
         self._run_id = run_id
         self._weights_digest = weights_digest
         self._num_transfers = num_transfers
-        self._meanwhile = meanwhile
+        self._on_progress = on_progress
         self._changed: set[str] = set()
         self._finished_work: list[str] = []
         self._unwanted_tables: list[str] = []
-        self._spoiled: list[tuple[str, bool]] = []
+        self._invalidated: list[tuple[str, bool]] = []
         self.problems: list[TrackProblem] = []
         """Every track recorded that is not "done"."""
 
@@ -67,9 +67,9 @@ class Recorder:
         self._ledgers[video_id] = replace(self._ledgers[video_id], cut=Cut(failure.frame_reached, failure.message))
         self._changed.add(video_id)
 
-    def spoil(self, fingerprint: str, reverse: bool) -> None:
+    def invalidate(self, fingerprint: str, reverse: bool) -> None:
         """The saved work of one direction of a track is not to be gone on with."""
-        self._spoiled.append((fingerprint, reverse))
+        self._invalidated.append((fingerprint, reverse))
 
     def settle(self, outcome: TrackSettled) -> None:
         """Enter how a track ended; its saved work is no longer needed."""
@@ -114,25 +114,25 @@ class Recorder:
     @property
     def has_news(self) -> bool:
         """Whether anything is to be written or removed."""
-        return bool(self._changed or self._unwanted_tables or self._finished_work or self._spoiled)
+        return bool(self._changed or self._unwanted_tables or self._finished_work or self._invalidated)
 
     @property
-    def has_spoiled(self) -> bool:
+    def has_invalidated(self) -> bool:
         """Whether there is saved work that nobody may go on with."""
-        return bool(self._spoiled)
+        return bool(self._invalidated)
 
-    def remove_spoiled(self) -> None:
+    def remove_invalidated(self) -> None:
         """Remove saved work that nobody may go on with. Raises StorageError; then it is still to be done."""
-        while self._spoiled:
-            discard_leg(self._store, self._output, *self._spoiled[0])
-            del self._spoiled[0]
+        while self._invalidated:
+            discard_leg(self._store, self._output, *self._invalidated[0])
+            del self._invalidated[0]
 
     def flush(self) -> None:
         """Write what has changed, then remove the saved work of finished tracks.
 
         Raises StorageError; what could not be done is done by the next call.
         """
-        self.remove_spoiled()
+        self.remove_invalidated()
         self._do_all(self._write, sorted(self._changed), self._changed.discard)
         self._do_all(self._store.delete, list(self._unwanted_tables), self._unwanted_tables.remove)
         self._do_all(self._discard, list(self._finished_work), self._finished_work.remove)
@@ -142,7 +142,7 @@ class Recorder:
             action(name)
             done(name)
 
-        for_each(do, names, self._num_transfers, meanwhile=self._meanwhile)
+        for_each(do, names, self._num_transfers, on_progress=self._on_progress)
 
     def _discard(self, fingerprint: str) -> None:
         discard_track(self._store, self._output, fingerprint)

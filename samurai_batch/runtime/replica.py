@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from samurai_batch.chunk import ChunkResult, Following, Member, run_to_end
+from samurai_batch.chunk import ChunkResult, Member, Propagation, run_to_end
 from samurai_batch.errors import (
     PromptError,
     StateError,
@@ -22,29 +22,29 @@ from samurai_batch.errors import (
     VideoError,
 )
 from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
-from samurai_batch.planning.chunks import first_chunk, frames_to_follow, is_past, step
-from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.chunks import first_chunk, frames_to_propagate, is_past, step
 from samurai_batch.planning.orders import (
-    ChunkFollowed,
-    FollowOrder,
-    Looked,
-    LookMember,
-    LookOrder,
+    ChunkPropagated,
+    Detected,
+    DetectMember,
+    DetectOrder,
     OpenOrder,
     Order,
     OrderFailed,
     OrderMember,
+    PropagateOrder,
     PublishOrder,
     Report,
     TrackPublished,
     VideoOpened,
 )
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.found import write_found
+from samurai_batch.runtime.environment import Store
+from samurai_batch.runtime.found import write_detections
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.sources import OpenVideo, StoppedError
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.runtime.work import part_uri, state_uri
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Prompt, Track, Video
@@ -54,7 +54,7 @@ if TYPE_CHECKING:  # naming the types must not load a decoder
 
 logger = get_logger(__name__)
 
-Follow = Callable[["VideoSource", Sequence[Member], range], Following]
+Follow = Callable[["VideoSource", Sequence[Member], range], Propagation]
 """Follows legs over frames in walking order; raises MemoryError when the device is too small for them."""
 
 
@@ -62,10 +62,10 @@ Follow = Callable[["VideoSource", Sequence[Member], range], Following]
 class _RunAhead:
     """A chunk that was begun before it was ordered, while the one before it was being written."""
 
-    order: FollowOrder
-    following: Following
+    order: PropagateOrder
+    following: Propagation
 
-    def is_what(self, order: FollowOrder) -> bool:
+    def is_what(self, order: PropagateOrder) -> bool:
         return replace(self.order, order_id=order.order_id) == order
 
 
@@ -96,7 +96,7 @@ class Replica:
         num_transfers: int = 8,
         writer: Executor | None = None,
     ) -> None:
-        self._follow = follow
+        self._propagate = follow
         self._open_video = open_video
         self._store = store
         self._output = output
@@ -117,14 +117,14 @@ class Replica:
                     info = self._source(order.video).info
                     facts = VideoFacts(info.num_frames, info.height, info.width)
                     return VideoOpened(order.order_id, facts, time.monotonic() - started_s)
-                case FollowOrder():
-                    return self._follow_chunk(order, started_s)
+                case PropagateOrder():
+                    return self._propagate_chunk(order, started_s)
                 case PublishOrder():
                     num_rows = self._publish(order)
                     return TrackPublished(order.order_id, num_rows, time.monotonic() - started_s)
-                case LookOrder():
+                case DetectOrder():
                     answers = tuple(self._look(member) for member in order.members)
-                    return Looked(order.order_id, answers, time.monotonic() - started_s)
+                    return Detected(order.order_id, answers, time.monotonic() - started_s)
         except Exception as error:  # a replica outlives every order; what nobody foresaw is "internal"
             self.close()  # a reader that has failed once is not asked again
             return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
@@ -153,13 +153,13 @@ class Replica:
 
     # -- what prompts without a place mean
 
-    def _look(self, member: LookMember) -> int | Failure:
+    def _look(self, member: DetectMember) -> int | Failure:
         """Keep what stands for one prompt; it has no rows of its own."""
         self._check_not_stopping()
         assert self._look_up is not None, "no prompt of this job has to be looked up"
         try:
             source = self._source(member.track.video)
-            write_found(self._store, self._output, member.fingerprint, self._look_up(source, member.track))
+            write_detections(self._store, self._output, member.fingerprint, self._look_up(source, member.track))
         except Exception as error:
             self.close()
             return logged_failure(error)
@@ -167,39 +167,39 @@ class Replica:
 
     # -- one chunk
 
-    def _follow_chunk(self, order: FollowOrder, started_s: float) -> ChunkFollowed:
+    def _propagate_chunk(self, order: PropagateOrder, started_s: float) -> ChunkPropagated:
         result = run_to_end(self._taken_up(order) or self._begun(order), self._check_not_stopping)
-        followed_s = time.monotonic()
+        propagated_s = time.monotonic()
         saved = self._writer.submit(self._save, order, result)
         try:
             self._run_ahead(order, result.states, saved.done)
         finally:
             saved.result()
         ended_s = time.monotonic()
-        return ChunkFollowed(
+        return ChunkPropagated(
             order_id=order.order_id,
             frames_encoded=result.frames_encoded,
             track_frames=result.track_frames,
             decode_s=result.decode_s,
             encode_s=result.encode_s,
-            follow_s=result.follow_s,
-            write_s=result.write_s + ended_s - followed_s,
+            propagate_s=result.propagate_s,
+            write_s=result.write_s + ended_s - propagated_s,
             device_memory_bytes=result.device_memory_bytes,
             seconds=ended_s - started_s,
         )
 
-    def _begun(self, order: FollowOrder) -> Following:
+    def _begun(self, order: PropagateOrder) -> Propagation:
         source = self._source(order.video)
         members = for_each(lambda member: self._load(order, member), order.members, self._num_transfers)
-        return self._follow(source, members, _frames_of(order))
+        return self._propagate(source, members, _frames_of(order))
 
-    def _taken_up(self, order: FollowOrder) -> Following | None:
+    def _taken_up(self, order: PropagateOrder) -> Propagation | None:
         if self._ahead is None or not self._ahead.is_what(order):
             return None
         ahead, self._ahead = self._ahead, None
         return ahead.following
 
-    def _run_ahead(self, order: FollowOrder, states: Mapping[str, bytes], is_saved: Callable[[], bool]) -> None:
+    def _run_ahead(self, order: PropagateOrder, states: Mapping[str, bytes], is_saved: Callable[[], bool]) -> None:
         """Go on with the next chunk for as long as this one is being written.
 
         What goes wrong there is not this order's fault: it will go wrong again when the next chunk is ordered.
@@ -209,7 +209,7 @@ class Replica:
             return
         members = [Member(member.track, member.leg, states[member.track.object_id]) for member in coming.members]
         try:
-            following = self._follow(self._source(order.video), members, _frames_of(coming))
+            following = self._propagate(self._source(order.video), members, _frames_of(coming))
             self._ahead = _RunAhead(coming, following)
             for _ in _frames_of(coming):
                 self._check_not_stopping()
@@ -225,7 +225,7 @@ class Replica:
         if ahead is not None:
             ahead.following.close()
 
-    def _load(self, order: FollowOrder, member: OrderMember) -> Member:
+    def _load(self, order: PropagateOrder, member: OrderMember) -> Member:
         if order.chunk == first_chunk(member.leg, order.chunk_frames):
             return Member(member.track, member.leg)
         uri = self._state_uri(order, member, order.chunk - step(order.reverse))
@@ -234,7 +234,7 @@ class Replica:
         except FileNotFoundError as error:
             raise StateError(f"{redact(uri)}: the track state of the chunk before is missing") from error
 
-    def _save(self, order: FollowOrder, result: ChunkResult) -> None:
+    def _save(self, order: PropagateOrder, result: ChunkResult) -> None:
         """Write part and state of every member, then drop the states that nobody can ask for any more.
 
         The input of this chunk stays: should this replica die before it has answered, the chunk is followed again.
@@ -255,7 +255,7 @@ class Replica:
         for_each(save_one, order.members, self._num_transfers)
         for_each(drop_outdated, order.members, self._num_transfers)
 
-    def _state_uri(self, order: FollowOrder, member: OrderMember, chunk: int) -> str:
+    def _state_uri(self, order: PropagateOrder, member: OrderMember, chunk: int) -> str:
         return state_uri(self._output, member.fingerprint, order.reverse, chunk, order.chunk_frames)
 
     # -- one finished track
@@ -298,20 +298,20 @@ def logged_failure(error: Exception) -> Failure:
     return failure
 
 
-def next_order(order: FollowOrder) -> FollowOrder | None:
+def next_order(order: PropagateOrder) -> PropagateOrder | None:
     """What is most likely ordered next: the chunk behind this one, for all legs that go on into it."""
     chunk = order.chunk + step(order.reverse)
     members = tuple(
         member
         for member in order.members
-        if frames_to_follow([member.leg], chunk, order.chunk_frames, order.num_frames)
+        if frames_to_propagate([member.leg], chunk, order.chunk_frames, order.num_frames)
     )
     return replace(order, chunk=chunk, members=members) if members else None
 
 
-def _frames_of(order: FollowOrder) -> range:
+def _frames_of(order: PropagateOrder) -> range:
     legs = (member.leg for member in order.members)
-    return frames_to_follow(legs, order.chunk, order.chunk_frames, order.num_frames)
+    return frames_to_propagate(legs, order.chunk, order.chunk_frames, order.num_frames)
 
 
 def as_failure(error: Exception) -> Failure:

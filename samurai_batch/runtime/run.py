@@ -12,12 +12,13 @@ from samurai_batch.errors import CheckpointError, ConfigError
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.runtime.asking import check_askable
-from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
-from samurai_batch.runtime.errands import Errands
+from samurai_batch.runtime.asking import check_auto_prompts
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
+from samurai_batch.runtime.environment import Clock, SystemClock, versions
+from samurai_batch.runtime.hooks import RunHooks
 from samurai_batch.runtime.ledger import RUN_ID, read_run, run_uri
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.runtime.progress import LogWatch, Watch
+from samurai_batch.runtime.progress import ProgressLog, ProgressSink
 from samurai_batch.runtime.recipe import (
     checked_tracks,
     job_recipe,
@@ -27,7 +28,6 @@ from samurai_batch.runtime.recipe import (
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.signals import stop_on_signals
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import Clock, SystemClock, versions
 from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def run_job(
     config: JobConfig,
     *,
     tracks: Sequence[Track] | None = None,
-    watch: Watch | None = None,
+    watch: ProgressSink | None = None,
     make_pool: "Callable[[ReplicaPlan], Pool] | None" = None,
     run_id: str | None = None,
     retry_failed: bool = False,
-    errands: Errands | None = None,
+    hooks: RunHooks | None = None,
 ) -> RunSummary:
     """Run a job to its end: the same call resumes it, and does nothing when all is done.
 
@@ -62,15 +62,15 @@ def run_job(
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # complain about settings before reading a large table or weights
     tracks = checked_tracks(config, tracks)
-    check_askable(tracks, config)
+    check_auto_prompts(tracks, config)
     load = cache(partial(_load_weights, config))
     is_far = config.weights is not None and storage.is_remote(config.weights)  # and so fetched once, not twice
     recipe = job_recipe(config, load().digest if is_far else weights_digest(config.model, config.weights))
     clock = SystemClock()
     run_id = new_run_id(clock) if run_id is None else _checked_run_id(run_id, config.output)
     run = RunDescription(run_id, with_redacted_uris(config), versions())
-    with stop_on_signals() as should_stop, watch or LogWatch() as shown:
-        world = Surroundings(
+    with stop_on_signals() as should_stop, watch or ProgressLog() as shown:
+        world = Environment(
             store=storage,
             clock=clock,
             watch=shown,
@@ -78,7 +78,7 @@ def run_job(
             should_stop=should_stop,
             tidy=partial(storage.sweep_temporaries, config.output),
         )
-        return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, world, errands)
+        return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, world, hooks)
 
 
 def _load_weights(config: JobConfig) -> "JobWeights":

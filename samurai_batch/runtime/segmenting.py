@@ -28,14 +28,14 @@ from samurai_batch.images.finding import Finder
 from samurai_batch.images.pictures import PictureMask, segment_picture
 from samurai_batch.images.predictor import EncodedImage
 from samurai_batch.masks import MaskRow, mask_table_uri, rows_to_table, table_to_bytes
-from samurai_batch.planning.fit import VideoFacts, misfit
-from samurai_batch.planning.orders import Looked, LookMember, LookOrder, Order, OrderFailed, Report
+from samurai_batch.planning.orders import Detected, DetectMember, DetectOrder, Order, OrderFailed, Report
 from samurai_batch.planning.retry import Failure
+from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.runtime.device import within_memory
+from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.replica import logged_failure
 from samurai_batch.runtime.sources import OpenVideo, StoppedError
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Video
 from samurai_batch.video import Frame
@@ -70,19 +70,19 @@ class PictureReplica:
 
     def run(self, order: Order) -> Report:
         """Carry out an order: what fails on one picture fails there alone, the rest as an OrderFailed."""
-        assert isinstance(order, LookOrder), "on pictures there is nothing but looks"
+        assert isinstance(order, DetectOrder), "on pictures there is nothing but looks"
         started_s = time.monotonic()
         try:
             answers, num_encoded = self._look(order.members)
         except Exception as error:  # a replica outlives every order
             return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
-        return Looked(order.order_id, answers, time.monotonic() - started_s, num_encoded)
+        return Detected(order.order_id, answers, time.monotonic() - started_s, num_encoded)
 
     def stop(self) -> None:
         """Called from another thread: the running order ends at its next picture."""
         self._is_stopping = True
 
-    def _look(self, members: Sequence[LookMember]) -> tuple[tuple[int | Failure, ...], int]:
+    def _look(self, members: Sequence[DetectMember]) -> tuple[tuple[int | Failure, ...], int]:
         """The answers, and how many pictures were encoded for them."""
         videos = list(dict.fromkeys(member.track.video for member in members))
         frames = for_each(lambda video: _or_failure(lambda: self._read(video)), videos, self._num_transfers)
@@ -113,10 +113,10 @@ class PictureReplica:
     def _encode(self, pictures: Collection[Frame]) -> list[EncodedImage]:
         return self._finder.predictor.encode([one.pixels for one in pictures]) if pictures else []
 
-    def _answer(self, member: LookMember, picture: Frame, image: EncodedImage) -> int:
+    def _answer(self, member: DetectMember, picture: Frame, image: EncodedImage) -> int:
         """Publish the masks of one track on one picture; their number."""
         self._go_on()
-        if problem := misfit(member.track, VideoFacts(1, image.height, image.width)):
+        if problem := validation_error(member.track, VideoFacts(1, image.height, image.width)):
             raise PromptError(problem)
         masks = segment_picture(self._finder, member.track, picture.pixels, image)
         table = rows_to_table([_row(mask, member.track.video, image) for mask in masks])

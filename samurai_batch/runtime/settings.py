@@ -13,7 +13,7 @@ LOSSES_PER_DEATH = 3
 class DriverSettings:
     """What the driver needs to know of a job. Times are seconds.
 
-    ``pictures_per_look``: every track is answered at once, on so many pictures by one order; None where tracks are
+    ``pictures_per_order``: every track is answered at once, on so many pictures by one order; None where tracks are
     followed through videos. A replica is replaced after ``chunks_per_replica``; None keeps it. ``retry_failed`` tries
     again what failed on its input before, though that is the same.
     A run whose heartbeat is older than ``stale_after_s`` is taken for dead; that must be many heartbeats.
@@ -26,7 +26,7 @@ class DriverSettings:
     limits: RetryLimits
     split_shards: bool = True
     chunks_per_replica: int | None = None
-    pictures_per_look: int | None = None
+    pictures_per_order: int | None = None
     retry_failed: bool = False
     num_transfers: int = 16
     tick_s: float = 0.5
@@ -43,7 +43,7 @@ class DriverSettings:
             keep_partial=config.keep_partial,
             split_shards=config.split_shards,
             limits=RetryLimits(config.max_attempts, config.max_attempts, LOSSES_PER_DEATH * config.max_attempts),
-            pictures_per_look=config.pictures_per_batch if config.task == "segment" else None,
+            pictures_per_order=config.pictures_per_batch if config.task == "segment" else None,
             retry_failed=retry_failed,
             chunks_per_replica=config.chunks_per_replica,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.planning.orders import TrackStatus
+from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.ledger import (
     RunRecord,
     VideoLedger,
@@ -16,7 +17,6 @@ from samurai_batch.runtime.ledger import (
 )
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.summary import TrackProblem
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.storage import join, redact
 
 _STATUSES: tuple[TrackStatus, ...] = ("done", "partial", "failed")

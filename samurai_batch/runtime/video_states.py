@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from samurai_batch.errors import StorageError
 from samurai_batch.masks import mask_table_name, mask_tables_uri
-from samurai_batch.planning.book import KnownVideo
 from samurai_batch.planning.fingerprints import VideoIdentity
+from samurai_batch.planning.job_state import KnownVideo
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.ledger import VideoLedger, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.storage import redact, without_signature
 from samurai_batch.tasks import Video
 
@@ -50,7 +50,7 @@ class VideoState:
 
 
 def look_up_videos(
-    videos: Iterable[Video], store: Store, settings: DriverSettings, meanwhile: Callable[[], None]
+    videos: Iterable[Video], store: Store, settings: DriverSettings, on_progress: Callable[[], None]
 ) -> dict[str, VideoState]:
     """Each video by its id. ``meanwhile`` is called now and then. Raises LedgerError and StorageError."""
     ordered = sorted(videos, key=lambda video: video.video_id)
@@ -58,7 +58,7 @@ def look_up_videos(
     def look_up(video: Video) -> VideoState:
         return _look_up_one(video, store, settings.output)
 
-    states = for_each(look_up, ordered, settings.num_transfers, meanwhile=meanwhile)
+    states = for_each(look_up, ordered, settings.num_transfers, on_progress=on_progress)
     return {state.video.video_id: state for state in states}
 
 

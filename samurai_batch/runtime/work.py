@@ -7,7 +7,7 @@ begins its unfinished tracks again.
 import re
 
 from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork
-from samurai_batch.runtime.surroundings import Store
+from samurai_batch.runtime.environment import Store
 from samurai_batch.storage import join
 
 _NAME = re.compile(r"(forward|backward)-(\d+)x(\d+)\.(parquet|state)")

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from samurai_batch.benchmark.bare_loop import bare_loop
+from samurai_batch.benchmark.baselines import TheirCost, measure_baselines, their_model, why_not
 from samurai_batch.benchmark.clip import clip_tracks, frames, write_clip
 from samurai_batch.benchmark.costs import FULL_MEMORY, measure_costs
 from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool, has_room_for
@@ -21,7 +22,6 @@ from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
 from samurai_batch.benchmark.plain import BesidePlain, can_be_plain
 from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
 from samurai_batch.benchmark.sharing import Sharing
-from samurai_batch.benchmark.theirs import TheirCost, measure_theirs, their_model, why_not
 from samurai_batch.job import make_job
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.checkpoints import load_weights
@@ -59,10 +59,10 @@ def test_costs_are_those_of_full_memories() -> None:
     assert seen[-6:] == [(1, NUM_MASKMEM)] * 3 + [(3, NUM_MASKMEM)] * 3
     assert [step.tracks for step in costs.steps] == [1, 3]
     one, three = costs.steps
-    assert three.follow_gflop == pytest.approx(3 * one.follow_gflop, rel=0.05)  # some is shared
-    assert three.per_track_s == three.follow_s / 3
-    assert one.frames_per_s == 1 / (costs.encode_s + one.follow_s)
-    assert one.matmul_share == one.follow_gflop / one.follow_s / 10.0
+    assert three.propagate_gflop == pytest.approx(3 * one.propagate_gflop, rel=0.05)  # some is shared
+    assert three.per_track_s == three.propagate_s / 3
+    assert one.frames_per_s == 1 / (costs.encode_s + one.propagate_s)
+    assert one.matmul_share == one.propagate_gflop / one.propagate_s / 10.0
     assert costs.encode_gflop > 0
 
 
@@ -214,7 +214,7 @@ def test_their_cost_is_measured_where_their_network_can_be_ours() -> None:
     assert "32" in (why_not(MODELS["nano"]) or "")
     tensors = dict(seeded_model(WITH_THEIR_MEMORY, 64).float().state_dict())
     weights = replace(load_weights("nano"), config=WITH_THEIR_MEMORY, tensors=tensors)
-    one, two = measure_theirs(weights, 64, (1, 2), repeats=1)
+    one, two = measure_baselines(weights, 64, (1, 2), repeats=1)
     assert (one.tracks, two.tracks) == (1, 2)
     assert one.frame_s > 0
 
@@ -233,8 +233,8 @@ SHARED = Sharing(
     num_frames=100,
     num_replicas=2,
     chunk_frames=20,
-    rates_alone=Rates(encode_s=0.02, follow_s=0.01, open_s=0.1),
-    rates_together=Rates(encode_s=0.02, follow_s=0.0075, open_s=0.1),
+    rates_alone=Rates(encode_s=0.02, propagate_s=0.01, open_s=0.1),
+    rates_together=Rates(encode_s=0.02, propagate_s=0.0075, open_s=0.1),
     one_replica_s=10.0,
     shared_s=6.6,
     num_splits=1,
@@ -304,4 +304,4 @@ def test_a_whole_benchmark_runs() -> None:
     assert one.end_to_end.startup_s > 0
     assert one.end_to_end.two_bare_s is None or one.end_to_end.two_bare_s > 0
     assert one.sharing is not None
-    assert one.sharing.rates_together.follow_s > 0
+    assert one.sharing.rates_together.propagate_s > 0

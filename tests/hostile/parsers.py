@@ -20,9 +20,9 @@ from samurai_batch.manifest.cells import png_mask
 from samurai_batch.masks import MaskRow, bytes_to_table, file_metadata, rows_to_table, table_to_bytes
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.planning.fingerprints import VideoIdentity
-from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco, rle_to_coco
-from samurai_batch.runtime.found import read_found, write_found
+from samurai_batch.runtime.found import read_detections, write_detections
 from samurai_batch.runtime.ledger import (
     TrackEntry,
     VideoLedger,
@@ -137,8 +137,10 @@ def _objects() -> list[Parser]:
         ),
         Parser(
             "found",
-            stored(lambda output: write_found(storage, output, "f", [BoxPrompt(3, (1.0, 2.0, 3.0, 4.0))]), found_place),
-            reader(found_place, lambda output, uri: read_found(storage, output, TRACK, "f")),
+            stored(
+                lambda output: write_detections(storage, output, "f", [BoxPrompt(3, (1.0, 2.0, 3.0, 4.0))]), found_place
+            ),
+            reader(found_place, lambda output, uri: read_detections(storage, output, TRACK, "f")),
             (StateError,),
         ),
     ]

@@ -14,8 +14,9 @@ from samurai_batch import storage
 from samurai_batch.errors import LedgerError, OutputLockedError
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.fingerprints import VideoIdentity
-from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.runtime.environment import SystemClock
 from samurai_batch.runtime.lease import Lease, lease_uri, this_process
 from samurai_batch.runtime.ledger import (
     VideoLedger,
@@ -25,7 +26,6 @@ from samurai_batch.runtime.ledger import (
     video_ledger_uri,
     write_video_ledger,
 )
-from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import Track
 from tests.hostile.test_hostile_jobs import files_below
 from tests.runtime.fakes import FakeTracker, box_track, run_tracks, write_video

@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from samurai_batch.benchmark.theirs import SHARED_NAMES, Renames, renamed, their_config, their_names
+from samurai_batch.benchmark.baselines import SHARED_NAMES, Renames, renamed, their_config, their_names
 from samurai_batch.images.networks import ImageNetwork, Sam2Network, SamNetwork
 from samurai_batch.images.predictor import EncodedImage, ImagePredictor
 from tests.deterministic import SMALL, normalised, seeded_model

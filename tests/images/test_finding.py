@@ -55,8 +55,8 @@ def test_everything_becomes_each_automatic_mask() -> None:
 
 def test_what_was_found_stands_for_the_track_under_numbered_names() -> None:
     boxes = [BoxPrompt(3, (5.0, 6.0, 40.0, 30.0)), BoxPrompt(3, (8.0, 9.0, 20.0, 25.0))]
-    tracks = track_of(TextPrompt(3, "dog")).standing_for(boxes)
-    assert [(track.object_id, track.prompts, track.end_frame, track.asked) for track in tracks] == [
+    tracks = track_of(TextPrompt(3, "dog")).tracks_of_detections(boxes)
+    assert [(track.object_id, track.prompts, track.end_frame, track.auto_prompt) for track in tracks] == [
         ("o#0", (boxes[0],), 9, None),
         ("o#1", (boxes[1],), 9, None),
     ]

@@ -10,8 +10,8 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.operations.diff import diff_masks, diff_results, mask_iou
+from samurai_batch.runtime.environment import SystemClock
 from samurai_batch.runtime.run import new_run_id
-from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import Rle
 
 PICTURES = arrays(np.bool_, (5, 7))

@@ -20,7 +20,7 @@ from samurai_batch.masks import compact_masks, read_masks
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.history import read_history
-from samurai_batch.operations.reprocess import Choice, plan_night, reprocess
+from samurai_batch.operations.reprocess import Choice, plan_reprocess, reprocess
 from samurai_batch.operations.sources import read_source
 from samurai_batch.operations.submit import submit_job
 from samurai_batch.rendering import render
@@ -30,7 +30,7 @@ from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.status import check_has_ledger, read_status, recorded_video
 from samurai_batch.tasks import BoxPrompt, Track, Video
 from samurai_batch.video import StagingCache, open_staged
-from tests.runtime.fakes import NoWatch
+from tests.runtime.fakes import NoProgress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,7 +70,7 @@ class TellingApi:
 
 
 def run_a_job(uri: str, folder: Path) -> None:
-    run_job(job(folder), tracks=tracks(uri), watch=NoWatch())
+    run_job(job(folder), tracks=tracks(uri), watch=NoProgress())
     write_report(str(folder / "out"), None, True)
     read_history(str(folder / "out"))
     print_all = [read_status(storage, str(folder / "out")), read_history(str(folder / "out"))]
@@ -80,8 +80,8 @@ def run_a_job(uri: str, folder: Path) -> None:
 def run_a_night(uri: str, folder: Path) -> None:
     write_prompts(str(folder / "p.jsonl"), tracks(uri))
     config = make_job({**FIELDS, "prompts": str(folder / "p.jsonl"), "output": str(folder / "out")})
-    reprocess(config, Choice(), watch=NoWatch())
-    raise ValueError(plan_night(config, Choice()).describe())
+    reprocess(config, Choice(), watch=NoProgress())
+    raise ValueError(plan_reprocess(config, Choice()).describe())
 
 
 ERROR_PATHS: dict[str, Callable[[str, Path], object]] = {
@@ -134,10 +134,10 @@ ERROR_PATHS: dict[str, Callable[[str, Path], object]] = {
     "a run of two videos": lambda uri, folder: run_job(
         job(folder),
         tracks=tracks(uri, f"{uri}&b=1"),
-        watch=NoWatch(),
+        watch=NoProgress(),
     ),
     "a night": run_a_night,
-    "an output": lambda uri, folder: run_job(job(folder, output=uri), tracks=tracks("no.mp4"), watch=NoWatch()),
+    "an output": lambda uri, folder: run_job(job(folder, output=uri), tracks=tracks("no.mp4"), watch=NoProgress()),
 }
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from samurai_batch.operations import ray_metrics
-from samurai_batch.operations.ray_metrics import FAILURES, GAUGES, MetricsWatch
+from samurai_batch.operations.ray_metrics import FAILURES, GAUGES, MetricsSink
 from samurai_batch.runtime.progress import Snapshot
-from tests.runtime.fakes import NoWatch
+from tests.runtime.fakes import NoProgress
 
 DASHBOARD = Path(__file__).parents[2] / "cluster" / "grafana.json"
 AT_FIRST = Snapshot(
@@ -45,8 +45,8 @@ def gauges(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[float, dict[
 
 
 def test_the_gauges_follow_the_run_every_two_seconds(gauges: dict[str, Any]) -> None:
-    inner = NoWatch()
-    with MetricsWatch(inner, "s3://bucket/out") as watch:
+    inner = NoProgress()
+    with MetricsSink(inner, "s3://bucket/out") as watch:
         watch.show(AT_FIRST)
         assert not gauges, "nothing is set before there is a replica, and with it a cluster"
         for elapsed_s in (1.0, 1.5, 2.9, 3.1):

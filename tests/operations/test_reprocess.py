@@ -24,12 +24,12 @@ from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.operations import reprocess as operation
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.history import keep_table, read_history
-from samurai_batch.operations.reprocess import Choice, NightPlan, parse_moment, plan_night, reprocess
+from samurai_batch.operations.reprocess import Choice, ReprocessPlan, parse_moment, plan_reprocess, reprocess
 from samurai_batch.operations.sources import TrackId, track_id
+from samurai_batch.runtime.environment import SystemClock
 from samurai_batch.runtime.lease import Lease, lease_uri, this_process
-from samurai_batch.runtime.surroundings import SystemClock
 from samurai_batch.tasks import BoxPrompt, Track, Video
-from tests.runtime.fakes import NoWatch
+from tests.runtime.fakes import NoProgress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,7 +75,7 @@ def boxed(video: Video, object_id: str = "one", left: float = 4.0) -> Track:
     return Track(video=video, object_id=object_id, prompts=(BoxPrompt(0, (left, 4.0, left + 20.0, 24.0)),))
 
 
-def reasons(plan: NightPlan) -> dict[tuple[str, str], str]:
+def reasons(plan: ReprocessPlan) -> dict[tuple[str, str], str]:
     return {track_id(one.track): one.reason for one in plan.decisions}
 
 
@@ -83,9 +83,9 @@ def night(config: JobConfig, choice: Choice | None = None) -> dict[tuple[str, st
     """Run one night, after a dry run that wrote nothing and said the same; what the ledger says ran."""
     choice = choice or Choice()
     before = sorted(Path(config.output).rglob("*"))
-    said = reasons(plan_night(config, choice))
+    said = reasons(plan_reprocess(config, choice))
     assert sorted(Path(config.output).rglob("*")) == before
-    done = reprocess(config, choice, watch=NoWatch())
+    done = reprocess(config, choice, watch=NoProgress())
     assert done.summary.status == "finished"
     assert reasons(done.plan) == said
     changes = read_history(config.output)
@@ -122,7 +122,7 @@ def test_every_night_computes_what_is_new_or_stale_and_had_said_so_before(archiv
         ("c", "one"): "changed: weights",
     }
 
-    assert reprocess(job, watch=NoWatch()).plan.decisions == ()
+    assert reprocess(job, watch=NoProgress()).plan.decisions == ()
     runs = read_history(job.output)
     assert [len(run.changes or ()) for run in runs] == [4, 4, 0]
     compared = diff_results(f"{job.output}@{runs[0].record.run_id}", f"{job.output}@{runs[1].record.run_id}")
@@ -149,7 +149,7 @@ def test_a_changed_setting_is_named_and_a_table_that_is_gone_is_made_again(archi
     night(archive.job())
     storage.delete(mask_table_uri(archive.output, "a", "one"))
     assert night(archive.job()) == {("a", "one"): "its table is gone"}
-    stale = reasons(plan_night(archive.job(mode="sam2", image_size=96)))
+    stale = reasons(plan_reprocess(archive.job(mode="sam2", image_size=96)))
     assert stale.keys() == {("a", "one"), ("b", "one")}
     assert all(reason.startswith("changed: image_size, tracker.") for reason in stale.values())
     assert all("prompts" not in reason and "video" not in reason for reason in stale.values())
@@ -199,7 +199,7 @@ def test_what_left_the_source_is_reported_and_removed_only_when_asked_for(archiv
     night(archive.job())
     archive.write_prompts(boxed(a))
     night(archive.job())
-    plan = plan_night(archive.job())
+    plan = plan_reprocess(archive.job())
     assert plan.left == (("a", "two"), ("b", "one"))
     assert "a / two: left the source" in plan.describe()
     assert len(read_masks(archive.output)) == 3 * NUM_FRAMES
@@ -207,7 +207,7 @@ def test_what_left_the_source_is_reported_and_removed_only_when_asked_for(archiv
     rows = read_masks(archive.output)
     assert set(zip(rows.video_id, rows.object_id, strict=True)) == {("a", "one")}
     assert not storage.exists(f"{archive.output}/_ledger/b.json")
-    assert not plan_night(archive.job()).left
+    assert not plan_reprocess(archive.job()).left
     pruned = [one for run in read_history(archive.output) for one in run.changes or () if one.status == "pruned"]
     assert [(one.video_id, one.object_id) for one in pruned] == [("a", "two"), ("b", "one")]
     assert len(read_history(archive.output)) == 3  # a run a night: what prunes is none of its own
@@ -215,7 +215,7 @@ def test_what_left_the_source_is_reported_and_removed_only_when_asked_for(archiv
 
 def test_pruning_by_an_empty_source_is_refused(archive: Archive) -> None:
     with pytest.raises(ConfigError, match="the source is empty, and --prune would remove every table"):
-        plan_night(archive.job(prompts=str(archive.root / "in" / "*.csv")), Choice(prune=True))
+        plan_reprocess(archive.job(prompts=str(archive.root / "in" / "*.csv")), Choice(prune=True))
 
 
 @pytest.mark.slow
@@ -251,7 +251,7 @@ def test_replaced_tables_are_copied_side_by_side_and_under_the_lease_of_the_run(
 
     monkeypatch.setattr(operation, "keep_table", keep_together)
     archive.write_prompts(*(boxed(track.video, left=16) for track in tracks))
-    done = reprocess(archive.job(), watch=NoWatch())
+    done = reprocess(archive.job(), watch=NoProgress())
     assert holders.isdisjoint(leases)
     assert len(holders) == 1
     [first, second] = read_history(archive.output)
@@ -269,5 +269,5 @@ def test_a_night_that_is_refused_copies_nothing(archive: Archive) -> None:
     other.acquire("20261101T000000.000Z-00000000", replace(this_process(), host="elsewhere"), {}, {})
     archive.write_prompts(boxed(video, left=16))
     with pytest.raises(OutputLockedError):
-        reprocess(archive.job(), Choice(prune=True), watch=NoWatch())
+        reprocess(archive.job(), Choice(prune=True), watch=NoProgress())
     assert not storage.list_names(f"{archive.output}/_superseded")

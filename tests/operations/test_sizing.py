@@ -11,7 +11,7 @@ from samurai_batch.runtime.dry_run import PlannedShard
 from samurai_batch.runtime.ledger import Totals, write_run
 from tests.runtime.records import run_record
 
-RATES = Rates(encode_s=0.1, follow_s=0.02, open_s=1.0)
+RATES = Rates(encode_s=0.1, propagate_s=0.02, open_s=1.0)
 
 
 def shard(num_tracks: int, num_frames: int) -> PlannedShard:

@@ -105,12 +105,12 @@ class FarApi(FakeApi):
     """A cluster that does not answer at some looks; ``meanwhile`` happens whenever it does not."""
 
     silent_looks: range = range(0)
-    meanwhile: Callable[[], None] = lambda: None
+    on_progress: Callable[[], None] = lambda: None
 
     def state(self, job_id: str) -> FakeState:
         if self.looks + 1 in self.silent_looks:
             self.looks += 1
-            self.meanwhile()
+            self.on_progress()
             raise ConnectionError("Connection refused")
         return super().state(job_id)
 
@@ -141,7 +141,7 @@ def test_where_the_head_is_gone_the_ledger_says_how_the_job_ended(tmp_path: Path
         record = run_record(submitted.run_id, status=status, totals=totals, **changes)
         write_run(storage, submitted.output, record)
 
-    api.meanwhile = work_on
+    api.on_progress = work_on
     assert wait_for(api, submitted, sleep=lambda _: None, patience_s=100.0) == 0
     assert api.looks == 901  # of two seconds each: longer than patience, as it has shown life all the time
 

@@ -5,33 +5,33 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from samurai_batch.planning.book import KnownVideo, PendingTrack
-from samurai_batch.planning.chunks import frames_to_follow
-from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.chunks import frames_to_propagate
+from samurai_batch.planning.job_state import KnownVideo, PendingTrack
 from samurai_batch.planning.orders import (
-    ChunkFollowed,
-    FollowOrder,
-    Looked,
-    LookOrder,
+    ChunkPropagated,
+    Detected,
+    DetectOrder,
     OpenOrder,
     Order,
     OrderFailed,
     Outcome,
+    PropagateOrder,
     PublishOrder,
     Report,
     TrackPublished,
     TrackSettled,
     VideoOpened,
-    WorkSpoiled,
+    WorkInvalidated,
 )
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import REPLICA_GONE, Failure, FailureKind, RetryLimits
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.planning.shards import make_shards
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track
 
-RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=2.0)
+RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=2.0)
 
 
 @dataclass
@@ -59,13 +59,13 @@ class World:
             case OpenOrder():
                 facts = VideoFacts(self.num_frames[order.video.video_id], 48, 64)
                 return VideoOpened(order.order_id, facts, 1.0)
-            case FollowOrder():
-                return self._follow(order)
+            case PropagateOrder():
+                return self._propagate(order)
             case PublishOrder():
                 self.rows[order.fingerprint] = order.rows
                 return TrackPublished(order.order_id, len(order.rows), 1.0)
-            case LookOrder():
-                return Looked(order.order_id, (0,) * len(order.members), 1.0)
+            case DetectOrder():
+                return Detected(order.order_id, (0,) * len(order.members), 1.0)
 
     def take_in(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -73,11 +73,11 @@ class World:
                 assert outcome.fingerprint not in self.settled, "a track is settled once"
                 assert not {(outcome.fingerprint, False), (outcome.fingerprint, True)} & self.busy
                 self.settled[outcome.fingerprint] = outcome
-            elif isinstance(outcome, WorkSpoiled):
+            elif isinstance(outcome, WorkInvalidated):
                 self.followed.pop((outcome.fingerprint, outcome.reverse), None)
 
-    def _follow(self, order: FollowOrder) -> Report:
-        frames = frames_to_follow(
+    def _propagate(self, order: PropagateOrder) -> Report:
+        frames = frames_to_propagate(
             [member.leg for member in order.members], order.chunk, order.chunk_frames, order.num_frames
         )
         assert frames, "no order without frames"
@@ -90,26 +90,26 @@ class World:
             mine = [index for index in frames if member.leg.covers(index)]
             done[:] = done[: done.index(mine[0])] if mine[0] in done else done  # a chunk may be followed again
             done += mine
-        return ChunkFollowed(
+        return ChunkPropagated(
             order_id=order.order_id,
             frames_encoded=len(frames),
             track_frames=sum(member.leg.covers(index) for member in order.members for index in frames),
             decode_s=0.0,
             encode_s=len(frames) * 1.0,
-            follow_s=len(frames) * 0.25,
+            propagate_s=len(frames) * 0.25,
             seconds=1.0,
         )
 
     @staticmethod
     def _names(order: Order) -> list[tuple[str, bool]]:
         match order:
-            case FollowOrder():
+            case PropagateOrder():
                 return [(member.fingerprint, order.reverse) for member in order.members]
             case PublishOrder():
                 return [(order.fingerprint, False), (order.fingerprint, True)]
             case OpenOrder():
                 return []
-            case LookOrder():
+            case DetectOrder():
                 return [(member.fingerprint, False) for member in order.members]
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from samurai_batch.planning.chunks import (
     first_chunk,
     frames_left,
-    frames_to_follow,
+    frames_to_propagate,
     last_chunk,
     last_frame,
     step,
@@ -37,7 +37,9 @@ def walk(leg: Leg, chunk_frames: int) -> range:
 @given(legs(), st.integers(1, 120))
 def test_the_chunks_of_a_leg_hold_its_frames_once_each_in_walking_order(leg: Leg, chunk_frames: int) -> None:
     walked = [
-        index for chunk in walk(leg, chunk_frames) for index in frames_to_follow([leg], chunk, chunk_frames, NUM_FRAMES)
+        index
+        for chunk in walk(leg, chunk_frames)
+        for index in frames_to_propagate([leg], chunk, chunk_frames, NUM_FRAMES)
     ]
     assert walked == covered_by(leg)
 
@@ -46,7 +48,7 @@ def test_the_chunks_of_a_leg_hold_its_frames_once_each_in_walking_order(leg: Leg
 def test_frames_left_are_those_of_the_chunks_not_done(leg: Leg, chunk_frames: int) -> None:
     for position, chunk in enumerate(walk(leg, chunk_frames)):
         rest = walk(leg, chunk_frames)[position:]
-        frames = [index for k in rest for index in frames_to_follow([leg], k, chunk_frames, NUM_FRAMES)]
+        frames = [index for k in rest for index in frames_to_propagate([leg], k, chunk_frames, NUM_FRAMES)]
         assert sorted(frames) == list(frames_left(leg, chunk, chunk_frames, NUM_FRAMES))
     past = walk(leg, chunk_frames)[-1] + step(leg.reverse)
     assert not frames_left(leg, past, chunk_frames, NUM_FRAMES)
@@ -59,15 +61,15 @@ def test_frames_of_several_legs_reach_from_the_first_to_the_last_that_any_needs(
     inside = range(chunk * chunk_frames, (chunk + 1) * chunk_frames)
     needed = [index for leg in group for index in covered_by(leg) if index in inside]
     expected = range(min(needed), max(needed) + 1) if needed else range(0)
-    assert frames_to_follow(group, chunk, chunk_frames, NUM_FRAMES) == expected
+    assert frames_to_propagate(group, chunk, chunk_frames, NUM_FRAMES) == expected
 
 
 def test_boundaries_are_absolute_whatever_frame_a_leg_starts_on() -> None:
     leg = Leg(reverse=False, start_frame=7, end_frame=None, first_row=7)
-    assert frames_to_follow([leg], 0, 10, NUM_FRAMES) == range(7, 10)
+    assert frames_to_propagate([leg], 0, 10, NUM_FRAMES) == range(7, 10)
     back = Leg(reverse=True, start_frame=25, end_frame=3, first_row=25)
-    assert frames_to_follow([back], 2, 10, NUM_FRAMES) == range(25, 19, -1)
-    assert frames_to_follow([back], 0, 10, NUM_FRAMES) == range(9, 2, -1)
+    assert frames_to_propagate([back], 2, 10, NUM_FRAMES) == range(25, 19, -1)
+    assert frames_to_propagate([back], 0, 10, NUM_FRAMES) == range(9, 2, -1)
 
 
 def test_an_open_leg_has_no_end_before_its_video_is_opened() -> None:

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samurai_batch.planning.book import KnownVideo
-from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, Order, PublishOrder, VideoOpened
+from samurai_batch.planning.job_state import KnownVideo
+from samurai_batch.planning.orders import ChunkPropagated, OpenOrder, Order, PropagateOrder, PublishOrder, VideoOpened
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import legs_with_rows
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Direction, Track
 from tests.planning.builders import track, video
 from tests.planning.simulation import World, fingerprint_of, frames_of, make_scheduler, run
@@ -125,12 +125,12 @@ def test_a_video_is_opened_once_and_its_shards_then_go_to_all_idle_replicas() ->
     assert scheduler.assign(["r2"]) == []
     answer(world, scheduler, "r1", opening)
     orders = [assignment.order for assignment in scheduler.assign(["r1", "r2"])]
-    assert [len(order.members) for order in orders if isinstance(order, FollowOrder)] == [4, 4]
+    assert [len(order.members) for order in orders if isinstance(order, PropagateOrder)] == [4, 4]
 
 
 def test_a_video_known_from_an_earlier_run_is_not_opened_for_its_length() -> None:
     known = {"v": KnownVideo(30, VideoFacts(30, 48, 64))}
-    assert isinstance(only(make_scheduler([track()], known=known), "r1"), FollowOrder)
+    assert isinstance(only(make_scheduler([track()], known=known), "r1"), PropagateOrder)
 
 
 def test_the_longest_video_goes_first() -> None:
@@ -151,8 +151,8 @@ def test_a_replica_goes_on_with_the_shard_it_has_begun() -> None:
     second = {assignment.replica_id: assignment.order for assignment in scheduler.assign(["r2", "r1"])}
     for replica_id, order in second.items():
         before = first[replica_id]
-        assert isinstance(order, FollowOrder)
-        assert isinstance(before, FollowOrder)
+        assert isinstance(order, PropagateOrder)
+        assert isinstance(before, PropagateOrder)
         assert (order.video, order.chunk) == (before.video, before.chunk + 1)
 
 
@@ -165,8 +165,8 @@ def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() ->
     assert scheduler.assign(["r2"]) == []
     scheduler.replica_lost("r1", Failure(FailureKind.DIED, "gone"))
     order = only(scheduler, "r2")
-    assert isinstance(order, FollowOrder)
-    assert isinstance(interrupted, FollowOrder)
+    assert isinstance(order, PropagateOrder)
+    assert isinstance(interrupted, PropagateOrder)
     assert order.chunk == interrupted.chunk == 1
 
 
@@ -193,17 +193,17 @@ def test_rates_are_those_measured() -> None:
     opening = only(scheduler, "r1")
     scheduler.reported("r1", VideoOpened(opening.order_id, VideoFacts(30, 48, 64), 7.0))
     order = only(scheduler, "r1")
-    report = ChunkFollowed(
+    report = ChunkPropagated(
         order_id=order.order_id,
         frames_encoded=10,
         track_frames=20,
         decode_s=1.0,
         encode_s=4.0,
-        follow_s=6.0,
+        propagate_s=6.0,
         seconds=12.0,
     )
     scheduler.reported("r1", report)
-    assert (scheduler.rates.encode_s, scheduler.rates.follow_s, scheduler.rates.open_s) == (0.5, 0.3, 7.0)
+    assert (scheduler.rates.encode_s, scheduler.rates.propagate_s, scheduler.rates.open_s) == (0.5, 0.3, 7.0)
     assert (scheduler.frames_encoded, scheduler.track_frames) == (10, 20)
 
 
@@ -222,7 +222,7 @@ def test_an_even_load_is_spread_evenly(num_replicas: int) -> None:
         name = min(running, key=lambda name: finish_s[name])
         order = running.pop(name)
         report = world.carry_out(order)
-        finish_s[name] += report.encode_s + report.follow_s if isinstance(report, ChunkFollowed) else 0.0
+        finish_s[name] += report.encode_s + report.propagate_s if isinstance(report, ChunkPropagated) else 0.0
         world.take_in(scheduler.reported(name, report))
     total_s = sum(lengths.values()) * 1.25
     bound_s = max(total_s / num_replicas, max(lengths.values()) * 1.25)

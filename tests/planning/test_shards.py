@@ -7,7 +7,7 @@ from samurai_batch.planning.shards import cost_s, legs_with_rows, make_shards
 from samurai_batch.tasks import Track
 from tests.planning.builders import track, video
 
-RATES = Rates(encode_s=1.0, follow_s=0.1, open_s=0.0)
+RATES = Rates(encode_s=1.0, propagate_s=0.1, open_s=0.0)
 
 
 def test_tracks_of_one_video_and_direction_go_together_as_far_as_the_limit_allows() -> None:

@@ -1,18 +1,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samurai_batch.planning.book import KnownVideo
-from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order
+from samurai_batch.planning.job_state import KnownVideo
+from samurai_batch.planning.orders import ChunkPropagated, Order, PropagateOrder
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import even_bounds
 from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
+from samurai_batch.planning.validation import VideoFacts
 from tests.planning.builders import track, video
 from tests.planning.simulation import World, make_scheduler
 
-RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=5.0)
+RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=5.0)
 
 spans = st.builds(lambda start, length: range(start, start + length), st.integers(0, 500), st.integers(1, 2000))
 outlooks = st.builds(
@@ -71,7 +71,7 @@ def test_what_is_nearly_done_is_not_moved() -> None:
 
 
 def test_moving_states_counts() -> None:
-    slow = Rates(encode_s=1.0, follow_s=0.25, open_s=5.0, save_s=100.0)
+    slow = Rates(encode_s=1.0, propagate_s=0.25, open_s=5.0, save_s=100.0)
     assert len(best_split([range(100)] * 8, idle(4, slow))) == 1
 
 
@@ -92,9 +92,9 @@ def answer(world: World, scheduler: Scheduler, replica_id: str, order: Order) ->
     world.take_in(scheduler.reported(replica_id, world.carry_out(order)))
 
 
-def give(scheduler: Scheduler, *idle_replicas: str) -> dict[str, FollowOrder]:
+def give(scheduler: Scheduler, *idle_replicas: str) -> dict[str, PropagateOrder]:
     orders = {one.replica_id: one.order for one in scheduler.assign(idle_replicas)}
-    return {name: order for name, order in orders.items() if isinstance(order, FollowOrder)}
+    return {name: order for name, order in orders.items() if isinstance(order, PropagateOrder)}
 
 
 def test_once_rates_are_measured_idle_replicas_take_over_tracks_at_the_next_chunk() -> None:
@@ -164,13 +164,13 @@ def test_what_waits_is_put_in_order_by_the_rates_of_now() -> None:
     answer(world, scheduler, "r1", opening)
     assert opening.video.video_id == "long"  # type: ignore[union-attr]
     order = give(scheduler, "r1")["r1"]
-    report = ChunkFollowed(
+    report = ChunkPropagated(
         order_id=order.order_id,
         frames_encoded=10,
         track_frames=10,
         decode_s=0.0,
         encode_s=0.1,
-        follow_s=100.0,
+        propagate_s=100.0,
         seconds=100.1,
     )
     scheduler.reported("r1", report)

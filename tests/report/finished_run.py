@@ -7,9 +7,9 @@ from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
-from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.runtime.ledger import RunRecord, Totals, TrackEntry, VideoLedger, write_run, write_video_ledger
 
 HEIGHT, WIDTH, NUM_FRAMES = 72, 128, 40
@@ -97,7 +97,7 @@ def write_output(folder: Path, num_objects: int = 2) -> str:
             track_frames=120,
             seconds=10,
             encode_s=4,
-            follow_s=2.5,
+            propagate_s=2.5,
             failures={"storage": 2},
         ),
         rates=Rates(0.05, 0.02, 0.1),

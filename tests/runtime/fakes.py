@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from samurai_batch import storage
-from samurai_batch.chunk import ChunkResult, Following, Member
+from samurai_batch.chunk import ChunkResult, Member, Propagation
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
+from samurai_batch.runtime.environment import Store, SystemClock
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import Snapshot
 from samurai_batch.runtime.replica import Replica
@@ -29,7 +30,6 @@ from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import Store, SystemClock
 from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
 from samurai_batch.video import VideoSource
 
@@ -108,7 +108,7 @@ class FakeTracker:
     calls: list[tuple[str, bool, range, tuple[str, ...]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def follow(self, source: VideoSource, legs: Sequence[Member], frames: range) -> Following:
+    def follow(self, source: VideoSource, legs: Sequence[Member], frames: range) -> Propagation:
         names = tuple(leg.track.object_id for leg in legs)
         with self.lock:
             self.calls.append((legs[0].track.video.video_id, legs[0].leg.reverse, frames, names))
@@ -134,7 +134,7 @@ class FakeTracker:
             track_frames=num_followed,
             decode_s=0.001,
             encode_s=0.002,
-            follow_s=0.001,
+            propagate_s=0.001,
             write_s=0.001,
         )
 
@@ -172,14 +172,14 @@ def box_track(video: Video, object_id: str, frame: int = 0, direction: Direction
     return Track(video=video, object_id=object_id, prompts=(prompt,), direction=direction, **span)
 
 
-class NoWatch:
+class NoProgress:
     def __init__(self) -> None:
         self.snapshots: list[Snapshot] = []
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshots.append(snapshot)
 
-    def __enter__(self) -> "NoWatch":
+    def __enter__(self) -> "NoProgress":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -216,8 +216,8 @@ class FakeWriter(Executor):
 
 def find_two(source: object, track: Track) -> list[BoxPrompt]:
     """Whatever is asked, two boxes are what it means."""
-    assert track.asked is not None
-    return [BoxPrompt(track.asked.frame_index, (10.0 + left, 10.0, 30.0, 30.0)) for left in range(2)]
+    assert track.auto_prompt is not None
+    return [BoxPrompt(track.auto_prompt.frame_index, (10.0 + left, 10.0, 30.0, 30.0)) for left in range(2)]
 
 
 def make_replica(output: str, tracker: FakeTracker, store: Store = storage, lag: int = 0) -> Replica:
@@ -268,10 +268,10 @@ def run_tracks(
 
         return LocalPool(build, tracker, num_replicas)
 
-    world = Surroundings(
+    world = Environment(
         store=store,
         clock=SystemClock(),
-        watch=NoWatch(),
+        watch=NoProgress(),
         make_pool=make_pool or local_pool,
         should_stop=should_stop,
     )

@@ -2,7 +2,7 @@
 
 import os
 
-from samurai_batch.planning.orders import LookOrder, Order, Report
+from samurai_batch.planning.orders import DetectOrder, Order, Report
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica_process
 from samurai_batch.runtime.pool import Worker
 
@@ -14,7 +14,7 @@ class PoisonedReplica:
         self._worker = worker
 
     def run(self, order: Order) -> Report:
-        assert isinstance(order, LookOrder)
+        assert isinstance(order, DetectOrder)
         if POISON in [member.track.video.video_id for member in order.members]:
             os._exit(1)
         return self._worker.run(order)

@@ -15,15 +15,15 @@ from pydantic import TypeAdapter
 
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.planning.fingerprints import VideoIdentity, fingerprint
-from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
+from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
+from samurai_batch.runtime.environment import Clock, SystemClock
 from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, video_ledger_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.runtime.surroundings import Clock, SystemClock
 from samurai_batch.storage import Identity
 from samurai_batch.tasks import Track, Video
-from tests.runtime.fakes import RECIPE, NoWatch, box_track, driver_settings
+from tests.runtime.fakes import RECIPE, NoProgress, box_track, driver_settings
 
 OUTPUT = "memory://out"
 TRACKS_PER_VIDEO = 10
@@ -102,8 +102,8 @@ def run_again(tracks: list[Track], store: FinishedStore, clock: Clock | None = N
     def no_pool() -> Pool:
         raise AssertionError("all is done already")
 
-    world = Surroundings(
-        store=store, clock=clock or SystemClock(), watch=NoWatch(), make_pool=no_pool, should_stop=lambda: False
+    world = Environment(
+        store=store, clock=clock or SystemClock(), watch=NoProgress(), make_pool=no_pool, should_stop=lambda: False
     )
     return drive(tracks, RECIPE, driver_settings(OUTPUT, num_transfers=1), RunDescription("again", {}, {}), world)
 

@@ -9,7 +9,7 @@ from samurai_batch.runtime import assembly
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica
 from samurai_batch.runtime.pool import LocalPool, PoolEvent
 from samurai_batch.runtime.run import run_job
-from tests.runtime.fakes import NoWatch
+from tests.runtime.fakes import NoProgress
 from tests.runtime.test_jobs import make_config
 
 EVENTS_UNTIL_KILLED = 5
@@ -45,7 +45,7 @@ class HoldingPool(KilledPool):
 def main(root: str, output: str, cache: str, mode: str) -> None:
     assembly.MACHINE_THREADS = 1
     pool = KilledPool if mode == "kill" else HoldingPool
-    run_job(make_config(root, output, cache_dir=cache), watch=NoWatch(), make_pool=pool)
+    run_job(make_config(root, output, cache_dir=cache), watch=NoProgress(), make_pool=pool)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.masks import read_masks
+from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.summary import exit_code
-from samurai_batch.runtime.surroundings import Store
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Prompt, Track
 from tests.runtime.fakes import (
     RECIPE,

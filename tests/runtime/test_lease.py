@@ -123,13 +123,13 @@ def test_a_record_of_an_earlier_version_is_read_and_its_process_number_says_noth
 class WatchedClock(FakeClock):
     """Time passes while somebody sleeps; ``meanwhile`` happens then."""
 
-    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_progress: Callable[[], None] = lambda: None) -> None:
         super().__init__()
-        self._meanwhile = meanwhile
+        self._on_progress = on_progress
 
     def sleep(self, seconds: float) -> None:
         self.moment_s += seconds
-        self._meanwhile()
+        self._on_progress()
 
 
 def crash_with_a_clock_ahead(output: Path, ahead_s: float) -> Lease:

@@ -6,9 +6,9 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.errors import LedgerError
 from samurai_batch.planning.fingerprints import VideoIdentity
-from samurai_batch.planning.fit import VideoFacts
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.runtime.ledger import (
     RunRecord,
     Totals,

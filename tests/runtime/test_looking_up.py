@@ -26,10 +26,10 @@ from tests.deterministic import SMALL, write_frames
 class TwoDogs:
     """Finds two dogs, and nothing else; counts how often it is asked."""
 
-    num_asked = 0
+    num_auto_prompts = 0
 
     def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
-        TwoDogs.num_asked += 1
+        TwoDogs.num_auto_prompts += 1
         boxes = [Detection((5.0, 6.0, 40.0, 30.0), 0.9), Detection((8.0, 9.0, 20.0, 25.0), 0.5)]
         return boxes if phrase == "dog" else []
 
@@ -39,7 +39,7 @@ def small_and_quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     monkeypatch.setitem(MODELS, SMALL.name, SMALL)
     monkeypatch.setattr(finding, "make_detector", lambda *_: TwoDogs())
     monkeypatch.setattr(asking, "check_detector", lambda name: None)
-    TwoDogs.num_asked = 0
+    TwoDogs.num_auto_prompts = 0
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_prompts_find_is_followed_and_looked_up_once(tmp_path: Path, clip: 
     config = job(tmp_path)
     everything = Track(video=clip, object_id="all", prompts=(EverythingPrompt(1),))
     tracks = [asked(clip, "dog"), asked(clip, "cat"), everything]
-    assert plan_job(config, tracks).num_looks == 3
+    assert plan_job(config, tracks).num_detect_orders == 3
     summary = run_job(config, tracks=tracks)
     assert exit_code(summary) == 0
     assert summary.totals.tracks_done == summary.totals.tracks
@@ -77,11 +77,11 @@ def test_what_prompts_find_is_followed_and_looked_up_once(tmp_path: Path, clip: 
     assert not any(name.startswith("cat") for name in objects)
     assert entries(config, "clip").keys() == objects | {"dog", "cat", "all"}
     assert all(entry.status == "done" for entry in entries(config, "clip").values())
-    assert TwoDogs.num_asked == 2
+    assert TwoDogs.num_auto_prompts == 2
 
     again = run_job(config, tracks=tracks)
     assert again.totals.tracks_skipped == again.totals.tracks == summary.totals.tracks
-    assert TwoDogs.num_asked == 2
+    assert TwoDogs.num_auto_prompts == 2
     compared = diff_results(f"{config.output}@{summary.run_id}", config.output)
     assert {track.object_id for track in compared.tracks} == objects
 
@@ -90,12 +90,12 @@ def test_only_what_was_found_anew_is_followed_anew(tmp_path: Path, clip: Video) 
     tracks = [asked(clip, "dog"), Track(video=clip, object_id="box", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))]
     run_job(job(tmp_path), tracks=tracks)
     again = run_job(job(tmp_path, detector_threshold=0.5), tracks=tracks)
-    assert TwoDogs.num_asked == 2
+    assert TwoDogs.num_auto_prompts == 2
     assert again.totals.tracks_skipped == 3  # the box, and both dogs, found at the same places
 
     storage.delete(storage.join(job(tmp_path).output, "masks", "clip", storage.quote_id("dog#1") + ".parquet"))
     once_more = run_job(job(tmp_path, detector_threshold=0.5), tracks=tracks)
-    assert TwoDogs.num_asked == 2
+    assert TwoDogs.num_auto_prompts == 2
     assert once_more.totals.tracks_skipped == once_more.totals.tracks - 1
 
 
@@ -104,7 +104,7 @@ def test_a_run_that_died_before_it_noted_what_was_found_does_not_look_again(tmp_
     run_job(config, tracks=[asked(clip, "dog")])
     storage.delete(video_ledger_uri(config.output, "clip"))
     again = run_job(config, tracks=[asked(clip, "dog")])
-    assert TwoDogs.num_asked == 1
+    assert TwoDogs.num_auto_prompts == 1
     assert again.totals.tracks_done == again.totals.tracks == 3
     assert entries(config, "clip").keys() == {"dog", "dog#0", "dog#1"}
 
@@ -140,7 +140,7 @@ class Broken(TwoDogs):
     """Finds nothing, for it raises."""
 
     def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
-        TwoDogs.num_asked += 1
+        TwoDogs.num_auto_prompts += 1
         raise ValueError("a bug in a detector")
 
 
@@ -154,6 +154,6 @@ def test_a_look_up_that_keeps_failing_is_given_up_after_three_times_and_tried_ag
         summary = run_job(config, tracks=[asked(clip, "dog"), box])
     (problem,) = summary.problems
     assert problem.error.startswith("answering the prompt failed 3 times, the last time with: ValueError: a bug in a")
-    assert TwoDogs.num_asked == 3
+    assert TwoDogs.num_auto_prompts == 3
     assert entries(config, "clip")["box"].status == "done"
     assert run_job(config, tracks=[asked(clip, "dog"), box]).totals.tracks_done == 4

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from samurai_batch.runtime.progress import BarWatch, LogWatch, Snapshot, describe, open_watch
+from samurai_batch.runtime.progress import ProgressBar, ProgressLog, Snapshot, describe, open_progress
 
 
 def snapshot(elapsed_s: float, track_frames: int, *, failed: int = 0) -> Snapshot:
@@ -34,7 +34,7 @@ def test_where_nothing_is_followed_the_bar_counts_pictures() -> None:
 
 
 def test_the_log_has_one_line_of_json_every_few_seconds_and_one_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), LogWatch(every_s=5.0) as watch:
+    with caplog.at_level(logging.INFO), ProgressLog(every_s=5.0) as watch:
         for tenth in range(120):
             watch.show(snapshot(tenth / 10, tenth))
     lines = [json.loads(record.getMessage().removeprefix("progress ")) for record in caplog.records]
@@ -44,13 +44,13 @@ def test_the_log_has_one_line_of_json_every_few_seconds_and_one_at_the_end(caplo
 
 
 def test_a_terminal_gets_a_bar_and_a_file_gets_lines() -> None:
-    assert isinstance(open_watch(Console(file=io.StringIO(), force_terminal=True)), BarWatch)
-    assert isinstance(open_watch(Console(file=io.StringIO())), LogWatch)
+    assert isinstance(open_progress(Console(file=io.StringIO(), force_terminal=True)), ProgressBar)
+    assert isinstance(open_progress(Console(file=io.StringIO())), ProgressLog)
 
 
 def test_the_bar_shows_what_was_last_told() -> None:
     screen = io.StringIO()
-    with BarWatch(Console(file=screen, force_terminal=True, width=100)) as watch:
+    with ProgressBar(Console(file=screen, force_terminal=True, width=100)) as watch:
         watch.show(snapshot(10.0, 800))
     assert "10%" in screen.getvalue()
     assert "4/10 tracks, 80.0 frames/s, 0:01:30 left" in screen.getvalue()

@@ -21,7 +21,7 @@ from samurai_batch.tasks import Rle, Track, Video
 from tests.runtime import cluster_driver, loss_driver
 from tests.runtime.cluster_driver import cluster_job
 from tests.runtime.clusters import LIMIT_S, ClusterUnderTest, cluster_for, wait_for
-from tests.runtime.fakes import NoWatch, box_track
+from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.gate import OPEN, Gate
 from tests.runtime.test_jobs import write_frames
 
@@ -71,7 +71,7 @@ def runs_of(output: str) -> list[RunRecord]:
 def test_ten_kills_change_no_row_and_cost_a_chunk_each(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     write_prompts(str(tmp_path / "prompts.parquet"), make_tracks(tmp_path))
-    undisturbed = run_job(cluster_job(tmp_path, "undisturbed", pool="local"), watch=NoWatch())
+    undisturbed = run_job(cluster_job(tmp_path, "undisturbed", pool="local"), watch=NoProgress())
     assert exit_code(undisturbed) == 0
 
     gate = Gate(str(tmp_path / "gate"))

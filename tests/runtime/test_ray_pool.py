@@ -97,7 +97,7 @@ def test_replicas_that_die_before_they_are_given_anything_count_as_not_started(t
         events = pool.wait(0.5)
         for event in events:
             if isinstance(event, ReplicaReady):
-                pool._seats.by_id[event.replica_id].waiting_for = die_in(pool, event.replica_id)
+                pool._slots.by_id[event.replica_id].waiting_for = die_in(pool, event.replica_id)
         told += events
     assert 2 <= len([event for event in told if isinstance(event, ReplicaDied)]) <= 3
     pool.close()
@@ -105,7 +105,7 @@ def test_replicas_that_die_before_they_are_given_anything_count_as_not_started(t
 
 def die_in(pool: "RayPool[WorkerPlan]", replica_id: str) -> object:
     """Let the process of an idle replica end by itself."""
-    return pool._seats.by_id[replica_id].actor.__ray_call__.remote(lambda _: os._exit(1))
+    return pool._slots.by_id[replica_id].actor.__ray_call__.remote(lambda _: os._exit(1))
 
 
 def test_asking_for_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:

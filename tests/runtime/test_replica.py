@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samurai_batch import storage
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OrderFailed, OrderMember, PublishOrder
+from samurai_batch.planning.orders import ChunkPropagated, OrderFailed, OrderMember, PropagateOrder, PublishOrder
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.runtime.work import part_uri
 from samurai_batch.tasks import Track
@@ -15,11 +15,11 @@ from tests.runtime.fakes import FakeTracker, box_track, make_replica, write_vide
 NUM_FRAMES = 25
 
 
-def order_of(*tracks: Track, chunk: int, reverse: bool = False) -> FollowOrder:
+def order_of(*tracks: Track, chunk: int, reverse: bool = False) -> PropagateOrder:
     members = tuple(
         OrderMember(track, leg, track.object_id) for track in tracks for leg in track.legs if leg.reverse == reverse
     )
-    return FollowOrder(
+    return PropagateOrder(
         order_id=chunk,
         video=tracks[0].video,
         reverse=reverse,
@@ -39,10 +39,10 @@ def test_the_next_chunk_is_begun_while_one_is_written_and_followed_once(tmp_path
     plain = make_replica(str(tmp_path / "plain"), FakeTracker())
     for chunk in range(3):
         report = replica.run(order_of(track, chunk=chunk))
-        assert isinstance(report, ChunkFollowed)
+        assert isinstance(report, ChunkPropagated)
         assert report.track_frames == min(10, NUM_FRAMES - 10 * chunk)
         assert len(frames) == min(NUM_FRAMES, 10 * (chunk + 1) + min(10, lag))
-        assert isinstance(plain.run(order_of(track, chunk=chunk)), ChunkFollowed)
+        assert isinstance(plain.run(order_of(track, chunk=chunk)), ChunkPropagated)
         a, b = (
             storage.read_bytes(part_uri(str(tmp_path / output), "x", False, chunk, 10)) for output in ("ahead", "plain")
         )
@@ -56,8 +56,8 @@ def test_what_was_begun_is_dropped_where_the_next_order_is_another(tmp_path: Pat
     frames: list[int] = []
     tracker = FakeTracker(before_frame=lambda index, legs: frames.append(index))
     replica = make_replica(str(tmp_path / "out"), tracker, lag=3)
-    assert isinstance(replica.run(order_of(x, y, chunk=0)), ChunkFollowed)
-    assert isinstance(replica.run(order_of(x, chunk=1)), ChunkFollowed)  # y was moved to another replica
+    assert isinstance(replica.run(order_of(x, y, chunk=0)), ChunkPropagated)
+    assert isinstance(replica.run(order_of(x, chunk=1)), ChunkPropagated)  # y was moved to another replica
     assert frames == [*range(10), 10, 11, 12, *range(10, 20), 20, 21, 22]
     assert tracker.calls[-1][-1] == ("x",)
 
@@ -84,7 +84,7 @@ def test_what_goes_wrong_ahead_is_told_by_the_order_it_belongs_to(tmp_path: Path
 
     track = box_track(write_video(tmp_path, "a", NUM_FRAMES), "x")
     replica = make_replica(str(tmp_path / "out"), FakeTracker(before_frame=broken), lag=5)
-    assert isinstance(replica.run(order_of(track, chunk=0)), ChunkFollowed)
+    assert isinstance(replica.run(order_of(track, chunk=0)), ChunkPropagated)
     failed = replica.run(order_of(track, chunk=1))
     assert isinstance(failed, OrderFailed)
     assert failed.failure.kind is FailureKind.OUT_OF_MEMORY

@@ -310,7 +310,7 @@ def test_a_sam_is_refused_for_tracking_in_one_clear_sentence(tmp_path: Path) -> 
         ConfigError, match=r"'sam_vit_b' segments single images and follows nothing; .*`samurai-batch s"
     ):
         run_job(config.model_copy(update={"task": "track"}))
-    assert plan_job(config).num_looks == 1
+    assert plan_job(config).num_detect_orders == 1
     with pytest.raises(ConfigError, match="image_size 64: sam_vit_b knows 1024 alone"):
         plan_job(config.model_copy(update={"image_size": 64}))
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from samurai_batch.planning.orders import (
-    ChunkFollowed,
-    FollowOrder,
-    Looked,
-    LookOrder,
+    ChunkPropagated,
+    Detected,
+    DetectOrder,
     Order,
     OrderFailed,
+    PropagateOrder,
     PublishOrder,
     Report,
 )
@@ -32,7 +32,7 @@ class Accounts:
         assert not at_work & _legs(order), f"another replica is at work on what {order} asks for"
         for fingerprint, _ in _legs(order):
             assert fingerprint not in self.published, f"{order} follows a published track"
-        if isinstance(order, FollowOrder):
+        if isinstance(order, PropagateOrder):
             assert not _chunks(order) & self.followed, f"{order} was carried out before"
         self.orders[replica_id] = order
 
@@ -43,17 +43,17 @@ class Accounts:
             return
         del self.orders[replica_id]
         match order, report:
-            case FollowOrder(), ChunkFollowed():
+            case PropagateOrder(), ChunkPropagated():
                 self.track_frames += report.track_frames
                 self.frames_encoded += report.frames_encoded
                 self.followed |= _chunks(order)
             case PublishOrder(), OrderFailed():
                 self._may_begin_again(report, {order.fingerprint})
-            case FollowOrder(), OrderFailed():
+            case PropagateOrder(), OrderFailed():
                 self._may_begin_again(report, {member.fingerprint for member in order.members})
             case PublishOrder(), _:
                 self.published.add(order.fingerprint)
-            case LookOrder(), Looked():
+            case DetectOrder(), Detected():
                 answers = zip(order.members, report.answers, strict=True)
                 self.published |= {member.fingerprint for member, answer in answers if isinstance(answer, int)}
 
@@ -68,15 +68,15 @@ class Accounts:
 
 def _legs(order: Order) -> set[tuple[str, bool]]:
     match order:
-        case FollowOrder():
+        case PropagateOrder():
             return {(member.fingerprint, order.reverse) for member in order.members}
         case PublishOrder():
             return {(order.fingerprint, False), (order.fingerprint, True)}
-        case LookOrder():
+        case DetectOrder():
             return {(member.fingerprint, False) for member in order.members}
         case _:
             return set()
 
 
-def _chunks(order: FollowOrder) -> set[tuple[str, bool, int]]:
+def _chunks(order: PropagateOrder) -> set[tuple[str, bool, int]]:
     return {(member.fingerprint, order.reverse, order.chunk) for member in order.members}

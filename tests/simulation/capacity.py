@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from samurai_batch.planning.book import KnownVideo, PendingTrack
-from samurai_batch.planning.chunks import frames_to_follow
-from samurai_batch.planning.fit import VideoFacts
+from samurai_batch.planning.chunks import frames_to_propagate
+from samurai_batch.planning.job_state import KnownVideo, PendingTrack
 from samurai_batch.planning.orders import (
-    ChunkFollowed,
-    FollowOrder,
+    ChunkPropagated,
     OpenOrder,
     Order,
+    PropagateOrder,
     PublishOrder,
     Report,
     TrackPublished,
@@ -30,10 +29,11 @@ from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.planning.shards import make_shards
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import BoxPrompt, Track, Video
 
-RATES = Rates(encode_s=0.04, follow_s=0.01, open_s=3.0)
-FIRST_RATES = Rates(encode_s=1.0, follow_s=0.25, open_s=1.0)
+RATES = Rates(encode_s=0.04, propagate_s=0.01, open_s=3.0)
+FIRST_RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=1.0)
 PUBLISH_S = 0.2
 START_S = 60.0
 CHUNK_FRAMES = 200
@@ -152,8 +152,8 @@ class CapacityWorld:
         for shard in make_shards(self._tracks, MOST_TRACKS_PER_SHARD):
             num_frames = self.lengths[shard.video.video_id]
             spans = [_num_frames(leg.start_frame, leg.reverse, num_frames) for _, leg in shard.members]
-            total_s += max(spans) * RATES.encode_s + sum(spans) * RATES.follow_s
-            longest_s = max(longest_s, max(spans) * (RATES.encode_s + RATES.follow_s))
+            total_s += max(spans) * RATES.encode_s + sum(spans) * RATES.propagate_s
+            longest_s = max(longest_s, max(spans) * (RATES.encode_s + RATES.propagate_s))
         total_s += len(self._tracks) * PUBLISH_S + len(self.lengths) * RATES.open_s
         return max(total_s / self.num_replicas, longest_s)
 
@@ -166,28 +166,30 @@ class CapacityWorld:
                 return RATES.open_s, VideoOpened(order.order_id, facts, RATES.open_s)
             case PublishOrder():
                 return PUBLISH_S, TrackPublished(order.order_id, len(order.rows), PUBLISH_S)
-            case FollowOrder():
-                return self._follow(order, has_open)
+            case PropagateOrder():
+                return self._propagate(order, has_open)
             case _:
                 raise AssertionError(f"nothing is looked up here: {order}")
 
-    def _follow(self, order: FollowOrder, has_open: set[str]) -> tuple[float, Report]:
-        frames = frames_to_follow((one.leg for one in order.members), order.chunk, order.chunk_frames, order.num_frames)
+    def _propagate(self, order: PropagateOrder, has_open: set[str]) -> tuple[float, Report]:
+        frames = frames_to_propagate(
+            (one.leg for one in order.members), order.chunk, order.chunk_frames, order.num_frames
+        )
         low, high = frames[0], frames[-1]
         low, high = min(low, high), max(low, high)
         followed = sum(_overlap(one.leg.reverse, one.leg.start_frame, low, high) for one in order.members)
-        encode_s, follow_s = len(frames) * RATES.encode_s, followed * RATES.follow_s
-        seconds = encode_s + follow_s
+        encode_s, propagate_s = len(frames) * RATES.encode_s, followed * RATES.propagate_s
+        seconds = encode_s + propagate_s
         if order.video.video_id not in has_open:
             has_open.add(order.video.video_id)
             seconds += RATES.open_s
-        report = ChunkFollowed(
+        report = ChunkPropagated(
             order_id=order.order_id,
             frames_encoded=len(frames),
             track_frames=followed,
             decode_s=0.0,
             encode_s=encode_s,
-            follow_s=follow_s,
+            propagate_s=propagate_s,
             seconds=seconds,
         )
         return seconds, report

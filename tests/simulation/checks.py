@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from samurai_batch.masks import bytes_to_table, mask_table_uri
-from samurai_batch.planning.orders import FollowOrder, LookOrder, Order, PublishOrder
+from samurai_batch.planning.orders import DetectOrder, Order, PropagateOrder, PublishOrder
 from samurai_batch.runtime.lease import lease_uri
 from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, run_uri, video_ledger_uri
 from samurai_batch.runtime.summary import RunSummary
@@ -153,9 +153,9 @@ def _key(track: Track) -> tuple[str, str]:
 
 def _tracks_of(order: Order) -> list[Track]:
     match order:
-        case FollowOrder():
+        case PropagateOrder():
             return [member.track for member in order.members]
-        case LookOrder():
+        case DetectOrder():
             return [member.track for member in order.members]
         case PublishOrder():
             return [order.track]

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from samurai_batch.chunk import Member, run_to_end
 from samurai_batch.errors import PromptError
-from samurai_batch.planning.fit import VideoFacts, misfit
+from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, Track, Video
 from samurai_batch.video import VideoSource
 from tests.runtime.fakes import Content, FakeSource, FakeTracker
@@ -76,7 +76,7 @@ def draw_job(chance: random.Random, asking: float = 0.0) -> SimulatedJob:
             track = _draw_track(chance, video, f"o{object_number}", num_frames)
             if asking and chance.random() < asking:
                 track = replace(track, prompts=(EverythingPrompt(track.prompts[0].frame_index),))
-                job.found[video.video_id, track.object_id] = track.standing_for(what_is_found(track))
+                job.found[video.video_id, track.object_id] = track.tracks_of_detections(what_is_found(track))
             job.tracks.append(track)
             for one in (track, *job.found.get((video.video_id, track.object_id), ())):
                 job.endings[video.video_id, one.object_id] = _ending(one, job)
@@ -94,7 +94,7 @@ def what_is_found(track: Track) -> list[BoxPrompt]:
 def look_up(source: VideoSource, track: Track) -> list[BoxPrompt]:
     """As `runtime.looking_up.look_up`, without a network."""
     info, prompted = source.info, track.prompts[0].frame_index
-    if problem := misfit(track, VideoFacts(info.num_frames, info.height, info.width)):
+    if problem := validation_error(track, VideoFacts(info.num_frames, info.height, info.width)):
         raise PromptError(problem)
     (_,) = source.frames(range(prompted, prompted + 1))
     return what_is_found(track)
@@ -119,7 +119,7 @@ def _ending(track: Track, job: SimulatedJob) -> Ending:
     prompted = track.prompts[0].frame_index
     if content is None or content.broken or prompted >= content.num_frames:
         return Ending("failed", None)
-    if track.asked is not None:
+    if track.auto_prompt is not None:
         return Ending("done" if prompted < content.num_readable else "failed", None)
     needed = [[index for index in range(content.num_frames) if leg.covers(index)] for leg in track.legs]
     if max(map(max, needed)) < content.num_readable:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from samurai_batch.chunk import Member
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, Order, Report
+from samurai_batch.planning.orders import ChunkPropagated, Order, PropagateOrder, Report
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
@@ -69,7 +69,7 @@ class SimulatedReplica:
             report = self._worker.run(order)
         except Killed:
             return None
-        if isinstance(report, ChunkFollowed):
+        if isinstance(report, ChunkPropagated):
             report = replace(report, write_s=0.0)  # the one real clock in here
         return Answered(self.replica_id, _timed(report, seconds))
 
@@ -251,14 +251,14 @@ class SimulatedPool:
 
 def _timed(report: Report, seconds: float) -> Report:
     """The report of an order that took so long on the simulation's clock; encoding takes most of it."""
-    if not isinstance(report, ChunkFollowed):
+    if not isinstance(report, ChunkPropagated):
         return replace(report, seconds=seconds)
     encode_s = seconds * report.frames_encoded / (report.frames_encoded + report.track_frames / 2)
-    return replace(report, seconds=seconds, decode_s=0.0, encode_s=encode_s, follow_s=seconds - encode_s)
+    return replace(report, seconds=seconds, decode_s=0.0, encode_s=encode_s, propagate_s=seconds - encode_s)
 
 
 def _brief(order: Order) -> str:
-    if isinstance(order, FollowOrder):
+    if isinstance(order, PropagateOrder):
         names = ",".join(member.track.object_id for member in order.members)
         way = "backward" if order.reverse else "forward"
         return (

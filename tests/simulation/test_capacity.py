@@ -41,8 +41,8 @@ def test_a_long_video_is_done_as_soon_as_the_cost_model_says(num_replicas: int) 
     """One chunk by one replica, for nothing is measured before; then each encodes all frames, and follows its share."""
     num_frames = 20_000
     alone, shared = (CapacityWorld(n, 8, 1e12, one_video_of=num_frames).run() for n in (1, num_replicas))
-    first_s = CHUNK_FRAMES * (RATES.encode_s + 8 * RATES.follow_s)
-    rest_s = (num_frames - CHUNK_FRAMES) * (RATES.encode_s + 8 / num_replicas * RATES.follow_s)
+    first_s = CHUNK_FRAMES * (RATES.encode_s + 8 * RATES.propagate_s)
+    rest_s = (num_frames - CHUNK_FRAMES) * (RATES.encode_s + 8 / num_replicas * RATES.propagate_s)
     assert shared.num_splits == num_replicas - 1
     assert shared.makespan_s == pytest.approx(first_s + rest_s, rel=0.01)
     assert shared.makespan_s < alone.makespan_s

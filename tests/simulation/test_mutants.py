@@ -9,8 +9,8 @@ import pytest
 
 from samurai_batch.planning import scheduler as scheduling
 from samurai_batch.planning.backlog import Backlog
-from samurai_batch.planning.book import Book
-from samurai_batch.planning.orders import ChunkFollowed, Outcome, Report
+from samurai_batch.planning.job_state import JobState
+from samurai_batch.planning.orders import ChunkPropagated, Outcome, Report
 from samurai_batch.planning.records import LegRecord, ShardRecord, TrackRecord, VideoRecord
 from samurai_batch.planning.retry import Failure, Verdict
 from samurai_batch.planning.scheduler import Scheduler
@@ -18,7 +18,7 @@ from samurai_batch.runtime import driver as driving
 from samurai_batch.runtime import preparation
 from samurai_batch.runtime.bookkeeper import Bookkeeper
 from samurai_batch.runtime.lease import Lease
-from samurai_batch.runtime.recorder import Recorder
+from samurai_batch.runtime.recorder import LedgerWriter
 from tests.simulation.world import World
 
 Patch = pytest.MonkeyPatch
@@ -27,8 +27,8 @@ SEEDS = (107, 151, 209, 283, *range(100))
 
 def the_ledger_is_written_before_the_lease_is_looked_at(patch: Patch) -> None:
     def write(self: Bookkeeper) -> None:
-        self._recorder.flush()
-        self._heart.beat_now()
+        self._ledger_writer.flush()
+        self._heartbeat.beat_now()
 
     patch.setattr(Bookkeeper, "write", write)
 
@@ -42,20 +42,20 @@ def a_run_starts_beside_a_live_one(patch: Patch) -> None:
 
 
 def legs_that_look_done_are_not_cut_by_a_truncation(patch: Patch) -> None:
-    original = Book._cut
+    original = JobState._cut
 
-    def cut(self: Book, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
+    def cut(self: JobState, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
         if leg.left:
             original(self, track, leg, failure, frame_reached)
 
-    patch.setattr(Book, "_cut", cut)
+    patch.setattr(JobState, "_cut", cut)
 
 
 def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
     original = Scheduler.reported
 
     def reported(self: Scheduler, replica_id: str, report: Report) -> list[Outcome]:
-        if report.order_id not in self._running and isinstance(report, ChunkFollowed):
+        if report.order_id not in self._running and isinstance(report, ChunkPropagated):
             self._meter.followed(report, 1)
         return original(self, replica_id, report)
 
@@ -86,15 +86,15 @@ def a_shard_keeps_the_tracks_it_gives_away(patch: Patch) -> None:
 
 
 def what_could_not_be_written_is_forgotten(patch: Patch) -> None:
-    original = Recorder.flush
+    original = LedgerWriter.flush
 
-    def flush(self: Recorder) -> None:
+    def flush(self: LedgerWriter) -> None:
         try:
             original(self)
         finally:
             self._changed.clear()
 
-    patch.setattr(Recorder, "flush", flush)
+    patch.setattr(LedgerWriter, "flush", flush)
 
 
 def the_shard_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
@@ -116,17 +116,17 @@ def replicas_are_sacrificed_without_limit(patch: Patch) -> None:
 
 
 def one_finished_direction_is_enough_to_publish(patch: Patch) -> None:
-    def publish(self: Book, track: TrackRecord) -> None:
+    def publish(self: JobState, track: TrackRecord) -> None:
         if track.is_open and not track.is_publishing and any(not leg.left for leg in track.legs):
             track.is_publishing = True
             self.to_publish.append(track)
 
-    patch.setattr(Book, "_publish_if_followed", publish)
+    patch.setattr(JobState, "_publish_if_complete", publish)
 
 
 def a_chunk_is_skipped(patch: Patch) -> None:
-    original = Book.advance
-    patch.setattr(Book, "advance", lambda self, legs, chunk: original(self, legs, chunk + (chunk == 1)))
+    original = JobState.advance
+    patch.setattr(JobState, "advance", lambda self, legs, chunk: original(self, legs, chunk + (chunk == 1)))
 
 
 def a_shard_goes_to_two_replicas(patch: Patch) -> None:
@@ -145,14 +145,14 @@ def the_ledger_is_not_believed(patch: Patch) -> None:
 
 
 def tables_that_stand_are_believed_without_a_ledger(patch: Patch) -> None:
-    original = Recorder._write
+    original = LedgerWriter._write
 
-    def write(self: Recorder, video_id: str) -> None:
+    def write(self: LedgerWriter, video_id: str) -> None:
         kept = {name: entry for name, entry in self._ledgers[video_id].tracks.items() if entry.status != "done"}
         self._ledgers[video_id] = replace(self._ledgers[video_id], tracks=kept)
         original(self, video_id)
 
-    patch.setattr(Recorder, "_write", write)
+    patch.setattr(LedgerWriter, "_write", write)
 
 
 def saved_work_is_left_behind(patch: Patch) -> None:
@@ -161,20 +161,20 @@ def saved_work_is_left_behind(patch: Patch) -> None:
 
 
 def tracks_that_misfit_are_given_up_without_a_word(patch: Patch) -> None:
-    original = Book.give_up
+    original = JobState.give_up
 
-    def give_up(self: Book, tracks: Iterable[TrackRecord], failure: Failure) -> None:
+    def give_up(self: JobState, tracks: Iterable[TrackRecord], failure: Failure) -> None:
         original(self, tracks, replace(failure, message=""))
 
-    patch.setattr(Book, "give_up", give_up)
+    patch.setattr(JobState, "give_up", give_up)
 
 
 def a_truncation_shortens_the_video_and_nothing_else(patch: Patch) -> None:
-    def truncate(self: Book, video: VideoRecord, failure: Failure) -> None:
+    def truncate(self: JobState, video: VideoRecord, failure: Failure) -> None:
         video.readable_frames = failure.frame_reached
         self._review(video)
 
-    patch.setattr(Book, "truncate", truncate)
+    patch.setattr(JobState, "truncate", truncate)
 
 
 MUTANTS: list[Callable[[Patch], None]] = [

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from samurai_batch.errors import OutputLockedError, SamuraiBatchError, StorageError
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.driver import RunDescription, Surroundings, drive
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.lease import Holder
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import RunSummary
-from tests.runtime.fakes import RECIPE, NoWatch
+from tests.runtime.fakes import RECIPE, NoProgress
 from tests.simulation.checks import Checks
 from tests.simulation.faults import CALM, DriverWeather, draw_faults
 from tests.simulation.jobs import draw_job
@@ -132,10 +132,10 @@ class SimulatedDriver:
             chunks_per_replica=world.job.chunks_per_replica,
             retry_failed=world.faults is CALM,
         )
-        surroundings = Surroundings(
+        surroundings = Environment(
             store=StoreView(world.store, self._weather),
             clock=world.timeline,
-            watch=NoWatch(),
+            watch=NoProgress(),
             make_pool=self._make_pool,
             should_stop=lambda: self._is_stopping,
             holder=Holder("a machine of the simulation", 1, self.run_id),

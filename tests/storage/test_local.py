@@ -17,7 +17,7 @@ from samurai_batch import read_masks, storage
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.masks.table import table_to_bytes
 from samurai_batch.runtime.run import run_job
-from tests.runtime.fakes import NoWatch
+from tests.runtime.fakes import NoProgress
 from tests.runtime.test_jobs import make_config
 
 NO_LINKS = {"EPERM": errno.EPERM, "ENOSYS": errno.ENOSYS, "ENOTSUP": errno.ENOTSUP}
@@ -86,7 +86,7 @@ storage.write_bytes(sys.argv[1], b"half a table")
 def finished_output(folder: Path) -> str:
     """An output with one table in it, and a ledger."""
     output = str(folder / "out")
-    run_job(make_config(str(folder), "out"), tracks=[], watch=NoWatch())
+    run_job(make_config(str(folder), "out"), tracks=[], watch=NoProgress())
     row = {"video_id": "v", "object_id": "1", "frame_index": 0, "timestamp_s": 0.0, "height": 2, "width": 2}
     scores = {"object_score": 1.0, "mask_score": 1.0, "mask_index": 0, "prompted": True}
     boxes = {"area": 1, "bbox_x": 0, "bbox_y": 0, "bbox_w": 1, "bbox_h": 1, "motion_score": None}
@@ -112,7 +112,7 @@ def test_what_a_killed_writer_leaves_disturbs_no_reader_and_goes_with_the_next_r
     assert len(left) == 1
     assert pl.scan_parquet(f"{output}/masks").collect().height == 1
     assert len(pd.read_parquet(f"{output}/masks")) == len(read_masks(output)) == 1
-    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoWatch())
+    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoProgress())
     assert not left[0].exists()
 
 
@@ -120,7 +120,7 @@ def test_what_earlier_versions_left_among_the_tables_goes_with_the_next_run(tmp_
     output = finished_output(tmp_path)
     old = tmp_path / "out/masks/v" / f"{storage.TEMPORARY_PREFIX}0123"
     old.write_bytes(b"half a table")
-    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoWatch())
+    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoProgress())
     assert not old.exists()
     assert pl.scan_parquet(f"{output}/masks").collect().height == 1
 

@@ -12,7 +12,7 @@ from samurai_batch.errors import StoreError, UsageError
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import Video
-from tests.runtime.fakes import NoWatch, box_track
+from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.test_jobs import make_config
 
 MODULES = {"gs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "hf": "huggingface_hub"}
@@ -35,7 +35,7 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(missing: str, tm
         storage.read_bytes(uri)
     track = box_track(Video("a", f"{uri}/a.mp4"), "x")
     with pytest.raises(UsageError, match=message):
-        run_job(make_config(str(tmp_path), "out"), tracks=[track], watch=NoWatch())
+        run_job(make_config(str(tmp_path), "out"), tracks=[track], watch=NoProgress())
     with pytest.raises(UsageError, match=message):
         plan_job(make_config(str(tmp_path), "out"), tracks=[track])
     assert not (tmp_path / "out").exists()
@@ -81,7 +81,7 @@ def test_other_protocols_that_cannot_be_used_are_said_to_be_so(uri: str) -> None
 def test_an_output_that_cannot_be_written_is_refused_beforehand(uri: str, message: str, tmp_path: Path) -> None:
     config = make_config(str(tmp_path), "out").model_copy(update={"output": uri})
     with pytest.raises(StoreError, match=message) as caught:
-        run_job(config, tracks=[], watch=NoWatch())
+        run_job(config, tracks=[], watch=NoProgress())
     assert isinstance(caught.value, UsageError)
     assert "secret" not in str(caught.value)
     with pytest.raises(StoreError, match=message):
@@ -98,10 +98,10 @@ def test_outputs_that_can_be_written_are_not_refused(uri: str) -> None:
 def test_memory_is_no_place_that_replicas_on_ray_share(tmp_path: Path) -> None:
     config = make_config(str(tmp_path), "out", pool="ray")
     with pytest.raises(StoreError, match=r"memory:// is each process's own.*pool: local"):
-        run_job(config.model_copy(update={"output": "memory://out"}), tracks=[], watch=NoWatch())
+        run_job(config.model_copy(update={"output": "memory://out"}), tracks=[], watch=NoProgress())
     track = box_track(Video("a", "memory://videos/a.mp4"), "x")
     with pytest.raises(StoreError, match=r"memory:// is each process's own"):
-        run_job(config, tracks=[track], watch=NoWatch())
+        run_job(config, tracks=[track], watch=NoProgress())
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])

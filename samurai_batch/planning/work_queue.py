@@ -11,7 +11,7 @@ T = TypeVar("T")
 _Entry = tuple[float, int, T]
 
 
-class WaitingLine(Generic[T]):
+class WorkQueue(Generic[T]):
     """A priority queue by seconds of remaining work, with a second order per video. O(log n) per operation."""
 
     def __init__(self) -> None:

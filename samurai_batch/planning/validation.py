@@ -17,7 +17,7 @@ class VideoFacts:
     width: int
 
 
-def misfit(track: Track, facts: VideoFacts) -> str | None:
+def validation_error(track: Track, facts: VideoFacts) -> str | None:
     """One sentence on what does not fit and how to mend it; None if all does.
 
     A box may stick out of the picture, as long as some of it lies inside; a click may not. Neither may be in units of 0

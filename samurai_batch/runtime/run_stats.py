@@ -5,21 +5,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from samurai_batch.planning.orders import (
-    ChunkFollowed,
-    FollowOrder,
-    LookOrder,
+    ChunkPropagated,
+    DetectOrder,
     Order,
     OrderFailed,
+    PropagateOrder,
     PublishOrder,
     Report,
 )
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
 
-_STAGES = ("decode_s", "encode_s", "follow_s", "write_s")
+_STAGES = ("decode_s", "encode_s", "propagate_s", "write_s")
 
 
-class Tally:
+class RunStats:
     """Counts as the driver meets orders and answers. Replicas that are gone are left out; ``now_s`` is since 1970."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
@@ -43,7 +43,7 @@ class Tally:
         """A replica has done it, or failed to; one that is gone by now counts no more."""
         if isinstance(report, OrderFailed):
             self._failures[report.failure.kind] += 1
-        if isinstance(report, ChunkFollowed):
+        if isinstance(report, ChunkPropagated):
             for stage in _STAGES:
                 self._stages[stage] += getattr(report, stage)
         before = self._replicas.get(replica_id)
@@ -79,12 +79,12 @@ class Tally:
 
     def added_to(self, totals: Totals) -> Totals:
         """The same totals, with what was counted here."""
-        decode_s, encode_s, follow_s, write_s = (round(self._stages[stage], 3) for stage in _STAGES)
+        decode_s, encode_s, propagate_s, write_s = (round(self._stages[stage], 3) for stage in _STAGES)
         return replace(
             totals,
             decode_s=decode_s,
             encode_s=encode_s,
-            follow_s=follow_s,
+            propagate_s=propagate_s,
             write_s=write_s,
             failures=dict(self._failures),
             replicas=dict(self._replicas),
@@ -94,7 +94,7 @@ class Tally:
 def _may_lie_in_the_replica(order: Order, failure: Failure) -> bool:
     """A device that computes nothing any more, or whose memory is taken; not a shard that is too large for it."""
     if failure.kind is FailureKind.OUT_OF_MEMORY:
-        return not isinstance(order, FollowOrder | LookOrder) or len(order.members) == 1
+        return not isinstance(order, PropagateOrder | DetectOrder) or len(order.members) == 1
     return failure.kind is FailureKind.INTERNAL
 
 
@@ -102,7 +102,7 @@ def _video_of(order: Order) -> str:
     match order:
         case PublishOrder():
             return order.track.video.video_id
-        case LookOrder():
+        case DetectOrder():
             return order.members[0].track.video.video_id
         case _:
             return order.video.video_id
@@ -110,7 +110,7 @@ def _video_of(order: Order) -> str:
 
 def _after(before: ReplicaWork, report: Report, now_s: float) -> ReplicaWork:
     after = replace(before, video_id=None, heard_at_s=now_s, busy_s=round(before.busy_s + report.seconds, 3))
-    if not isinstance(report, ChunkFollowed):
+    if not isinstance(report, ChunkPropagated):
         return after
     return replace(
         after,

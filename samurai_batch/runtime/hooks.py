@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Errands:
+class RunHooks:
     """What else is done to the output while a run holds its lease: before all work, and after it has finished.
 
     Each is given a function to call now and then, which shows that the run lives; it may raise OutputLockedError.

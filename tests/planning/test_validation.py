@@ -1,6 +1,6 @@
 import pytest
 
-from samurai_batch.planning.fit import VideoFacts, misfit
+from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, Track
 from tests.planning.builders import track, video
 
@@ -21,7 +21,7 @@ def prompted(prompt: Prompt) -> Track:
     ],
 )
 def test_prompts_inside_the_picture_fit(prompt: Prompt) -> None:
-    assert misfit(prompted(prompt), FACTS) is None
+    assert validation_error(prompted(prompt), FACTS) is None
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,14 @@ def test_prompts_inside_the_picture_fit(prompt: Prompt) -> None:
     ],
 )
 def test_what_does_not_fit_is_told_with_its_values(prompt: Prompt, reason: str) -> None:
-    assert reason in (misfit(prompted(prompt), FACTS) or "")
+    assert reason in (validation_error(prompted(prompt), FACTS) or "")
 
 
 def test_a_span_beyond_the_video_is_a_mistake() -> None:
-    assert misfit(track(end_frame=99), FACTS) is None
-    assert "end_frame 100 lies behind the video's last frame, 99" in (misfit(track(end_frame=100), FACTS) or "")
+    assert validation_error(track(end_frame=99), FACTS) is None
+    assert "end_frame 100 lies behind the video's last frame, 99" in (
+        validation_error(track(end_frame=100), FACTS) or ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,4 +55,4 @@ def test_a_span_beyond_the_video_is_a_mistake() -> None:
     ],
 )
 def test_prompts_in_units_of_0_to_1_are_a_mistake(prompt: Prompt) -> None:
-    assert (misfit(prompted(prompt), FACTS) or "").endswith("in pixels of the original video")
+    assert (validation_error(prompted(prompt), FACTS) or "").endswith("in pixels of the original video")

@@ -5,14 +5,14 @@ Neither needs chunks. A look is done or it is not, and the replica that looks ke
 
 from collections.abc import Iterable
 
-from samurai_batch.planning.orders import LookMember
+from samurai_batch.planning.orders import DetectMember
 
 
-def make_looks(wanted: Iterable[LookMember], videos_per_look: int) -> list[tuple[LookMember, ...]]:
+def make_detect_batches(wanted: Iterable[DetectMember], videos_per_order: int) -> list[tuple[DetectMember, ...]]:
     """The members of each order: all of one video (or picture) together, and so many videos in one order."""
-    by_video: dict[str, list[LookMember]] = {}
+    by_video: dict[str, list[DetectMember]] = {}
     for member in wanted:
         by_video.setdefault(member.track.video.video_id, []).append(member)
     videos = list(by_video.values())
-    starts = range(0, len(videos), videos_per_look)
-    return [tuple(one for video in videos[at : at + videos_per_look] for one in video) for at in starts]
+    starts = range(0, len(videos), videos_per_order)
+    return [tuple(one for video in videos[at : at + videos_per_order] for one in video) for at in starts]

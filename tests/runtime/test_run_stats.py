@@ -1,22 +1,29 @@
 from dataclasses import replace
 
-from samurai_batch.planning.fit import VideoFacts
-from samurai_batch.planning.orders import ChunkFollowed, FollowOrder, OpenOrder, OrderFailed, OrderMember, VideoOpened
+from samurai_batch.planning.orders import (
+    ChunkPropagated,
+    OpenOrder,
+    OrderFailed,
+    OrderMember,
+    PropagateOrder,
+    VideoOpened,
+)
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
-from samurai_batch.runtime.tally import Tally
+from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import box_track
 
 VIDEO = Video("clip", "clip.mp4")
-FOLLOW = FollowOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, members=())
-FOLLOWED = ChunkFollowed(
+FOLLOW = PropagateOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, members=())
+FOLLOWED = ChunkPropagated(
     order_id=2,
     frames_encoded=9,
     track_frames=18,
     decode_s=0.5,
     encode_s=2.0,
-    follow_s=1.0,
+    propagate_s=1.0,
     write_s=0.25,
     device_memory_bytes=7,
     seconds=4.0,
@@ -28,7 +35,7 @@ MEMBER = OrderMember(TRACK, TRACK.legs[0], "fingerprint")
 
 def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
     now_s = 100.0
-    tally = Tally(lambda: now_s)
+    tally = RunStats(lambda: now_s)
     tally.ready("r1")
     tally.given("r1", OpenOrder(1, VIDEO))
     assert tally.added_to(Totals()).replicas == {"r1": ReplicaWork(heard_at_s=100.0, video_id="clip")}
@@ -43,7 +50,7 @@ def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
 
 
 def test_seconds_are_summed_by_stage_and_failures_by_kind() -> None:
-    tally = Tally(lambda: 0.0)
+    tally = RunStats(lambda: 0.0)
     tally.ready("r1")
     for _ in range(2):
         tally.given("r1", FOLLOW)
@@ -53,14 +60,14 @@ def test_seconds_are_summed_by_stage_and_failures_by_kind() -> None:
     tally.lost("r1", FailureKind.PREEMPTED)
     tally.answered("r1", FOLLOWED)  # late: what it did counts, the replica does not come back
     totals = tally.added_to(Totals(tracks=5))
-    assert (totals.decode_s, totals.encode_s, totals.follow_s, totals.write_s) == (1.5, 6.0, 3.0, 0.75)
+    assert (totals.decode_s, totals.encode_s, totals.propagate_s, totals.write_s) == (1.5, 6.0, 3.0, 0.75)
     assert totals.failures == {"storage": 1, "replica_preempted": 1}
     assert totals.replicas == {}
     assert totals.tracks == 5
 
 
 def test_failures_in_a_row_are_those_that_may_lie_in_the_replica() -> None:
-    tally = Tally(lambda: 0.0)
+    tally = RunStats(lambda: 0.0)
     tally.ready("r1")
     too_many = replace(FOLLOW, members=(MEMBER, MEMBER))
     for order, kind, expected in (

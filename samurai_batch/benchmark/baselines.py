@@ -83,7 +83,7 @@ def why_not(config: Sam2Config) -> str | None:
     return None
 
 
-def measure_theirs(weights: Weights, image_size: int, tracks: Sequence[int], repeats: int) -> tuple[TheirCost, ...]:
+def measure_baselines(weights: Weights, image_size: int, tracks: Sequence[int], repeats: int) -> tuple[TheirCost, ...]:
     """Follow a few frames in float32 with this process's threads, where `why_not` finds nothing against it."""
     import transformers
 

@@ -5,23 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from samurai_batch.planning.chunks import frames_left, last_frame, step
-from samurai_batch.planning.fit import VideoFacts, misfit
 from samurai_batch.planning.orders import (
-    LookMember,
+    DetectMember,
     Outcome,
     TrackSettled,
     TrackStatus,
     VideoCut,
     VideoLearned,
-    WorkSpoiled,
+    WorkInvalidated,
 )
-from samurai_batch.planning.records import LegRecord, LookRecord, ShardRecord, TrackRecord, VideoRecord
+from samurai_batch.planning.records import DetectRecord, LegRecord, ShardRecord, TrackRecord, VideoRecord
 from samurai_batch.planning.resume import SavedWork, aligned
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.shards import Shard
+from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.tasks import Leg, Track
 
-TrackKey = tuple[str, str]
+TrackId = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class KnownVideo:
     cut: Failure | None = None
 
 
-class Book:
+class JobState:
     """Keeps the records of all pending tracks, and the outcomes the driver has not been told yet.
 
     ``track_frames_left`` sums the frames still to follow over all tracks; it is an estimate where videos are
@@ -76,7 +76,7 @@ class Book:
         Returns the videos that have to be seen to: new ones, and those whose shards wait for nothing any more.
         """
         by_key = {_key(entry.track): entry for entry in pending}
-        tracks: dict[TrackKey, TrackRecord] = {}
+        tracks: dict[TrackId, TrackRecord] = {}
         due: dict[str, VideoRecord] = {}
         for shard in shards:
             members = [(track, leg) for track, leg in shard.members if _key(track) in by_key]
@@ -93,13 +93,13 @@ class Book:
         self.num_open += len(tracks)
         return list(due.values())
 
-    def enter_looks(self, looks: Iterable[Sequence[LookMember]]) -> list[LookRecord]:
+    def enter_detections(self, looks: Iterable[Sequence[DetectMember]]) -> list[DetectRecord]:
         """Make records of tracks that are answered at once; a look knows no legs and opens its videos itself."""
         records = []
         for members in looks:
             videos = {one.track.video: VideoRecord(one.track.video, 1) for one in members}
             tracks = [TrackRecord(one.track, one.fingerprint, videos[one.track.video]) for one in members]
-            records.append(LookRecord(tracks))
+            records.append(DetectRecord(tracks))
             self.num_open += len(tracks)
         return records
 
@@ -107,8 +107,8 @@ class Book:
         self,
         video: VideoRecord,
         members: Sequence[tuple[Track, Leg]],
-        pending: Mapping[TrackKey, PendingTrack],
-        tracks: dict[TrackKey, TrackRecord],
+        pending: Mapping[TrackId, PendingTrack],
+        tracks: dict[TrackId, TrackRecord],
     ) -> None:
         saved = [(leg, pending[_key(track)].saved) for track, leg in members]
         legs = []
@@ -129,7 +129,7 @@ class Book:
         video.facts = facts
         self._outcomes.append(VideoLearned(video.video.video_id, facts))
         for track in video.tracks:
-            problem = misfit(track.track, facts)
+            problem = validation_error(track.track, facts)
             if problem:
                 self.give_up([track], Failure(FailureKind.PROMPT, problem))
         self._review(video)
@@ -148,7 +148,7 @@ class Book:
         for leg in legs:
             leg.rewind(self._chunk_frames)
             self._count(leg)
-            self._outcomes.append(WorkSpoiled(track.fingerprint, leg.leg.reverse))
+            self._outcomes.append(WorkInvalidated(track.fingerprint, leg.leg.reverse))
 
     def truncate(self, video: VideoRecord, failure: Failure) -> None:
         """The video cannot be read from ``failure.frame_reached`` on.
@@ -183,7 +183,7 @@ class Book:
             if track.is_given_up:
                 self._settle_given_up(track)
             else:
-                self._publish_if_followed(track)
+                self._publish_if_complete(track)
 
     def published(self, track: TrackRecord, num_rows: int) -> None:
         """The track's mask table, or what a look has found, is in place."""
@@ -203,13 +203,13 @@ class Book:
         for track in video.tracks:
             for leg in track.legs:
                 self._count(leg)
-            self._publish_if_followed(track)
+            self._publish_if_complete(track)
 
     def _settle_given_up(self, track: TrackRecord) -> None:
         if not track.is_settled and track.num_running == 0:
             self._settle(track, "failed", num_rows=0)
 
-    def _publish_if_followed(self, track: TrackRecord) -> None:
+    def _publish_if_complete(self, track: TrackRecord) -> None:
         """Publish once all is done. A truncation may end a leg while a replica is still at work beyond it."""
         if track.num_left or track.num_running or track.is_publishing or not track.legs:
             return
@@ -243,7 +243,7 @@ class Book:
         )
 
 
-def _key(track: Track) -> TrackKey:
+def _key(track: Track) -> TrackId:
     return track.video.video_id, track.object_id
 
 

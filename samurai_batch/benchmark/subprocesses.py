@@ -12,7 +12,7 @@ R = TypeVar("R")
 _met = Barrier(1)  # a process that measures alone waits for nobody
 
 
-def in_a_process_apart(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def in_subprocess(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What ``work``, a function of a module, returns there."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         return executor.submit(work, *args, **kwargs).result()
