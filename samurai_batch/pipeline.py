@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from samurai_batch.behind import Behind
+from samurai_batch.background import BackgroundCalls, prefetch
 from samurai_batch.chunk import ChunkResult, Member, Propagation, run_to_end
 from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
@@ -34,7 +34,6 @@ from samurai_batch.tracking.stopwatch import Stopwatch
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.video import Frame, VideoInfo
-from samurai_batch.video.read_ahead import read_ahead
 
 FRAMES_AHEAD = 2  # scaled, and waiting for the network
 FRAMES_BEHIND = 4  # followed, and waiting for their rows
@@ -84,8 +83,8 @@ def propagate_frames(
     frames_encoded = track_frames = 0
     watch = Stopwatch(tracker.model.no_obj_ptr.device)
     with (
-        closing(read_ahead(_arriving(tracker, source, followed, frames, frames_per_batch), num_ahead)) as ahead,
-        Behind(num_behind) as rows,
+        closing(prefetch(_arriving(tracker, source, followed, frames, frames_per_batch), num_ahead)) as ahead,
+        BackgroundCalls(num_behind) as rows,
     ):
         for batch in ahead:
             watch.lap("decode")

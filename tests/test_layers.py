@@ -23,7 +23,7 @@ LAYERS = {
     "video": 1,
     "masks": 1,
     "planning": 1,
-    "behind": 0,
+    "background": 0,
     "chunk": 1,
     "synthetic": 1,
     "exports": 2,

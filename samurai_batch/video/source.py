@@ -4,9 +4,9 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from types import TracebackType
 
+from samurai_batch.background import prefetch
 from samurai_batch.errors import VideoError
 from samurai_batch.video.frames import Frame, FrameReader, Pixels, VideoInfo
-from samurai_batch.video.read_ahead import read_ahead
 
 QUEUE_BYTES = 64 * 2**20
 MAX_QUEUED_FRAMES = 16
@@ -74,7 +74,7 @@ class VideoSource:
     def _iterate(self, indices: range) -> Generator[Frame, None, None]:
         frames = self._ascending(indices) if indices.step > 0 else self._descending(indices)
         depth = self._num_frames_in(QUEUE_BYTES, MAX_QUEUED_FRAMES) if self._ahead else 0
-        with closing(read_ahead(frames, depth)) as arriving:
+        with closing(prefetch(frames, depth)) as arriving:
             yield from arriving
 
     def _ascending(self, indices: range) -> Iterator[Frame]:

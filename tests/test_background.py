@@ -1,0 +1,132 @@
+"""Background threads keep the order of items and calls, stay within their depth, and lose no error."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samurai_batch.background import BackgroundCalls, prefetch
+
+
+def wait_for(gate: threading.Event) -> None:
+    assert gate.wait(600)
+
+
+def test_calls_are_carried_out_in_their_order() -> None:
+    done: list[int] = []
+    with BackgroundCalls(3) as background:
+        for number in range(20):
+            background.call(partial(done.append, number))
+        background.finish()
+    assert done == list(range(20))
+
+
+def test_with_depth_0_the_callers_thread_carries_out_each_call() -> None:
+    done_by: list[str] = []
+    with BackgroundCalls(0) as background:
+        background.call(lambda: done_by.append(threading.current_thread().name))
+        assert done_by == [threading.current_thread().name]
+        with pytest.raises(StopIteration):
+            background.call(partial(next, iter(())))
+        background.finish()
+
+
+def test_a_call_waits_while_depth_calls_are_unfinished() -> None:
+    gate, done = threading.Event(), threading.Event()
+    with BackgroundCalls(2) as background:
+        background.call(partial(wait_for, gate))
+        background.call(done.set)
+        assert not done.is_set()
+        threading.Timer(0.01, gate.set).start()
+        background.call(lambda: None)  # waits until the first is done
+        assert gate.is_set()
+        background.finish()
+    assert done.is_set()
+
+
+def test_an_error_is_raised_by_a_later_call_or_by_finish() -> None:
+    def fail() -> None:
+        raise ValueError("boom")
+
+    with BackgroundCalls(1) as background:
+        background.call(fail)
+        with pytest.raises(ValueError, match="boom"):
+            background.finish()
+    with BackgroundCalls(1) as background:
+        background.call(fail)
+        with pytest.raises(ValueError, match="boom"):
+            background.call(lambda: None)
+
+
+def test_leaving_the_context_cancels_calls_that_have_not_begun() -> None:
+    gate = threading.Event()
+    begun: list[int] = []
+    with BackgroundCalls(9) as background:
+        background.call(partial(wait_for, gate))
+        for number in range(3):
+            background.call(partial(begun.append, number))
+        threading.Timer(0.05, gate.set).start()
+    assert not begun
+
+
+def prefetch_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+
+
+@given(items=st.lists(st.integers()), depth=st.integers(0, 5))
+def test_prefetched_items_keep_their_order(items: list[int], depth: int) -> None:
+    assert list(prefetch(items, depth)) == items
+
+
+def test_at_most_depth_items_wait_for_the_consumer() -> None:
+    made = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    ahead = prefetch(items(), depth=3)
+    assert next(ahead) == 0
+    for thread in prefetch_threads():
+        thread.join(timeout=0.1)
+    assert len(made) <= 5  # one taken, three waiting, one in hand
+    ahead.close()
+
+
+def test_with_depth_0_the_consumers_thread_makes_each_item() -> None:
+    made: list[tuple[int, str]] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append((number, threading.current_thread().name))
+            yield number
+
+    ahead = prefetch(items(), depth=0)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    me = threading.current_thread().name
+    assert made == [(0, me), (1, me)]
+
+
+@pytest.mark.parametrize("depth", [0, 4])
+def test_an_error_is_raised_after_the_items_before_it(depth: int) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise KeyError("two")
+
+    ahead = prefetch(items(), depth)
+    assert next(ahead) == 1
+    with pytest.raises(KeyError, match="two"):
+        next(ahead)
+
+
+@pytest.mark.parametrize("num_taken", [0, 1, 5])
+def test_closing_early_ends_the_prefetch_thread(num_taken: int) -> None:
+    ahead = prefetch(iter(range(1000)), depth=2)
+    for _ in range(num_taken):
+        next(ahead)
+    ahead.close()
+    assert prefetch_threads() == []
