@@ -16,6 +16,8 @@ from samurai_batch.errors import PromptError
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Box = tuple[float, float, float, float]
+TrackId = tuple[str, str]
+"""What names a track in one output: video_id and object_id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,11 @@ class Track:
                 raise PromptError(f"the prompt on frame {prompt.frame_index} is {reason}")
 
     @property
+    def track_id(self) -> TrackId:
+        """(video_id, object_id)."""
+        return self.video.video_id, self.object_id
+
+    @property
     def auto_prompt(self) -> AutoPrompt | None:
         """The prompt that has to be looked up before anything can be followed; None if there is none."""
         first = next(iter(self.prompts), None)
@@ -208,16 +215,16 @@ class Track:
 
 def check_distinct(tracks: Iterable[Track]) -> None:
     """Raise PromptError for two tracks of one video_id and object_id, or two URIs of one video_id."""
-    seen: set[tuple[str, str]] = set()
+    seen: set[TrackId] = set()
     uris: dict[str, str] = {}
     for track in tracks:
         video_id, uri = track.video.video_id, track.video.uri
-        if (video_id, track.object_id) in seen:
+        if track.track_id in seen:
             reason = "there are two tracks of that name; give each an object_id of its own, or one track all prompts"
             raise PromptError(f"video {video_id!r}, object {track.object_id!r}: {reason}")
         if uris.setdefault(video_id, uri) != uri:
             raise PromptError(f"video {video_id!r} has two URIs in these tracks; give each video a video_id of its own")
-        seen.add((video_id, track.object_id))
+        seen.add(track.track_id)
 
 
 def _check_frame(prompt: "Prompt") -> None:

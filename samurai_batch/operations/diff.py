@@ -8,12 +8,11 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import bytes_to_table, decode_mask, mask_table_uri
 from samurai_batch.operations.history import superseded_uri
-from samurai_batch.operations.sources import TrackId
 from samurai_batch.rle import rle_from_coco
 from samurai_batch.runtime.ledger import RUN_ID, ledger_uri, read_run, read_video_ledger, run_uri
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.storage import join, quote_id, redact, unquote_id
-from samurai_batch.tasks import Rle
+from samurai_batch.tasks import Rle, TrackId
 
 _RUN = re.compile(rf"(.+)@({RUN_ID})")
 _NUM_TRANSFERS = 16

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from samurai_batch import storage
 from samurai_batch.errors import LedgerError
 from samurai_batch.masks import file_metadata, mask_table_uri
-from samurai_batch.operations.sources import TrackId
 from samurai_batch.runtime.ledger import RunRecord, ledger_uri, read_run, runs_uri
 from samurai_batch.storage import join, redact
+from samurai_batch.tasks import TrackId
 
 
 @dataclass(frozen=True, kw_only=True)

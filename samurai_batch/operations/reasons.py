@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from samurai_batch import storage
 from samurai_batch.masks import file_metadata, mask_table_uri
-from samurai_batch.operations.sources import TrackId, track_id
 from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
 from samurai_batch.runtime.ledger import (
     TrackEntry,
@@ -19,7 +18,7 @@ from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.preparation import Preparation, prepare
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.storage import join, redact
-from samurai_batch.tasks import Track
+from samurai_batch.tasks import Track, TrackId
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
     for part in prepare(tracks, recipe, storage, settings):
         num_tracks += len(part.tracks)
         decisions += _decisions(part, recipe, settings)
-        asked_for.update(map(track_id, part.tracks))
-        to_detect.update(track_id(one.track) for one in part.asking)
+        asked_for.update(track.track_id for track in part.tracks)
+        to_detect.update(one.track.track_id for one in part.asking)
     return Comparison(num_tracks, tuple(decisions), _left(asked_for, to_detect, settings))
 
 

@@ -16,7 +16,7 @@ from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.operations.history import Change, RunChanges, keep_table, remove_tables, write_changes
 from samurai_batch.operations.reasons import Comparison, Decision, compare
-from samurai_batch.operations.sources import TrackId, read_source, track_id
+from samurai_batch.operations.sources import read_source
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.hooks import RunHooks
 from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri, write_video_ledger
@@ -26,7 +26,7 @@ from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_ab
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import RunSummary
-from samurai_batch.tasks import Track
+from samurai_batch.tasks import Track, TrackId
 
 logger = get_logger(__name__)
 
@@ -76,7 +76,7 @@ class ReprocessPlan:
         fate = "removed" if self.choice.prune else "kept; --prune removes them"
         gone = f"; {len(self.left)} left the source ({fate})" if self.left else ""
         lines = [f"{len(self.tracks)} tracks in the source, {len(self.decisions)} to compute{gone}"]
-        lines += [_line(track_id(one.track), one.reason) for one in sorted(self.decisions, key=_by_track)]
+        lines += [_line(one.track.track_id, one.reason) for one in sorted(self.decisions, key=_by_track)]
         lines += [_line(one, "left the source") for one in self.left]
         return "\n".join(lines)
 
@@ -154,7 +154,7 @@ def _is_chosen(decision: Decision, choice: Choice) -> bool:
 
 def _keep_replaced(output: str, plan: ReprocessPlan, beat: Callable[[], None]) -> None:
     """Copy the tables that are going to be replaced, while holding the output's lease."""
-    replaced = [track_id(one.track) for one in plan.decisions if one.before is not None]
+    replaced = [one.track.track_id for one in plan.decisions if one.before is not None]
     if plan.choice.keep_superseded:
         for_each(partial(keep_table, output), replaced, NUM_TRANSFERS, on_progress=beat)
 
@@ -166,7 +166,7 @@ def _changes(output: str, plan: ReprocessPlan, summary: RunSummary) -> list[Chan
     ledgers = dict(zip(video_ids, read, strict=True))
     changes = []
     for decision in sorted(plan.decisions, key=_by_track):
-        video_id, object_id = track_id(decision.track)
+        video_id, object_id = decision.track.track_id
         ledger = ledgers[video_id]
         entry = ledger.tracks.get(object_id) if ledger else None
         if entry is not None and entry.run_id == summary.run_id:
@@ -201,7 +201,7 @@ def _forget(output: str, video_id: str, object_ids: set[str]) -> None:
 
 
 def _by_track(decision: Decision) -> TrackId:
-    return track_id(decision.track)
+    return decision.track.track_id
 
 
 def _line(track: TrackId, reason: str) -> str:

@@ -15,14 +15,7 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError, PromptsError
 from samurai_batch.manifest import read_prompts
 from samurai_batch.runtime.recipe import with_absolute_videos
-from samurai_batch.tasks import Track, Video
-
-TrackId = tuple[str, str]
-
-
-def track_id(track: Track) -> TrackId:
-    """Video id and object id: what names a track in one output."""
-    return track.video.video_id, track.object_id
+from samurai_batch.tasks import Track, TrackId, Video
 
 
 def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts) -> list[Track]:
@@ -35,11 +28,11 @@ def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts)
     found: dict[TrackId, Track] = {}
     for table in tables:
         for track in _expanded(read(table)):
-            if track_id(track) in found:
-                video_id, object_id = track_id(track)
+            if track.track_id in found:
+                video_id, object_id = track.track_id
                 problem = f"object {object_id} of video {video_id} stands in another table as well; remove one of them"
                 raise PromptsError(storage.redact(table), [problem])
-            found[track_id(track)] = track
+            found[track.track_id] = track
     return with_absolute_videos(found.values())
 
 
@@ -52,7 +45,7 @@ def is_pattern(uri: str) -> bool:
 
 def _expanded(tracks: Sequence[Track]) -> list[Track]:
     own = [track for track in tracks if not is_pattern(track.video.uri)]
-    taken = {track_id(track) for track in own}
+    taken = {track.track_id for track in own}
     matches: dict[str, list[str]] = {}
     expanded = []
     for track in tracks:
@@ -67,7 +60,7 @@ def _expanded(tracks: Sequence[Track]) -> list[Track]:
         if pattern not in matches:
             matches[pattern] = _matches(pattern)
         expanded += [replace(track, video=_video(track.video.video_id, uri)) for uri in matches[pattern]]
-    return own + [track for track in expanded if track_id(track) not in taken]
+    return own + [track for track in expanded if track.track_id not in taken]
 
 
 def _video(video_id: str, uri: str) -> Video:

@@ -19,9 +19,7 @@ from samurai_batch.planning.resume import SavedWork, aligned
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.shards import Shard
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.tasks import Leg, Track
-
-TrackId = tuple[str, str]
+from samurai_batch.tasks import Leg, Track, TrackId
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,11 @@ class JobState:
 
         Returns the videos that have to be seen to: new ones, and those whose shards wait for nothing any more.
         """
-        by_key = {_key(entry.track): entry for entry in pending}
+        by_key = {entry.track.track_id: entry for entry in pending}
         tracks: dict[TrackId, TrackRecord] = {}
         due: dict[str, VideoRecord] = {}
         for shard in shards:
-            members = [(track, leg) for track, leg in shard.members if _key(track) in by_key]
+            members = [(track, leg) for track, leg in shard.members if track.track_id in by_key]
             if members:
                 video_id = shard.video.video_id
                 if video_id not in self.videos:
@@ -110,10 +108,10 @@ class JobState:
         pending: Mapping[TrackId, PendingTrack],
         tracks: dict[TrackId, TrackRecord],
     ) -> None:
-        saved = [(leg, pending[_key(track)].saved) for track, leg in members]
+        saved = [(leg, pending[track.track_id].saved) for track, leg in members]
         legs = []
         for (track, leg), chunk in zip(members, aligned(saved, self._chunk_frames), strict=True):
-            key = _key(track)
+            key = track.track_id
             if key not in tracks:
                 tracks[key] = TrackRecord(track, pending[key].fingerprint, video)
                 video.tracks.append(tracks[key])
@@ -241,10 +239,6 @@ class JobState:
                 failure=track.failure,
             )
         )
-
-
-def _key(track: Track) -> TrackId:
-    return track.video.video_id, track.object_id
 
 
 def _needs(leg: LegRecord, frame_index: int) -> bool:

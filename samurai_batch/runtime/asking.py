@@ -15,7 +15,7 @@ def check_auto_prompts(tracks: Sequence[Track], config: JobConfig) -> None:
         if config.detector is None:
             raise ConfigError("prompts of kind text need a detector; name one in the field detector")
         check_detector(config.detector)
-    asking_ids = {(track.video.video_id, track.object_id) for track in asking}
+    asking_ids = {track.track_id for track in asking}
     for track in tracks:
         asked, _, number = track.object_id.rpartition("#")
         if number.isdecimal() and (track.video.video_id, asked) in asking_ids:

@@ -18,7 +18,7 @@ from samurai_batch.runtime.recipe import (
 )
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.summary import TrackProblem
-from samurai_batch.tasks import Track
+from samurai_batch.tasks import Track, TrackId
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _counts(part: Preparation) -> Counter[str]:
 
 def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, PlannedShard]]:
     """Each shard with what it costs."""
-    pending = {(one.track.video.video_id, one.track.object_id) for one in preparation.pending}
+    pending = {one.track.track_id for one in preparation.pending}
     known = preparation.known_videos()
     planned: list[tuple[float, PlannedShard]] = []
     for shard in preparation.shards:
@@ -134,11 +134,11 @@ def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, P
     return planned
 
 
-def _spans(shard: Shard, pending: set[tuple[str, str]], chunk_frames: int, num_frames: int) -> list[range]:
+def _spans(shard: Shard, pending: set[TrackId], chunk_frames: int, num_frames: int) -> list[range]:
     return [
         frames_left(leg, first_chunk(leg, chunk_frames), chunk_frames, num_frames)
         for track, leg in shard.members
-        if (track.video.video_id, track.object_id) in pending
+        if track.track_id in pending
     ]
 
 

@@ -192,13 +192,9 @@ class _Sorter:
         """All tracks of a video say how it is cut into shards; those that somebody has to follow are told."""
         if not pending:
             return []
-        wanted = {(one.track.video.video_id, one.track.object_id) for one in pending}
+        wanted = {one.track.track_id for one in pending}
         shards = [shard for group in groups for shard in make_shards(group, self.settings.max_tracks_per_shard)]
-        return [
-            shard
-            for shard in shards
-            if any((shard.video.video_id, track.object_id) in wanted for track, _ in shard.members)
-        ]
+        return [shard for shard in shards if any(track.track_id in wanted for track, _ in shard.members)]
 
     def _asks(self, track: Track) -> bool:
         """Whether other tracks stand for this one: on pictures, what a prompt finds is the answer itself."""

@@ -13,7 +13,6 @@ from samurai_batch import storage
 from samurai_batch.masks import compact_masks, read_masks
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.reprocess import Choice, plan_reprocess, reprocess
-from samurai_batch.operations.sources import track_id
 from samurai_batch.report import write_report
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.status import read_status
@@ -97,11 +96,11 @@ def test_an_interrupted_track_goes_on_from_its_saved_state_and_nothing_else_is_c
 
 def test_a_new_night_computes_only_what_failed(output: str) -> None:
     first = plan_reprocess(job())
-    assert {track_id(one.track) for one in first.decisions} == {("second", "both"), ("broken", "box")}
+    assert {one.track.track_id for one in first.decisions} == {("second", "both"), ("broken", "box")}
     night = reprocess(job(), Choice(), watch=NoProgress())
     assert night.summary.totals.track_frames == len(LEFT)
     again = plan_reprocess(job())
-    assert {track_id(one.track) for one in again.decisions} == {("broken", "box")}
+    assert {one.track.track_id for one in again.decisions} == {("broken", "box")}
     assert not again.left
 
 

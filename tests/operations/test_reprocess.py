@@ -25,10 +25,9 @@ from samurai_batch.operations import reprocess as operation
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.history import keep_table, read_history
 from samurai_batch.operations.reprocess import Choice, ReprocessPlan, parse_moment, plan_reprocess, reprocess
-from samurai_batch.operations.sources import TrackId, track_id
 from samurai_batch.runtime.environment import SystemClock
 from samurai_batch.runtime.lease import Lease, lease_uri, this_process
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, Track, TrackId, Video
 from tests.runtime.fakes import NoProgress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,7 +75,7 @@ def boxed(video: Video, object_id: str = "one", left: float = 4.0) -> Track:
 
 
 def reasons(plan: ReprocessPlan) -> dict[tuple[str, str], str]:
-    return {track_id(one.track): one.reason for one in plan.decisions}
+    return {one.track.track_id: one.reason for one in plan.decisions}
 
 
 def night(config: JobConfig, choice: Choice | None = None) -> dict[tuple[str, str], str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from samurai_batch.errors import ConfigError, PromptsError
-from samurai_batch.operations.sources import is_pattern, read_source, track_id
+from samurai_batch.operations.sources import is_pattern, read_source
 
 
 def write_table(path: Path, *rows: dict[str, object]) -> str:
@@ -25,7 +25,7 @@ def test_a_pattern_stands_for_the_videos_that_match_now(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.mp4", "notes.txt", ".hidden.mp4"):
         (tmp_path / "in" / name).touch()
     tracks = read_source(table)
-    assert [track_id(track) for track in tracks] == [("gate-a", "one"), ("gate-b", "one")]
+    assert [track.track_id for track in tracks] == [("gate-a", "one"), ("gate-b", "one")]
     assert [track.video.uri for track in tracks] == [str(tmp_path / "in" / name) for name in ("a.mp4", "b.mp4")]
 
 
