@@ -1,13 +1,13 @@
-"""``samurai-batch report``: a HTML page of what an output folder holds, and how it came about.
+"""``samurai-batch report``: an HTML page about an output folder and its newest run.
 
-The page is bounded in size however large the archive: see `write_report`.
+The size of the page is bounded, whatever the size of the archive: see `write_report`.
 """
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.report.gather import MAX_VIDEOS, gather
+from samurai_batch.report.jpegs import BesidePage, InPage
 from samurai_batch.report.page import render_page
-from samurai_batch.report.storing import BesidePage, InPage
 
 __all__ = ["write_report"]
 
@@ -20,16 +20,16 @@ def write_report(
     inline: bool = False,
     max_videos: int = MAX_VIDEOS,
 ) -> str:
-    """Write the report of an output folder to ``report_uri`` (by default ``report.html`` in it); returns where it is.
+    """Write the report of an output folder to ``report_uri`` (default: ``report.html`` in it); returns its URI.
 
-    Timelines and pictures are of ``max_videos`` videos at most, those with tracks that failed and with the most moments
-    worth a look first; the others are rows of one table, and the page says how many they are. Pictures lie beside the
-    page in ``report_files/<video>/``, and a browser loads them as they come into view; with ``inline`` they stand in
-    the page, which is then one file. Pictures need the videos; where a video cannot be read any more, the page says so.
-    Raises ConfigError if nothing has ended there, LedgerError and StorageError.
+    At most ``max_videos`` videos get timelines and pictures: those with failed tracks first, then those with the most
+    moments to check. The others are rows of one table, and the page says how many there are. Pictures are written to
+    ``report_files/<video>/`` beside the page, and a browser loads them when they scroll into view; with ``inline``
+    they are part of the page, which is then a single file. If a video cannot be read, the page says so in place of
+    its pictures. Raises ConfigError if ``output`` has no finished or failed track, LedgerError and StorageError.
     """
     if max_videos < 0:
-        raise ConfigError(f"max_videos is {max_videos}: it should be 0 or more")
+        raise ConfigError(f"max_videos is {max_videos}: use 0 or more")
     uri = storage.join(output, "report.html") if report_uri is None else report_uri
     store = InPage() if inline else BesidePage(uri)
     page = render_page(gather(output, with_pictures, store=store, max_videos=max_videos))

@@ -1,4 +1,4 @@
-"""What the page tells, collected from ledger, tables and videos."""
+"""The data of a report, read from ledger, mask tables and videos."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ import pandas as pd
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import read_masks
+from samurai_batch.report.jpegs import InPage, Pictures, PictureStore, video_pictures
 from samurai_batch.report.moments import Moment, find_moments
-from samurai_batch.report.pictures import Pictures, video_pictures
-from samurai_batch.report.storing import InPage, PictureStore
 from samurai_batch.runtime.ledger import RunRecord, TrackEntry, VideoLedger, ledger_uri, read_video_ledger
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.status import read_status
@@ -24,9 +23,9 @@ _COLUMNS = [
 
 @dataclass(frozen=True, eq=False)
 class TrackReport:
-    """One track: its ledger entry, and, if it has rows, those (by frame, without masks) and its moments.
+    """One track: its ledger entry, its rows (by frame, without masks) and its moments.
 
-    What was found on a picture has the entry of the track that it was found for.
+    An object detected on an image (``x#0``) has the entry of the track that it was detected for (``x``).
     """
 
     object_id: str
@@ -46,7 +45,7 @@ class VideoReport:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """One video in a line: how many of its tracks have ended how, their rows and moments."""
+    """One video in a line: the states of its tracks, and the number of their rows and moments."""
 
     ledger: VideoLedger
     num_rows: int
@@ -54,15 +53,15 @@ class VideoSummary:
 
     @property
     def num_not_done(self) -> int:
-        """Tracks that failed, or ended early."""
+        """The number of failed and partial tracks."""
         return sum(entry.status != "done" for entry in self.ledger.tracks.values())
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything on the page; ``run`` is the newest run, if its record is there.
+    """Everything on the page. ``run`` is the newest run, or None if there is no record of one.
 
-    ``videos`` are told in detail, ``others`` in a line each; both by their ids.
+    ``videos`` are shown in detail, ``others`` in one line each; both are sorted by id.
     """
 
     output: str
@@ -78,8 +77,8 @@ def gather(
 ) -> Report:
     """Read an output folder; pictures go into ``store`` (default: into the page).
 
-    The rows of ``max_videos`` videos are held, of the others those of one at a time. Raises ConfigError if nothing has
-    ended there, LedgerError, StorageError.
+    Memory holds the rows of ``max_videos`` videos, and of the others those of one video at a time. Raises ConfigError
+    if ``output`` has no finished or failed track, LedgerError and StorageError.
     """
     status = read_status(storage, output)
     folder = ledger_uri(output)
@@ -90,8 +89,8 @@ def gather(
     ledgers.sort(key=lambda one: one.video_id)
     others: list[VideoSummary] = []
     if len(ledgers) > max_videos:
-        worst_first = sorted((_summary(output, one) for one in ledgers), key=_how_bad)
-        others = sorted(worst_first[max_videos:], key=lambda one: one.ledger.video_id)
+        ranked = sorted((_summary(output, one) for one in ledgers), key=_worst_first)
+        others = sorted(ranked[max_videos:], key=lambda one: one.ledger.video_id)
         left_out = {one.ledger.video_id for one in others}
         ledgers = [one for one in ledgers if one.video_id not in left_out]
     pictures = (store or InPage()) if with_pictures else None
@@ -100,8 +99,8 @@ def gather(
     return Report(output, status.newest_run, counts, status.num_rows, videos, others)
 
 
-def _how_bad(video: VideoSummary) -> tuple[int, int, str]:
-    """Sorts the videos most worth a look to the front."""
+def _worst_first(video: VideoSummary) -> tuple[int, int, str]:
+    """Sort key: videos with the most failed and partial tracks first, then those with the most moments."""
     return -video.num_not_done, -video.num_moments, video.ledger.video_id
 
 

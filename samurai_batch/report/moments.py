@@ -1,4 +1,4 @@
-"""The moments of a track that are worth a look: a pure function of its rows."""
+"""The moments of a track that a person should check: a pure function of its rows."""
 
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
@@ -17,7 +17,7 @@ Kind = Literal["lost", "found again", "low score", "jump in area"]
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame, why it is worth a look, and a sentence that says so."""
+    """One frame to check: what happened there, and the same in words for the page."""
 
     kind: Kind
     frame_index: int
@@ -25,7 +25,7 @@ class Moment:
 
 
 def find_moments(rows: pd.DataFrame, limit: int) -> list[Moment]:
-    """At most ``limit`` moments of one track, by frame; the gravest of each kind first have a place.
+    """At most ``limit`` moments of one track, by frame. The most severe of each kind are kept first.
 
     ``rows`` are one track's, by frame, with ``frame_index``, ``area`` and ``mask_score``.
     """
@@ -36,12 +36,12 @@ def find_moments(rows: pd.DataFrame, limit: int) -> list[Moment]:
         _low_scores(frames, areas, rows["mask_score"].to_numpy(np.float64)),
         _found(frames, areas),
     ]
-    gravest_first = [[moment for _, moment in sorted(found, key=lambda one: -one[0])] for found in by_kind]
-    in_turn = [moment for rank in zip_longest(*gravest_first) for moment in rank if moment is not None]
+    by_severity = [[moment for _, moment in sorted(found, key=lambda one: -one[0])] for found in by_kind]
+    in_turn = [moment for rank in zip_longest(*by_severity) for moment in rank if moment is not None]
     return sorted(in_turn[:limit], key=lambda moment: moment.frame_index)
 
 
-Found = list[tuple[float, Moment]]  # how grave, and what
+Found = list[tuple[float, Moment]]  # severity, moment
 
 
 def _lost(frames: Values, areas: Values) -> Found:
@@ -62,7 +62,7 @@ def _found(frames: Values, areas: Values) -> Found:
 
 
 def _low_scores(frames: Values, areas: Values, scores: Values) -> Found:
-    """The lowest frame of each stretch of low mask scores."""
+    """The frame with the lowest score of each run of frames with low mask scores."""
     found: Found = []
     for start, stop in _runs((scores < LOW_SCORE) & (areas > 0)):
         lowest = start + int(np.argmin(scores[start:stop]))
@@ -72,7 +72,7 @@ def _low_scores(frames: Values, areas: Values, scores: Values) -> Found:
 
 
 def _jumps(frames: Values, areas: Values) -> Found:
-    """Frames on which the area at least doubles or halves against the frame before."""
+    """Frames on which the area at least doubles or halves compared with the frame before."""
     found: Found = []
     for place in np.flatnonzero((areas[1:] > 0) & (areas[:-1] > 0)) + 1:
         ratio = areas[place] / areas[place - 1]
@@ -83,7 +83,7 @@ def _jumps(frames: Values, areas: Values) -> Found:
 
 
 def _runs(flags: Values) -> list[tuple[int, int]]:
-    """Where stretches of True begin and end (not included)."""
+    """Start and end (exclusive) of each run of True."""
     found, place = [], 0
     for value, members in groupby(flags.tolist()):
         length = sum(1 for _ in members)

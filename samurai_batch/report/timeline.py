@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from samurai_batch.redaction import redact
 from samurai_batch.report.moments import Moment
 
 WIDTH, LEFT, SCORES_TOP, SCORES_HEIGHT, AREA_TOP, AREA_HEIGHT, BAR_TOP = 720, 66, 22, 90, 128, 44, 186
@@ -30,7 +31,7 @@ def timeline(rows: pd.DataFrame, moments: Sequence[Moment], anchor: str, name: s
     areas = rows["area"].to_numpy(np.float64)
     largest = max(float(areas.max()), 1.0)
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{escape(_summary(rows, name))}">',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{escape(redact(_summary(rows, name)))}">',
         *_axes(span, largest),
         *(part for number, curve in enumerate(CURVES) for part in _score_curve(number, rows, span, *curve)),
         f'<polyline class="area" points="{_points(frames, areas / largest, span, AREA_TOP, AREA_HEIGHT)}"/>',

@@ -9,10 +9,11 @@ from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.masks import rows_to_table
+from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.report import write_report
 from samurai_batch.report.moments import find_moments
-from tests.report.finished_run import LOST, NUM_FRAMES, rows, write_output
+from samurai_batch.runtime.ledger import VideoLedger, write_video_ledger
+from tests.report.finished_run import LOST, NUM_FRAMES, entry, rows, write_output
 
 VOID = {"meta", "link", "img", "wbr", "br"}
 
@@ -123,7 +124,7 @@ def test_the_size_of_a_page_is_bounded_and_what_is_left_out_is_told(tmp_path: Pa
 
 
 def test_the_pictures_of_a_video_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("samurai_batch.report.pictures.MAX_MOMENTS_OF_VIDEO", 3)
+    monkeypatch.setattr("samurai_batch.report.jpegs.MAX_MOMENTS_OF_VIDEO", 3)
     text = Path(write_report(write_output(tmp_path))).read_text(encoding="utf-8")
     assert len(Page(text).all("img")) == 1 + 3
     assert "5 more moments have no picture" in text
@@ -178,3 +179,16 @@ def test_a_report_may_go_elsewhere_and_without_pictures(tmp_path: Path) -> None:
     uri = str(tmp_path / "elsewhere" / "page.html")
     assert write_report(output, uri, with_pictures=False) == uri
     assert not Page(Path(uri).read_text(encoding="utf-8")).all("img")
+
+
+def test_every_text_on_the_page_is_redacted_and_escaped(tmp_path: Path) -> None:
+    output, hostile = str(tmp_path / "out"), "s3://user:hidden@bucket/<script>'\""
+    storage.write_bytes(
+        mask_table_uri(output, hostile, hostile), table_to_bytes(rows_to_table(rows(hostile, hostile, 1)), {})
+    )
+    tracks = {hostile: entry(), f"{hostile}2": entry(hostile)}
+    write_video_ledger(storage, output, VideoLedger(video_id=hostile, video_uri=hostile, tracks=tracks))
+    text = Path(write_report(output)).read_text(encoding="utf-8")
+    assert not Page(text).all("script")
+    assert "&lt;script&gt;" in text
+    assert "hidden" not in text
