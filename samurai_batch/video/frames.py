@@ -1,14 +1,22 @@
-"""The values that leave this package, and what every reader of videos provides."""
+"""Frames, their size and orientation, and the protocol of everything that reads frames."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import av
 import numpy as np
+from av.buffer import Buffer
+from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
+
+from samurai_batch.errors import VideoError
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, 0 to 255, as displayed."""
+
+_TOLERANCE_DEGREES = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Frame:
 
 
 class FrameReader(Protocol):
-    """Reads frames in ascending order; going on where the last call ended costs no seek."""
+    """Reads frames in ascending order. Continuing where the last call ended costs no seek."""
 
     @property
     def info(self) -> VideoInfo:
@@ -42,13 +50,54 @@ class FrameReader(Protocol):
         ...
 
     def timestamp_s(self, index: int) -> float:
-        """Presentation time of a frame. Raises VideoError where there is none."""
+        """Presentation time of a frame in seconds. Raises VideoError if the frame does not exist."""
         ...
 
     def read(self, start: int, stop: int) -> Iterator[Pixels]:
-        """Frames ``start`` to ``stop - 1``. Raises VideoError, at the first frame that cannot be had."""
+        """Frames ``start`` to ``stop - 1``. Raises VideoError at the first frame that cannot be read."""
         ...
 
     def close(self) -> None:
-        """Let files and decoders go."""
+        """Close files and decoders."""
         ...
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How decoded pixels become displayed ones: first transpose, then mirror columns, then reverse rows."""
+
+    is_transposed: bool = False
+    is_mirrored: bool = False
+    is_upside_down: bool = False
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        """A decoded frame (H, W, 3) as displayed."""
+        if self.is_transposed:
+            pixels = pixels.transpose(1, 0, 2)
+        return np.ascontiguousarray(
+            pixels[:: -1 if self.is_upside_down else 1, :: -1 if self.is_mirrored else 1],
+        )
+
+
+AS_DECODED = Orientation()
+
+
+def orientation_of(frame: av.VideoFrame, name: str) -> Orientation:
+    """The orientation in a frame's display matrix. Raises VideoError if it is no multiple of a quarter turn."""
+    data = frame.side_data.get(Type.DISPLAYMATRIX.name)
+    if data is None:
+        return AS_DECODED
+    assert isinstance(data, Buffer)
+    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
+    straight, crossed = math.hypot(a, d), math.hypot(b, c)
+    if not straight and not crossed:
+        return AS_DECODED
+    if min(straight, crossed) > math.tan(math.radians(_TOLERANCE_DEGREES)) * max(straight, crossed):
+        degrees = math.degrees(math.atan2(b, a))
+        raise VideoError(
+            f"{name}: the video's metadata rotates it by {degrees:.0f} degrees, which is no multiple of 90; re-encode "
+            "it as displayed, for example with ffmpeg -i in.mp4 out.mp4"
+        )
+    if crossed > straight:
+        return Orientation(is_transposed=True, is_mirrored=c < 0, is_upside_down=b < 0)
+    return Orientation(is_mirrored=a < 0, is_upside_down=d < 0)

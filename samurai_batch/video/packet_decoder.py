@@ -1,4 +1,4 @@
-"""Frames decoded from any packet of a file on, each with the number of the packet that it was made of."""
+"""Frames decoded by PyAV from any packet of a file on, each with the number of the packet it was made of."""
 
 import zlib
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.stream import VideoStream
 
-from samurai_batch.video.packets import AnyPacket, Packets, best_video_stream, filled_packets
+from samurai_batch.video.packets import AnyPacket, Packets, best_video_stream, nonempty_packets
 
-NUM_THREADS = 1  # of decoding and of turning into RGB: other cores are the tracker's, or another replica's
-NOT_TOLD = -1
+NUM_THREADS = 1  # for decoding and conversion to RGB: the other cores serve the tracker or other replicas
+UNKNOWN_PACKET = -1  # the decoder does not say which packet a frame was made of
 
 
 class PacketDecoder:
@@ -27,21 +27,20 @@ class PacketDecoder:
         self._open()
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._container.close()
 
-    def frames_from(self, first: int, *, forgiving: bool = False) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Packet numbers and frames in the order of showing, decoded from packet ``first`` on.
+    def frames_from(self, first: int, *, tolerate_damage: bool = False) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Packet numbers and frames in presentation order, decoded from packet ``first`` on; ends the iteration before.
 
-        Ends the iteration before. Packets at the beginning of the file that cannot be decoded are passed over, as
-        players do; with ``forgiving`` those before a key packet, too, as no other frame needs them. Raises FFmpegError
-        at others.
+        Undecodable packets at the beginning of the file are skipped, as players do; with ``tolerate_damage`` also those
+        directly before a key packet, which no other frame needs. Raises FFmpegError at others.
         """
         packets = self.packets_from(first)
         codec = self._stream.codec_context
         has_begun, failure = first > 0, None
         for number, packet in packets:
-            if failure and not (forgiving and packet.is_keyframe):
+            if failure and not (tolerate_damage and packet.is_keyframe):
                 raise failure
             packet.opaque = _Number(number)
             try:
@@ -57,7 +56,7 @@ class PacketDecoder:
             raise failure
 
     def surviving_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        """As `frames_from` the first packet, passing over all that cannot be decoded."""
+        """As `frames_from` the first packet, skipping every packet that cannot be decoded."""
         packets = self.packets_from(0)
         codec = self._stream.codec_context
         for number, packet in packets:
@@ -74,36 +73,36 @@ class PacketDecoder:
         codec.thread_count = NUM_THREADS
         codec.copy_opaque = True
         if from_the_first and self._packets.codec == "hevc" and not self._packets.is_key[:1].all():
-            codec.flags |= Flags.output_corrupt  # else FFmpeg keeps back what is before the first key frame
+            codec.flags |= Flags.output_corrupt  # otherwise FFmpeg drops frames before the first key frame
 
     @property
     def stream(self) -> VideoStream:
-        """The stream that packets come from, until the next call."""
+        """The stream of the packets, valid until the next call."""
         return self._stream
 
     def packets_from(self, first: int) -> Iterator[tuple[int, AnyPacket]]:
-        """Numbered packets from this one on, wherever the container's own seek leads; ends the iteration before."""
-        packets = self._sought(first) if first else None
+        """Numbered packets from this one on, by seeking or by reading from the start; ends the iteration before."""
+        packets = self._seek(first) if first else None
         if packets is None:
             self.close()
             self._open(from_the_first=first == 0)
-            packets = filled_packets(self._container, self._stream)
+            packets = nonempty_packets(self._container, self._stream)
             for _ in range(first):
                 next(packets, None)
         return zip(range(first, len(self._packets)), packets, strict=False)
 
-    def _sought(self, first: int) -> Iterator[AnyPacket] | None:
-        """Packets from this one on, by seeking; None if the container does not lead there."""
+    def _seek(self, first: int) -> Iterator[AnyPacket] | None:
+        """Packets from this one on; None if seeking does not lead to it."""
         for time in self._packets.seek_times(first):
             with suppress(av.error.FFmpegError):
                 self._container.seek(time, stream=self._stream)
-                if packets := self._found(first):
+                if packets := self._read_to(first):
                     return packets
         return None
 
-    def _found(self, first: int) -> Iterator[AnyPacket] | None:
-        """Packets from this one on; None if the container stands behind it."""
-        packets = filled_packets(self._container, self._stream)
+    def _read_to(self, first: int) -> Iterator[AnyPacket] | None:
+        """Packets from this one on; None if the container's position is past it."""
+        packets = nonempty_packets(self._container, self._stream)
         for packet in packets:
             if self._packets.is_at(first, packet):
                 return chain([packet], packets)
@@ -113,7 +112,7 @@ class PacketDecoder:
 
 
 def checksum(frame: av.VideoFrame) -> int:
-    """Tells frames apart: of the first plane's pixels, luma in most formats."""
+    """CRC-32 of the pixels of the first plane, which is luma in most formats."""
     plane = frame.planes[0]
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
     num_bytes = plane.width * min(8, frame.format.bits_per_pixel) // 8
@@ -122,12 +121,12 @@ def checksum(frame: av.VideoFrame) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Number:
-    """A packet's number as an object of its own: PyAV keeps such by identity, and equal integers may be one object."""
+    """A packet's number as a separate object: PyAV keeps opaque objects by identity, and small integers share one."""
 
     value: int
 
 
 def _number(frame: av.VideoFrame) -> int:
-    """The packet's number; NOT_TOLD of a decoder that does not say."""
+    """The number of the packet that a frame was made of, or UNKNOWN_PACKET."""
     number = frame.opaque
-    return number.value if isinstance(number, _Number) else NOT_TOLD
+    return number.value if isinstance(number, _Number) else UNKNOWN_PACKET

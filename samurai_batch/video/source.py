@@ -1,4 +1,4 @@
-"""A video as the tracker sees it: frames by index, forwards or backwards, decoded ahead in the background or not."""
+"""An open video: frames by index, forward or backward, decoded in a background thread or on demand."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -14,11 +14,10 @@ BLOCK_BYTES = 128 * 2**20
 
 
 class VideoSource:
-    """One open video. Not for use by several threads at once; one iteration over frames is alive at a time.
+    """One open video. Not thread-safe; a new iteration over frames closes the one before.
 
-    Memory is bounded whatever the video's length: with ``ahead``, about QUEUE_BYTES of decoded frames wait for their
-    consumer (at least one, at most MAX_QUEUED_FRAMES), made by a thread of their own; going backward, a block of about
-    BLOCK_BYTES besides.
+    Memory does not depend on the video's length. With ``ahead``, a background thread keeps about QUEUE_BYTES of decoded
+    frames (at least one, at most MAX_QUEUED_FRAMES) ready. Reading backward holds another block of about BLOCK_BYTES.
     """
 
     def __init__(
@@ -46,9 +45,9 @@ class VideoSource:
     def frames(self, indices: range) -> Iterator[Frame]:
         """The frames of an ascending or descending range, in that order.
 
-        Going backwards, blocks are decoded ascending and handed out reversed. An iteration that is still open is
-        closed by the next call. Raises VideoError if a frame does not exist, cannot be decoded or has another size
-        than the first, and TruncatedVideoError where the video ends early.
+        A descending range is decoded in ascending blocks, each reversed. Closes the iteration of an earlier call.
+        Raises VideoError if a frame does not exist, cannot be decoded or has another size than the first, and
+        TruncatedVideoError where the video ends early.
         """
         self._end_iteration()
         for index in (indices[0], indices[-1]) if indices else ():
@@ -57,7 +56,7 @@ class VideoSource:
         return self._iteration
 
     def close(self) -> None:
-        """End the iteration and let the file go; a second call does nothing."""
+        """End the iteration and close the file; a second call does nothing."""
         self._end_iteration()
         self._reader.close()
         on_close, self._on_close = self._on_close, lambda: None
@@ -74,8 +73,8 @@ class VideoSource:
     def _iterate(self, indices: range) -> Generator[Frame, None, None]:
         frames = self._ascending(indices) if indices.step > 0 else self._descending(indices)
         depth = self._num_frames_in(QUEUE_BYTES, MAX_QUEUED_FRAMES) if self._ahead else 0
-        with closing(prefetch(frames, depth)) as arriving:
-            yield from arriving
+        with closing(prefetch(frames, depth)) as prefetched:
+            yield from prefetched
 
     def _ascending(self, indices: range) -> Iterator[Frame]:
         if not indices:

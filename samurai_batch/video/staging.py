@@ -1,4 +1,4 @@
-"""Local copies of remote videos: each fetched once per machine, the least recently used removed when room is short."""
+"""Local copies of remote videos: each is copied once per machine; the least recently used are removed at a limit."""
 
 import fcntl
 import hashlib
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samurai_batch import storage
-from samurai_batch.errors import StorageError, VideoError
+from samurai_batch.errors import StorageError
 from samurai_batch.redaction import get_logger
 
 logger = get_logger(__name__)
@@ -19,19 +19,18 @@ _LOCK_SUFFIX = ".lock"
 _PARTIAL_SUFFIX = ".partial"
 _MAX_STEM_BYTES = 150
 _MAX_SUFFIX_BYTES = 20
-_PLAYLISTS = (".m3u8", ".m3u", ".mpd")
 
 
 class StagingCache:
-    """A folder of copies shared by any number of processes of one machine.
+    """A folder of copies, shared by all processes of one machine.
 
-    A copy belongs to one state of its original (by `storage.identity`), so an original that was rewritten is fetched
-    again. Copies that a process has staged and not released are in use and never removed, so ``limit_bytes`` can be
-    exceeded by what is in use at once. A process that dies releases what it holds.
+    A copy belongs to one version of its original (by `storage.identity`); a rewritten original is copied again. A copy
+    is in use from `stage` to `release`, or until its process dies. Copies in use are never removed, so together they
+    may exceed ``limit_bytes``.
 
-    On disk: ``<key>/<name>`` is a whole copy, ``<key>.partial`` one being made, and ``<key>.lock`` is locked shared by
-    those who use the copy, exclusively by the one who makes or removes it; it holds the size in bytes, and its time is
-    that of the last use.
+    On disk, ``<key>/<name>`` is a complete copy and ``<key>.partial`` an unfinished one. ``<key>.lock`` is locked
+    shared by users of the copy and exclusively by a process that makes or removes it. It holds the size in bytes; its
+    modification time is that of the last use.
     """
 
     def __init__(self, root: Path, limit_bytes: int) -> None:
@@ -40,16 +39,14 @@ class StagingCache:
         self._held: dict[str, list[int]] = {}
 
     def stage(self, uri: str) -> Path:
-        """The path of a local copy, in use until `release`; a local URI's own path.
+        """The path of a local copy, in use until `release`; for a local URI its own path.
 
-        Raises FileNotFoundError if there is no such file or folder, StorageError if it cannot be copied, and
-        VideoError for a playlist.
+        Raises FileNotFoundError if there is no such file or folder, and StorageError if it cannot be copied.
         """
         if not storage.is_remote(uri):
             return storage.local_path(uri)
-        _check_is_no_playlist(uri)
         identity = storage.identity(uri)
-        with self._named_if_it_fails():
+        with self._disk_errors_named():
             return self._stage(uri, identity)
 
     def _stage(self, uri: str, identity: storage.Identity) -> Path:
@@ -60,19 +57,19 @@ class StagingCache:
         while True:
             lock = _lock(self._lock_path(key), fcntl.LOCK_SH)
             if copy.exists():
-                os.utime(lock, ns=(time.time_ns(),) * 2)  # finer than the file system's own clock
+                os.utime(lock, ns=(time.time_ns(),) * 2)  # finer than the file system's timestamps
                 self._held.setdefault(uri, []).append(lock)
                 return copy
             os.close(lock)
             self._fetch(uri, key, copy.name, identity.size_bytes)
 
     def release(self, uri: str) -> None:
-        """One `stage` of this URI is no longer in use."""
+        """End the use of a copy that one call of `stage` began."""
         if locks := self._held.get(uri):
             os.close(locks.pop())
 
     def close(self) -> None:
-        """Release everything."""
+        """Release all copies."""
         for locks in self._held.values():
             while locks:
                 os.close(locks.pop())
@@ -81,29 +78,29 @@ class StagingCache:
         return self._root / f"{key}{_LOCK_SUFFIX}"
 
     def _fetch(self, uri: str, key: str, name: str, size_bytes: int) -> None:
-        """Make the copy, unless another process has made it while this one waited for the lock."""
+        """Make the copy, unless another process made it while this one waited for the lock."""
         with _locked(self._lock_path(key), fcntl.LOCK_EX) as lock:
             whole, partial = self._root / key, self._root / f"{key}{_PARTIAL_SUFFIX}"
             if (whole / name).exists():
                 return
             self._reserve(lock, size_bytes)
-            shutil.rmtree(whole, ignore_errors=True)  # a version before gave copies other names
+            shutil.rmtree(whole, ignore_errors=True)  # an earlier version named copies differently
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:
                 storage.copy_to_local(uri, partial / name)
                 if (copied_bytes := _size_bytes(partial)) != size_bytes:
                     raise StorageError(
-                        f"{storage.redact(uri)}: {copied_bytes} bytes were copied, {size_bytes} expected; it was "
-                        "rewritten meanwhile, run again"
+                        f"{storage.redact(uri)}: {copied_bytes} bytes were copied, {size_bytes} expected; the file "
+                        "was rewritten during the copy, run again"
                     )
                 partial.replace(whole)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
     @contextmanager
-    def _named_if_it_fails(self) -> Iterator[None]:
-        """What this machine's disk refuses has to do with the cache, not with the video."""
+    def _disk_errors_named(self) -> Iterator[None]:
+        """Errors of this machine's disk name the cache folder, not the video."""
         try:
             yield
         except StorageError as error:
@@ -113,17 +110,17 @@ class StagingCache:
             raise StorageError(self._unusable("no space is left")) from error
         except OSError as error:
             if isinstance(error, FileNotFoundError) and error.errno is None:
-                raise  # the original is missing
+                raise  # the original does not exist
             raise StorageError(self._unusable(error.strerror or str(error))) from error
 
     def _unusable(self, why: str) -> str:
         return (
-            f"{self._root}: the folder for copies of remote videos cannot be written: {why}; make room there, lower "
-            "cache_limit_gb, or name another folder by cache_dir"
+            f"{self._root}: the folder for copies of remote videos cannot be written: {why}; free space there, lower "
+            "cache_limit_gb, or set cache_dir to another folder"
         )
 
     def _reserve(self, lock: int, size_bytes: int) -> None:
-        """Write down the size of what is about to come, and make room for it."""
+        """Record the size of the copy to be made, and remove old copies to make room for it."""
         with _locked(self._root / "all.lock", fcntl.LOCK_EX):
             os.truncate(lock, 0)
             os.pwrite(lock, str(size_bytes).encode(), 0)
@@ -134,10 +131,14 @@ class StagingCache:
                     return
                 total_bytes -= self._remove(path)
             if total_bytes > self._limit_bytes:
-                logger.warning("staged videos in use take %d bytes, the limit is %d", total_bytes, self._limit_bytes)
+                logger.warning(
+                    "copies of remote videos in use take %d bytes, more than cache_limit_gb allows (%d bytes)",
+                    total_bytes,
+                    self._limit_bytes,
+                )
 
     def _remove(self, lock_path: Path) -> int:
-        """Remove a copy, or what a dead process left of one, unless it is in use; the bytes gained."""
+        """Remove a complete or partial copy unless it is in use; returns the bytes freed."""
         try:
             lock = _lock(lock_path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -154,7 +155,7 @@ class StagingCache:
 
 
 def _name_of_copy(uri: str) -> str:
-    """The file name of a copy: its suffix says what it is, and it is short enough for every file system."""
+    """The file name of a copy: that of the original with its suffix, shortened to what every file system takes."""
     name = storage.file_name(uri)
     stem, suffix = os.path.splitext(name)  # noqa: PTH122
     if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES:
@@ -163,16 +164,11 @@ def _name_of_copy(uri: str) -> str:
     return stem + suffix if stem not in ("", ".", "..") else f"video{suffix}"
 
 
-def _check_is_no_playlist(uri: str) -> None:
-    if storage.file_name(uri).lower().endswith(_PLAYLISTS):
-        raise VideoError(
-            f"{storage.redact(uri)}: a playlist only names the pieces of a video; make one file of them first: "
-            "ffmpeg -i <address> -c copy clip.mp4"
-        )
-
-
 def _lock(path: Path, operation: int) -> int:
-    """An open, locked descriptor of the file now at ``path``; closing it unlocks. Raises BlockingIOError if LOCK_NB."""
+    """Open and lock the file at ``path``; closing the returned descriptor unlocks it.
+
+    Raises BlockingIOError with LOCK_NB if another process holds the lock.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -182,7 +178,7 @@ def _lock(path: Path, operation: int) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # the file was removed while this process waited for its lock
+        os.close(descriptor)  # the file was removed while this process waited for the lock
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -10,7 +10,7 @@ from samurai_batch.errors import PromptsError, VideoError
 from samurai_batch.job import load_job
 from samurai_batch.manifest import read_pictures
 from samurai_batch.manifest.pictures import SUFFIXES
-from samurai_batch.video import open_video, picture
+from samurai_batch.video import open_video, picture_files
 from tests.images.small import picture as drawn
 
 BAD = {
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_same_names_are_pictures_everywhere() -> None:
-    assert SUFFIXES == picture.SUFFIXES
+    assert SUFFIXES == picture_files.SUFFIXES
 
 
 def test_a_picture_is_a_video_of_one_frame(folder: Path) -> None:

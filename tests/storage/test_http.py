@@ -187,7 +187,7 @@ def test_a_page_is_no_video(server: WebServer, tmp_path: Path) -> None:
 
 
 def test_a_playlist_is_no_video(server: WebServer, tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match="a playlist only names the pieces"):
+    with pytest.raises(VideoError, match="is a playlist, which is not supported"):
         open_staged(f"{server.url}/live.m3u8?token=1", StagingCache(tmp_path, 10**6))
 
 

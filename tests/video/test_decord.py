@@ -41,7 +41,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda path: write_movie(path, options={"x264-params": "intra-refresh=1:keyint=20:bframes=0"}),
         "key frames need frames before them",
     ),
-    "turned.mp4": (lambda path: write_movie(path, num_frames=6, rotation=90), "turned or mirrored"),
+    "turned.mp4": (lambda path: write_movie(path, num_frames=6, rotation=90), "metadata rotates or mirrors it"),
     "ten_bits.mkv": (lambda path: write_movie(path, pixel_format="yuv420p10le"), "not YUV of 8 bits"),
     "two_sizes.mkv": (lambda path: write_two_sizes(path, codec="libx264"), "change their format"),
     "trimmed.mp4": (
@@ -73,7 +73,7 @@ def test_where_decord_is_allowed_its_frames_are_pyavs_bit_for_bit(tmp_path: Path
 
 @pytest.mark.parametrize("name", ["groups.mp4", "one_group.mp4", "hevc.mkv"])
 def test_groups_too_long_to_be_held_come_in_pieces(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decord_decoder, "HELD_BYTES", 7 * 3 * 48 * 64)
+    monkeypatch.setattr(decord_decoder, "MAX_DECODED_BYTES", 7 * 3 * 48 * 64)
     assert_alike(ALLOWED[name](tmp_path / name))
 
 

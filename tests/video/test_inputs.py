@@ -72,7 +72,7 @@ RIGHT = {
 }
 
 REFUSED = {
-    "matrix_45.mp4": r"asks to be turned by 45 degrees, which is no multiple of 90; re-encode it",
+    "matrix_45.mp4": r"metadata rotates it by 45 degrees, which is no multiple of 90; re-encode it",
     "song.mp3": r"holds no video, only sound and a cover picture; give a video",
 }
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.video import Frame, VideoSource, open_video
+from samurai_batch.video.file_reader import PyavDecoder
 from samurai_batch.video.frames import Pixels
-from samurai_batch.video.pyav_decoder import PyavDecoder
 from tests.video.movies import (
     FASTSTART,
     picture,
@@ -108,7 +108,7 @@ def test_ranges_may_go_either_way_and_skip_frames(plain: Path, first: int, last:
         assert [frame.index for frame in source.frames(indices)] == list(indices)
 
 
-def test_nothing_is_decoded_ahead_where_nobody_wants_it(plain: Path) -> None:
+def test_with_ahead_off_no_thread_decodes_frames(plain: Path) -> None:
     with open_video(plain, ahead=False) as source:
         before = threading.active_count()
         frames = source.frames(range(60))
