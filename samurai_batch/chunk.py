@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track
 
 
@@ -21,23 +22,14 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkResult:
-    """What following a chunk gives, by object id, and where the seconds went.
+    """What following a chunk gives, by object id, and what was measured.
 
     ``tables`` hold the mask rows of the frames each leg writes, ``states`` the track states after the last frame.
-    ``frames_encoded`` frames went through the image encoder, ``track_frames`` steps of single tracks were made. What
-    runs beside the network counts only as far as the network waited: ``decode_s`` for frames, ``write_s`` for rows and
-    states. ``device_memory_bytes`` is the most that the GPU has held for this process so far, 0 without one.
     """
 
     tables: Mapping[str, pa.Table]
     states: Mapping[str, bytes]
-    frames_encoded: int
-    track_frames: int
-    decode_s: float
-    encode_s: float
-    propagate_s: float
-    write_s: float
-    device_memory_bytes: int = 0
+    stats: WorkStats
 
 
 Propagation: TypeAlias = Generator[None, None, ChunkResult]

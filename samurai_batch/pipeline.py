@@ -27,6 +27,7 @@ from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.planning.chunks import frames_to_propagate, last_frame
 from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.rle import decode_mask, encode_mask
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Box, Leg, MaskPrompt, Track, check_distinct
 from samurai_batch.tracking.masks_out import to_video_masks
 from samurai_batch.tracking.prompts import FramePrompt, to_frame_prompt
@@ -94,7 +95,7 @@ def propagate_frames(
             for place, frame in enumerate(batch.frames):
                 active = [one for one in followed if one.leg.covers(frame.index)]
                 results = tracker.step(features.frame(place), [one.input_on(frame, tracker) for one in active])
-                watch.lap("follow")
+                watch.lap("propagate")
                 rows.call(partial(_make_rows, tracker, frame, active, results))
                 watch.lap("write")
                 track_frames += len(active)
@@ -104,17 +105,13 @@ def propagate_frames(
     tables = {one.track.object_id: rows_to_table(one.rows) for one in followed}
     states = {one.track.object_id: one.state.to_bytes() for one in followed}
     watch.lap("write")
-    return ChunkResult(
-        tables=tables,
-        states=states,
+    stats = WorkStats(
         frames_encoded=frames_encoded,
         track_frames=track_frames,
-        decode_s=watch.seconds("decode"),
-        encode_s=watch.seconds("encode"),
-        propagate_s=watch.seconds("follow"),
-        write_s=watch.seconds("write"),
         device_memory_bytes=_peak_memory_bytes(tracker.model.no_obj_ptr.device),
+        stage_s=watch.seconds(),
     )
+    return ChunkResult(tables=tables, states=states, stats=stats)
 
 
 def _peak_memory_bytes(device: torch.device) -> int:

@@ -17,8 +17,8 @@ from samurai_batch import cli, storage
 from samurai_batch.cli import printing
 from samurai_batch.operations.history import Change, RunChanges, write_changes
 from samurai_batch.redaction import redact
-from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, write_run, write_video_ledger
-from samurai_batch.runtime.progress import ProgressBar, Snapshot
+from samurai_batch.runtime.ledger import Totals, TrackEntry, VideoLedger, write_run, write_video_ledger
+from samurai_batch.runtime.progress import ProgressBar, RunProgress
 from tests.runtime.records import run_record
 
 NASTY = [
@@ -69,12 +69,8 @@ def test_a_cell_of_a_table_is_printed_as_it_is(text: str) -> None:
 def test_a_progress_bar_takes_nothing_for_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=200)
     monkeypatch.setattr("samurai_batch.runtime.progress.describe", lambda snapshot: "[/a] :car:")
-    nothing_yet = Snapshot(
-        elapsed_s=1.0, tracks=1, tracks_done=0, tracks_partial=0, tracks_failed=0, frames_encoded=0, track_frames=0,
-        track_frames_left=1, replicas=1,
-    )  # fmt: skip
     with ProgressBar(console) as bar:
-        bar.show(nothing_yet)
+        bar.show(RunProgress(totals=Totals(tracks=1, seconds=1.0), track_frames_left=1))
     assert "[/a] :car:" in console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -30,7 +30,7 @@ def status(
     """
     from samurai_batch import storage
     from samurai_batch.operations.watching import describe_details, describe_status, has_ended
-    from samurai_batch.runtime.status import check_has_ledger, read_status
+    from samurai_batch.runtime.status import check_has_ledger, read_status, to_json
 
     if watch:
         _wait_for_a_job(output, every_s)
@@ -39,7 +39,7 @@ def status(
     while True:
         found, now_s = read_status(storage, output), time.time()
         if as_json:
-            out.print_json(json.dumps(asdict(found)), indent=None if watch else 2)
+            out.print_json(to_json(found), indent=None if watch else 2)
         else:
             out.print(describe_status(found, now_s))
             if details:

@@ -1,36 +1,34 @@
-"""How far a run is, as metrics of Ray, which every node serves to Prometheus beside its own."""
+"""The progress of a run as metrics of Ray, which every node serves to Prometheus beside its own."""
 
 from types import TracebackType
 
 from ray.util.metrics import Gauge
 
 from samurai_batch.planning.retry import FailureKind
-from samurai_batch.runtime.progress import ProgressSink, Snapshot
+from samurai_batch.runtime.progress import ProgressSink, RunProgress
+from samurai_batch.stats import STAGES
 
 GAUGES = {
     "tracks": "tracks of the job",
     "tracks_done": "tracks done, those of earlier runs included",
     "tracks_partial": "tracks of truncated videos, published up to where these end",
     "tracks_failed": "tracks failed",
-    "tracks_waiting": "tracks that have not ended, in work or not",
+    "tracks_waiting": "tracks that have not ended",
     "frames_encoded": "frames encoded in this run",
-    "track_frames": "frames followed in this run, summed over tracks",
-    "track_frames_left": "frames still to follow, summed over tracks; an estimate until every video was opened",
+    "track_frames": "frames propagated in this run, summed over tracks",
+    "track_frames_left": "frames still to propagate, summed over tracks; an estimate until every video was opened",
     "replicas": "replicas that are ready or at work",
-    "frames_per_s": "frames followed per second since the run began, summed over tracks",
-    "decode_s": "seconds that networks waited for frames, summed over replicas",
-    "encode_s": "seconds of encoding frames, summed over replicas",
-    "propagate_s": "seconds of following tracks, summed over replicas",
-    "write_s": "seconds that networks waited for rows and states to be written, summed over replicas",
-    "device_memory_bytes": "the most that any replica has taken of its GPU, 0 without one",
+    "frames_per_s": "frames propagated per second since the run began, summed over tracks",
+    "device_memory_bytes": "the most that any replica has held of its GPU, 0 without one",
+    **{f"{stage}_s": f"seconds of {doing}, summed over replicas" for stage, doing in STAGES.items()},
 }
-"""What a Snapshot says in one number; each is served as ``ray_samurai_batch_<name>``, by output."""
+"""The numbers of a `RunProgress` that are served, each as ``ray_samurai_batch_<name>``, by output."""
 FAILURES = "failures"
-"""Served likewise, by output and kind: orders that failed, those that went well when tried again included."""
+"""Served likewise, by output and kind: failed orders, also those that succeeded when retried."""
 
 
 class MetricsSink:
-    """A watch that looks on in front of another, and sets the gauges at most every ``every_s`` seconds."""
+    """Passes progress on to another sink, and sets the gauges at most every ``every_s`` seconds."""
 
     def __init__(self, inner: ProgressSink, output: str, every_s: float = 2.0) -> None:
         """``output`` is a tag of every gauge; the caller redacts it."""
@@ -40,28 +38,30 @@ class MetricsSink:
         self._next_s = 0.0
         self._gauges: dict[str, Gauge] = {}
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Tell the other watch, and the gauges if it is time."""
-        self._inner.show(snapshot)
-        if snapshot.elapsed_s < self._next_s or not snapshot.replicas:
-            return  # before the first replica nobody may have joined a cluster yet
-        self._next_s = snapshot.elapsed_s + self._every_s
+    def show(self, progress: RunProgress) -> None:
+        """Tell the other sink, and set the gauges if it is time."""
+        self._inner.show(progress)
+        totals = progress.totals
+        if totals.seconds < self._next_s or not totals.replicas:
+            return  # before the first replica is ready, this process may not have joined a cluster yet
+        self._next_s = totals.seconds + self._every_s
         tags = {"output": self._output}
         if not self._gauges:
             self._make_gauges()
+        numbers = progress.numbers()
         for name in GAUGES:
-            self._gauges[name].set(getattr(snapshot, name), tags=tags)
+            self._gauges[name].set(numbers[name], tags=tags)
         for kind in FailureKind:
-            self._gauges[FAILURES].set(snapshot.failures.get(kind, 0), tags=tags | {"kind": kind.value})
+            self._gauges[FAILURES].set(totals.failures.get(kind, 0), tags=tags | {"kind": kind.value})
 
     def _make_gauges(self) -> None:
         for name, description in GAUGES.items():
             self._gauges[name] = Gauge(f"samurai_batch_{name}", description, tag_keys=("output",))
-        description = "orders that failed, those that went well when tried again included"
+        description = "failed orders, also those that succeeded when retried"
         self._gauges[FAILURES] = Gauge(f"samurai_batch_{FAILURES}", description, tag_keys=("output", "kind"))
 
     def __enter__(self) -> "MetricsSink":
-        """Begin to look on."""
+        """The run begins."""
         self._inner.__enter__()
         return self
 

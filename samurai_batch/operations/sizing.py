@@ -56,7 +56,7 @@ def measured_rates(output: str) -> tuple[Rates, str] | None:
     names = [name for name in storage.list_names(folder) if name.endswith(".json") and not name.startswith("_")]
     for name in sorted(names, reverse=True):
         record = read_run(storage, join(folder, name))
-        if record is not None and record.rates is not None and record.totals.track_frames:
+        if record is not None and record.rates is not None and record.totals.stats.track_frames:
             return record.rates, record.run_id
     return None
 

@@ -35,7 +35,7 @@ def pace_of(run: RunRecord, now_s: float) -> Pace:
     silence_s = max(0.0, now_s - run.heartbeat_at_s)
     return Pace(
         num_waiting=waiting,
-        frames_per_s=totals.track_frames / totals.seconds if totals.seconds > 0 else 0.0,
+        frames_per_s=totals.stats.track_frames / totals.seconds if totals.seconds > 0 else 0.0,
         seconds_left=totals.seconds * waiting / ended_in_this_run if ended_in_this_run > 0 else None,
         silence_s=silence_s,
         is_alive=run.status == "running" and silence_s <= STALE_AFTER_S,
@@ -66,10 +66,11 @@ def describe_details(found: OutputStatus, now_s: float) -> str:
 
 def _describe_replica(name: str, work: ReplicaWork, now_s: float) -> str:
     doing = "waiting" if work.video_id is None else f"on {work.video_id}"
-    memory = f", {work.device_memory_bytes / 1e9:.1f} GB of GPU memory" if work.device_memory_bytes else ""
+    memory_bytes = work.stats.device_memory_bytes
+    memory = f", {memory_bytes / 1e9:.1f} GB of GPU memory" if memory_bytes else ""
     return (
-        f"replica {name}: {doing}; {work.chunks} chunks, {work.track_frames} frames followed, {work.busy_s:.1f} s at "
-        f"work{memory}, last answer {max(0.0, now_s - work.heard_at_s):.0f} s ago"
+        f"replica {name}: {doing}; {work.chunks} chunks, {work.stats.track_frames} frames propagated, "
+        f"{work.busy_s:.1f} s at work{memory}, last answer {max(0.0, now_s - work.heard_at_s):.0f} s ago"
     )
 
 

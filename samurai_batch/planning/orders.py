@@ -1,10 +1,11 @@
 """What the scheduler asks of a replica, what a replica answers, and what the scheduler makes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track, Video
 
 TrackStatus = Literal["done", "partial", "failed"]
@@ -88,20 +89,10 @@ class VideoOpened:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkPropagated:
-    """Answer to a PropagateOrder whose parts and states are all written.
-
-    ``decode_s`` and ``write_s`` are seconds that the network waited: for frames; for rows, parts and states.
-    ``device_memory_bytes`` is the most that a GPU has held for this replica, 0 without one.
-    """
+    """Answer to a PropagateOrder whose parts and states are all written."""
 
     order_id: int
-    frames_encoded: int
-    track_frames: int
-    decode_s: float
-    encode_s: float
-    propagate_s: float
-    write_s: float = 0.0
-    device_memory_bytes: int = 0
+    stats: WorkStats
     seconds: float
 
 
@@ -116,15 +107,12 @@ class TrackPublished:
 
 @dataclass(frozen=True)
 class Detected:
-    """Answer to a DetectOrder: for each member, in their order, the rows published, or why there are none.
-
-    ``frames_encoded`` counts pictures that went through the image encoder.
-    """
+    """Answer to a DetectOrder: for each member, in their order, the rows published, or why there are none."""
 
     order_id: int
     answers: tuple[int | Failure, ...]
     seconds: float
-    frames_encoded: int = 0
+    stats: WorkStats = field(default_factory=WorkStats)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from samurai_batch.planning.orders import ChunkPropagated, Detected
+from samurai_batch.planning.orders import ChunkPropagated
 
 DECAY = 0.98
 """How much an answer still counts when the next one has come: half after 34 answers."""
@@ -27,17 +27,13 @@ class Rates:
 
 
 class RateMeter:
-    """Exponential averages over the answers of a job; what nobody has measured yet is taken from the rates given.
-
-    ``frames_encoded`` and ``track_frames`` (frames followed, summed over tracks) are sums over all answers.
-    """
+    """Exponential averages over the answers of a job; what nobody has measured yet is taken from the rates given."""
 
     def __init__(self, rates: Rates) -> None:
         self._given = rates
         self._encode, self._propagate, self._open, self._save = _Average(), _Average(), _Average(), _Average()
         self.rates = rates
         """The rates as far as they are known."""
-        self.frames_encoded = self.track_frames = 0
 
     @property
     def has_propagated(self) -> bool:
@@ -49,19 +45,14 @@ class RateMeter:
         self._open.add(seconds, 1)
         self._update()
 
-    def followed(self, report: ChunkPropagated, num_tracks: int) -> None:
-        """Take in what a chunk took; decoding counts to the frames."""
-        at_work_s = report.decode_s + report.encode_s + report.propagate_s
-        self._encode.add(report.decode_s + report.encode_s, report.frames_encoded)
-        self._propagate.add(report.propagate_s, report.track_frames)
-        self._save.add(max(0.0, report.seconds - at_work_s), num_tracks)
-        self.frames_encoded += report.frames_encoded
-        self.track_frames += report.track_frames
+    def propagated(self, report: ChunkPropagated, num_tracks: int) -> None:
+        """Count what a chunk took. Waiting for frames counts as encoding; what no stage explains counts as saving."""
+        stats = report.stats
+        encode_s, propagate_s = stats.stage_s["decode"] + stats.stage_s["encode"], stats.stage_s["propagate"]
+        self._encode.add(encode_s, stats.frames_encoded)
+        self._propagate.add(propagate_s, stats.track_frames)
+        self._save.add(max(0.0, report.seconds - encode_s - propagate_s), num_tracks)
         self._update()
-
-    def looked(self, report: Detected) -> None:
-        """Take in pictures; how long they take plays no part in planning."""
-        self.frames_encoded += report.frames_encoded
 
     def _update(self) -> None:
         given = self._given

@@ -119,16 +119,6 @@ class Scheduler:
         return self._meter.rates
 
     @property
-    def frames_encoded(self) -> int:
-        """Frames encoded in this run, as far as answers have come."""
-        return self._meter.frames_encoded
-
-    @property
-    def track_frames(self) -> int:
-        """Frames followed in this run, summed over tracks, as far as answers have come."""
-        return self._meter.track_frames
-
-    @property
     def num_splits(self) -> int:
         """How often tracks were moved to another replica so that the job ends sooner."""
         return self._backlog.num_splits
@@ -173,7 +163,7 @@ class Scheduler:
                 self._meter.opened(report.seconds)
                 self._backlog.wait_all(self._job.learn(video, report.facts))
             case ChunkPropagated(), ShardRecord() as shard:
-                self._meter.followed(report, len(running.legs))
+                self._meter.propagated(report, len(running.legs))
                 self._followed(running, shard)
             case TrackPublished(), TrackRecord() as track:
                 self._job.published(track, report.num_rows)
@@ -255,7 +245,6 @@ class Scheduler:
 
     def _detected(self, running: Running, look: DetectRecord, report: Detected) -> None:
         """Each track by itself: one that failed is tried again, or given up, without the others."""
-        self._meter.looked(report)
         for track, alone, answer in zip(look.tracks, look.parted(len(look.tracks)), report.answers, strict=True):
             if isinstance(answer, Failure):
                 self._failed(replace(running, work=alone), answer)

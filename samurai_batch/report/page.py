@@ -15,6 +15,7 @@ from samurai_batch.report.gather import Report
 from samurai_batch.report.jpegs import MAX_MOMENTS_OF_VIDEO
 from samurai_batch.report.timeline import timeline
 from samurai_batch.runtime.ledger import RunRecord, TrackEntry, VideoLedger
+from samurai_batch.stats import STAGES
 from samurai_batch.storage import redact as redact_uri
 
 MAX_PROBLEMS = 1000
@@ -61,7 +62,7 @@ def _breakable(text: str) -> Markup:
 
 def _run_facts(run: RunRecord) -> Facts:
     totals, started = run.totals, datetime.datetime.fromtimestamp(run.started_at_s, datetime.UTC)
-    seconds = max(totals.seconds, 1e-9)
+    seconds, stats = max(totals.seconds, 1e-9), totals.stats
     facts = [
         ("Run", run.run_id),
         ("Status", run.status),
@@ -70,10 +71,9 @@ def _run_facts(run: RunRecord) -> Facts:
         ("Duration", f"{totals.seconds:,.1f} s"),
         ("Tracks", f"{totals.tracks_done} done, {totals.tracks_partial} partial, {totals.tracks_failed} failed, "
                    f"{totals.tracks_skipped} done before"),
-        ("Frames encoded", f"{totals.frames_encoded:,} ({totals.frames_encoded / seconds:.1f} per second)"),
-        ("Track frames", f"{totals.track_frames:,} ({totals.track_frames / seconds:.1f} per second)"),
-        ("Time of the replicas", f"{totals.encode_s:,.1f} s encoding, {totals.propagate_s:,.1f} s propagating, "
-                                 f"{totals.decode_s:,.1f} s waiting for frames, {totals.write_s:,.1f} s writing"),
+        ("Frames encoded", f"{stats.frames_encoded:,} ({stats.frames_encoded / seconds:.1f} per second)"),
+        ("Track frames", f"{stats.track_frames:,} ({stats.track_frames / seconds:.1f} per second)"),
+        ("Time of the replicas", ", ".join(f"{stats.stage_s[one]:,.1f} s {doing}" for one, doing in STAGES.items())),
         ("Replicas lost", str(totals.replicas_lost)),
         ("Failed orders", ", ".join(f"{count} {kind}" for kind, count in totals.failures.items()) or "none"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),

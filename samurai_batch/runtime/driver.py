@@ -38,7 +38,7 @@ from samurai_batch.runtime.pool import (
     ReplicaReady,
 )
 from samurai_batch.runtime.preparation import Preparation, prepare, prepare_detected, sweep
-from samurai_batch.runtime.progress import ProgressSink, Snapshot
+from samurai_batch.runtime.progress import ProgressSink, RunProgress
 from samurai_batch.runtime.recorder import LedgerWriter
 from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.runtime.settings import DriverSettings
@@ -170,8 +170,6 @@ class _Driver:
         """What is done so far."""
         return replace(
             self._stats.added_to(self._totals),
-            frames_encoded=self._scheduler.frames_encoded,
-            track_frames=self._scheduler.track_frames,
             splits=self._scheduler.num_splits,
             seconds=round(self._elapsed_s(), 3),
         )
@@ -340,24 +338,10 @@ class _Driver:
         self._heartbeat.told = (self.totals(), self.rates)
 
     def _show(self) -> None:
-        totals = self.totals()
         self._world.watch.show(
-            Snapshot(
-                elapsed_s=self._elapsed_s(),
-                tracks=totals.tracks,
-                tracks_done=totals.tracks_done,
-                tracks_partial=totals.tracks_partial,
-                tracks_failed=totals.tracks_failed,
-                frames_encoded=totals.frames_encoded,
-                track_frames=totals.track_frames,
+            RunProgress(
+                totals=self.totals(),
                 track_frames_left=self._scheduler.track_frames_left,
-                replicas=len(self._replicas),
-                decode_s=totals.decode_s,
-                encode_s=totals.encode_s,
-                propagate_s=totals.propagate_s,
-                write_s=totals.write_s,
-                device_memory_bytes=max((one.device_memory_bytes for one in totals.replicas.values()), default=0),
-                failures=totals.failures,
                 waiting_for=self._waits.what,
                 waiting_s=self._elapsed_s() - self._waits_since_s if self._waits.what else 0.0,
             )

@@ -7,9 +7,9 @@ Records are redacted when they are made, and so when they are written, and when 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import SerializerFunctionWrapHandler, TypeAdapter, ValidationError, model_serializer, model_validator
 
 from samurai_batch.errors import LedgerError
 from samurai_batch.planning.fingerprints import VideoIdentity
@@ -20,6 +20,7 @@ from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import redact as redact_text
 from samurai_batch.redaction import redact_values
 from samurai_batch.runtime.environment import Store
+from samurai_batch.stats import COUNTS, STAGES, WorkStats
 from samurai_batch.storage import join, quote_id, redact
 
 LEDGER_VERSION = 1
@@ -88,28 +89,47 @@ class VideoLedger:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplicaWork:
-    """What one replica has done in a run. ``video_id`` is of what it does now, None while it has nothing to do.
+class _Measured:
+    """A value with the measurements of its work. In JSON they stand beside its own fields, as `WorkStats.flat`."""
 
-    It last answered at ``heard_at_s``, in seconds since 1970; ``device_memory_bytes`` is the most that its model and
-    tracks have taken of a GPU.
+    stats: WorkStats = field(default_factory=WorkStats)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nested(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        counts = {name: values[name] for name in COUNTS if name in values}
+        stage_s = {stage: values[f"{stage}_s"] for stage in STAGES if f"{stage}_s" in values}
+        return values | {"stats": {**counts, "stage_s": stage_s}}
+
+    @model_serializer(mode="wrap")
+    def _flat(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        del values["stats"]
+        return values | self.stats.flat()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaWork(_Measured):
+    """What one replica has done in a run. ``video_id`` is the video that it works on, None while it is idle.
+
+    Its last report came at ``heard_at_s``, in seconds since 1970.
     """
 
     heard_at_s: float
     video_id: str | None = None
     chunks: int = 0
-    track_frames: int = 0
     busy_s: float = 0.0
-    device_memory_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Totals:
-    """What a run has done so far. ``tracks_skipped`` were done before; tracks count once each. ``splits`` counts how
-    often tracks were moved to another replica so that the job ends sooner.
+class Totals(_Measured):
+    """What a run has done so far. Of the job's ``tracks``, ``tracks_skipped`` had ended before this run.
 
-    ``decode_s`` to ``write_s`` are seconds of replicas, as in a `ChunkPropagated`; ``failures`` are of orders, those
-    that went well when tried again included, by FailureKind; ``replicas`` are those that are there, by name.
+    ``splits`` counts how often tracks were moved to another replica so that the job ends sooner. ``failures`` counts
+    failed orders by FailureKind, also those that succeeded when retried. ``replicas`` are those that are ready or at
+    work, by name.
     """
 
     tracks: int = 0
@@ -118,24 +138,16 @@ class Totals:
     tracks_partial: int = 0
     tracks_failed: int = 0
     rows: int = 0
-    frames_encoded: int = 0
-    track_frames: int = 0
     replicas_lost: int = 0
     splits: int = 0
     seconds: float = 0.0
-    decode_s: float = 0.0
-    encode_s: float = 0.0
-    propagate_s: float = 0.0
-    write_s: float = 0.0
     failures: dict[str, int] = field(default_factory=dict)
     replicas: dict[str, ReplicaWork] = field(default_factory=dict)
 
-
-def _with_current_names(values: Any) -> Any:
-    """The values of a record under today's names: until version 0.1.0 ``propagate_s`` was called ``follow_s``."""
-    if isinstance(values, dict) and "follow_s" in values:
-        return {"propagate_s" if name == "follow_s" else name: value for name, value in values.items()}
-    return values
+    @property
+    def tracks_ended(self) -> int:
+        """Tracks that are done, partial or failed."""
+        return self.tracks_done + self.tracks_partial + self.tracks_failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +168,25 @@ class RunRecord:
     versions: dict[str, str]
     boot_id: str = ""
     pid_namespace: str = ""
-    totals: Annotated[Totals, BeforeValidator(_with_current_names)] = Totals()
-    rates: Annotated[Rates | None, BeforeValidator(_with_current_names)] = None
+    totals: Totals = Totals()
+    rates: Rates | None = None
     version: int = LEDGER_VERSION
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, values: Any) -> Any:
+        """Records of version 0.1.0 call ``propagate_s`` ``follow_s``."""
+        if not isinstance(values, dict):
+            return values
+        measured = {name: values[name] for name in ("totals", "rates") if isinstance(values.get(name), dict)}
+        return values | {name: _renamed(part, "follow_s", "propagate_s") for name, part in measured.items()}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", redact_values(self.config))
+
+
+def _renamed(values: dict[str, Any], before: str, now: str) -> dict[str, Any]:
+    return {now if name == before else name: value for name, value in values.items()}
 
 
 _VIDEO = TypeAdapter(VideoLedger)

@@ -1,8 +1,7 @@
 """How far a run is: a progress bar on a terminal, one structured line in the log every few seconds elsewhere."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
@@ -10,71 +9,71 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.ledger import Totals
 
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """A run at one moment; ``tracks_done`` includes those done by earlier runs.
+class RunProgress:
+    """A run at one moment. ``track_frames_left`` is an estimate until every video has been opened.
 
-    ``track_frames`` counts frames followed, summed over tracks, in this run; ``track_frames_left`` is an estimate
-    as long as there are videos nobody has opened. Seconds and failures are as in `ledger.Totals`;
-    ``device_memory_bytes`` is the most of any replica. ``waiting_for`` is what replicas cannot be started without, and
-    ``waiting_s`` for how long; "" and 0 if none waits.
+    ``waiting_for`` names what the pool needs before it can start more replicas, and ``waiting_s`` says for how long it
+    has waited; "" and 0 if it does not wait.
     """
 
-    elapsed_s: float
-    tracks: int
-    tracks_done: int
-    tracks_partial: int
-    tracks_failed: int
-    frames_encoded: int
-    track_frames: int
+    totals: Totals
     track_frames_left: int
-    replicas: int
-    decode_s: float = 0.0
-    encode_s: float = 0.0
-    propagate_s: float = 0.0
-    write_s: float = 0.0
-    device_memory_bytes: int = 0
-    failures: Mapping[str, int] = field(default_factory=dict)
     waiting_for: str = ""
     waiting_s: float = 0.0
 
     @property
-    def tracks_waiting(self) -> int:
-        """Tracks that have not ended, in work or not."""
-        return self.tracks - self.tracks_done - self.tracks_partial - self.tracks_failed
+    def track_frames(self) -> int:
+        """Steps of single tracks made in this run."""
+        return self.totals.stats.track_frames
 
     @property
     def frames_per_s(self) -> float:
         """Track-frames per second since the run began."""
-        return self.track_frames / self.elapsed_s if self.elapsed_s > 0 else 0.0
+        return self.track_frames / self.totals.seconds if self.totals.seconds > 0 else 0.0
 
     @property
     def share_done(self) -> tuple[int, int]:
-        """How many of how many: frames of tracks or, where nothing is followed, tracks."""
+        """Track-frames done and in all; in a job without propagation, tracks that have ended and in all."""
         num_frames = self.track_frames + self.track_frames_left
-        if num_frames:
-            return self.track_frames, num_frames
-        return self.tracks_done + self.tracks_partial + self.tracks_failed, self.tracks
+        return (self.track_frames, num_frames) if num_frames else (self.totals.tracks_ended, self.totals.tracks)
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace so far; None while nothing has been followed."""
-        return self.track_frames_left / self.frames_per_s if self.track_frames else None
+        """At the pace so far; None before the first track-frame."""
+        return self.track_frames_left / self.frames_per_s if self.frames_per_s else None
+
+    def numbers(self) -> dict[str, float]:
+        """Everything that is one number, by name: the metrics and, with a few more, the lines in the log."""
+        totals = self.totals
+        return {
+            "elapsed_s": round(totals.seconds, 1),
+            "tracks": totals.tracks,
+            "tracks_done": totals.tracks_done,
+            "tracks_partial": totals.tracks_partial,
+            "tracks_failed": totals.tracks_failed,
+            "tracks_waiting": totals.tracks - totals.tracks_ended,
+            "track_frames_left": self.track_frames_left,
+            "replicas": len(totals.replicas),
+            "frames_per_s": round(self.frames_per_s, 2),
+            **totals.stats.flat(),
+        }
 
 
 class ProgressSink(Protocol):
-    """Somebody who looks on."""
+    """Receives the progress of a run. Entered before the run begins, and left when it is over."""
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, progress: RunProgress) -> None:
         """Called by the driver several times a second."""
         ...
 
     def __enter__(self) -> "ProgressSink":
-        """Begin to look on."""
+        """The run begins."""
         ...
 
     def __exit__(
@@ -90,14 +89,14 @@ class ProgressLog:
     def __init__(self, every_s: float = 5.0) -> None:
         self._every_s = every_s
         self._next_s = 0.0
-        self._last: Snapshot | None = None
+        self._last: RunProgress | None = None
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Log the snapshot if it is time."""
-        self._last = snapshot
-        if snapshot.elapsed_s >= self._next_s:
-            self._next_s = snapshot.elapsed_s + self._every_s
-            self._log(snapshot)
+    def show(self, progress: RunProgress) -> None:
+        """Write a line if it is time."""
+        self._last = progress
+        if progress.totals.seconds >= self._next_s:
+            self._next_s = progress.totals.seconds + self._every_s
+            self._log(progress)
 
     def __enter__(self) -> "ProgressLog":
         """Begin."""
@@ -106,63 +105,63 @@ class ProgressLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Log the last snapshot."""
+        """Write the last line."""
         if self._last is not None:
             self._log(self._last)
 
-    def _log(self, snapshot: Snapshot) -> None:
-        left_s = snapshot.seconds_left
-        values = asdict(snapshot) | {
-            "elapsed_s": round(snapshot.elapsed_s, 1),
-            "frames_per_s": round(snapshot.frames_per_s, 2),
+    def _log(self, progress: RunProgress) -> None:
+        left_s = progress.seconds_left
+        values = progress.numbers() | {
+            "failures": progress.totals.failures,
+            "waiting_for": progress.waiting_for,
+            "waiting_s": round(progress.waiting_s),
             "seconds_left": None if left_s is None else round(left_s),
-            "waiting_s": round(snapshot.waiting_s),
         }
         logger.info("progress %s", json.dumps(values))
 
 
 class ProgressBar:
-    """A progress bar over frames of tracks, or over pictures."""
+    """A progress bar over track-frames or, in a job without propagation, over tracks."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+        self._bar = Progress(
             TextColumn("{task.percentage:3.0f}%"),
             BarColumn(),
             TextColumn("{task.description}", markup=False),
             console=console,
         )
-        self._task: TaskID = self._progress.add_task("starting", total=None)
+        self._task: TaskID = self._bar.add_task("starting", total=None)
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, progress: RunProgress) -> None:
         """Redraw."""
-        completed, total = snapshot.share_done
-        self._progress.update(self._task, completed=completed, total=total, description=describe(snapshot))
+        completed, total = progress.share_done
+        self._bar.update(self._task, completed=completed, total=total, description=describe(progress))
 
     def __enter__(self) -> "ProgressBar":
         """Show the bar."""
-        self._progress.start()
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the bar as it is."""
-        self._progress.stop()
+        self._bar.stop()
 
 
 def open_progress(console: Console) -> ProgressSink:
-    """A bar where somebody can see it, log lines elsewhere."""
+    """A bar on a terminal, lines in the log elsewhere."""
     return ProgressBar(console) if console.is_terminal else ProgressLog()
 
 
-def describe(snapshot: Snapshot) -> str:
+def describe(progress: RunProgress) -> str:
     """The line beside the bar."""
-    settled = f"{snapshot.tracks_done + snapshot.tracks_partial}/{snapshot.tracks} tracks"
-    failed = f", {snapshot.tracks_failed} failed" if snapshot.tracks_failed else ""
-    left_s = snapshot.seconds_left
+    totals, left_s = progress.totals, progress.seconds_left
+    published = f"{totals.tracks_done + totals.tracks_partial}/{totals.tracks} tracks"
+    failed = f", {totals.tracks_failed} failed" if totals.tracks_failed else ""
     left = "" if left_s is None else f", {_clock_time(left_s)} left"
-    waits = f", waiting for {snapshot.waiting_for}, {snapshot.waiting_s:.0f} s" if snapshot.waiting_for else ""
-    return f"{settled}{failed}, {snapshot.frames_per_s:.1f} frames/s{left}{waits}"
+    waits = f", waiting for {progress.waiting_for}, {progress.waiting_s:.0f} s" if progress.waiting_for else ""
+    return f"{published}{failed}, {progress.frames_per_s:.1f} frames/s{left}{waits}"
 
 
 def _clock_time(seconds: float) -> str:

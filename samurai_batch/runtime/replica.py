@@ -46,6 +46,7 @@ from samurai_batch.runtime.found import write_detections
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.sources import OpenVideo, StoppedError
 from samurai_batch.runtime.work import part_uri, state_uri
+from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Prompt, Track, Video
 
@@ -178,13 +179,7 @@ class Replica:
         ended_s = time.monotonic()
         return ChunkPropagated(
             order_id=order.order_id,
-            frames_encoded=result.frames_encoded,
-            track_frames=result.track_frames,
-            decode_s=result.decode_s,
-            encode_s=result.encode_s,
-            propagate_s=result.propagate_s,
-            write_s=result.write_s + ended_s - propagated_s,
-            device_memory_bytes=result.device_memory_bytes,
+            stats=result.stats + WorkStats(stage_s={"write": ended_s - propagated_s}),
             seconds=ended_s - started_s,
         )
 

@@ -1,4 +1,4 @@
-"""What the replicas of a run have done, for who watches it: by replica, by stage of the work, by kind of failure."""
+"""What the replicas of a run have done: in all, by replica, and their failures by kind."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from samurai_batch.planning.orders import (
     ChunkPropagated,
+    Detected,
     DetectOrder,
     Order,
     OrderFailed,
@@ -15,8 +16,7 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
-
-_STAGES = ("decode_s", "encode_s", "propagate_s", "write_s")
+from samurai_batch.stats import WorkStats
 
 
 class RunStats:
@@ -25,10 +25,10 @@ class RunStats:
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._replicas: dict[str, ReplicaWork] = {}
-        self._orders: dict[str, Order] = {}  # the last one of each replica
+        self._orders: dict[str, Order] = {}  # of replicas at work
         self._in_a_row: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        self._stages = dict.fromkeys(_STAGES, 0.0)
+        self._stats = WorkStats()
 
     def ready(self, replica_id: str) -> None:
         """A replica has come."""
@@ -40,22 +40,22 @@ class RunStats:
         self._orders[replica_id] = order
 
     def answered(self, replica_id: str, report: Report) -> None:
-        """A replica has done it, or failed to; one that is gone by now counts no more."""
-        if isinstance(report, OrderFailed):
-            self._failures[report.failure.kind] += 1
-        if isinstance(report, ChunkPropagated):
-            for stage in _STAGES:
-                self._stages[stage] += getattr(report, stage)
-        before = self._replicas.get(replica_id)
-        if before is not None:
-            self._replicas[replica_id] = _after(before, report, self._now_s())
-            if not isinstance(report, OrderFailed):
-                self._in_a_row[replica_id] = 0
-            elif _may_lie_in_the_replica(self._orders[replica_id], report.failure):
-                self._in_a_row[replica_id] += 1
+        """A replica has done it, or failed to. A report that comes late or twice is not counted."""
+        order = self._orders.get(replica_id)
+        if order is None or order.order_id != report.order_id:
+            return
+        del self._orders[replica_id]
+        self._replicas[replica_id] = _after(self._replicas[replica_id], report, self._now_s())
+        self._stats += _stats_of(report)
+        if not isinstance(report, OrderFailed):
+            self._in_a_row[replica_id] = 0
+            return
+        self._failures[report.failure.kind] += 1
+        if _may_lie_in_the_replica(order, report.failure):
+            self._in_a_row[replica_id] += 1
 
     def num_chunks(self, replica_id: str) -> int:
-        """The chunks a replica has followed so far."""
+        """The chunks that a replica has propagated so far."""
         return self._replicas[replica_id].chunks
 
     def num_failures_in_a_row(self, replica_id: str) -> int:
@@ -79,16 +79,13 @@ class RunStats:
 
     def added_to(self, totals: Totals) -> Totals:
         """The same totals, with what was counted here."""
-        decode_s, encode_s, propagate_s, write_s = (round(self._stages[stage], 3) for stage in _STAGES)
         return replace(
-            totals,
-            decode_s=decode_s,
-            encode_s=encode_s,
-            propagate_s=propagate_s,
-            write_s=write_s,
-            failures=dict(self._failures),
-            replicas=dict(self._replicas),
+            totals, stats=self._stats.rounded(), failures=dict(self._failures), replicas=dict(self._replicas)
         )
+
+
+def _stats_of(report: Report) -> WorkStats:
+    return report.stats if isinstance(report, ChunkPropagated | Detected) else WorkStats()
 
 
 def _may_lie_in_the_replica(order: Order, failure: Failure) -> bool:
@@ -109,12 +106,9 @@ def _video_of(order: Order) -> str:
 
 
 def _after(before: ReplicaWork, report: Report, now_s: float) -> ReplicaWork:
-    after = replace(before, video_id=None, heard_at_s=now_s, busy_s=round(before.busy_s + report.seconds, 3))
-    if not isinstance(report, ChunkPropagated):
-        return after
-    return replace(
-        after,
-        chunks=before.chunks + 1,
-        track_frames=before.track_frames + report.track_frames,
-        device_memory_bytes=max(before.device_memory_bytes, report.device_memory_bytes),
+    return ReplicaWork(
+        heard_at_s=now_s,
+        chunks=before.chunks + isinstance(report, ChunkPropagated),
+        busy_s=round(before.busy_s + report.seconds, 3),
+        stats=(before.stats + _stats_of(report)).rounded(),
     )

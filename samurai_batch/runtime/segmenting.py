@@ -36,6 +36,7 @@ from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.replica import logged_failure
 from samurai_batch.runtime.sources import OpenVideo, StoppedError
+from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Video
 from samurai_batch.video import Frame
@@ -76,7 +77,7 @@ class PictureReplica:
             answers, num_encoded = self._look(order.members)
         except Exception as error:  # a replica outlives every order
             return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
-        return Detected(order.order_id, answers, time.monotonic() - started_s, num_encoded)
+        return Detected(order.order_id, answers, time.monotonic() - started_s, WorkStats(frames_encoded=num_encoded))
 
     def stop(self) -> None:
         """Called from another thread: the running order ends at its next picture."""

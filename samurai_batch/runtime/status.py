@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from samurai_batch.errors import ConfigError
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.runtime.environment import Store
@@ -62,6 +64,11 @@ def read_status(store: Store, output: str, num_transfers: int = 16) -> OutputSta
         newest_run=_newest_run(store, output),
         videos=videos,
     )
+
+
+def to_json(status: OutputStatus) -> str:
+    """For programs; the newest run has the names of its record in storage."""
+    return TypeAdapter(OutputStatus).dump_json(status).decode()
 
 
 def check_has_ledger(store: Store, output: str) -> None:

@@ -34,13 +34,13 @@ class Stopwatch:
         """What has passed since the last call counts as nothing."""
         self._last = self._now()
 
-    def seconds(self, name: str) -> float:
-        """The seconds of all laps of this name; waits for the device."""
+    def seconds(self) -> dict[str, float]:
+        """The seconds of all laps so far, by name; waits for the device."""
         if self._is_gpu:
             torch.cuda.synchronize()
         while self._open:
             self._close_oldest()
-        return self._seconds[name]
+        return dict(self._seconds)
 
     def _now(self) -> Moment:
         if not self._is_gpu:

@@ -16,7 +16,7 @@ import numpy as np
 
 from samurai_batch.manifest import write_prompts
 from samurai_batch.rle import encode_mask
-from samurai_batch.runtime.progress import Snapshot
+from samurai_batch.runtime.progress import RunProgress
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Rle, Track, Video
 from tests.compatibility.fixture import ARCHIVE, NUM_FRAMES, ROOT, job, pack, put, read_all, remove_all
@@ -55,13 +55,13 @@ def rectangle() -> Rle:
 
 
 class CtrlC:
-    """Somebody who looks on, and interrupts the run."""
+    """Interrupts the run as soon as it has made some progress."""
 
     def __init__(self) -> None:
         self._has_pressed = False
 
-    def show(self, snapshot: Snapshot) -> None:
-        if snapshot.track_frames >= FRAMES_BEFORE_THE_INTERRUPTION and not self._has_pressed:
+    def show(self, progress: RunProgress) -> None:
+        if progress.track_frames >= FRAMES_BEFORE_THE_INTERRUPTION and not self._has_pressed:
             self._has_pressed = True
             os.kill(os.getpid(), signal.SIGINT)
 

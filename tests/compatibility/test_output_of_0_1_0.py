@@ -81,7 +81,7 @@ def test_an_interrupted_track_goes_on_from_its_saved_state_and_nothing_else_is_c
     assert summary.status == "finished"
     totals = summary.totals
     assert (totals.tracks_skipped, totals.tracks_done, totals.tracks_failed) == (5, 5, 1)
-    assert totals.track_frames == totals.frames_encoded == len(LEFT)
+    assert totals.stats.track_frames == totals.stats.frames_encoded == len(LEFT)
     after = read_all()
     standing = {name for name in before if name.startswith("out/masks/")}
     assert {name: after[name] for name in standing} == {name: before[name] for name in standing}
@@ -98,7 +98,7 @@ def test_a_new_night_computes_only_what_failed(output: str) -> None:
     first = plan_reprocess(job())
     assert {one.track.track_id for one in first.decisions} == {("second", "both"), ("broken", "box")}
     night = reprocess(job(), Choice(), watch=NoProgress())
-    assert night.summary.totals.track_frames == len(LEFT)
+    assert night.summary.totals.stats.track_frames == len(LEFT)
     again = plan_reprocess(job())
     assert {one.track.track_id for one in again.decisions} == {("broken", "box")}
     assert not again.left

@@ -1,6 +1,5 @@
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +7,25 @@ import pytest
 
 from samurai_batch.operations import ray_metrics
 from samurai_batch.operations.ray_metrics import FAILURES, GAUGES, MetricsSink
-from samurai_batch.runtime.progress import Snapshot
+from samurai_batch.runtime.ledger import ReplicaWork, Totals
+from samurai_batch.runtime.progress import RunProgress
+from samurai_batch.stats import WorkStats
 from tests.runtime.fakes import NoProgress
 
 DASHBOARD = Path(__file__).parents[2] / "cluster" / "grafana.json"
-AT_FIRST = Snapshot(
-    elapsed_s=0.0,
-    tracks=3,
-    tracks_done=1,
-    tracks_partial=0,
-    tracks_failed=0,
-    frames_encoded=0,
-    track_frames=0,
-    track_frames_left=100,
-    replicas=0,
-)
+REPLICAS = {name: ReplicaWork(heard_at_s=0.0) for name in ("r1", "r2")}
+
+
+def at(elapsed_s: float, *, replicas: dict[str, ReplicaWork] = REPLICAS) -> RunProgress:
+    totals = Totals(
+        tracks=3,
+        tracks_done=1,
+        seconds=elapsed_s,
+        stats=WorkStats(track_frames=int(elapsed_s * 10)),
+        failures={"storage": 2},
+        replicas=replicas,
+    )
+    return RunProgress(totals=totals, track_frames_left=100)
 
 
 class FakeGauge:
@@ -47,14 +50,10 @@ def gauges(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[float, dict[
 def test_the_gauges_follow_the_run_every_two_seconds(gauges: dict[str, Any]) -> None:
     inner = NoProgress()
     with MetricsSink(inner, "s3://bucket/out") as watch:
-        watch.show(AT_FIRST)
+        watch.show(at(0.0, replicas={}))
         assert not gauges, "nothing is set before there is a replica, and with it a cluster"
         for elapsed_s in (1.0, 1.5, 2.9, 3.1):
-            watch.show(
-                replace(
-                    AT_FIRST, elapsed_s=elapsed_s, replicas=2, track_frames=int(elapsed_s * 10), failures={"storage": 2}
-                )
-            )
+            watch.show(at(elapsed_s))
     assert len(inner.snapshots) == 5
     assert gauges.keys() == {f"samurai_batch_{name}" for name in [*GAUGES, FAILURES]}
     tags = {"output": "s3://bucket/out"}
@@ -63,8 +62,8 @@ def test_the_gauges_follow_the_run_every_two_seconds(gauges: dict[str, Any]) -> 
     assert (0, tags | {"kind": "video"}) in gauges["samurai_batch_failures"]
 
 
-def test_every_gauge_is_something_a_snapshot_says() -> None:
-    assert all(isinstance(getattr(AT_FIRST, name), int | float) for name in GAUGES)
+def test_every_gauge_is_a_number_of_the_progress() -> None:
+    assert at(1.0).numbers().keys() >= GAUGES.keys()
 
 
 def test_the_dashboard_shows_metrics_that_exist() -> None:

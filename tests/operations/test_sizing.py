@@ -9,6 +9,7 @@ from samurai_batch.operations.sizing import expect, measured_rates
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.dry_run import PlannedShard
 from samurai_batch.runtime.ledger import Totals, write_run
+from samurai_batch.stats import WorkStats
 from tests.runtime.records import run_record
 
 RATES = Rates(encode_s=0.1, propagate_s=0.02, open_s=1.0)
@@ -49,6 +50,8 @@ def test_rates_are_those_of_the_newest_run_that_followed_anything(tmp_path: Path
     output = str(tmp_path)
     assert measured_rates(output) is None
     for name, track_frames in (("1", 10), ("2", 20), ("3", 0)):
-        record = run_record(name, totals=Totals(track_frames=track_frames), rates=Rates(float(name), 1.0, 1.0))
+        record = run_record(
+            name, totals=Totals(stats=WorkStats(track_frames=track_frames)), rates=Rates(float(name), 1.0, 1.0)
+        )
         write_run(storage, output, record)
     assert measured_rates(output) == (Rates(2.0, 1.0, 1.0), "2")

@@ -6,6 +6,7 @@ from samurai_batch.operations.watching import STALE_AFTER_S, describe_details, d
 from samurai_batch.runtime.ledger import ReplicaWork, RunRecord, Totals
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.status import OutputStatus, VideoStatus
+from samurai_batch.stats import WorkStats
 from tests.runtime.records import run_record
 
 RUN = run_record(
@@ -13,7 +14,9 @@ RUN = run_record(
     status="running",
     started_at_s=1000.0,
     heartbeat_at_s=1600.0,
-    totals=Totals(tracks=10, tracks_skipped=2, tracks_done=5, tracks_failed=1, track_frames=9000, seconds=600.0),
+    totals=Totals(
+        tracks=10, tracks_skipped=2, tracks_done=5, tracks_failed=1, stats=WorkStats(track_frames=9000), seconds=600.0
+    ),
 )
 
 
@@ -49,13 +52,13 @@ def test_a_status_says_how_far_how_fast_and_how_lately() -> None:
 
 
 def test_details_are_a_line_for_every_replica_and_every_video() -> None:
-    busy = ReplicaWork(heard_at_s=1598.0, video_id="clip", chunks=3, track_frames=900, busy_s=60.0)
-    idle = ReplicaWork(heard_at_s=1601.0, device_memory_bytes=2_500_000_000)
+    busy = ReplicaWork(heard_at_s=1598.0, video_id="clip", chunks=3, stats=WorkStats(track_frames=900), busy_s=60.0)
+    idle = ReplicaWork(heard_at_s=1601.0, stats=WorkStats(device_memory_bytes=2_500_000_000))
     run = replace(RUN, totals=replace(RUN.totals, replicas={"r2": idle, "r1": busy}))
     video = VideoStatus("clip", {"done": 2, "partial": 0, "failed": 1}, 300, 12.25)
     assert describe_details(replace(output(run), videos=(video,)), 1603.0).splitlines() == [
-        "replica r1: on clip; 3 chunks, 900 frames followed, 60.0 s at work, last answer 5 s ago",
-        "replica r2: waiting; 0 chunks, 0 frames followed, 0.0 s at work, 2.5 GB of GPU memory, last answer 2 s ago",
+        "replica r1: on clip; 3 chunks, 900 frames propagated, 60.0 s at work, last answer 5 s ago",
+        "replica r2: waiting; 0 chunks, 0 frames propagated, 0.0 s at work, 2.5 GB of GPU memory, last answer 2 s ago",
         "video clip: 2 done, 0 partial, 1 failed; 300 rows, 12.2 s of replicas",
     ]
     assert describe_details(output(None), 1603.0) == ""

@@ -29,6 +29,7 @@ from samurai_batch.planning.retry import REPLICA_GONE, Failure, FailureKind, Ret
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.planning.shards import make_shards
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track
 
 RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=2.0)
@@ -92,11 +93,11 @@ class World:
             done += mine
         return ChunkPropagated(
             order_id=order.order_id,
-            frames_encoded=len(frames),
-            track_frames=sum(member.leg.covers(index) for member in order.members for index in frames),
-            decode_s=0.0,
-            encode_s=len(frames) * 1.0,
-            propagate_s=len(frames) * 0.25,
+            stats=WorkStats(
+                frames_encoded=len(frames),
+                track_frames=sum(member.leg.covers(index) for member in order.members for index in frames),
+                stage_s={"encode": len(frames) * 1.0, "propagate": len(frames) * 0.25},
+            ),
             seconds=1.0,
         )
 

@@ -10,6 +10,7 @@ from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import legs_with_rows
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Direction, Track
 from tests.planning.builders import track, video
 from tests.planning.simulation import World, fingerprint_of, frames_of, make_scheduler, run
@@ -193,18 +194,10 @@ def test_rates_are_those_measured() -> None:
     opening = only(scheduler, "r1")
     scheduler.reported("r1", VideoOpened(opening.order_id, VideoFacts(30, 48, 64), 7.0))
     order = only(scheduler, "r1")
-    report = ChunkPropagated(
-        order_id=order.order_id,
-        frames_encoded=10,
-        track_frames=20,
-        decode_s=1.0,
-        encode_s=4.0,
-        propagate_s=6.0,
-        seconds=12.0,
-    )
-    scheduler.reported("r1", report)
+    stage_s = {"decode": 1.0, "encode": 4.0, "propagate": 6.0}
+    stats = WorkStats(frames_encoded=10, track_frames=20, stage_s=stage_s)
+    scheduler.reported("r1", ChunkPropagated(order_id=order.order_id, stats=stats, seconds=12.0))
     assert (scheduler.rates.encode_s, scheduler.rates.propagate_s, scheduler.rates.open_s) == (0.5, 0.3, 7.0)
-    assert (scheduler.frames_encoded, scheduler.track_frames) == (10, 20)
 
 
 @pytest.mark.parametrize("num_replicas", [1, 7, 40])
@@ -222,7 +215,7 @@ def test_an_even_load_is_spread_evenly(num_replicas: int) -> None:
         name = min(running, key=lambda name: finish_s[name])
         order = running.pop(name)
         report = world.carry_out(order)
-        finish_s[name] += report.encode_s + report.propagate_s if isinstance(report, ChunkPropagated) else 0.0
+        finish_s[name] += sum(report.stats.stage_s.values()) if isinstance(report, ChunkPropagated) else 0.0
         world.take_in(scheduler.reported(name, report))
     total_s = sum(lengths.values()) * 1.25
     bound_s = max(total_s / num_replicas, max(lengths.values()) * 1.25)

@@ -9,6 +9,7 @@ from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import even_bounds
 from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.stats import WorkStats
 from tests.planning.builders import track, video
 from tests.planning.simulation import World, make_scheduler
 
@@ -164,15 +165,7 @@ def test_what_waits_is_put_in_order_by_the_rates_of_now() -> None:
     answer(world, scheduler, "r1", opening)
     assert opening.video.video_id == "long"  # type: ignore[union-attr]
     order = give(scheduler, "r1")["r1"]
-    report = ChunkPropagated(
-        order_id=order.order_id,
-        frames_encoded=10,
-        track_frames=10,
-        decode_s=0.0,
-        encode_s=0.1,
-        propagate_s=100.0,
-        seconds=100.1,
-    )
-    scheduler.reported("r1", report)
+    stats = WorkStats(frames_encoded=10, track_frames=10, stage_s={"encode": 0.1, "propagate": 100.0})
+    scheduler.reported("r1", ChunkPropagated(order_id=order.order_id, stats=stats, seconds=100.1))
     (assignment,) = scheduler.assign(["r2"])
     assert assignment.order.video.video_id == "wide"  # type: ignore[union-attr]

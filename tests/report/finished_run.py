@@ -11,6 +11,7 @@ from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.runtime.ledger import RunRecord, Totals, TrackEntry, VideoLedger, write_run, write_video_ledger
+from samurai_batch.stats import WorkStats
 
 HEIGHT, WIDTH, NUM_FRAMES = 72, 128, 40
 LOST = range(20, 26)
@@ -93,11 +94,8 @@ def write_output(folder: Path, num_objects: int = 2) -> str:
             tracks_done=3,
             tracks_failed=1,
             rows=120,
-            frames_encoded=80,
-            track_frames=120,
+            stats=WorkStats(frames_encoded=80, track_frames=120, stage_s={"encode": 4, "propagate": 2.5}),
             seconds=10,
-            encode_s=4,
-            propagate_s=2.5,
             failures={"storage": 2},
         ),
         rates=Rates(0.05, 0.02, 0.1),

@@ -24,12 +24,13 @@ from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.environment import Store, SystemClock
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
-from samurai_batch.runtime.progress import Snapshot
+from samurai_batch.runtime.progress import RunProgress
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.runtime.summary import RunSummary
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
 from samurai_batch.video import VideoSource
 
@@ -130,12 +131,11 @@ class FakeTracker:
         return ChunkResult(
             tables=tables,
             states=states,
-            frames_encoded=len(frames),
-            track_frames=num_followed,
-            decode_s=0.001,
-            encode_s=0.002,
-            propagate_s=0.001,
-            write_s=0.001,
+            stats=WorkStats(
+                frames_encoded=len(frames),
+                track_frames=num_followed,
+                stage_s={"decode": 0.001, "encode": 0.002, "propagate": 0.001, "write": 0.001},
+            ),
         )
 
 
@@ -174,9 +174,9 @@ def box_track(video: Video, object_id: str, frame: int = 0, direction: Direction
 
 class NoProgress:
     def __init__(self) -> None:
-        self.snapshots: list[Snapshot] = []
+        self.snapshots: list[RunProgress] = []
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: RunProgress) -> None:
         self.snapshots.append(snapshot)
 
     def __enter__(self) -> "NoProgress":

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.runtime.ledger import (
+    ReplicaWork,
     RunRecord,
     Totals,
     TrackEntry,
@@ -21,6 +23,7 @@ from samurai_batch.runtime.ledger import (
     write_run,
     write_video_ledger,
 )
+from samurai_batch.stats import WorkStats
 
 ENTRY = TrackEntry(
     fingerprint="f" * 64,
@@ -62,6 +65,30 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_video_ledger(storage, video_ledger_uri(output, LEDGER.video_id)) == LEDGER
     write_run(storage, output, RUN)
     assert read_run(storage, run_uri(output, RUN.run_id)) == RUN
+
+
+def test_measurements_stand_beside_the_other_values_by_one_name_each(tmp_path: Path) -> None:
+    stats = WorkStats(frames_encoded=5, track_frames=7, device_memory_bytes=9, stage_s={"encode": 2.5})
+    replicas = {"r1": ReplicaWork(heard_at_s=3.0, stats=stats)}
+    record = replace(RUN, totals=Totals(tracks=3, stats=stats, replicas=replicas))
+    write_run(storage, str(tmp_path), record)
+    uri = run_uri(str(tmp_path), RUN.run_id)
+    assert read_run(storage, uri) == record
+    totals = json.loads(storage.read_bytes(uri))["totals"]
+    measured = {"frames_encoded": 5, "track_frames": 7, "device_memory_bytes": 9, "encode_s": 2.5, "propagate_s": 0.0}
+    assert measured.items() <= totals.items()
+    assert measured.items() <= totals["replicas"]["r1"].items()
+
+
+def test_a_record_of_version_0_1_0_is_read_to_the_same_values(tmp_path: Path) -> None:
+    uri = str(tmp_path / "run.json")
+    write_run(storage, str(tmp_path), RUN)
+    record = json.loads(storage.read_bytes(run_uri(str(tmp_path), RUN.run_id)))
+    record["totals"] = {"tracks": 3, "frames_encoded": 5, "track_frames": 7, "encode_s": 1.5, "follow_s": 2.5}
+    record["rates"] = {"encode_s": 0.1, "follow_s": 0.2, "open_s": 0.3}
+    storage.write_bytes(uri, json.dumps(record).encode())
+    stats = WorkStats(frames_encoded=5, track_frames=7, stage_s={"encode": 1.5, "propagate": 2.5})
+    assert read_run(storage, uri) == replace(RUN, totals=Totals(tracks=3, stats=stats))
 
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:

@@ -6,37 +6,31 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from samurai_batch.runtime.progress import ProgressBar, ProgressLog, Snapshot, describe, open_progress
+from samurai_batch.runtime.ledger import Totals
+from samurai_batch.runtime.progress import ProgressBar, ProgressLog, RunProgress, describe, open_progress
+from samurai_batch.stats import WorkStats
 
 
-def snapshot(elapsed_s: float, track_frames: int, *, failed: int = 0) -> Snapshot:
-    return Snapshot(
-        elapsed_s=elapsed_s,
-        tracks=10,
-        tracks_done=3,
-        tracks_partial=1,
-        tracks_failed=failed,
-        frames_encoded=track_frames // 2,
-        track_frames=track_frames,
-        track_frames_left=7200,
-        replicas=2,
-    )
+def at(elapsed_s: float, track_frames: int, *, failed: int = 0) -> RunProgress:
+    stats = WorkStats(frames_encoded=track_frames // 2, track_frames=track_frames)
+    totals = Totals(tracks=10, tracks_done=3, tracks_partial=1, tracks_failed=failed, stats=stats, seconds=elapsed_s)
+    return RunProgress(totals=totals, track_frames_left=7200)
 
 
 def test_the_line_beside_the_bar_says_how_fast_how_far_and_how_long() -> None:
-    assert describe(snapshot(10.0, 20)) == "4/10 tracks, 2.0 frames/s, 1:00:00 left"
-    assert describe(snapshot(10.0, 0, failed=2)) == "4/10 tracks, 2 failed, 0.0 frames/s"
+    assert describe(at(10.0, 20)) == "4/10 tracks, 2.0 frames/s, 1:00:00 left"
+    assert describe(at(10.0, 0, failed=2)) == "4/10 tracks, 2 failed, 0.0 frames/s"
 
 
 def test_where_nothing_is_followed_the_bar_counts_pictures() -> None:
-    assert snapshot(10.0, 20).share_done == (20, 7220)
-    assert replace(snapshot(10.0, 0, failed=2), track_frames_left=0).share_done == (6, 10)
+    assert at(10.0, 20).share_done == (20, 7220)
+    assert replace(at(10.0, 0, failed=2), track_frames_left=0).share_done == (6, 10)
 
 
 def test_the_log_has_one_line_of_json_every_few_seconds_and_one_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), ProgressLog(every_s=5.0) as watch:
         for tenth in range(120):
-            watch.show(snapshot(tenth / 10, tenth))
+            watch.show(at(tenth / 10, tenth))
     lines = [json.loads(record.getMessage().removeprefix("progress ")) for record in caplog.records]
     assert [line["elapsed_s"] for line in lines] == [0.0, 5.0, 10.0, 11.9]
     assert lines[1]["frames_per_s"] == 10.0
@@ -51,6 +45,6 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines() -> None:
 def test_the_bar_shows_what_was_last_told() -> None:
     screen = io.StringIO()
     with ProgressBar(Console(file=screen, force_terminal=True, width=100)) as watch:
-        watch.show(snapshot(10.0, 800))
+        watch.show(at(10.0, 800))
     assert "10%" in screen.getvalue()
     assert "4/10 tracks, 80.0 frames/s, 0:01:30 left" in screen.getvalue()

@@ -75,7 +75,7 @@ def test_ten_kills_change_no_row_and_cost_a_chunk_each(tmp_path: Path) -> None:
     assert exit_code(undisturbed) == 0
 
     gate = Gate(str(tmp_path / "gate"))
-    step = undisturbed.totals.frames_encoded // (len(KILLS) + 1)
+    step = undisturbed.totals.stats.frames_encoded // (len(KILLS) + 1)
     gate.let_through(step)
     with cluster_for(tmp_path, cluster_driver.__name__) as cluster:
         for number, what in enumerate(KILLS, start=1):
@@ -94,7 +94,7 @@ def test_ten_kills_change_no_row_and_cost_a_chunk_each(tmp_path: Path) -> None:
         same = ["area", "mask_score", "object_score", "motion_score", "mask_index", "segmentation"]
         pd.testing.assert_frame_equal(rows[same], expected[same])
     assert least_iou(rows, expected) >= 0.999
-    num_twice = gate.num_frames - undisturbed.totals.frames_encoded
+    num_twice = gate.num_frames - undisturbed.totals.stats.frames_encoded
     assert num_twice <= len(KILLS) * CHUNK_FRAMES * cluster_job(tmp_path, "out").max_tracks_per_shard
 
 

@@ -40,7 +40,7 @@ def test_the_next_chunk_is_begun_while_one_is_written_and_followed_once(tmp_path
     for chunk in range(3):
         report = replica.run(order_of(track, chunk=chunk))
         assert isinstance(report, ChunkPropagated)
-        assert report.track_frames == min(10, NUM_FRAMES - 10 * chunk)
+        assert report.stats.track_frames == min(10, NUM_FRAMES - 10 * chunk)
         assert len(frames) == min(NUM_FRAMES, 10 * (chunk + 1) + min(10, lag))
         assert isinstance(plain.run(order_of(track, chunk=chunk)), ChunkPropagated)
         a, b = (

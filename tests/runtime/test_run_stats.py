@@ -12,6 +12,7 @@ from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
 from samurai_batch.runtime.run_stats import RunStats
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import box_track
 
@@ -19,13 +20,9 @@ VIDEO = Video("clip", "clip.mp4")
 FOLLOW = PropagateOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, members=())
 FOLLOWED = ChunkPropagated(
     order_id=2,
-    frames_encoded=9,
-    track_frames=18,
-    decode_s=0.5,
-    encode_s=2.0,
-    propagate_s=1.0,
-    write_s=0.25,
-    device_memory_bytes=7,
+    stats=WorkStats(
+        frames_encoded=9, track_frames=18, device_memory_bytes=7, stage_s={"decode": 0.5, "encode": 2.0, "write": 0.25}
+    ),
     seconds=4.0,
 )
 
@@ -45,11 +42,11 @@ def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
     now_s = 107.0
     tally.answered("r1", FOLLOWED)
     assert tally.added_to(Totals()).replicas == {
-        "r1": ReplicaWork(heard_at_s=107.0, chunks=1, track_frames=18, busy_s=7.0, device_memory_bytes=7)
+        "r1": ReplicaWork(heard_at_s=107.0, chunks=1, busy_s=7.0, stats=FOLLOWED.stats)
     }
 
 
-def test_seconds_are_summed_by_stage_and_failures_by_kind() -> None:
+def test_stats_are_summed_and_failures_by_kind() -> None:
     tally = RunStats(lambda: 0.0)
     tally.ready("r1")
     for _ in range(2):
@@ -58,9 +55,9 @@ def test_seconds_are_summed_by_stage_and_failures_by_kind() -> None:
     tally.given("r1", FOLLOW)
     tally.answered("r1", OrderFailed(2, Failure(FailureKind.STORAGE, "no"), 1.0))
     tally.lost("r1", FailureKind.PREEMPTED)
-    tally.answered("r1", FOLLOWED)  # late: what it did counts, the replica does not come back
+    tally.answered("r1", FOLLOWED)  # late: it does not count, and the replica does not come back
     totals = tally.added_to(Totals(tracks=5))
-    assert (totals.decode_s, totals.encode_s, totals.propagate_s, totals.write_s) == (1.5, 6.0, 3.0, 0.75)
+    assert totals.stats == FOLLOWED.stats + FOLLOWED.stats
     assert totals.failures == {"storage": 1, "replica_preempted": 1}
     assert totals.replicas == {}
     assert totals.tracks == 5
@@ -79,5 +76,6 @@ def test_failures_in_a_row_are_those_that_may_lie_in_the_replica() -> None:
         tally.given("r1", order)
         tally.answered("r1", OrderFailed(2, Failure(kind, "no"), 1.0))
         assert tally.num_failures_in_a_row("r1") == expected
+    tally.given("r1", FOLLOW)
     tally.answered("r1", FOLLOWED)
     assert tally.num_failures_in_a_row("r1") == 0

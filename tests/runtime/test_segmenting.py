@@ -114,7 +114,7 @@ def assert_nothing_is_done_again(config: JobConfig, first: RunSummary) -> None:
 def test_two_hundred_pictures_on_ray_five_of_them_bad(tmp_path: Path) -> None:
     config = job(fill(str(tmp_path / "in"), 195), str(tmp_path / "out"), pool="ray", replicas=2)
     summary = run_job(config)
-    assert (summary.totals.tracks, summary.totals.frames_encoded) == (200, 195)
+    assert (summary.totals.tracks, summary.totals.stats.frames_encoded) == (200, 195)
     assert_the_five_bad_ones_failed(summary, 195)
     rows = read_masks(config.output)
     assert len(rows) == summary.totals.rows

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.ledger import Totals, VideoLedger, write_video_ledger
-from samurai_batch.runtime.status import read_status, recorded_video
+from samurai_batch.runtime.status import read_status, recorded_video, to_json
 from samurai_batch.runtime.summary import RunSummary, TrackProblem, exit_code
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import box_track, run_tracks, write_video
@@ -28,8 +29,11 @@ def test_the_ledger_alone_says_what_is_done_and_what_failed_and_why(tmp_path: Pa
     assert by_video == {"good": (1, 1), "bad": (0, 1)}
     assert summary.totals.failures["video"] >= 1
     [work] = summary.totals.replicas.values()
-    assert work.track_frames == summary.totals.track_frames
+    assert work.stats.track_frames == summary.totals.stats.track_frames
     assert work.video_id is None
+    found = json.loads(to_json(status))
+    assert found["num_tracks"]["failed"] == 2
+    assert found["newest_run"]["totals"]["track_frames"] == summary.totals.stats.track_frames > 0
 
 
 def test_the_ledger_knows_where_a_video_was_found_but_no_secret(tmp_path: Path) -> None:

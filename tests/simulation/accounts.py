@@ -13,14 +13,14 @@ from samurai_batch.planning.orders import (
     Report,
 )
 from samurai_batch.planning.retry import FailureKind
+from samurai_batch.stats import WorkStats
 
 
 @dataclass
 class Accounts:
     """One driver's orders: nobody works where another does, and nothing accepted is asked for again."""
 
-    track_frames: int = 0
-    frames_encoded: int = 0
+    stats: WorkStats = field(default_factory=WorkStats)
     replicas_lost: int = 0
     orders: dict[str, Order] = field(default_factory=dict)  # by replica that has not answered
     followed: set[tuple[str, bool, int]] = field(default_factory=set)
@@ -44,8 +44,7 @@ class Accounts:
         del self.orders[replica_id]
         match order, report:
             case PropagateOrder(), ChunkPropagated():
-                self.track_frames += report.track_frames
-                self.frames_encoded += report.frames_encoded
+                self.stats += report.stats
                 self.followed |= _chunks(order)
             case PublishOrder(), OrderFailed():
                 self._may_begin_again(report, {order.fingerprint})

@@ -30,6 +30,7 @@ from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.planning.shards import make_shards
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import BoxPrompt, Track, Video
 
 RATES = Rates(encode_s=0.04, propagate_s=0.01, open_s=3.0)
@@ -183,16 +184,9 @@ class CapacityWorld:
         if order.video.video_id not in has_open:
             has_open.add(order.video.video_id)
             seconds += RATES.open_s
-        report = ChunkPropagated(
-            order_id=order.order_id,
-            frames_encoded=len(frames),
-            track_frames=followed,
-            decode_s=0.0,
-            encode_s=encode_s,
-            propagate_s=propagate_s,
-            seconds=seconds,
-        )
-        return seconds, report
+        stage_s = {"encode": encode_s, "propagate": propagate_s}
+        stats = WorkStats(frames_encoded=len(frames), track_frames=followed, stage_s=stage_s)
+        return seconds, ChunkPropagated(order_id=order.order_id, stats=stats, seconds=seconds)
 
     def next_preemption_s(self) -> float:
         return self._chance.expovariate(1 / self.preempted_every_s)

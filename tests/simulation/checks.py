@@ -60,7 +60,8 @@ class Checks:
         """A run says that it is finished: its books are those of storage and of the pool."""
         totals, counted = summary.totals, accounts or Accounts()
         assert not self._store.list_names(f"{self._output}/_work"), "saved work is left behind"
-        assert (totals.track_frames, totals.frames_encoded) == (counted.track_frames, counted.frames_encoded)
+        assert totals.stats.track_frames == counted.stats.track_frames
+        assert totals.stats.frames_encoded == counted.stats.frames_encoded
         assert totals.replicas_lost == counted.replicas_lost
         entries = [self._entry(track) for track in self._known()]
         statuses = [entry.status for entry in entries]

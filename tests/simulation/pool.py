@@ -69,8 +69,6 @@ class SimulatedReplica:
             report = self._worker.run(order)
         except Killed:
             return None
-        if isinstance(report, ChunkPropagated):
-            report = replace(report, write_s=0.0)  # the one real clock in here
         return Answered(self.replica_id, _timed(report, seconds))
 
     def _look_up(self, source: VideoSource, track: Track) -> list[BoxPrompt]:
@@ -253,8 +251,10 @@ def _timed(report: Report, seconds: float) -> Report:
     """The report of an order that took so long on the simulation's clock; encoding takes most of it."""
     if not isinstance(report, ChunkPropagated):
         return replace(report, seconds=seconds)
-    encode_s = seconds * report.frames_encoded / (report.frames_encoded + report.track_frames / 2)
-    return replace(report, seconds=seconds, decode_s=0.0, encode_s=encode_s, propagate_s=seconds - encode_s)
+    stats = report.stats
+    encode_s = seconds * stats.frames_encoded / (stats.frames_encoded + stats.track_frames / 2)
+    simulated = replace(stats, stage_s={"encode": encode_s, "propagate": seconds - encode_s})
+    return replace(report, seconds=seconds, stats=simulated)
 
 
 def _brief(order: Order) -> str:

@@ -19,6 +19,7 @@ from samurai_batch.runtime import preparation
 from samurai_batch.runtime.bookkeeper import Bookkeeper
 from samurai_batch.runtime.lease import Lease
 from samurai_batch.runtime.recorder import LedgerWriter
+from samurai_batch.runtime.run_stats import RunStats
 from tests.simulation.world import World
 
 Patch = pytest.MonkeyPatch
@@ -52,14 +53,14 @@ def legs_that_look_done_are_not_cut_by_a_truncation(patch: Patch) -> None:
 
 
 def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
-    original = Scheduler.reported
+    original = RunStats.answered
 
-    def reported(self: Scheduler, replica_id: str, report: Report) -> list[Outcome]:
-        if report.order_id not in self._running and isinstance(report, ChunkPropagated):
-            self._meter.followed(report, 1)
-        return original(self, replica_id, report)
+    def answered(self: RunStats, replica_id: str, report: Report) -> None:
+        if replica_id not in self._orders and isinstance(report, ChunkPropagated):
+            self._stats += report.stats
+        original(self, replica_id, report)
 
-    patch.setattr(Scheduler, "reported", reported)
+    patch.setattr(RunStats, "answered", answered)
 
 
 def a_late_answer_makes_a_busy_replica_idle(patch: Patch) -> None:
