@@ -35,9 +35,9 @@ from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.calibration import calibrate
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.losses import LossWeights
-from samurai_batch.training.schedule import Stage
+from samurai_batch.training.schedule import Stage, TrainingSettings
 from samurai_batch.training.state import TrainingState, compacted, export_weights, load_state, mean_average, save_state
-from samurai_batch.training.trainer import TrainingSettings, train
+from samurai_batch.training.trainer import train
 
 _PICTURES = SceneSettings(
     scale=(0.1, 0.4), clutter=(0, 5), camouflage=0.1, crossing=0.0, leave=0.0, hiding=0.15, speed=2.0
@@ -87,18 +87,18 @@ _LONG_CLIPS = Stage(
     minutes=14,
     batches=replace(_LARGE_CLIPS, scene=_HIDING, frames=10),
     # The balanced cross-entropy pulls masks over their neighbours once there is no more fear of empty ones.
-    weights=LossWeights(focal=20.0, balanced=0.3),
-    truth=(0.2, 0.0),
-    drop=0.25,
-    anew=0.5,
-    rate=0.5,
+    loss_weights=LossWeights(focal=20.0, balanced=0.3),
+    teacher_forcing=(0.2, 0.0),
+    memory_dropout=0.25,
+    image_weight=0.5,
+    rate_factor=0.5,
 )
 _FINEST = replace(
     _LONG_CLIPS,
     name="finest long clips",
     minutes=100,
     batches=replace(_LONG_CLIPS.batches, size=256, frames=8, min_share=0.004),
-    truth=(0.1, 0.0),
+    teacher_forcing=(0.1, 0.0),
 )
 
 _WORLDLY = replace(
@@ -112,9 +112,9 @@ _WORLDLY = replace(
         min_share=0.003,
         uses=3,
     ),
-    weights=LossWeights(focal=20.0, balanced=0.3, rival=0.3),
-    rate=0.25,
-    steady=True,
+    loss_weights=LossWeights(focal=20.0, balanced=0.3, distractors=0.3),
+    rate_factor=0.25,
+    constant_rate=True,
 )
 
 # Minutes of one thread.
@@ -139,34 +139,34 @@ STAGES = (
         name="clips",
         minutes=13,
         batches=_CLIPS,
-        truth=(0.7, 0.5),
-        anew=0.5,
-        rate=0.5,
-        starts_memory=True,
+        teacher_forcing=(0.7, 0.5),
+        image_weight=0.5,
+        rate_factor=0.5,
+        warms_up_memory=True,
     ),
     Stage(
         name="free clips",
         minutes=30,
         batches=replace(_CLIPS, scene=_LIVELY, clips=5, frames=6),
-        truth=(0.3, 0.1),
-        anew=0.5,
-        rate=0.25,
+        teacher_forcing=(0.3, 0.1),
+        image_weight=0.5,
+        rate_factor=0.25,
     ),
     Stage(
         name="large clips",
         minutes=38,
         batches=_LARGE_CLIPS,
-        truth=(0.1, 0.0),
-        anew=0.5,
-        rate=0.25,
+        teacher_forcing=(0.1, 0.0),
+        image_weight=0.5,
+        rate_factor=0.25,
     ),
     replace(
         _LONG_CLIPS,
         name="leaps",
         minutes=32,
         batches=replace(_LONG_CLIPS.batches, clips=6, frames=4, leaping=True),
-        truth=(0.6, 0.2),
-        drop=0.4,
+        teacher_forcing=(0.6, 0.2),
+        memory_dropout=0.4,
     ),
     _LONG_CLIPS,
     replace(_FINEST, name="finest clips", minutes=42, batches=replace(_FINEST.batches, frames=7)),
@@ -175,8 +175,8 @@ STAGES = (
         name="finest leaps",
         minutes=70,
         batches=replace(_FINEST.batches, clips=6, frames=4, leaping=True),
-        truth=(0.3, 0.1),
-        drop=0.4,
+        teacher_forcing=(0.3, 0.1),
+        memory_dropout=0.4,
     ),
     _FINEST,
     replace(_FINEST, name="finest clips at length", minutes=157),
@@ -239,7 +239,9 @@ def main() -> None:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    settings = TrainingSettings(finish_minutes=arguments.finish, device=arguments.device, num_loaders=arguments.loaders)
+    settings = TrainingSettings(
+        cooldown_minutes=arguments.finish, device=arguments.device, num_loaders=arguments.loaders
+    )
     begin_from(arguments.begin, arguments.folder)
     train(MODELS["nano"], stages, settings, arguments.folder, stop)
 

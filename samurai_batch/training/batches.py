@@ -28,10 +28,10 @@ _PROMPT_KINDS = ("box", "click", "clicks", "mask")
 class Batch:
     """B clips of T frames with N objects in all.
 
-    frames (B, T, S, S, 3) uint8 RGB; masks (N, T, S, S) bool; owner (N,) the clip of each object; points (N, P, 2)
-    in pixels and labels (N, P), as :meth:`SAM2.decode` takes them, on frame 0. Where
-    ``kind`` is "mask" the prompt is the mask itself instead. rivals (N, T, S, S) bool is what shows of the clip's other
-    objects and look-alikes: all that an object could be mistaken for.
+    frames (B, T, S, S, 3) uint8 RGB; masks (N, T, S, S) bool; owner (N,) int64 is the clip of each object; points
+    (N, P, 2) float32, x and y in pixels, and labels (N, P) int64 are the prompts on frame 0, as `SAM2.decode` takes
+    them. If ``kind`` is "mask", the prompt is the object's mask on frame 0 instead. distractors (N, T, S, S) bool is
+    the union of the visible masks of the clip's other objects and look-alikes.
     """
 
     frames: Tensor
@@ -40,7 +40,7 @@ class Batch:
     points: Tensor
     labels: Tensor
     kind: str
-    rivals: Tensor
+    distractors: Tensor
 
     def to(self, device: str) -> "Batch":
         """The same batch on another device."""
@@ -120,8 +120,8 @@ class ClipBatches(Dataset[Batch]):
             points=torch.from_numpy(points),
             labels=torch.from_numpy(labels),
             kind=kind,
-            rivals=torch.from_numpy(
-                np.concatenate([_rivals(clip, keep) for clip, keep in zip(clips, chosen, strict=True)])
+            distractors=torch.from_numpy(
+                np.concatenate([_distractors(clip, keep) for clip, keep in zip(clips, chosen, strict=True)])
             ),
         )
 
@@ -198,7 +198,7 @@ def _promptable(clip: Clip, frame: int, settings: BatchSettings) -> NDArray[np.i
     return np.flatnonzero(enough)
 
 
-def _rivals(clip: Clip, keep: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _distractors(clip: Clip, keep: NDArray[np.int64]) -> NDArray[np.bool_]:
     """For each of the things ``keep`` what shows of the others that are objects or look-alikes (N, T, S, S)."""
     alike = np.array([role in ("object", "lookalike") for role in clip.roles])
     others = [alike & (np.arange(len(alike)) != index) for index in keep]

@@ -1,7 +1,8 @@
-"""The losses of SAM 2 (https://arxiv.org/abs/2408.00714, appendix D), with what a small budget needs on top.
+"""The losses of SAM 2 (https://arxiv.org/abs/2408.00714, appendix D), extended for a small budget of steps.
 
-Masks: focal, dice and a class-balanced cross-entropy, without which everything stays background for hundreds of steps.
-The single mask is always trained; of the three candidates the best one, and the others a little, so that none dies.
+Mask loss: focal, dice and a class-balanced cross-entropy; without the last, all pixels stay background for hundreds of
+steps. The single-mask output is always trained; of the three multimask outputs the best one fully and the others with
+a small weight, so that none of them stops learning.
 """
 
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from samurai_batch.modeling.sam2 import FrameFeatures
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """How much each loss counts; ``absent`` is how many times an object that is gone counts in the object score, of
-    which there are few, and ``runner_up`` is the share of the candidates that are not the best. ``rival`` is how much
-    it counts that a mask spreads over something that the object could be mistaken for.
+    """The weight of each loss.
+
+    ``absent`` weighs invisible objects, which are few, in the object score's loss; ``runner_up`` weighs the multimask
+    outputs other than the best; ``features`` weighs `feature_penalty`; ``distractors`` weighs false positives on
+    distractors, things that the object could be mistaken for.
     """
 
     focal: float = 10.0
@@ -28,13 +31,16 @@ class LossWeights:
     object_score: float = 1.0
     absent: float = 3.0
     runner_up: float = 0.5
-    loudness: float = 0.1
-    rival: float = 0.0
+    features: float = 0.1
+    distractors: float = 0.0
 
 
 @dataclass(frozen=True)
 class FrameLoss:
-    """Means over the objects of one frame; ``iou`` is of the mask that would be chosen, among present objects."""
+    """Scalars, means over the objects of one frame; only ``total`` has a gradient.
+
+    ``iou`` is that of the mask which a tracker would choose, over visible objects.
+    """
 
     total: Tensor
     mask: Tensor
@@ -42,8 +48,11 @@ class FrameLoss:
     object_score: Tensor
 
 
-def mask_loss(logits: Tensor, target: Tensor, weights: LossWeights, rivals: Tensor | None = None) -> Tensor:
-    """Loss of every candidate: logits (N, M, h, w), target and rivals (N, h, w) cover in [0, 1] -> (N, M)."""
+def mask_loss(logits: Tensor, target: Tensor, weights: LossWeights, distractors: Tensor | None = None) -> Tensor:
+    """Loss of every candidate mask, (N, M).
+
+    logits (N, M, h, w); target and distractors (N, h, w) are the covered share of each cell, in [0, 1].
+    """
     target = target[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     share = logits.sigmoid()
@@ -53,18 +62,18 @@ def mask_loss(logits: Tensor, target: Tensor, weights: LossWeights, rivals: Tens
     inside = (entropy * target).sum((2, 3)) / (size + 1)
     outside = (entropy * (1 - target)).sum((2, 3)) / ((1 - target).sum((2, 3)) + 1)
     loss = weights.focal * focal + weights.dice * dice + weights.balanced * (inside + outside) / 2
-    if rivals is None:
+    if distractors is None:
         return loss
-    # Where the object shows in part, what belongs to the other is the rest.
-    theirs = rivals[:, None] * (1 - target)
-    return loss + weights.rival * (entropy * theirs).sum((2, 3)) / (theirs.sum((2, 3)) + 1)
+    # A cell that the object covers in part is a distractor's only in the rest.
+    other = distractors[:, None] * (1 - target)
+    return loss + weights.distractors * (entropy * other).sum((2, 3)) / (other.sum((2, 3)) + 1)
 
 
-def loudness(features: FrameFeatures) -> Tensor:
-    """By how much the mean squares of the features exceed 1, added over the three maps.
+def feature_penalty(features: FrameFeatures) -> Tensor:
+    """By how much the mean squares of the features exceed 1, summed over the three feature maps; a scalar.
 
-    Nothing else holds them: a few channels would grow to a hundred times the positions' size, as one constant offset,
-    and positions and prompts would drown in it.
+    Nothing else bounds the features: without it a few channels grow, as a constant offset, to a hundred times the size
+    of positional and prompt embeddings, which then have no effect.
     """
     maps = (features.image, *features.high_res)
     return torch.stack([(values.square().mean() - 1.0).clamp(min=0.0) for values in maps]).sum()
@@ -83,16 +92,16 @@ def frame_loss(
     present: Tensor,
     prompted: bool,
     weights: LossWeights,
-    rivals: Tensor | None = None,
+    distractors: Tensor | None = None,
 ) -> FrameLoss:
     """The loss of one frame of N objects.
 
-    target (N, h, w) is the cover at the logits' size, as is that of ``rivals``; present (N,) whether anything of the
-    object is visible: where it is not, only the object score is trained. ``prompted`` says which mask a tracker would
-    choose: the single one, or the best-scored of three.
+    target and distractors (N, h, w) are covered shares in [0, 1], at the logits' size; present (N,) bool
+    says whether the object is visible: if not, only the object score is trained. ``prompted`` decides which mask is
+    chosen: the single-mask output on a prompted frame, the multimask output of the highest predicted IoU on others.
     """
     count = present.sum().clamp(min=1)
-    losses = mask_loss(candidates.logits, target, weights, rivals)
+    losses = mask_loss(candidates.logits, target, weights, distractors)
     best = losses[:, 1:].min(1).values
     masks = losses[:, 0] + (1 - weights.runner_up) * best + weights.runner_up * losses[:, 1:].mean(1)
     mask = (masks * present).sum() / count

@@ -1,8 +1,8 @@
-"""Following the objects of a batch through its clips, as tracking does, with gradients.
+"""Propagates the objects of a batch through its clips, as the tracker does, with gradients.
 
-The memory bank is plain SAM 2's: the prompted frame and the last six, with pointers to all frames. Two things differ
-from tracking: the true mask may take the predicted one's place in memory (teacher forcing), and memories are dropped at
-random, which stands for SAMURAI's choice of memories and for longer gaps.
+The memory bank is SAM 2's: the prompted frame and the last six frames, with object pointers of all frames. Training
+differs from tracking in two ways: memory may hold the true mask instead of the predicted one (teacher forcing), and
+memories are dropped at random, which simulates SAMURAI's memory selection and longer gaps.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ _LONGEST_SPAN = 15  # frames; pointer times are shares of it, as in a clip of at
 
 
 @dataclass(frozen=True)
-class Forcing:
-    """``truth`` is the chance that memory holds the true mask, ``drop`` that an older memory is left out."""
+class MemorySampling:
+    """Probabilities: that memory holds the true mask of a frame, and that an older memory is dropped."""
 
-    truth: float
-    drop: float
+    teacher_forcing: float
+    dropout: float
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class _Memory:
 
 
 def normalised(frames: Tensor) -> Tensor:
-    """Frames (..., S, S, 3) uint8 -> (..., 3, S, S) float32 by ImageNet mean and deviation."""
+    """Frames (..., S, S, 3) uint8 RGB -> (..., 3, S, S) float32, normalised by ImageNet mean and deviation."""
     mean, deviation = (torch.tensor(values, device=frames.device) for values in (_MEAN, _DEVIATION))
     pixels = (frames.float() / 255 - mean) / deviation
     return pixels.movedim(-1, -3).contiguous()
 
 
 def encode_frames(model: SAM2, frames: Tensor) -> FrameFeatures:
-    """Features of all frames (B, S, S, 3) in one call; what follows them runs in float32.
+    """Features, float32, of frames (B, S, S, 3) uint8 RGB in one call.
 
-    The encoder runs in bfloat16 where the device has instructions for it; emulated, it takes three times as long.
+    The encoder runs in bfloat16 on devices with bfloat16 instructions; emulated, it takes three times as long.
     """
     device = frames.device.type
     native = device != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -57,33 +57,37 @@ def encode_frames(model: SAM2, frames: Tensor) -> FrameFeatures:
 
 
 def encode_batch(model: SAM2, batch: Batch) -> FrameFeatures:
-    """Features of all frames of a batch (T · B, …), the clips' first frames first."""
+    """Features of all frames of a batch, (T · B, ...), ordered by frame, then by clip."""
     return encode_frames(model, batch.frames.transpose(0, 1).flatten(0, 1))
 
 
-def follow(
-    model: SAM2, batch: Batch, features: FrameFeatures, forcing: Forcing, generator: torch.Generator
+def propagate(
+    model: SAM2, batch: Batch, features: FrameFeatures, sampling: MemorySampling, generator: torch.Generator
 ) -> list[Candidates]:
-    """The candidates of all N objects on each of T frames; frame 0 carries the prompt."""
+    """The candidate masks of all N objects on each of T frames; frame 0 is prompted.
+
+    ``features`` are those of `encode_batch`.
+    """
     num_clips, num_frames = batch.frames.shape[:2]
     results, bank = [], list[_Memory]()
     for time in range(num_frames):
         rows = time * num_clips + batch.owner
         seen = FrameFeatures(features.image[rows], (features.high_res[0][rows], features.high_res[1][rows]))
-        candidates = _decode(model, batch, seen, bank, forcing, generator)
+        candidates = _decode(model, batch, seen, bank, sampling, generator)
         results.append(candidates)
         if time + 1 < num_frames:
-            truth = batch.masks[:, time] if torch.rand((), generator=generator) < forcing.truth else None
+            truth = batch.masks[:, time] if torch.rand((), generator=generator) < sampling.teacher_forcing else None
             bank.append(_remember(model, seen, candidates, truth, prompted=time == 0))
     return results
 
 
-def mark_anew(
+def segment_every_frame(
     model: SAM2, batch: Batch, features: FrameFeatures, min_share: float, generator: torch.Generator
 ) -> tuple[Candidates, Tensor]:
-    """Every object on every frame that shows it, from its box there, without memory; and the true masks (K, S, S).
+    """Segment every object on every frame where it is visible, from its jittered box there, without memory.
 
-    The encoder has seen these frames anyway: what a prompt means is practised on them for little more.
+    Returns the candidates and the true masks (K, S, S) bool. The frames are encoded anyway, so this trains box prompts
+    on more frames at a small cost.
     """
     num_clips, shown = len(batch.frames), batch.masks.flatten(2).float().mean(2) >= min_share
     objects, times = shown.nonzero(as_tuple=True)
@@ -97,9 +101,9 @@ def mark_anew(
 
 
 def _corners(masks: Tensor) -> Tensor:
-    """The box corners (K, 2, 2), x before y, of masks (K, S, S) of which none is empty."""
+    """The box corners (K, 2, 2) float32, x before y, in pixels, of non-empty masks (K, S, S) bool."""
     ends = []
-    for axis in (1, 2):  # over rows: which columns are touched; then the other way round
+    for axis in (1, 2):  # over rows, for the range of columns; then over columns
         touched = masks.any(axis).int()
         ends.append(torch.stack([touched.argmax(1), touched.shape[1] - touched.flip(1).argmax(1)], dim=1))
     return torch.stack(ends, dim=2).float()
@@ -110,20 +114,20 @@ def _decode(
     batch: Batch,
     seen: FrameFeatures,
     bank: list[_Memory],
-    forcing: Forcing,
+    sampling: MemorySampling,
     generator: torch.Generator,
 ) -> Candidates:
     if bank:
-        return model.decode(_recall(model, seen.image, bank, forcing.drop, generator), seen.high_res)
+        return model.decode(_recall(model, seen.image, bank, sampling.dropout, generator), seen.high_res)
     if batch.kind == "mask":
         hint = model.mask_downsample(batch.masks[:, :1].float())
         return model.decode(seen.image, seen.high_res, mask_logits=hint)
     return model.decode(model.without_memory(seen), seen.high_res, batch.points, batch.labels)
 
 
-def _recall(model: SAM2, image: Tensor, bank: list[_Memory], drop: float, generator: torch.Generator) -> Tensor:
-    """Memory attention over the prompted frame, the newest memory and those older ones that were not dropped."""
-    kept = torch.rand(len(bank), generator=generator) >= drop
+def _recall(model: SAM2, image: Tensor, bank: list[_Memory], dropout: float, generator: torch.Generator) -> Tensor:
+    """Memory attention over the prompted frame, the newest memory and the older ones that are not dropped."""
+    kept = torch.rand(len(bank), generator=generator) >= dropout
     kept[-1] = True
     recent = [age for age in range(len(bank) - 1, 0, -1) if kept[age]][:_RECENT_MEMORIES]
     ranks = torch.tensor([CONDITIONING_RANK, *range(len(recent))], device=image.device)
@@ -143,10 +147,10 @@ def _recall(model: SAM2, image: Tensor, bank: list[_Memory], drop: float, genera
 def _remember(
     model: SAM2, seen: FrameFeatures, candidates: Candidates, truth: Tensor | None, prompted: bool
 ) -> _Memory:
-    """What a frame leaves behind: the chosen mask, or the true one (N, S, S), and the chosen mask's pointer.
+    """The memory of a frame: of the chosen mask, or of ``truth`` (N, S, S) bool, with the chosen mask's pointer.
 
-    No gradient passes back through what was predicted: over several frames it grows until it drowns all else. A
-    prompted frame's mask is cut at zero first, as in tracking.
+    Predictions are detached: through several frames their gradients grow until they dominate all others. The mask of a
+    prompted frame is binarised first, as in tracking.
     """
     size = model.image_size
     every = torch.arange(len(candidates.logits), device=candidates.logits.device)

@@ -73,13 +73,13 @@ def test_a_filmed_clip_keeps_its_size_and_masks_stay_on_their_pixels() -> None:
             assert bright[seen.masks[:, 0]].mean() > 2 * bright[~seen.masks[:, 0]].mean()
 
 
-def test_batches_of_a_bank_come_again_by_their_seed_and_know_the_objects_rivals() -> None:
+def test_batches_of_a_bank_come_again_by_their_seed_and_know_the_objects_distractors() -> None:
     settings = replace(BATCHES, bank=TinyBank(), furnished=1.0, scene=replace(SCENE, lookalikes=(1, 1)), clips=2)
     first, again = ClipBatches(settings, (1,))[3], ClipBatches(settings, (1,))[3]
     assert torch.equal(first.frames, again.frames)
-    assert first.rivals.shape == first.masks.shape
-    assert first.rivals.any()
-    assert not (first.rivals & first.masks).any()
+    assert first.distractors.shape == first.masks.shape
+    assert first.distractors.any()
+    assert not (first.distractors & first.masks).any()
     plain = ClipBatches(replace(settings, bank=None), (1,))[3]
     assert not torch.equal(first.frames, plain.frames)
 

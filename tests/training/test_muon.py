@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from samurai_batch.training.muon import Muon, orthogonalised
+from samurai_batch.training.optimizer import Muon, orthogonalised
 
 
 def test_an_orthogonalised_matrix_keeps_its_directions_and_evens_out_its_sizes() -> None:

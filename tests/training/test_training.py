@@ -24,17 +24,17 @@ from samurai_batch.training.batches import ClipBatches, _window
 from samurai_batch.training.calibration import best_threshold, calibrate
 from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.initial import initial_weights
-from samurai_batch.training.losses import LossWeights, frame_loss, loudness, mask_iou, mask_loss
+from samurai_batch.training.losses import LossWeights, feature_penalty, frame_loss, mask_iou, mask_loss
 from samurai_batch.training.rollout import (
-    Forcing,
+    MemorySampling,
     _corners,
     _remember,
     encode_batch,
     encode_frames,
-    follow,
-    mark_anew,
+    propagate,
+    segment_every_frame,
 )
-from samurai_batch.training.schedule import Stage, moment, rate_factor, truth_chance
+from samurai_batch.training.schedule import Progress, RateSchedule, Stage, TrainingSettings, progress_at
 from samurai_batch.training.state import (
     Point,
     TrainingState,
@@ -44,9 +44,10 @@ from samurai_batch.training.state import (
     mean_average,
     save_state,
 )
-from samurai_batch.training.trainer import Sitting, TrainingSettings, train
+from samurai_batch.training.trainer import train
 from samurai_batch.training.variation import varied
 from samurai_batch.training.warmup import scale_memory, warm_decoder
+from tests.training.ddp_process import clips, step
 from tests.training.networks import BATCHES, SCENE, TINY
 
 ROOT = Path(__file__).parents[2]
@@ -69,17 +70,17 @@ def test_the_right_mask_costs_almost_nothing_and_the_wrong_one_a_lot() -> None:
     assert mask_iou(logits, target)[0].tolist() == [1.0, 0.0]
 
 
-def test_a_mask_over_a_rival_costs_more_than_one_as_large_over_nothing() -> None:
+def test_a_mask_over_a_distractor_costs_more_than_one_as_large_over_nothing() -> None:
     target = square()
-    on_rival, beside = torch.zeros_like(target), torch.zeros_like(target)
-    on_rival[:, 12:15, :7] = beside[:, :3, :7] = 1
-    logits = torch.stack([(target + on_rival) * 20 - 10, (target + beside) * 20 - 10], dim=1)
-    without = mask_loss(logits, target, LossWeights(rival=0.5))[0].tolist()
+    on_distractor, beside = torch.zeros_like(target), torch.zeros_like(target)
+    on_distractor[:, 12:15, :7] = beside[:, :3, :7] = 1
+    logits = torch.stack([(target + on_distractor) * 20 - 10, (target + beside) * 20 - 10], dim=1)
+    without = mask_loss(logits, target, LossWeights(distractors=0.5))[0].tolist()
     assert without[0] == pytest.approx(without[1], rel=0.01)
-    costs = mask_loss(logits, target, LossWeights(rival=0.5), on_rival)[0].tolist()
+    costs = mask_loss(logits, target, LossWeights(distractors=0.5), on_distractor)[0].tolist()
     assert costs[0] > costs[1] + 1
-    hidden = mask_loss(logits, target, LossWeights(rival=0.5), target)[0].tolist()
-    assert hidden == pytest.approx(without)  # where the object itself shows, nothing is a rival's
+    hidden = mask_loss(logits, target, LossWeights(distractors=0.5), target)[0].tolist()
+    assert hidden == pytest.approx(without)  # where the object itself shows, nothing is a distractor's
 
 
 def candidates(target: torch.Tensor, object_score: float) -> Candidates:
@@ -125,13 +126,15 @@ def test_prompts_of_every_kind_lie_on_the_frame(kind: int) -> None:
     assert batch.masks[:, 0].flatten(1).any(1).all()
 
 
-def test_following_a_clip_sends_gradients_to_every_part_but_the_unread_one() -> None:
+def test_propagating_through_a_clip_sends_gradients_to_every_part_but_the_unread_one() -> None:
     model = SAM2(TINY, 64).float()
     model.load_state_dict(initial_weights(TINY, 0))
     points_only = replace(BATCHES, prompt_chances=(1.0, 0.0, 0.0, 0.0))
     batch = ClipBatches(points_only, (3,))[0]
     generator = torch.Generator().manual_seed(0)
-    results = follow(model, batch, encode_batch(model, batch), Forcing(truth=0.0, drop=0.0), generator)
+    results = propagate(
+        model, batch, encode_batch(model, batch), MemorySampling(teacher_forcing=0.0, dropout=0.0), generator
+    )
     assert len(results) == 3
     torch.stack([r.logits.sum() + r.ious.sum() + r.object_score.sum() for r in results]).sum().backward()
     without = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is None}
@@ -153,45 +156,45 @@ def test_memory_of_a_predicted_prompted_frame_holds_a_mask_cut_at_zero() -> None
 
 STAGES = (
     Stage(name="a", minutes=1, batches=BATCHES),
-    Stage(name="b", minutes=3, batches=BATCHES, truth=(1.0, 0.5)),
+    Stage(name="b", minutes=3, batches=BATCHES, teacher_forcing=(1.0, 0.5)),
 )
 
 
-def test_a_moment_names_the_stage_and_how_much_of_it_is_over() -> None:
-    begin, later = moment(STAGES, 0.0), moment(STAGES, 2.5)
+def test_progress_names_the_stage_and_how_much_of_it_is_over() -> None:
+    begin, later = progress_at(STAGES, 0.0), progress_at(STAGES, 2.5)
     assert begin is not None
     assert (begin.stage, begin.share) == (0, 0.0)
     assert later is not None
     assert (later.stage, later.stage_share, later.share) == (1, 0.5, 0.625)
-    assert truth_chance(STAGES[1], later.stage_share) == 0.75
-    assert moment(STAGES, 4.0) is None
+    assert STAGES[1].teacher_forcing_at(later.stage_share) == 0.75
+    assert progress_at(STAGES, 4.0) is None
 
 
 @given(st.integers(0, 1000), st.floats(0, 1))
 def test_the_rate_rises_then_falls_and_never_leaves_its_bounds(step: int, share: float) -> None:
-    factor = rate_factor(step, share, warm_steps=50, decay_from=0.5)
-    assert 0 < factor <= 1
-    assert rate_factor(1000, 1.0, 50, 0.5) == pytest.approx(0.02)
+    rates = RateSchedule(0, 0.0, TrainingSettings(warmup_steps=50, decay_from=0.5))
+    assert 0 < rates.factor(STAGES[0], Progress(0, 0.0, share), step, 0.0) <= 1
+    assert rates.factor(STAGES[0], Progress(0, 0.0, 1.0), 1000, 0.0) == pytest.approx(0.02)
 
 
-def test_a_steady_stage_keeps_its_rate_until_it_is_told_to_finish() -> None:
-    steady = Stage(name="s", minutes=100, batches=BATCHES, rate=0.5, steady=True)
-    now = moment([steady], 90.0)
+def test_a_stage_of_constant_rate_keeps_it_until_it_is_told_to_cool_down() -> None:
+    constant = Stage(name="s", minutes=100, batches=BATCHES, rate_factor=0.5, constant_rate=True)
+    now = progress_at([constant], 90.0)
     assert now is not None
-    going_on = Sitting(1000, 80.0, TrainingSettings(warm_steps=40))
-    assert [going_on.rate(steady, now, step, 90.0) for step in (1000, 1039, 5000)] == [0.5 / 40, 0.5, 0.5]
-    assert going_on.finished(99.0) == 0
-    ending = Sitting(1000, 80.0, TrainingSettings(finish_minutes=10.0))
-    assert [ending.rate(steady, now, 1000, minute) for minute in (80.0, 85.0, 90.0)] == pytest.approx(
+    resumed = RateSchedule(1000, 80.0, TrainingSettings(warmup_steps=40))
+    assert [resumed.factor(constant, now, step, 90.0) for step in (1000, 1039, 5000)] == [0.5 / 40, 0.5, 0.5]
+    assert resumed.cooled_down(99.0) == 0
+    ending = RateSchedule(1000, 80.0, TrainingSettings(cooldown_minutes=10.0))
+    assert [ending.factor(constant, now, 1000, minute) for minute in (80.0, 85.0, 90.0)] == pytest.approx(
         [0.5, 0.255, 0.01]
     )
-    assert ending.finished(90.0) == 1
+    assert ending.cooled_down(90.0) == 1
 
 
-def test_a_training_told_to_finish_ends_within_its_steady_stage(tmp_path: Path) -> None:
-    settings = TrainingSettings(warm_up_steps=0, finish_minutes=0.02)
+def test_a_training_told_to_cool_down_ends_within_its_stage_of_constant_rate(tmp_path: Path) -> None:
+    settings = TrainingSettings(prompt_warmup_steps=0, cooldown_minutes=0.02)
     state = train(
-        TINY, [Stage(name="s", minutes=60, batches=BATCHES, steady=True)], settings, tmp_path, threading.Event()
+        TINY, [Stage(name="s", minutes=60, batches=BATCHES, constant_rate=True)], settings, tmp_path, threading.Event()
     )
     assert state.step > 0
     assert 1.2 <= state.elapsed_s < 60
@@ -262,12 +265,12 @@ def test_memory_keeps_its_size_however_long_the_features_have_grown() -> None:
 
 @pytest.mark.slow
 def test_a_training_that_was_stopped_takes_up_where_it_was(tmp_path: Path) -> None:
-    settings = TrainingSettings(warm_up_steps=3, log_every=1)
+    settings = TrainingSettings(prompt_warmup_steps=3, log_every_steps=1)
     stages = [Stage(name="still", minutes=0.02, batches=replace(BATCHES, frames=2, still=True))]
     state = train(TINY, stages, settings, tmp_path, threading.Event())
     assert state.step > 0
     assert state.optimizer
-    longer = [*stages, Stage(name="clips", minutes=state.elapsed_s / 60, batches=BATCHES, starts_memory=True)]
+    longer = [*stages, Stage(name="clips", minutes=state.elapsed_s / 60, batches=BATCHES, warms_up_memory=True)]
     later = train(TINY, longer, settings, tmp_path, threading.Event())
     assert later.step > state.step
     assert {point.stage for point in later.curve} == {"still", "clips"}
@@ -276,7 +279,7 @@ def test_a_training_that_was_stopped_takes_up_where_it_was(tmp_path: Path) -> No
 def test_a_training_told_to_stop_saves_its_state_and_returns(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
-    state = train(TINY, STAGES, TrainingSettings(warm_up_steps=0), tmp_path, stop)
+    state = train(TINY, STAGES, TrainingSettings(prompt_warmup_steps=0), tmp_path, stop)
     assert state.step == 0
     assert load_state(tmp_path) is not None
 
@@ -326,11 +329,11 @@ def test_a_varied_clip_shows_the_same_areas() -> None:
 def test_loud_features_cost_and_quiet_ones_do_not() -> None:
     quiet = FrameFeatures(torch.ones(1, 4, 2, 2), (torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)))
     loud = FrameFeatures(quiet.image * 3, quiet.high_res)
-    assert loudness(quiet).item() == 0.0
-    assert loudness(loud).item() == pytest.approx(8.0)
+    assert feature_penalty(quiet).item() == 0.0
+    assert feature_penalty(loud).item() == pytest.approx(8.0)
 
 
-def test_marking_anew_asks_for_every_object_on_every_frame_that_shows_it() -> None:
+def test_every_object_is_segmented_on_every_frame_that_shows_it() -> None:
     model = SAM2(TINY, 64).float()
     model.load_state_dict(initial_weights(TINY, 0))
     batch = ClipBatches(BATCHES, (6,))[0]
@@ -339,9 +342,11 @@ def test_marking_anew_asks_for_every_object_on_every_frame_that_shows_it() -> No
     masks[0, 2] = False
     masks[0, 2, 10:30, 20:25] = True
     features = encode_batch(model, batch)
-    candidates, asked = mark_anew(model, replace(batch, masks=masks), features, 0.004, torch.Generator().manual_seed(0))
+    candidates, truth = segment_every_frame(
+        model, replace(batch, masks=masks), features, 0.004, torch.Generator().manual_seed(0)
+    )
     shown = masks.flatten(2).float().mean(2) >= 0.004
-    assert len(candidates.logits) == len(asked) == int(shown.sum())
+    assert len(candidates.logits) == len(truth) == int(shown.sum())
     assert not shown[:, 1].any()
     assert _corners(masks[:1, 2]).tolist() == [[[20.0, 10.0], [25.0, 30.0]]]
 
@@ -379,12 +384,49 @@ def test_calibrating_moves_the_best_threshold_between_the_trackers_two() -> None
     assert head(token).item() == pytest.approx((before - threshold) * 3 - 0.5, abs=1e-5)
 
 
+def processes(what: str, folder: Path) -> list[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.training.ddp_process", what]
+    return [subprocess.Popen([*command, str(rank), str(folder)], cwd=ROOT, start_new_session=True) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what two processes wrote that took a step together."""
+    folder = tmp_path_factory.mktemp("steps")
+    assert [process.wait(600) for process in processes("step", folder)] == [0, 0]
+    return folder
+
+
+@pytest.fixture
+def _in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_in_float32")
+def test_two_processes_with_half_of_a_batch_each_take_the_same_step_as_one(steps: Path) -> None:
+    first, second = (load_file(steps / f"{rank}.safetensors") for rank in (0, 1))
+    alone = step(clips([0, 1, 2, 3]))
+    assert first.keys() == second.keys() == alone.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    for name, tensor in alone.items():
+        torch.testing.assert_close(first[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_in_float32")
+def test_a_parameter_that_one_process_alone_uses_gets_half_of_its_gradient_in_both(steps: Path) -> None:
+    first, second = (load_file(steps / f"{rank}-of-two-kinds.safetensors") for rank in (0, 1))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    box, mask = step(clips([0], "box")), step(clips([1], "mask"))
+    name = "gradient/mask_downsample.weight"
+    assert name not in box
+    torch.testing.assert_close(first[name], mask[name] / 2, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_two_processes_that_train_together_take_the_same_steps_and_stop_together(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.training.crew_member"]
-    members = [
-        subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT, start_new_session=True) for rank in (0, 1)
-    ]
+    members = processes("train", tmp_path)
     loads = Path(f"/proc/{members[1].pid}/task/{members[1].pid}/children")
     while len(list(tmp_path.glob("*.ready"))) < len(members) or not loads.read_text():
         assert all(member.poll() is None for member in members)
