@@ -1,9 +1,7 @@
 """A chunk, what goes into it and what comes out: `pipeline` follows one, replicas load and save around it."""
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -30,19 +28,3 @@ class ChunkResult:
     tables: Mapping[str, pa.Table]
     states: Mapping[str, bytes]
     stats: WorkStats
-
-
-Propagation: TypeAlias = Generator[None, None, ChunkResult]
-"""A chunk being followed: yields after each of its frames. Closed early, it drops the chunk."""
-
-
-def run_to_end(following: Propagation, check: Callable[[], None] = lambda: None) -> ChunkResult:
-    """Follow the frames that are left. What ``check`` raises, before any of them, drops the chunk."""
-    with closing(following):
-        while True:
-            check()
-            try:
-                next(following)
-            except StopIteration as end:
-                result: ChunkResult = end.value
-                return result

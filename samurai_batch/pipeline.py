@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from samurai_batch.background import BackgroundCalls, prefetch
-from samurai_batch.chunk import ChunkResult, Member, Propagation, run_to_end
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
@@ -54,25 +54,20 @@ class FrameSource(Protocol):
 
 
 def propagate_chunk(
-    tracker: Tracker, source: FrameSource, members: Sequence[Member], frames: range, frames_per_batch: int = 1
-) -> ChunkResult:
-    """Follow legs of one direction through ``frames``, given in walking order (descending for reverse legs).
-
-    A member is followed on the frames its leg covers, and leaves rows on those it writes. Raises StateError for a
-    state that is damaged or another network's, and what reading the video raises.
-    """
-    return run_to_end(propagate_frames(tracker, source, members, frames, frames_per_batch))
-
-
-def propagate_frames(
     tracker: Tracker,
     source: FrameSource,
     members: Sequence[Member],
     frames: range,
+    *,
     frames_per_batch: int = 1,
     threads_beside: bool = True,
-) -> Propagation:
-    """`propagate_chunk`, frame by frame, of which ``frames_per_batch`` are encoded together.
+    check: Callable[[], None] = lambda: None,
+) -> ChunkResult:
+    """Propagate legs of one direction through ``frames``, given in walking order (descending for reverse legs).
+
+    A member takes part on the frames its leg covers, and leaves rows on those it writes. ``frames_per_batch`` frames
+    are encoded together. ``check`` is called before each frame; what it raises ends the chunk without a result. Raises
+    StateError for a state that is damaged or another network's, and what reading the video raises.
 
     With ``threads_beside``, while the network follows a frame, the next ones are scaled and the rows of those before it
     are made, each in a thread of its own that is at most a few frames away. Without, all of it takes turns in the
@@ -93,14 +88,13 @@ def propagate_frames(
             watch.lap("encode")
             frames_encoded += len(batch.frames)
             for place, frame in enumerate(batch.frames):
+                check()
                 active = [one for one in followed if one.leg.covers(frame.index)]
                 results = tracker.step(features.frame(place), [one.input_on(frame, tracker) for one in active])
                 watch.lap("propagate")
                 rows.call(partial(_make_rows, tracker, frame, active, results))
                 watch.lap("write")
                 track_frames += len(active)
-                yield
-                watch.restart()
         rows.finish()
     tables = {one.track.object_id: rows_to_table(one.rows) for one in followed}
     states = {one.track.object_id: one.state.to_bytes() for one in followed}

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from samurai_batch import pipeline
-from samurai_batch.chunk import Member, run_to_end
+from samurai_batch.chunk import Member
 from samurai_batch.errors import ConfigError, PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
-from samurai_batch.pipeline import propagate_chunk, propagate_frames, track_video
+from samurai_batch.pipeline import propagate_chunk, track_video
 from samurai_batch.rle import rle_from_coco
+from samurai_batch.runtime.sources import StoppedError
 from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
@@ -209,7 +210,7 @@ def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
 def test_frames_encoded_together_are_followed_as_one_by_one(frames_per_batch: int) -> None:
     cast, frames = members(TRACKS[:2], reverse=False), range(13)
     alone = propagate_chunk(tracker(), source(), cast, frames)
-    together = propagate_chunk(tracker(), source(), cast, frames, frames_per_batch)
+    together = propagate_chunk(tracker(), source(), cast, frames, frames_per_batch=frames_per_batch)
     assert together.stats.frames_encoded == alone.stats.frames_encoded == 13
     for name, table in alone.tables.items():
         for ours, theirs in zip(together.tables[name].to_pylist(), table.to_pylist(), strict=True):
@@ -312,31 +313,29 @@ def test_spans_are_kept_whatever_is_prompted_in_them(prompted: set[int], directi
     assert all(b == a + 1 for a, b in pairwise(rows))
 
 
-def test_a_chunk_closed_early_ends_its_threads() -> None:
-    following = propagate_frames(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
-    for _ in range(3):
-        next(following)
-    assert {"read-ahead", "behind_0"} <= {thread.name for thread in threading.enumerate()}
-    following.close()
-    assert not {"read-ahead", "behind_0"} & {thread.name for thread in threading.enumerate()}
-
-
-def test_without_threads_beside_the_caller_does_everything_and_finds_the_same() -> None:
+@pytest.mark.parametrize("threads_beside", [True, False])
+def test_a_check_that_raises_ends_the_chunk_at_that_frame_and_its_threads(threads_beside: bool) -> None:
     before = set(threading.enumerate())
-    following = propagate_frames(
-        tracker(), source(), members(TRACKS[:2], reverse=False), range(10), threads_beside=False
-    )
-    next(following)
+    during: list[set[threading.Thread]] = []
+
+    def check() -> None:
+        during.append(set(threading.enumerate()) - before)
+        if len(during) == 4:
+            raise StoppedError
+
+    cast = members(TRACKS[:1], reverse=False)
+    with pytest.raises(StoppedError):
+        propagate_chunk(tracker(), source(), cast, range(10), threads_beside=threads_beside, check=check)
+    assert len(during) == 4
+    assert {thread.name for thread in during[3]} == ({"prefetch", "background_0"} if threads_beside else set())
     assert set(threading.enumerate()) <= before
-    alone = run_to_end(following)
-    beside = propagate_chunk(tracker(), source(), members(TRACKS[:2], reverse=False), range(10))
+
+
+def test_without_threads_beside_the_same_is_found() -> None:
+    cast = members(TRACKS[:2], reverse=False)
+    alone = propagate_chunk(tracker(), source(), cast, range(10), threads_beside=False)
+    beside = propagate_chunk(tracker(), source(), cast, range(10))
     assert (alone.tables, alone.states) == (beside.tables, beside.states)
-
-
-def test_it_yields_once_after_each_frame() -> None:
-    video = source()
-    following = propagate_frames(tracker(), video, members(TRACKS[:2], reverse=False), range(10))
-    assert len(list(following)) == 10
 
 
 def test_rows_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,11 +353,11 @@ def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
             yield from super().frames(indices[:4])
             raise VideoError("frame 4 is damaged")
 
-    following = propagate_frames(tracker(), Broken(PIXELS, []), members(TRACKS[:1], reverse=False), range(10))
-    for _ in range(4):
-        next(following)
+    num_checks: list[None] = []
+    cast = members(TRACKS[:1], reverse=False)
     with pytest.raises(VideoError, match="frame 4"):
-        next(following)
+        propagate_chunk(tracker(), Broken(PIXELS, []), cast, range(10), check=lambda: num_checks.append(None))
+    assert len(num_checks) == 4
 
 
 @pytest.mark.parametrize("overhang", [(-100.0, 5.0, 40.0, 30.0), (20.0, -30.0, 60.0, 20.0), (40.0, 20.0, 300.0, 200.0)])

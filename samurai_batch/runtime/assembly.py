@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from samurai_batch import storage
-from samurai_batch.chunk import Member, Propagation
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
@@ -20,10 +20,10 @@ from samurai_batch.modeling.checkpoints import Weights, build_model, load_weight
 from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.process import prepare_process
-from samurai_batch.pipeline import propagate_frames
+from samurai_batch.pipeline import propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
-from samurai_batch.runtime.device import memory_error, memory_message, within_memory
+from samurai_batch.runtime.device import within_memory
 from samurai_batch.runtime.looking_up import look_up, make_finder
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.recipe import tracker_settings
@@ -76,7 +76,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     tracker = make_tracker(config, plan.weights)
     finder = make_finder(Sam2Network(tracker.model), config)
     return Replica(
-        follow=partial(_propagate, tracker, config.frames_per_batch, beside),
+        propagate=partial(_propagate, tracker, config.frames_per_batch, beside),
         look_up=lambda source, track: within_memory(partial(look_up, finder, source, track)),
         open_video=open_video,
         store=storage,
@@ -221,10 +221,18 @@ def _propagate(
     source: VideoSource,
     members: Sequence[Member],
     frames: range,
-) -> Propagation:
-    """`propagate_frames`, with every way the device's memory can end as a MemoryError."""
-    try:
-        return (yield from propagate_frames(tracker, source, members, frames, frames_per_batch, beside))
-    except RuntimeError as error:
-        message = memory_message(error)
-    raise memory_error(message)
+    *,
+    check: Callable[[], None],
+) -> ChunkResult:
+    """`propagate_chunk`, with every way the device's memory can end as a MemoryError."""
+    return within_memory(
+        lambda: propagate_chunk(
+            tracker,
+            source,
+            members,
+            frames,
+            frames_per_batch=frames_per_batch,
+            threads_beside=beside,
+            check=check,
+        )
+    )

@@ -9,23 +9,13 @@ T = TypeVar("T")
 
 
 def within_memory(step: Callable[[], T]) -> T:
-    """What a step gives. Raises MemoryError where the device is too small for it, and whatever else the step raises."""
+    """The result of ``step``. Raises MemoryError where the device's memory is too small for it."""
     try:
         return step()
     except RuntimeError as error:
-        message = memory_message(error)
-    raise memory_error(message)
-
-
-def memory_message(error: RuntimeError) -> str:
-    """What torch says of memory that has ended; any other error is raised again."""
-    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-        return str(error).partition("\n")[0]
-    raise error
-
-
-def memory_error(message: str) -> MemoryError:
-    """To be made outside of the except clause: only there are the failed step's tensors free to go back."""
+        if not (isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)):
+            raise
+        message = str(error).partition("\n")[0]
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return MemoryError(message)
+        torch.cuda.empty_cache()  # outside of the except clause, which keeps the failed step's tensors alive
+    raise MemoryError(message)

@@ -6,14 +6,12 @@ it reads from storage, and everything it learns it writes there. Whatever goes w
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from samurai_batch.chunk import ChunkResult, Member, Propagation, run_to_end
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import (
     PromptError,
     StateError,
@@ -55,19 +53,15 @@ if TYPE_CHECKING:  # naming the types must not load a decoder
 
 logger = get_logger(__name__)
 
-Follow = Callable[["VideoSource", Sequence[Member], range], Propagation]
-"""Follows legs over frames in walking order; raises MemoryError when the device is too small for them."""
 
+class Propagate(Protocol):
+    """`pipeline.propagate_chunk` with a tracker of its own; raises MemoryError when the device is too small."""
 
-@dataclass(frozen=True)
-class _RunAhead:
-    """A chunk that was begun before it was ordered, while the one before it was being written."""
-
-    order: PropagateOrder
-    following: Propagation
-
-    def is_what(self, order: PropagateOrder) -> bool:
-        return replace(self.order, order_id=order.order_id) == order
+    def __call__(
+        self, source: "VideoSource", members: Sequence[Member], frames: range, /, *, check: Callable[[], None]
+    ) -> ChunkResult:
+        """The rows and states of one chunk; ``check`` is called before each frame."""
+        ...
 
 
 LookUp = Callable[["VideoSource", Track], Sequence[Prompt]]
@@ -77,36 +71,29 @@ LookUp = Callable[["VideoSource", Track], Sequence[Prompt]]
 class Replica:
     """Carries out orders, one at a time.
 
-    It does not wait for storage: while a chunk is written, it goes on with the next one. It answers once the chunk is
-    written; the order that follows takes up what was begun, or drops it.
-
     ``look_up`` may be left out where no prompt has to be looked up. ``metadata`` goes into every mask table, beside the
-    fingerprint; ``num_transfers`` bounds the reads and writes of track states that run at once; ``writer`` carries out
-    what is done behind the network (default: a thread).
+    fingerprint; ``num_transfers`` bounds the reads and writes of track states that run at once.
     """
 
     def __init__(
         self,
         *,
-        follow: Follow,
+        propagate: Propagate,
         open_video: OpenVideo,
         store: Store,
         output: str,
         metadata: Mapping[str, str],
         look_up: LookUp | None = None,
         num_transfers: int = 8,
-        writer: Executor | None = None,
     ) -> None:
-        self._propagate = follow
+        self._propagate = propagate
         self._open_video = open_video
         self._store = store
         self._output = output
         self._metadata = metadata
         self._look_up = look_up
         self._num_transfers = num_transfers
-        self._writer = writer or ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._open: tuple[Video, VideoSource] | None = None
-        self._ahead: _RunAhead | None = None
         self._is_stopping = False
 
     def run(self, order: Order) -> Report:
@@ -135,14 +122,12 @@ class Replica:
         self._is_stopping = True
 
     def close(self) -> None:
-        """Let the open video go, and what was begun of it."""
-        self._drop_ahead()
+        """Let the open video go."""
         if self._open is not None:
             self._open[1].close()
             self._open = None
 
     def _source(self, video: Video) -> "VideoSource":
-        self._drop_ahead()  # a source is read by one at a time
         if self._open is None or self._open[0] != video:
             self.close()
             self._open = (video, self._open_video(video.uri))
@@ -169,56 +154,18 @@ class Replica:
     # -- one chunk
 
     def _propagate_chunk(self, order: PropagateOrder, started_s: float) -> ChunkPropagated:
-        result = run_to_end(self._taken_up(order) or self._begun(order), self._check_not_stopping)
+        self._check_not_stopping()
+        source = self._source(order.video)
+        members = for_each(lambda member: self._load(order, member), order.members, self._num_transfers)
+        result = self._propagate(source, members, _frames_of(order), check=self._check_not_stopping)
         propagated_s = time.monotonic()
-        saved = self._writer.submit(self._save, order, result)
-        try:
-            self._run_ahead(order, result.states, saved.done)
-        finally:
-            saved.result()
+        self._save(order, result)
         ended_s = time.monotonic()
         return ChunkPropagated(
             order_id=order.order_id,
             stats=result.stats + WorkStats(stage_s={"write": ended_s - propagated_s}),
             seconds=ended_s - started_s,
         )
-
-    def _begun(self, order: PropagateOrder) -> Propagation:
-        source = self._source(order.video)
-        members = for_each(lambda member: self._load(order, member), order.members, self._num_transfers)
-        return self._propagate(source, members, _frames_of(order))
-
-    def _taken_up(self, order: PropagateOrder) -> Propagation | None:
-        if self._ahead is None or not self._ahead.is_what(order):
-            return None
-        ahead, self._ahead = self._ahead, None
-        return ahead.following
-
-    def _run_ahead(self, order: PropagateOrder, states: Mapping[str, bytes], is_saved: Callable[[], bool]) -> None:
-        """Go on with the next chunk for as long as this one is being written.
-
-        What goes wrong there is not this order's fault: it will go wrong again when the next chunk is ordered.
-        """
-        coming = next_order(order)
-        if coming is None or is_saved():
-            return
-        members = [Member(member.track, member.leg, states[member.track.object_id]) for member in coming.members]
-        try:
-            following = self._propagate(self._source(order.video), members, _frames_of(coming))
-            self._ahead = _RunAhead(coming, following)
-            for _ in _frames_of(coming):
-                self._check_not_stopping()
-                if is_saved():
-                    break
-                next(following)
-        except Exception as error:
-            logger.info("chunk %d cannot be begun yet: %s", coming.chunk, error)
-            self.close()
-
-    def _drop_ahead(self) -> None:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.following.close()
 
     def _load(self, order: PropagateOrder, member: OrderMember) -> Member:
         if order.chunk == first_chunk(member.leg, order.chunk_frames):
@@ -291,17 +238,6 @@ def logged_failure(error: Exception) -> Failure:
     if failure.kind is FailureKind.INTERNAL and not isinstance(error, StoppedError):
         logger.exception("an order failed")
     return failure
-
-
-def next_order(order: PropagateOrder) -> PropagateOrder | None:
-    """What is most likely ordered next: the chunk behind this one, for all legs that go on into it."""
-    chunk = order.chunk + step(order.reverse)
-    members = tuple(
-        member
-        for member in order.members
-        if frames_to_propagate([member.leg], chunk, order.chunk_frames, order.num_frames)
-    )
-    return replace(order, chunk=chunk, members=members) if members else None
 
 
 def _frames_of(order: PropagateOrder) -> range:

@@ -30,10 +30,6 @@ class Stopwatch:
         while len(self._open) > (MOST_OPEN_MOMENTS if self._is_gpu else 0):
             self._close_oldest()
 
-    def restart(self) -> None:
-        """What has passed since the last call counts as nothing."""
-        self._last = self._now()
-
     def seconds(self) -> dict[str, float]:
         """The seconds of all laps so far, by name; waits for the device."""
         if self._is_gpu:

@@ -9,13 +9,12 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from samurai_batch import storage
-from samurai_batch.chunk import ChunkResult, Member, Propagation
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.fingerprints import Recipe
@@ -109,7 +108,9 @@ class FakeTracker:
     calls: list[tuple[str, bool, range, tuple[str, ...]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def follow(self, source: VideoSource, legs: Sequence[Member], frames: range) -> Propagation:
+    def propagate(
+        self, source: VideoSource, legs: Sequence[Member], frames: range, *, check: Callable[[], None] = lambda: None
+    ) -> ChunkResult:
         names = tuple(leg.track.object_id for leg in legs)
         with self.lock:
             self.calls.append((legs[0].track.video.video_id, legs[0].leg.reverse, frames, names))
@@ -117,6 +118,7 @@ class FakeTracker:
         rows: dict[str, list[MaskRow]] = {leg.track.object_id: [] for leg in legs}
         num_followed = 0
         for frame in source.frames(frames):
+            check()
             self.before_frame(frame.index, legs)
             for leg in legs:
                 if leg.leg.covers(frame.index):
@@ -126,7 +128,6 @@ class FakeTracker:
                     num_followed += 1
                     if leg.leg.writes(frame.index):
                         rows[object_id].append(_row(leg.track, frame.index, source, states[object_id]))
-            yield
         tables = {object_id: rows_to_table(found) for object_id, found in rows.items()}
         return ChunkResult(
             tables=tables,
@@ -186,50 +187,21 @@ class NoProgress:
         pass
 
 
-class _LateFuture(Future[Any]):
-    """Done from the start, and says so when it has been asked often enough."""
-
-    def __init__(self, num_denials: int) -> None:
-        super().__init__()
-        self._num_denials = num_denials
-
-    def done(self) -> bool:
-        self._num_denials -= 1
-        return self._num_denials < 0
-
-
-class FakeWriter(Executor):
-    """Writes at once, in the caller's thread; with a ``lag``, a replica may run that many frames ahead of it."""
-
-    def __init__(self, lag: Callable[[], int] = lambda: 0) -> None:
-        self._lag = lag
-
-    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
-        lag = self._lag()
-        future = _LateFuture(lag + 1 if lag else 0)  # it is asked once before it runs ahead at all
-        try:
-            future.set_result(work(*args, **named))
-        except BaseException as error:  # a simulated death, too, is told by the future
-            future.set_exception(error)
-        return future
-
-
 def find_two(source: object, track: Track) -> list[BoxPrompt]:
     """Whatever is asked, two boxes are what it means."""
     assert track.auto_prompt is not None
     return [BoxPrompt(track.auto_prompt.frame_index, (10.0 + left, 10.0, 30.0, 30.0)) for left in range(2)]
 
 
-def make_replica(output: str, tracker: FakeTracker, store: Store = storage, lag: int = 0) -> Replica:
+def make_replica(output: str, tracker: FakeTracker, store: Store = storage) -> Replica:
     return Replica(
-        follow=tracker.follow,
+        propagate=tracker.propagate,
         look_up=find_two,
         open_video=video_opener(store.read_bytes),
         store=store,
         output=output,
         metadata={"run_id": "test"},
         num_transfers=1,
-        writer=FakeWriter(lambda: lag),
     )
 
 

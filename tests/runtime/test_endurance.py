@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from samurai_batch import pipeline, storage
-from samurai_batch.chunk import Member, Propagation
+from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import StorageError
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order, OrderFailed, Report
@@ -175,14 +175,16 @@ def test_where_a_video_is_cut_is_known_to_the_run_that_goes_on(tmp_path: Path) -
 def _small_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with memory for one track."""
     torch.set_num_threads(1)
-    original = pipeline.propagate_frames
+    original = pipeline.propagate_chunk
 
-    def propagate_frames(tracker: Tracker, source: VideoSource, members: Sequence[Member], *how: Any) -> Propagation:
+    def propagate_chunk(
+        tracker: Tracker, source: VideoSource, members: Sequence[Member], frames: range, **how: Any
+    ) -> ChunkResult:
         if len(members) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return (yield from original(tracker, source, members, *how))
+        return original(tracker, source, members, frames, **how)
 
-    monkeypatch.setattr(assembly, "propagate_frames", propagate_frames)
+    monkeypatch.setattr(assembly, "propagate_chunk", propagate_chunk)
 
 
 @pytest.mark.usefixtures("_small_device")

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from samurai_batch.chunk import Member, run_to_end
+from samurai_batch.chunk import Member
 from samurai_batch.errors import PromptError
 from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, Track, Video
@@ -135,12 +135,10 @@ def _rows_of(track: Track, content: Content, end: int) -> pa.Table:
     for leg in track.legs:
         frames = [index for index in range(end) if leg.covers(index)]
         walked = range(frames[0], frames[-1] + 1)
-        result = run_to_end(
-            FakeTracker().follow(
-                source,  # type: ignore[arg-type]
-                [Member(track, leg)],
-                walked[::-1] if leg.reverse else walked,
-            )
+        result = FakeTracker().propagate(
+            source,  # type: ignore[arg-type]
+            [Member(track, leg)],
+            walked[::-1] if leg.reverse else walked,
         )
         tables.append(result.tables[track.object_id])
     return pa.concat_tables(tables).sort_by("frame_index").combine_chunks()

@@ -12,7 +12,7 @@ from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaD
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.tasks import BoxPrompt, Track
 from samurai_batch.video import VideoSource
-from tests.runtime.fakes import FakeTracker, FakeWriter, video_opener
+from tests.runtime.fakes import FakeTracker, video_opener
 from tests.simulation.accounts import Accounts
 from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
 from tests.simulation.jobs import look_up
@@ -20,7 +20,6 @@ from tests.simulation.stores import Killed, MemoryStore, StoreView
 from tests.simulation.timeline import Timeline
 
 REPLICAS_PER_NODE = 2
-MOST_FRAMES_AHEAD = 12
 KILLED = Failure(FailureKind.DIED, "killed")
 OUT_OF_REACH = Failure(FailureKind.LOST, "lost contact")
 NODE_LOST = Failure(FailureKind.LOST, "its node is gone")
@@ -53,14 +52,13 @@ class SimulatedReplica:
         self.weather = ReplicaWeather(cluster.chance, faults)
         self.view = StoreView(cluster.store, self.weather)
         self._worker = Replica(
-            follow=FakeTracker(before_frame=self._before_frame).follow,
+            propagate=FakeTracker(before_frame=self._before_frame).propagate,
             look_up=self._look_up,
             open_video=video_opener(self.view.read_bytes),
             store=self.view,
             output=cluster.output,
             metadata={"run_id": "simulated"},
             num_transfers=1,
-            writer=FakeWriter(lambda: cluster.chance.randint(0, MOST_FRAMES_AHEAD)),
         )
 
     def carry_out(self, order: Order, seconds: float) -> Answered | None:
