@@ -1,22 +1,21 @@
-"""Where bytes live: local paths, ``s3://``, ``gs://``, ``az://``, ``hf://`` and whatever else fsspec knows.
+"""Reading and writing bytes on local disk, ``s3://``, ``gs://``, ``az://``, ``hf://`` and every other fsspec store.
 
-A URI is a plain local path, ``file://`` followed by a path, or ``protocol://...``. Nothing in it is
-percent-decoded, so the names made by `quote_id` stay as they are. Credentials and endpoints come from the
-usual variables of each store (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``GOOGLE_APPLICATION_CREDENTIALS``,
-``AZURE_STORAGE_ACCOUNT_NAME``, ``HF_TOKEN``, ...).
+A URI is a local path, ``file://`` followed by a path, or ``protocol://...``. Nothing in it is percent-decoded, so
+names made by `quote_id` stay as they are. Credentials and endpoints come from each store's usual environment variables
+(``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``GOOGLE_APPLICATION_CREDENTIALS``, ``AZURE_STORAGE_ACCOUNT_NAME``,
+``HF_TOKEN``, ...).
 
-Writes are atomic: a reader sees the old bytes or the new ones. Listings are never cached, so what another
-process wrote is seen. Errors that may pass are retried a bounded number of times; what remains is a
-`StorageError`, and what is missing a `FileNotFoundError`.
+Writes are atomic: a reader sees the old bytes or the new ones. Listings are never cached, so writes of other processes
+are seen at once. Errors that a retry may solve are retried a limited number of times; then a `StorageError` is raised.
+A URI that does not exist raises `FileNotFoundError`.
 
     uris.py         URIs as text
-    objects.py      reading, writing, listing
-    identities.py   one state of a file or folder told from another
-    local.py        files put in place at once
-    stores.py       which store a URI belongs to, and whether it can be used; the only place that imports fsspec
-    failures.py     what an exception of a store's client means
-    messages.py     ... as one sentence
-    retry.py        what is tried again
+    stores.py       the store of a URI and its client; the only module that imports fsspec
+    objects.py      reading, writing, listing, deleting
+    identities.py   size, version and modification time
+    local.py        atomic writes of local files
+    failures.py     the kind of failure behind a client's exception
+    retry.py        which failures are retried, and the message of those that remain
 """
 
 from samurai_batch.storage.failures import Failure, Kind

@@ -1,8 +1,9 @@
-"""What an exception of a store's client means, whichever client raised it.
+"""Classifies the exceptions of storage clients (s3fs, gcsfs, adlfs, aiohttp, huggingface_hub, the local disk).
 
-Clients wrap one another and change the class on the way: fsspec's HTTP client raises FileNotFoundError for any status,
-gcsfs an OSError without a number, adlfs a RuntimeError. So the whole chain of causes is read: first for an HTTP status
-or a store's error code, then for classes that are known by name (the clients are not imported), then for ``errno``.
+Clients wrap each other's exceptions and change their class: fsspec's HTTP client raises FileNotFoundError for any
+status, gcsfs an OSError without a number, adlfs a RuntimeError. So the whole chain of causes is searched: first for
+an HTTP status or a store's error code, then for known classes, by name because the clients are not imported here, then
+for ``errno``.
 """
 
 import errno
@@ -21,26 +22,25 @@ class Kind(StrEnum):
     NO_CREDENTIALS = "no_credentials"
     THROTTLED = "throttled"
     SERVER = "server"
-    CONNECTION = "connection"  # refused, reset, no such host, no answer in time
+    CONNECTION = "connection"  # refused, reset, unknown host, timeout
     TLS = "tls"
     NO_SPACE = "no_space"
     READ_ONLY = "read_only"
     NAME_TOO_LONG = "name_too_long"
-    WRONG_TYPE = "wrong_type"  # a folder where a file should be, or the other way round
-    EXISTS = "exists"  # the condition of a conditional write
+    WRONG_TYPE = "wrong_type"  # a folder in place of a file, or a file in place of a folder
+    EXISTS = "exists"  # the condition of a conditional write failed
     UNSUPPORTED = "unsupported"
     REFUSED = "refused"  # any other status from 400 to 499
-    TEMPORARY = "temporary"  # what may pass, and is none of the above
+    TEMPORARY = "temporary"  # any other error that a retry may solve
     OTHER = "other"
 
 
-MAY_PASS = frozenset({Kind.THROTTLED, Kind.SERVER, Kind.CONNECTION, Kind.TEMPORARY})
-"""What is worth another try."""
+RETRYABLE = frozenset({Kind.THROTTLED, Kind.SERVER, Kind.CONNECTION, Kind.TEMPORARY})
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One failed request: what it means, and what the store said."""
+    """One failed request: its kind, and the store's status, error code and text."""
 
     kind: Kind
     status: int | None = None
@@ -50,115 +50,85 @@ class Failure:
 
 
 def read_failure(error: BaseException, until: BaseException | None = None) -> Failure | None:
-    """What ``error`` means; None if nothing says that it comes from a store, and it looks like a bug.
+    """Classify ``error``; None if it looks like a bug in a program rather than a failure of a store.
 
-    ``until`` was being handled already when the request began: it and what is behind it have other reasons.
+    ``until`` is an exception that was already being handled when the request began; it and its causes are ignored.
     """
     chain = list(_chain(error, until))
-    for read in (_by_certain_class, _by_answer, _by_words, _by_class):
-        if (found := read(chain)) is not None:
-            return found
-    if isinstance(error, _NOT_OF_A_STORE):
+    for classify in (_by_decisive_class, _by_answer, _by_text, _by_class):
+        if (failure := classify(chain)) is not None:
+            return failure
+    if isinstance(error, _BUGS):
         return None
     return Failure(Kind.TEMPORARY if isinstance(error, OSError) else Kind.OTHER, text=_text_of(error))
 
 
-# What is raised for a mistake in a program, or for a path that the locale has no letters for, and by no client for an
-# answer of its store.
-_NOT_OF_A_STORE = (
-    TypeError,
-    AttributeError,
-    NameError,
-    AssertionError,
-    MemoryError,
-    RecursionError,
-    UnicodeEncodeError,
-)
+# Raised for mistakes in a program, or for paths that the locale cannot encode; no client raises them for an answer.
+_BUGS = (TypeError, AttributeError, NameError, AssertionError, MemoryError, RecursionError, UnicodeEncodeError)
 
 
 def _chain(error: BaseException, until: BaseException | None) -> Iterator[BaseException]:
-    """An exception, what it was raised from, and what it was made of; each once."""
+    """An exception, its causes, and the exceptions among its arguments; each once, outermost first."""
     seen: set[int] = {id(until)}
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop(0)
+    pending: list[BaseException | None] = [error]
+    while pending:
+        link = pending.pop(0)
         if link is None or id(link) in seen:
             continue
         seen.add(id(link))
         yield link
-        waiting.append(link.__cause__ if link.__suppress_context__ else link.__context__)
-        waiting += [argument for argument in link.args if isinstance(argument, BaseException)]
+        pending.append(link.__cause__ if link.__suppress_context__ else link.__context__)
+        pending += [argument for argument in link.args if isinstance(argument, BaseException)]
 
 
-# -- by the answer of a store
+# -- by the store's answer
 
-_BY_CODE = {
-    # S3 and what speaks like it
-    "ExpiredToken": Kind.EXPIRED,
-    "ExpiredTokenException": Kind.EXPIRED,
-    "TokenRefreshRequired": Kind.EXPIRED,
-    "RequestExpired": Kind.EXPIRED,
-    "InvalidToken": Kind.EXPIRED,
-    "SlowDown": Kind.THROTTLED,
-    "Throttling": Kind.THROTTLED,
-    "ThrottlingException": Kind.THROTTLED,
-    "TooManyRequests": Kind.THROTTLED,
-    "RequestLimitExceeded": Kind.THROTTLED,
-    "ServiceUnavailable": Kind.THROTTLED,
-    "InternalError": Kind.SERVER,
-    "RequestTimeout": Kind.CONNECTION,
-    "IncompleteBody": Kind.CONNECTION,
-    "OperationAborted": Kind.TEMPORARY,
-    "ConditionalRequestConflict": Kind.TEMPORARY,
-    "PreconditionFailed": Kind.EXISTS,
-    "NotImplemented": Kind.UNSUPPORTED,
-    "KeyTooLongError": Kind.NAME_TOO_LONG,
-    "QuotaExceeded": Kind.NO_SPACE,
-    "XMinioStorageFull": Kind.NO_SPACE,
+_CODES = {
+    # S3 and compatible stores
+    Kind.EXPIRED: "ExpiredToken ExpiredTokenException TokenRefreshRequired RequestExpired InvalidToken",
+    Kind.THROTTLED: "SlowDown Throttling ThrottlingException TooManyRequests RequestLimitExceeded ServiceUnavailable"
+    " ServerBusy",  # the last one is Azure's
+    Kind.SERVER: "InternalError",
+    Kind.CONNECTION: "RequestTimeout IncompleteBody",
+    Kind.TEMPORARY: "OperationAborted ConditionalRequestConflict",
+    Kind.UNSUPPORTED: "NotImplemented",
+    Kind.NAME_TOO_LONG: "KeyTooLongError",
+    Kind.NO_SPACE: "QuotaExceeded XMinioStorageFull",
+    Kind.EXISTS: "PreconditionFailed BlobAlreadyExists",  # the last one is Azure's
     # Azure
-    "BlobAlreadyExists": Kind.EXISTS,
-    "ServerBusy": Kind.THROTTLED,
-    "NoAuthenticationInformation": Kind.NO_CREDENTIALS,
-    "PublicAccessNotPermitted": Kind.NO_CREDENTIALS,
+    Kind.NO_CREDENTIALS: "NoAuthenticationInformation PublicAccessNotPermitted",
 }
-
-_BY_STATUS = {
-    401: Kind.FORBIDDEN,
-    403: Kind.FORBIDDEN,
-    404: Kind.MISSING,
-    405: Kind.UNSUPPORTED,
-    408: Kind.CONNECTION,
-    409: Kind.TEMPORARY,
-    410: Kind.MISSING,
-    412: Kind.EXISTS,
-    414: Kind.NAME_TOO_LONG,
-    425: Kind.TEMPORARY,
-    429: Kind.THROTTLED,
-    501: Kind.UNSUPPORTED,
-    503: Kind.THROTTLED,
-    507: Kind.NO_SPACE,
+_STATUSES = {
+    Kind.FORBIDDEN: (401, 403),
+    Kind.MISSING: (404, 410),
+    Kind.UNSUPPORTED: (405, 501),
+    Kind.CONNECTION: (408,),
+    Kind.TEMPORARY: (409, 425),
+    Kind.EXISTS: (412,),
+    Kind.NAME_TOO_LONG: (414,),
+    Kind.THROTTLED: (429, 503),
+    Kind.NO_SPACE: (507,),
 }
+_KIND_OF_CODE = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
+_KIND_OF_STATUS = {status: kind for kind, statuses in _STATUSES.items() for status in statuses}
 
 
 def _by_answer(chain: list[BaseException]) -> Failure | None:
-    """The outermost link that carries a store's answer."""
+    """By the outermost exception that carries a store's status or a known error code."""
     for link in chain:
         status, code = _status_of(link), _code_of(link)
-        if status is None and code not in _BY_CODE:
+        if status is None and code not in _KIND_OF_CODE:
             continue
-        kind = _BY_CODE.get(code or "") or _kind_of_status(status)
-        text = _text_of(link)
+        kind = _KIND_OF_CODE.get(code or "") or _kind_of_status(status)
         if kind in (Kind.FORBIDDEN, Kind.REFUSED) and _says_expired(" ".join(map(str, chain))):
             kind = Kind.EXPIRED
-        return Failure(kind, status, code, text, _retry_after_s(link))
+        return Failure(kind, status, code, _text_of(link), _retry_after_s(link))
     return None
 
 
 def _kind_of_status(status: int | None) -> Kind:
     assert status is not None
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return Kind.SERVER if status >= 500 else Kind.REFUSED
+    return _KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.REFUSED)
 
 
 def _says_expired(text: str) -> bool:
@@ -166,7 +136,7 @@ def _says_expired(text: str) -> bool:
 
 
 def _status_of(error: BaseException) -> int | None:
-    """The HTTP status that an exception carries, as the clients of S3, HTTP, Google, Azure and Hugging Face do."""
+    """The HTTP status that an exception of a client carries."""
     for value in _numbers_of(error):
         number = int(value) if isinstance(value, str) and value.isdigit() else value
         if isinstance(number, int) and 300 <= number < 600:
@@ -183,12 +153,12 @@ def _numbers_of(error: BaseException) -> Iterator[Any]:
     yield getattr(error, "status", None)
     yield getattr(error, "status_code", None)
     yield getattr(response, "status_code", None)
-    if type(error).__module__.partition(".")[0] != "aiohttp":  # there it is deprecated, or that of a body cut short
+    if type(error).__module__.partition(".")[0] != "aiohttp":  # deprecated there, or that of a body cut short
         yield getattr(error, "code", None)
 
 
 def _code_of(error: BaseException) -> str | None:
-    """The store's own word for it."""
+    """The store's own error code."""
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else getattr(error, "error_code", None)
     code = getattr(code, "value", code)  # Azure's are members of an enumeration
@@ -196,7 +166,7 @@ def _code_of(error: BaseException) -> str | None:
 
 
 def _text_of(error: BaseException) -> str:
-    """What the store said, on one line."""
+    """The first line of the store's message."""
     response = getattr(error, "response", None)
     text = response.get("Error", {}).get("Message") if isinstance(response, dict) else None
     text = text or getattr(error, "message", None) or str(error) or type(error).__name__
@@ -205,7 +175,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def _retry_after_s(error: BaseException) -> float | None:
-    """What the store asks to wait, if it says so in seconds."""
+    """The Retry-After header in seconds, if the answer has one in that form."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
@@ -216,69 +186,39 @@ def _retry_after_s(error: BaseException) -> float | None:
     return float(value) if isinstance(value, str) and value.strip().isdigit() else None
 
 
-# -- by class, where there was no answer
+# -- by class, where no exception carries an answer
 
-_CERTAIN = {
-    "botocore.NoCredentialsError": Kind.NO_CREDENTIALS,
-    "botocore.PartialCredentialsError": Kind.NO_CREDENTIALS,
-    "botocore.ProfileNotFound": Kind.NO_CREDENTIALS,
-    "botocore.SSLError": Kind.TLS,
-    "google.DefaultCredentialsError": Kind.NO_CREDENTIALS,
-    "azure.CredentialUnavailableError": Kind.NO_CREDENTIALS,
-    "azure.ClientAuthenticationError": Kind.NO_CREDENTIALS,  # with an answer it is read by that
-    "ssl.SSLCertVerificationError": Kind.TLS,
-    "aiohttp.ClientConnectorCertificateError": Kind.TLS,
-    "aiohttp.ClientConnectorSSLError": Kind.TLS,
-    "requests.SSLError": Kind.TLS,
-    "ssl.SSLEOFError": Kind.CONNECTION,
-    "ssl.SSLZeroReturnError": Kind.CONNECTION,
-    "ssl.SSLError": Kind.TLS,
+# Decisive whatever else is in the chain: a client that searches for credentials meets other errors on the way.
+_DECISIVE_CLASSES = {
+    Kind.NO_CREDENTIALS: "botocore.NoCredentialsError botocore.PartialCredentialsError botocore.ProfileNotFound"
+    " google.DefaultCredentialsError azure.CredentialUnavailableError azure.ClientAuthenticationError",
+    Kind.TLS: "botocore.SSLError requests.SSLError ssl.SSLError ssl.SSLCertVerificationError"
+    " aiohttp.ClientConnectorCertificateError aiohttp.ClientConnectorSSLError",
+    Kind.CONNECTION: "ssl.SSLEOFError ssl.SSLZeroReturnError",
 }
-"""These hold whatever else stands in the chain: looking for credentials, a client meets other errors."""
-
-_BY_CLASS = {
-    "botocore.SSOError": Kind.EXPIRED,
-    "botocore.TokenRetrievalError": Kind.EXPIRED,
-    "botocore.CredentialRetrievalError": Kind.EXPIRED,
-    "botocore.HTTPClientError": Kind.CONNECTION,
-    "botocore.ConnectionError": Kind.CONNECTION,
-    "botocore.IncompleteReadError": Kind.CONNECTION,
-    "botocore.ResponseStreamingError": Kind.CONNECTION,
-    "botocore.BotoCoreError": Kind.OTHER,
-    "aiohttp.ClientConnectionError": Kind.CONNECTION,
-    "aiohttp.ClientPayloadError": Kind.CONNECTION,
-    "aiohttp.InvalidURL": Kind.REFUSED,
-    "aiohttp.ClientError": Kind.CONNECTION,
-    "aiohttp.ContentLengthError": Kind.CONNECTION,
-    "requests.ConnectionError": Kind.CONNECTION,
-    "requests.Timeout": Kind.CONNECTION,
-    "requests.ChunkedEncodingError": Kind.CONNECTION,
-    "requests.InvalidURL": Kind.REFUSED,
-    "urllib3.HTTPError": Kind.CONNECTION,
-    "httpx.TransportError": Kind.CONNECTION,
-    "httpx2.TransportError": Kind.CONNECTION,
-    "google.RefreshError": Kind.EXPIRED,
-    "google.TransportError": Kind.CONNECTION,
-    "google.RetryError": Kind.CONNECTION,
-    "google.GoogleAuthError": Kind.NO_CREDENTIALS,
-    "gcsfs.ChecksumError": Kind.TEMPORARY,
-    "azure.ServiceRequestError": Kind.CONNECTION,
-    "azure.ServiceResponseError": Kind.CONNECTION,
-    "azure.IncompleteReadError": Kind.CONNECTION,
-    "huggingface_hub.OfflineModeIsEnabled": Kind.CONNECTION,
-    "socket.gaierror": Kind.CONNECTION,
-    "builtins.ConnectionError": Kind.CONNECTION,
-    "builtins.TimeoutError": Kind.CONNECTION,
-    "asyncio.IncompleteReadError": Kind.CONNECTION,
-    "builtins.PermissionError": Kind.FORBIDDEN,
-    "builtins.FileExistsError": Kind.EXISTS,
-    "builtins.IsADirectoryError": Kind.WRONG_TYPE,
-    "builtins.NotADirectoryError": Kind.WRONG_TYPE,
-    "builtins.NotImplementedError": Kind.UNSUPPORTED,
-    "builtins.FileNotFoundError": Kind.MISSING,
+_CLASSES = {
+    Kind.EXPIRED: "botocore.SSOError botocore.TokenRetrievalError botocore.CredentialRetrievalError"
+    " google.RefreshError",
+    Kind.NO_CREDENTIALS: "google.GoogleAuthError",
+    Kind.CONNECTION: "botocore.HTTPClientError botocore.ConnectionError botocore.IncompleteReadError"
+    " botocore.ResponseStreamingError aiohttp.ClientConnectionError aiohttp.ClientPayloadError aiohttp.ClientError"
+    " aiohttp.ContentLengthError requests.ConnectionError requests.Timeout requests.ChunkedEncodingError"
+    " urllib3.HTTPError httpx.TransportError httpx2.TransportError google.TransportError google.RetryError"
+    " azure.ServiceRequestError azure.ServiceResponseError azure.IncompleteReadError"
+    " huggingface_hub.OfflineModeIsEnabled socket.gaierror builtins.ConnectionError builtins.TimeoutError"
+    " asyncio.IncompleteReadError",
+    Kind.REFUSED: "aiohttp.InvalidURL requests.InvalidURL",
+    Kind.TEMPORARY: "gcsfs.ChecksumError",
+    Kind.FORBIDDEN: "builtins.PermissionError",
+    Kind.EXISTS: "builtins.FileExistsError",
+    Kind.WRONG_TYPE: "builtins.IsADirectoryError builtins.NotADirectoryError",
+    Kind.UNSUPPORTED: "builtins.NotImplementedError",
+    Kind.MISSING: "builtins.FileNotFoundError",
+    Kind.OTHER: "botocore.BotoCoreError",
 }
-
-_BY_ERRNO = {
+_KIND_OF_DECISIVE_CLASS = {name: kind for kind, names in _DECISIVE_CLASSES.items() for name in names.split()}
+_KIND_OF_CLASS = {name: kind for kind, names in _CLASSES.items() for name in names.split()}
+_KIND_OF_ERRNO = {
     errno.ENOSPC: Kind.NO_SPACE,
     errno.EDQUOT: Kind.NO_SPACE,
     errno.EROFS: Kind.READ_ONLY,
@@ -290,8 +230,6 @@ _BY_ERRNO = {
     errno.ENETUNREACH: Kind.CONNECTION,
     errno.EINVAL: Kind.REFUSED,
 }
-
-# Of several links with a kind of their own, the first of these counts: the outer ones are what a client made of it.
 _PRECEDENCE = (
     Kind.NO_SPACE,
     Kind.READ_ONLY,
@@ -308,26 +246,27 @@ _PRECEDENCE = (
     Kind.MISSING,
     Kind.OTHER,
 )
+"""Which kind counts if several exceptions of a chain have one: a client turns specific errors into vaguer ones."""
 
 
-def _by_certain_class(chain: list[BaseException]) -> Failure | None:
+def _by_decisive_class(chain: list[BaseException]) -> Failure | None:
     for link in chain:
-        kind = _looked_up(link, _CERTAIN)
-        if kind is not None and _status_of(link) is None:
+        kind = _kind_by_name(link, _KIND_OF_DECISIVE_CLASS)
+        if kind is not None and _status_of(link) is None:  # with a status, the answer is more specific
             return Failure(kind, text=_text_of(link))
     return None
 
 
 def _by_class(chain: list[BaseException]) -> Failure | None:
-    found = [(kind, link) for link in chain if (kind := _kind_of_class(link)) is not None]
-    if not found:
+    kinds = [(kind, link) for link in chain if (kind := _kind_of_class(link)) is not None]
+    if not kinds:
         return None
-    kind, link = min(found, key=lambda pair: _PRECEDENCE.index(pair[0]))
+    kind, link = min(kinds, key=lambda pair: _PRECEDENCE.index(pair[0]))
     return Failure(kind, text=_text_of(link))
 
 
-def _by_words(chain: list[BaseException]) -> Failure | None:
-    """What two clients say by words alone: gcsfs of 403, adlfs where it is not told of an account."""
+def _by_text(chain: list[BaseException]) -> Failure | None:
+    """By the message of two errors that have no class or status: gcsfs for 403, adlfs if no account is given."""
     for link in chain:
         head, _, text = str(link).partition("\n")
         if type(link) is OSError and head.startswith("Forbidden: "):
@@ -338,11 +277,12 @@ def _by_words(chain: list[BaseException]) -> Failure | None:
 
 
 def _kind_of_class(error: BaseException) -> Kind | None:
-    if isinstance(error, OSError) and error.errno in _BY_ERRNO:
-        return _BY_ERRNO[error.errno]
-    return _looked_up(error, _BY_CLASS)
+    if isinstance(error, OSError) and error.errno in _KIND_OF_ERRNO:
+        return _KIND_OF_ERRNO[error.errno]
+    return _kind_by_name(error, _KIND_OF_CLASS)
 
 
-def _looked_up(error: BaseException, table: dict[str, Kind]) -> Kind | None:
+def _kind_by_name(error: BaseException, kinds: dict[str, Kind]) -> Kind | None:
+    """The kind of an exception's class, or of its nearest base class in ``kinds``."""
     names = (f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(error).__mro__)
-    return next((table[name] for name in names if name in table), None)
+    return next((kinds[name] for name in names if name in kinds), None)

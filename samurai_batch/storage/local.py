@@ -1,8 +1,8 @@
-"""Files of this machine: put in place at once, so that a reader sees the old bytes or the new ones.
+"""Atomic writes of local files: a reader sees the old bytes or the new ones.
 
-A file is written under another name and moved. Inside an output folder (one that holds ``_ledger``) that other name is
-``_tmp/<random>``, outside ``masks``, where a reader that takes every file for a table would stumble over what a killed
-writer has left; elsewhere it is ``.tmp-<random>`` beside the file. A run removes what is left of both when it begins.
+A file is written under a temporary name and then moved. In an output folder (one that contains ``_ledger``) the
+temporary name is ``_tmp/<random>``: inside ``masks``, readers that open every file would fail on what a killed writer
+left. Elsewhere it is ``.tmp-<random>`` in the same folder. A run removes leftovers of both when it starts.
 """
 
 import errno
@@ -19,46 +19,46 @@ TEMPORARY_PREFIX = ".tmp-"
 TEMPORARIES_FOLDER = "_tmp"
 
 _LEDGER_FOLDER = "_ledger"
-_MAX_DEPTH = 5  # of a file in an output: _superseded/<run>/masks/<video>/<object>.parquet
+_MAX_DEPTH = 5  # of the deepest file in an output: _superseded/<run>/masks/<video>/<object>.parquet
 _MAX_FOLDERS_TO_SEARCH = 10_000
 _NO_HARD_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file, or rewrite it."""
+    """Write a file atomically; an existing one is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _temporary(_temporary_path(path), data) as temporary:
             temporary.replace(path)
     except OSError as error:
-        if error.errno == errno.ENOENT:  # somebody tidied while we wrote
-            raise BlockingIOError(errno.EAGAIN, "its temporary file was removed meanwhile", str(path)) from None
+        if error.errno == errno.ENOENT:  # `sweep_temporaries` of another process removed it
+            raise BlockingIOError(errno.EAGAIN, "its temporary file was removed during the write", str(path)) from None
         if error.errno != errno.EXDEV:
             raise
-        with _temporary(_beside(path), data) as temporary:  # a folder of the output is a file system of its own
+        with _temporary(_beside(path), data) as temporary:  # the folder is on another file system than the output
             temporary.replace(path)
 
 
 def create_file(path: Path, data: bytes) -> bool:
-    """Write a file if there is none; False if one stands there, whose bytes are others.
+    """Write a file unless it exists; False if one exists with other bytes.
 
-    A hard link to a finished file takes a name only if it is free. Where there are no hard links the file itself is
-    created exclusively: of several writers still only one succeeds, but a reader may see it empty for a moment.
+    A hard link to a complete temporary file fails if the name is taken. On file systems without hard links the file is
+    created with O_EXCL instead: still only one of several writers succeeds, but a reader may briefly see it empty.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _temporary(_beside(path), data) as temporary:
-            _take_name(path, temporary, data)
+            _link_or_create(path, temporary, data)
     except FileExistsError:
         return path.read_bytes() == data
     return True
 
 
 def sweep_temporaries(output: str) -> None:
-    """Remove what killed writers left in an output folder, for who alone may write there. Remote stores have none.
+    """Remove temporary files that killed writers left in an output folder; only for the holder of its lease.
 
-    Earlier versions left it inside ``masks``, which is looked through while no ``_tmp`` tells of this version, or if it
-    is small.
+    Earlier versions left them inside ``masks``, which is searched if it is small, or if there is no ``_tmp`` yet.
+    Remote stores have no temporary files.
     """
     if is_remote(output):
         return
@@ -71,7 +71,7 @@ def sweep_temporaries(output: str) -> None:
 
 
 def is_finished(name: str) -> bool:
-    """Whether a file of this name is no temporary one."""
+    """Whether a name is not that of a temporary file."""
     return not name.startswith(TEMPORARY_PREFIX)
 
 
@@ -88,7 +88,7 @@ def _beside(path: Path) -> Path:
 
 
 def _temporary_path(path: Path) -> Path:
-    """Where a file is written before it is moved to ``path``, on the same file system."""
+    """A temporary path for ``path``, normally on the same file system."""
     for parent in path.parents[:_MAX_DEPTH]:
         output = parent.parent if parent.name == _LEDGER_FOLDER else parent
         if parent.name == _LEDGER_FOLDER or (parent / _LEDGER_FOLDER).is_dir():
@@ -100,7 +100,7 @@ def _temporary_path(path: Path) -> Path:
 
 @contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """A finished file; it goes afterwards, unless it was moved."""
+    """A complete temporary file; removed afterwards unless it was moved."""
     try:
         path.write_bytes(data)
         yield path
@@ -108,10 +108,10 @@ def _temporary(path: Path, data: bytes) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _take_name(path: Path, finished: Path, data: bytes) -> None:
-    """Raises FileExistsError if the name is taken."""
+def _link_or_create(path: Path, temporary: Path, data: bytes) -> None:
+    """Give ``data`` the name ``path``. Raises FileExistsError if the name is taken."""
     try:
-        path.hardlink_to(finished)
+        path.hardlink_to(temporary)
     except FileExistsError:
         raise
     except OSError as error:

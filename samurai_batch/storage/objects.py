@@ -1,4 +1,4 @@
-"""Reading, writing and listing, of local files and of a store's objects alike."""
+"""Reading, writing, listing and deleting local files and objects of remote stores."""
 
 import inspect
 import os
@@ -25,47 +25,47 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-NUM_TRANSFERS_AT_ONCE = 16
+NUM_PARALLEL_TRANSFERS = 16
 
 
 @dataclass(frozen=True)
 class Children:
-    """Names of what is directly below a folder, each sorted."""
+    """Sorted names of the files and folders directly in a folder."""
 
     files: list[str]
     folders: list[str]
 
 
 def read_bytes(uri: str) -> bytes:
-    """The whole file. Raises FileNotFoundError if it is missing."""
+    """The content of a file. Raises FileNotFoundError if it does not exist."""
     files, path = locate(uri)
     return cast(bytes, retrying("reading", uri, lambda: files.cat_file(path)))
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """Put the whole file in place at once, and make the folders above it."""
+    """Write a file atomically, and create its folders."""
     if is_remote(uri):
         check_writable(uri)
         files, path = locate(uri)
-        with _into_a_bucket(uri):
+        with _missing_bucket_named(uri):
             retrying("writing", uri, lambda: files.pipe_file(path, data))
     else:
         retrying("writing", uri, lambda: local.replace_file(local_path(uri), data))
 
 
 def create_bytes(uri: str, data: bytes) -> bool:
-    """Put the file in place if there is none; False if one stands there, whose bytes are others.
+    """Write a file unless it exists; False if one exists with other bytes.
 
-    Of several processes that try at once exactly one succeeds on local disks, and on stores with a conditional put: S3
-    and most of its kind, Google, Azure, and where fsspec knows of one. Elsewhere, with one warning, two may within one
-    moment.
+    Of several processes that try at once exactly one succeeds on local disks and on stores with conditional writes: S3
+    and most compatible stores, Google, Azure, and others for which fsspec supports them. On other stores two may
+    succeed at the same moment; a warning is logged once.
     """
     if not is_remote(uri):
         return retrying("creating", uri, lambda: local.create_file(local_path(uri), data))
     check_writable(uri)
     files, path = locate(uri)
     condition = _condition_of(files)
-    with _into_a_bucket(uri):
+    with _missing_bucket_named(uri):
         if condition is not None:
             try:
                 return retrying("creating", uri, lambda: _create(files, path, data, condition))
@@ -73,60 +73,60 @@ def create_bytes(uri: str, data: bytes) -> bool:
                 failure = failure_of(error)
                 if failure is None or failure.kind not in (Kind.UNSUPPORTED, Kind.REFUSED):
                     raise
-        is_ours = retrying("creating", uri, lambda: _look_then_put(files, path, data))
-    _warn_of_no_condition(f"{protocol_of(uri)}://")
+        is_ours = retrying("creating", uri, lambda: _write_if_missing(files, path, data))
+    _warn_of_unconditional_writes(f"{protocol_of(uri)}://")
     return is_ours
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file or folder."""
+    """Whether a file or folder exists."""
     return _type_of(uri) is not None
 
 
 def is_directory(uri: str) -> bool:
-    """Whether there is a folder (on an object store: any object below this name)."""
+    """Whether a folder exists (on an object store: any object below this name)."""
     return _type_of(uri) == "directory"
 
 
 def list_names(uri: str) -> list[str]:
-    """The finished files and the folders directly below a folder, sorted; [] if it is missing or a file."""
-    below = list_children(uri)
-    return sorted(below.files + below.folders)
+    """Sorted names of the files and folders directly in a folder; [] if it does not exist or is a file."""
+    children = list_children(uri)
+    return sorted(children.files + children.folders)
 
 
 def list_children(uri: str) -> Children:
-    """The same by kind, in one request; both empty if it is missing or a file."""
+    """As `list_names`, files and folders apart; one request. Temporary files of unfinished writes are left out."""
     files, folder = locate(uri)
 
     def list_them() -> list[tuple[str, bool]]:
         if not is_remote(uri):
             if not Path(folder).is_dir():
                 return []
-            with os.scandir(folder) as entries:  # many times as fast as fsspec, which asks for the size of each
+            with os.scandir(folder) as entries:  # many times as fast as fsspec, which reads each size
                 return [(entry.name, entry.is_dir()) for entry in entries]
         pairs = [(posixpath.split(info["name"].rstrip("/")), info["type"]) for info in files.ls(folder, detail=True)]
-        inside = folder.rstrip("/")
-        return [(name, kind == "directory") for (parent, name), kind in pairs if parent.rstrip("/") == inside]
+        return [
+            (name, kind == "directory") for (parent, name), kind in pairs if parent.rstrip("/") == folder.rstrip("/")
+        ]
 
     try:
-        found = retrying("listing", uri, list_them)
+        entries = {entry for entry in retrying("listing", uri, list_them) if entry[0] and local.is_finished(entry[0])}
     except FileNotFoundError:
         return Children([], [])
-    finished = {(name, is_folder) for name, is_folder in found if name and local.is_finished(name)}
-    files_found, folders_found = (
-        sorted(name for name, is_one in finished if is_one == wanted) for wanted in (False, True)
+    return Children(
+        files=sorted(name for name, is_folder in entries if not is_folder),
+        folders=sorted(name for name, is_folder in entries if is_folder),
     )
-    return Children(files_found, folders_found)
 
 
 def delete(uri: str) -> None:
-    """Remove a file, or a folder and all below it; what is missing is fine."""
+    """Delete a file, or a folder with everything in it; does nothing if it does not exist."""
     files, path = locate(uri)
     if not posixpath.dirname(path.rstrip("/")):
         raise StorageError(f"{redact(uri)}: refusing to delete a whole bucket or disk; name a folder in it")
     try:
         if is_remote(uri):
-            # fsspec's own recursive rm expands "[", "*" and "?" in the path, which could remove a neighbour.
+            # fsspec's recursive rm expands "[", "*" and "?" in the path, which could delete other files.
             names = retrying("listing", uri, lambda: files.find(path))
             _in_parallel(lambda name: _delete_one(files, name, uri), names)
         else:
@@ -136,7 +136,7 @@ def delete(uri: str) -> None:
 
 
 def copy_to_local(uri: str, path: Path) -> None:
-    """Copy a file to ``path``, or the files of a folder (`files_of`) below it. Not atomic: it may leave a part."""
+    """Copy a file to ``path``, or the files of a folder (`files_of`) into it. Not atomic."""
     files, source = locate(uri)
     if not is_directory(uri):
         retrying("copying", uri, lambda: files.get_file(source, str(path)))
@@ -145,22 +145,22 @@ def copy_to_local(uri: str, path: Path) -> None:
     def copy_one(name: str) -> None:
         target = path / name.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        retrying("copying", uri, lambda: files.get_file(found[name]["name"], str(target)))
+        retrying("copying", uri, lambda: files.get_file(infos[name]["name"], str(target)))
 
-    found = files_of(uri)
+    infos = files_of(uri)
     path.mkdir(parents=True, exist_ok=True)
-    _in_parallel(copy_one, found)
+    _in_parallel(copy_one, infos)
 
 
 def open_input(uri: str) -> BinaryIO:
-    """A seekable binary file, for pyarrow and pandas. Raises FileNotFoundError if it is missing."""
+    """Open a seekable binary file, for pyarrow and pandas. Raises FileNotFoundError if it does not exist."""
     files, path = locate(uri)
     return cast(BinaryIO, retrying("opening", uri, lambda: files.open(path, "rb")))
 
 
 def arrow_filesystem(uri: str) -> "tuple[FileSystem, str]":
-    """The pyarrow file system of ``uri``, and its path there. What it raises is to be `translated`."""
-    import pyarrow.fs  # here, because only readers of tables need it
+    """The pyarrow file system of ``uri``, and its path there. Use it inside `translated`."""
+    import pyarrow.fs  # slow to import, and only readers of tables need it
 
     if not is_remote(uri):
         return pyarrow.fs.LocalFileSystem(), str(local_path(uri))
@@ -169,17 +169,17 @@ def arrow_filesystem(uri: str) -> "tuple[FileSystem, str]":
 
 
 def _type_of(uri: str) -> str | None:
-    """Whether it is a "file" or a "directory"; None if neither. fsspec's own look-ups take any failure for that."""
+    """Returns "file", "directory", or None if it does not exist. fsspec's own `exists` is False after any error."""
     files, path = locate(uri)
     try:
-        return str(retrying("looking up", uri, lambda: files.info(path)["type"]))
+        return str(retrying("reading metadata", uri, lambda: files.info(path)["type"]))
     except FileNotFoundError:
         return None
 
 
 @contextmanager
-def _into_a_bucket(uri: str) -> Iterator[None]:
-    """Nothing but its bucket can be missing for a write to a store."""
+def _missing_bucket_named(uri: str) -> Iterator[None]:
+    """A FileNotFoundError of a write means that the bucket does not exist."""
     try:
         yield
     except FileNotFoundError as error:
@@ -187,7 +187,7 @@ def _into_a_bucket(uri: str) -> Iterator[None]:
 
 
 def _condition_of(files: Any) -> dict[str, object] | None:
-    """What makes a put conditional; None where fsspec's client knows no way to."""
+    """The option that makes a write conditional; None if fsspec's client has none."""
     parameters = inspect.signature(getattr(files, "_pipe_file", files.pipe_file)).parameters
     if "mode" in parameters:
         return {"mode": "create"}
@@ -198,11 +198,11 @@ def _create(files: Any, path: str, data: bytes, condition: dict[str, object]) ->
     try:
         files.pipe_file(path, data, **condition)
     except FileExistsError:
-        return bool(files.cat_file(path) == data)  # ours, if an answer was lost on the way
+        return bool(files.cat_file(path) == data)  # True if this process wrote it and the answer was lost
     return True
 
 
-def _look_then_put(files: Any, path: str, data: bytes) -> bool:
+def _write_if_missing(files: Any, path: str, data: bytes) -> bool:
     try:
         return bool(files.cat_file(path) == data)
     except FileNotFoundError:
@@ -211,11 +211,11 @@ def _look_then_put(files: Any, path: str, data: bytes) -> bool:
 
 
 @cache
-def _warn_of_no_condition(store: str) -> None:
-    """Once in a process."""
+def _warn_of_unconditional_writes(store: str) -> None:
+    """Logs once per process and store."""
     logger.warning(
-        "%s knows no conditional writes here: two runs that start on one output within one moment may not see each "
-        "other; start one at a time",
+        "%s has no conditional writes: two runs that start on the same output at the same moment may both begin; start "
+        "one at a time",
         store,
     )
 
@@ -224,10 +224,10 @@ def _delete_one(files: Any, name: str, uri: str) -> None:
     try:
         retrying("deleting", uri, lambda: files.rm_file(name))
     except FileNotFoundError:
-        return  # by another process, or by a request whose answer was lost
+        return  # deleted by another process, or by a request whose answer was lost
 
 
 def _in_parallel(action: Callable[[str], object], names: Iterable[str]) -> None:
-    with ThreadPoolExecutor(NUM_TRANSFERS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(NUM_PARALLEL_TRANSFERS) as pool:
         for future in [pool.submit(action, name) for name in names]:
             future.result()

@@ -1,4 +1,4 @@
-"""Which store a URI belongs to, and whether it can be used. Only this module imports fsspec."""
+"""The store of a URI, and whether it can be used. The only module that imports fsspec."""
 
 import importlib
 import logging
@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from samurai_batch.errors import StorageError, StoreError
 from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.retry import failure_of, retrying
-from samurai_batch.storage.uris import is_remote, local_path, protocol_of, redact
+from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, S3, is_remote, local_path, protocol_of, redact
 
 _EXTRAS = {
     "gs": ("gcsfs", "gcs"),
@@ -25,47 +25,38 @@ _EXTRAS = {
     "abfss": ("adlfs", "azure"),
     "hf": ("huggingface_hub", "hf"),
 }
-"""The package that a protocol needs, and our extra that brings it."""
+"""By protocol: the package it needs, and the extra of samurai-batch that installs it."""
 
-_S3 = ("s3", "s3a")
-_GOOGLE = ("gs", "gcs")
-_AZURE = ("az", "abfs", "abfss")
-_BUCKETS = frozenset({*_S3, *_GOOGLE, *_AZURE, "oss", "oci", "tos"})
-"""Object stores: the first part of a path is a bucket."""
+_BUCKETS = frozenset({*S3, *GOOGLE, *AZURE, "oss", "oci", "tos"})
+"""Object stores, in which the first part of a path is a bucket."""
 
-_ONLY_READ = {
-    "http": "a web server takes no files",
-    "https": "a web server takes no files",
-    "ftp": "a file there cannot be replaced at once",
-    "github": "it can only be read",
-    "gist": "it can only be read",
-    "git": "it can only be read",
-    "zip": "an archive cannot be written to",
-    "tar": "an archive cannot be written to",
-    "libarchive": "an archive cannot be written to",
-    "data": "it can only be read",
-    "reference": "it can only be read",
+_READ_ONLY = {
+    **dict.fromkeys(HTTP, "a web server does not accept files"),
+    "ftp": "it cannot replace files atomically",
+    **dict.fromkeys(("zip", "tar", "libarchive"), "archives cannot be written to"),
+    **dict.fromkeys(("github", "gist", "git", "data", "reference"), "it is read-only"),
 }
+"""Protocols that cannot hold an output, and why."""
 
-_LOUD = {
-    "gcsfs": logging.CRITICAL,  # a traceback for each failure, of which we make one sentence
-    "azure": logging.ERROR,  # a line for each request, ten for missing credentials
+_CLIENT_LOG_LEVELS = {
+    "gcsfs": logging.CRITICAL,  # logs a traceback for each failure, which we report in one sentence
+    "azure": logging.ERROR,  # logs a line for each request, and ten for missing credentials
     "httpx": logging.WARNING,
     "httpx2": logging.WARNING,
 }
-"""Loggers of clients, and from which level on they are heard, where nobody has set another."""
+"""Levels set for the loggers of clients, unless the program has set one."""
 
 
 def locate(uri: str) -> tuple[Any, str]:
     """The fsspec file system of ``uri``, and its path there.
 
-    Raises StoreError if it cannot be used, and what `retrying` raises.
+    Raises StoreError if the store cannot be used, and the errors of `retrying`.
     """
     if not is_remote(uri):
         return LocalFileSystem(), str(local_path(uri))
     protocol = protocol_of(uri)
     _check_protocol(uri, protocol)
-    _quieten_clients()
+    _set_client_log_levels()
     try:
         return retrying("connecting", uri, lambda: _connect(uri, protocol))
     except StorageError as error:
@@ -76,9 +67,9 @@ def locate(uri: str) -> tuple[Any, str]:
 
 
 def _connect(uri: str, protocol: str) -> tuple[Any, str]:
-    """Most clients talk to their store only later."""
+    """Create the client; most clients send no request yet."""
     options = _options(protocol)
-    if protocol in _GOOGLE and "::" not in uri:
+    if protocol in GOOGLE and "::" not in uri:
         files = _google_class()(**options)
         return files, files._strip_protocol(uri)
     files, path = fsspec.core.url_to_fs(uri, **options)
@@ -86,7 +77,7 @@ def _connect(uri: str, protocol: str) -> tuple[Any, str]:
 
 
 def check_inputs(uris: Iterable[str], *, in_one_process: bool) -> None:
-    """Refuse URIs of stores that cannot be used here, one look at each store. Raises StoreError."""
+    """Raises StoreError if a URI's store cannot be used here; checks each protocol once, without a request."""
     examples: dict[str, str] = {}
     for uri in uris:
         if is_remote(uri):
@@ -97,9 +88,9 @@ def check_inputs(uris: Iterable[str], *, in_one_process: bool) -> None:
 
 
 def check_output(uri: str, *, in_one_process: bool) -> None:
-    """Refuse an output that cannot be written, without a request to its store. Raises StoreError.
+    """Raises StoreError if an output cannot be written, as far as its URI tells; sends no request.
 
-    ``in_one_process`` says that all who write live in this process: only they see each other's ``memory://``.
+    ``in_one_process`` means that all replicas are threads of this process, which ``memory://`` requires.
     """
     if not is_remote(uri):
         return
@@ -108,45 +99,46 @@ def check_output(uri: str, *, in_one_process: bool) -> None:
     _check_protocol(uri, protocol)
     _check_memory(uri, protocol, in_one_process)
     if protocol in _BUCKETS and not path.partition("/")[0]:
-        raise StoreError(f"{redact(uri)}: it names no bucket; write {protocol}://bucket/folder")
+        raise StoreError(f"{redact(uri)}: the bucket is missing; write {protocol}://bucket/folder")
     if "//" in path.rstrip("/"):
-        raise StoreError(f"{redact(uri)}: the path holds //, a folder without a name; write it with single slashes")
+        raise StoreError(f"{redact(uri)}: the path contains //, a folder without a name; write it with single slashes")
 
 
 def check_writable(uri: str) -> None:
-    """Refuse a remote URI of a kind that is only read. Raises StoreError."""
+    """Raises StoreError for a remote URI of a read-only kind."""
     protocol, path = protocol_of(uri), uri.partition("://")[2]
-    if protocol in _ONLY_READ:
+    if protocol in _READ_ONLY:
         raise StoreError(
-            f"{redact(uri)}: {protocol}:// is no output: {_ONLY_READ[protocol]}; give a folder, or s3://, gs:// or az://"
+            f"{redact(uri)}: {protocol}:// cannot be an output: {_READ_ONLY[protocol]}; give a folder, s3://, gs:// or "
+            "az://"
         )
     if "::" in uri.partition("://")[0]:
-        raise StoreError(f"{redact(uri)}: a chain of stores is no output; give a folder, or one store's URI")
+        raise StoreError(f"{redact(uri)}: a chain of stores cannot be an output; give a folder or the URI of one store")
     if protocol == "hf" and not path.startswith("buckets/"):
         raise StoreError(
-            f"{redact(uri)}: a repository is no output: each file would be a commit; give a folder, s3://, gs:// or "
-            "az://, and upload the result with `hf upload`"
+            f"{redact(uri)}: a repository cannot be an output, because each file would be a commit; give a folder, "
+            "s3://, gs:// or az://, and upload the result with `hf upload`"
         )
 
 
 def missing_bucket(uri: str) -> StoreError:
-    """What a write says that found no place: an object store has no folders, so it is the bucket."""
+    """The error of a write that raised FileNotFoundError: object stores have no folders, so the bucket is missing."""
     scheme, _, path = uri.partition("://")
     bucket = f"{scheme}://{path.partition('/')[0]}"
-    what = "container" if scheme in _AZURE else "bucket"
+    what = "container" if scheme in AZURE else "bucket"
     return StoreError(f"{redact(uri)}: the {what} {redact(bucket)} does not exist; create it, or name another output")
 
 
 @cache
-def _quieten_clients() -> None:
-    for name, level in _LOUD.items():
+def _set_client_log_levels() -> None:
+    for name, level in _CLIENT_LOG_LEVELS.items():
         client = logging.getLogger(name)
         if client.level == logging.NOTSET:
             client.setLevel(level)
 
 
 def _check_protocol(uri: str, protocol: str) -> None:
-    """Load the client of a protocol."""
+    """Raises StoreError if the client of a protocol cannot be imported."""
     try:
         fsspec.get_filesystem_class(protocol)
     except ImportError as error:
@@ -155,45 +147,45 @@ def _check_protocol(uri: str, protocol: str) -> None:
             how = f"needs {package}: pip install 'samurai-batch[{extra}]'"
         else:
             how = f"needs a package that is not installed: {error}"
-        raise StoreError(f"{redact(uri)}: it cannot be used: {protocol}:// {how}") from error
+        raise StoreError(f"{redact(uri)}: {protocol}:// {how}") from error
     except ValueError as error:
         raise StoreError(
-            f"{redact(uri)}: it cannot be used: {protocol}:// is no store that is known; use a path, s3://, gs://, "
-            "az://, hf://, https:// or another protocol of fsspec"
+            f"{redact(uri)}: {protocol}:// is an unknown protocol; use a path, s3://, gs://, az://, hf://, https:// or "
+            "another protocol of fsspec"
         ) from error
 
 
 def _check_memory(uri: str, protocol: str, in_one_process: bool) -> None:
     if protocol == "memory" and not in_one_process:
         raise StoreError(
-            f"{redact(uri)}: memory:// is each process's own, and replicas on Ray are processes; give a folder or a "
-            "bucket, or run with pool: local"
+            f"{redact(uri)}: memory:// is not shared between processes, and replicas on Ray are processes; give a "
+            "folder or a bucket, or run with pool: local"
         )
 
 
 def _options(protocol: str) -> dict[str, object]:
-    """What the client of a protocol is made with."""
+    """Arguments of the client of a protocol."""
     options: dict[str, object] = {"use_listings_cache": False}
-    if protocol in _S3:
+    if protocol in S3:
         if endpoint_url := _endpoint_url():
-            # botocore reads it as well, but fsspec would go on using the client it made for another endpoint.
+            # botocore reads the variable too, but fsspec would reuse a cached client of another endpoint.
             options["endpoint_url"] = endpoint_url
-    elif protocol in _GOOGLE:
+    elif protocol in GOOGLE:
         if os.environ.get("STORAGE_EMULATOR_HOST"):
             options["token"] = "anon"  # noqa: S105  as Google's own client does
-        options |= _with_timeout(_GOOGLE, "session_kwargs")
-    elif protocol in _AZURE:
+        options |= _with_timeout(GOOGLE, "session_kwargs")
+    elif protocol in AZURE:
         if connection := os.environ.get("AZURE_STORAGE_CONNECTION_STRING"):
-            options["connection_string"] = connection  # adlfs reads it as well; the reason is that of the endpoint
-    elif protocol in ("http", "https"):
-        options |= _with_timeout(("http", "https"), "client_kwargs")
+            options["connection_string"] = connection  # adlfs reads it too; passed for the same reason
+    elif protocol in HTTP:
+        options |= _with_timeout(HTTP, "client_kwargs")
     return options
 
 
 def _google_class() -> Any:
-    """Google's plain file system. The one that gcsfs gives by default asks every bucket for its layout first, by gRPC.
+    """gcsfs' plain file system. Its default one first reads every bucket's layout by gRPC.
 
-    Only zonal buckets need that; emulators and closed networks let it wait for a minute, at each request.
+    Only zonal buckets need that, and with emulators and in closed networks each such request times out after a minute.
     """
     if os.environ.get("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "").lower() in ("true", "1"):
         return fsspec.get_filesystem_class("gs")
@@ -201,21 +193,21 @@ def _google_class() -> Any:
 
 
 def _with_timeout(protocols: tuple[str, ...], option: str) -> dict[str, object]:
-    """The timeouts of an aiohttp client, unless fsspec's configuration says something of that client."""
+    """Timeouts of an aiohttp client, unless fsspec's configuration sets options of that client."""
     if any(option in fsspec.config.conf.get(protocol, {}) for protocol in protocols):
         return {}
-    import aiohttp  # loaded by those clients anyway
+    import aiohttp  # these clients import it anyway
 
-    # aiohttp's default is 300 seconds for the whole of a file, however long it is.
+    # aiohttp's default is 300 seconds for a whole file, whatever its size.
     return {option: {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=60.0)}}
 
 
 def _endpoint_url() -> str | None:
-    """The endpoint of S3 that the environment names. Raises StoreError if it is no URL."""
+    """The S3 endpoint in the environment. Raises StoreError if it is no URL."""
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name):
             parts = urllib.parse.urlsplit(url)
             if parts.scheme not in ("http", "https") or not re.match(r"[^:@]", parts.netloc):
-                raise StoreError(f"{name}={redact(url)} is no URL; write it with http:// or https:// in front")
+                raise StoreError(f"{name}={redact(url)} is no URL; begin it with http:// or https://")
             return url
     return None

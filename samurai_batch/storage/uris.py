@@ -1,4 +1,4 @@
-"""URIs as text: nothing here touches a store."""
+"""URIs as text; no function here accesses a store."""
 
 import posixpath
 import re
@@ -7,51 +7,59 @@ from pathlib import Path
 
 from samurai_batch.redaction import redact_uri
 
+S3 = ("s3", "s3a")
+GOOGLE = ("gs", "gcs")
+AZURE = ("az", "abfs", "abfss")
+HTTP = ("http", "https")
+HUGGING_FACE = ("hf",)
+"""Protocols of the stores with settings and messages of their own."""
+
 _LOCAL_PROTOCOLS = ("file://", "local://")
-_SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
-_SIGNING_PARAMETERS = _SIGNATURES.union(
+_SIGNATURE_PARAMETERS = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
+_SIGNING_PARAMETERS = _SIGNATURE_PARAMETERS.union(
     ("awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy"),  # AWS and Google version 2, CloudFront
     ("sv", "se", "sp", "sr", "st", "spr", "sip", "ss", "srt", "skoid", "sktid", "skt", "ske", "sks", "skv"),  # Azure
 )
 
 
 def join(uri: str, *parts: str) -> str:
-    """``uri`` extended by relative parts, with one slash between each."""
+    """``uri`` extended by relative parts, separated by single slashes."""
     assert not any(part.startswith("/") for part in parts), parts
     return posixpath.join(uri, *parts)
 
 
 def quote_id(identifier: str) -> str:
-    """An id as one harmless file name: URL-quoted, and never starting with ``.`` or ``_``."""
+    """An id as a safe file name: URL-quoted, and never starting with ``.`` or ``_``."""
     assert identifier, "an id is never empty"
     quoted = urllib.parse.quote(identifier, safe="")
     return f"%{ord(quoted[0]):02X}{quoted[1:]}" if quoted[0] in "._" else quoted
 
 
 def unquote_id(name: str) -> str:
-    """The id that `quote_id` made this name of."""
+    """The id that `quote_id` turned into this name."""
     return urllib.parse.unquote(name)
 
 
 def is_remote(uri: str) -> bool:
-    """Whether the bytes live outside this machine's file system (``memory://`` counts as outside)."""
+    """Whether a URI is outside this machine's file system; ``memory://`` counts as outside."""
     return "://" in uri and not uri.startswith(_LOCAL_PROTOCOLS)
 
 
 def redact(uri: str) -> str:
-    """``uri`` without user, password and query, fit for logs and messages."""
+    """``uri`` without user, password and query, for logs and messages."""
     return redact_uri(uri)
 
 
 def without_signature(uri: str) -> str:
-    """``uri`` without the query parameters of a signed URL (AWS, Google Cloud, Azure SAS, CloudFront), other ones kept.
+    """``uri`` without the signing parameters of its query (AWS, Google Cloud, Azure SAS, CloudFront).
 
-    What is signed anew every night is the same file. A URI without a signature stays as it is.
+    So a file keeps its identity when its URL is signed again. Other parameters, and a URI without a signature, are
+    kept.
     """
     address, mark, query = uri.partition("?")
     pairs = [pair for pair in query.split("&") if pair]
     names = [urllib.parse.unquote(pair.partition("=")[0]).lower() for pair in pairs]
-    if not is_remote(uri) or not mark or not _SIGNATURES.intersection(names):
+    if not is_remote(uri) or not mark or not _SIGNATURE_PARAMETERS.intersection(names):
         return uri
     kept = [
         pair
@@ -75,7 +83,7 @@ def protocol_of(uri: str) -> str:
 
 
 def file_name(uri: str) -> str:
-    """The last part of a URI's path, without the query of an ``http(s)://`` URI: elsewhere ``?`` is a letter."""
-    if protocol_of(uri) in ("http", "https"):
+    """The last part of a URI's path. A query is removed from ``http(s)://`` URIs only; others may contain ``?``."""
+    if protocol_of(uri) in HTTP:
         uri = uri.partition("?")[0].partition("#")[0]
     return uri.rstrip("/").rpartition("/")[2]

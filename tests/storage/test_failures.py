@@ -85,7 +85,7 @@ def test_what_a_store_forbids_is_one_sentence_and_asked_once(
             call(uri)
         assert "\n" not in str(caught.value)
         assert str(caught.value).count(f"{status}") <= 1
-    assert "trying again" not in caplog.text
+    assert "retrying" not in caplog.text
     assert "Traceback" not in caplog.text
 
 
@@ -97,7 +97,7 @@ def test_what_a_store_cannot_do_now_is_tried_again_by_every_client(
 ) -> None:
     answer_all(server, status)
     for call in CALLS[:3]:
-        with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, at last with: .*{words}"):
+        with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, last error: .*{words}"):
             call(uri)
 
 
@@ -107,7 +107,7 @@ def test_a_store_that_nobody_answers_for_is_no_connection(
     uri: str, monkeypatch: pytest.MonkeyPatch, in_no_time: None
 ) -> None:
     lead_to(f"http://127.0.0.1:{free_port()}", monkeypatch)
-    with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, at last with: no connection"):
+    with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, last error: no connection"):
         storage.read_bytes(uri)
 
 

@@ -103,7 +103,7 @@ def test_a_body_that_is_cut_is_fetched_again(server: WebServer, tmp_path: Path, 
 
 def test_nobody_who_answers_is_no_connection(waits: list[float], caplog: pytest.LogCaptureFixture) -> None:
     uri = f"http://127.0.0.1:{free_port()}/clip.mp4{SIGNED}"
-    with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, at last with: no connection"):
+    with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, last error: no connection"):
         storage.identity(uri)
     with pytest.raises(StorageError, match="no connection"):
         storage.identity("https://no-such-host.invalid/clip.mp4")
@@ -175,14 +175,14 @@ def test_two_queries_are_two_files(server: WebServer, tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_tell_sizes_is_said_to_be_so(server: WebServer) -> None:
     server.always = dict.fromkeys(("HEAD", "GET"), Answer(has_length=False))
-    with pytest.raises(StorageError, match="does not tell sizes"):
+    with pytest.raises(StorageError, match="does not report its size"):
         storage.identity(f"{server.url}/clip.mp4")
 
 
 def test_a_page_is_no_video(server: WebServer, tmp_path: Path) -> None:
     server.files["/videos/"] = b"<html><a href='1.jpg'>1</a></html>"
     server.always = dict.fromkeys(("HEAD", "GET"), Answer(headers={"Content-Type": "text/html; charset=utf-8"}))
-    with pytest.raises(StorageError, match=r"answers with a page.*folders cannot be read over HTTP"):
+    with pytest.raises(StorageError, match=r"returns a web page.*folders cannot be read over HTTP"):
         StagingCache(tmp_path, 10**6).stage(f"{server.url}/videos/")
 
 
