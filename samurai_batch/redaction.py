@@ -1,13 +1,13 @@
-"""What is secret in a text: user info, signatures, tokens, keys. Everything that is told or kept goes through here.
+"""Removes secrets (user info of URIs, signatures, tokens, keys) from every text that is shown, logged or stored.
 
-`redact` takes any text: a message, a log record, a traceback. `redact_uri` takes one whole URI or path, which may hold
-blanks. Both leave ``***`` where something was, and change nothing when called again.
+`redact` takes any text: a message, a log record, a traceback. `redact_uri` takes one whole URI or path, which may
+contain spaces. Both replace secrets by ``***`` and are idempotent.
 
-Who calls them, so that no caller has to think of it: errors of this package when they are made (`errors`), records of
-loggers from `get_logger`, failures and ledger entries when they are made, the report, and the command line for all that
-it prints. What others log is covered in processes that call `redact_logging`.
+Callers need not redact again: the errors of this package do it when they are created (`errors`), and so do loggers
+from `get_logger`, failures, ledger entries, the report, and the command line for all its output. Log records of other
+packages are redacted in processes that call `redact_logging`.
 
-Not covered: secrets that nothing tells from other words, such as a password in a sentence.
+Not covered: secrets that look like ordinary words, such as a password in a sentence.
 """
 
 import logging
@@ -23,20 +23,20 @@ _WORDS = (
     r"|key[_-]pair[_-]id|connection[_-]?string)"
 )
 _NAME = rf"(?<![\w.%-])(?P<name>[\w.-]*{_WORDS})"
-_END = r"(?![\s,)\]}:;]|$)"  # a quote before one of these closes what it opened, elsewhere it is part of the query
+_END = r"(?![\s,)\]}:;]|$)"  # a quote before one of these is a closing quote; elsewhere it is part of the query
 _QUERY = rf"(?:[^\s\"'<>]|[\"'<>]{_END})*"
-_CLOSING = ":;,.)]}>\"'!"  # signs after a URI that belong to the sentence
-_PERCENT = r"%(?:25)*"  # of a text that was percent-encoded once, or several times
+_CLOSING = ":;,.)]}>\"'!"  # punctuation after a URI that belongs to the sentence
+_PERCENT = r"%(?:25)*"  # in a text that was percent-encoded once or several times
 _QUOTED = r"[\w.~+*!()%-]"
 _LOCAL = r"(?<!file)(?<!local)"
 
-_KEYS = re.compile(  # that say what they are by how they begin
+_KEYS = re.compile(  # keys with a known prefix
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA)[A-Z0-9]{16}(?![A-Za-z0-9])|hf_[A-Za-z0-9]{20,}"
     r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}"
     r"|ya29\.[\w-]{10,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
 )
 
-# Something that every secret has; texts without it, nearly all, are left at once.
+# Every secret contains one of these; most texts contain none and are returned at once.
 _HINT = re.compile(
     r"//|[?%=@]|[A-Z0-9]{16}|\b(?:hf|gh[a-z]|github_pat|glpat|xox[a-z]|ya29|eyJ)|-----BEGIN|(?:token|secret|pass|pwd|key"
     r"|sig|credential|bearer|authorization|cookie|canonicalrequest|stringtosign)",
@@ -44,18 +44,18 @@ _HINT = re.compile(
 )
 
 
-_SIGNS = frozenset("@?#=%:<")  # one of them is in every secret but a key
+_SIGNS = frozenset("@?#=%:<")  # every secret except a key contains one of them
 
 
-def _kept_sentence(found: "re.Match[str]") -> str:
-    """A query as ``?***``, and what stands behind it because it stands in a sentence."""
+def _replace_query(found: "re.Match[str]") -> str:
+    """The query as ``?***``, followed by the punctuation of the sentence around it."""
     query = found["query"]
     if query is None:
         return found[0]
     return f"{found['before']}{found['mark']}{HIDDEN}{query[len(query.rstrip(_CLOSING)) :]}"
 
 
-def _kept_quotes(found: "re.Match[str]") -> str:
+def _replace_value(found: "re.Match[str]") -> str:
     value = found["value"]
     quote = value[0] if value[0] in "\"'" else ""
     return f"{found['name']}{found['between']}{quote}{HIDDEN}{quote}"
@@ -64,23 +64,23 @@ def _kept_quotes(found: "re.Match[str]") -> str:
 _Rule = tuple["re.Pattern[str]", "str | Callable[[re.Match[str]], str]"]
 
 _USER_INFO: tuple[_Rule, ...] = (
-    # Each pattern takes what it has looked at, or little of it: long hostile texts cost no more than others.
-    # A password may hold an unquoted slash, as AWS keys do: what follows the colon is no port then.
+    # Each pattern backtracks little, so that long hostile texts take no longer than others.
+    # A password may contain an unquoted slash, as AWS keys do; then what follows the colon is no port.
     (re.compile(r"(://)[^\s/?#@:\[\]]*:(?!:)(?!\d{0,5}(?:[/?#\s:,;)\]}'\"]|$))\S{0,4096}@"), rf"\1{HIDDEN}@"),
     (re.compile(r"(://)[^\s/?#]*@"), rf"\1{HIDDEN}@"),
     (re.compile(r"((?<!:)//)[^\s/?#@]+:[^\s/?#]*@"), rf"\1{HIDDEN}@"),
 )
-# A library may have taken the scheme away, as s3fs does: Invalid bucket name "user:password@bucket".
+# Without the scheme, which s3fs removes: Invalid bucket name "user:password@bucket".
 _BARE_USER_INFO = (
     re.compile(r"((?:^|[\s/'\"(<=,]))[^\s:/@'\"(<=,\[]+:(?![/:\s]|\d{1,5}(?:[/\s]|$))[^\s'\"]{1,4096}@(?=[\w.-])"),
     rf"\1{HIDDEN}@",
 )
 _QUERIES: tuple[_Rule, ...] = (
-    (re.compile(rf"(?P<before>{_LOCAL}://[^\s?]*)(?:(?P<mark>\?)(?P<query>{_QUERY}))?"), _kept_sentence),
-    (re.compile(rf"(?P<before>{_LOCAL}://[^\s?#]*)(?:(?P<mark>#)(?P<query>[^\s\"'<>=]*={_QUERY}))?"), _kept_sentence),
-    # Behind a path with blanks, or the path of a local copy that is named after a URI.
-    (re.compile(rf"(?P<before>)(?P<mark>\?)(?P<query>&*[\w.\[\]%~-]{{1,64}}={_QUERY})"), _kept_sentence),
-    (re.compile(r"(?P<before>)(?P<mark>\?)(?P<query>[\w%+/=&.~-]{40,})"), _kept_sentence),
+    (re.compile(rf"(?P<before>{_LOCAL}://[^\s?]*)(?:(?P<mark>\?)(?P<query>{_QUERY}))?"), _replace_query),
+    (re.compile(rf"(?P<before>{_LOCAL}://[^\s?#]*)(?:(?P<mark>#)(?P<query>[^\s\"'<>=]*={_QUERY}))?"), _replace_query),
+    # After a path with spaces, or the path of a local copy that is named after a URI.
+    (re.compile(rf"(?P<before>)(?P<mark>\?)(?P<query>&*[\w.\[\]%~-]{{1,64}}={_QUERY})"), _replace_query),
+    (re.compile(r"(?P<before>)(?P<mark>\?)(?P<query>[\w%+/=&.~-]{40,})"), _replace_query),
 )
 _SECRETS: tuple[_Rule, ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
@@ -92,18 +92,18 @@ _SECRETS: tuple[_Rule, ...] = (
         rf"\1{HIDDEN}",
     ),
     (re.compile(r"(\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # name=value of a query, a connection string, a header; name: value where somebody printed a mapping
+    # name=value of a query, a connection string or a header; name: value of a printed mapping
     (
         re.compile(rf"{_NAME}(?P<between>\s?=\s?)(?P<value>\"[^\"]*\"|'[^']*'|[^\s&,;\"'<>)\]}}]+)", re.IGNORECASE),
-        _kept_quotes,
+        _replace_value,
     ),
     (
         re.compile(rf"{_NAME}(?P<between>[\"']?\s*:\s*)(?P<value>\"[^\"]*\"|'[^']*'|(?=\S*\d)[\w+/=.~%-]{{6,}})", re.I),
-        _kept_quotes,
+        _replace_value,
     ),
     (
         re.compile(r"(?<![\w.%-])(?P<name>[\w.-]*(?:password|passwd|pwd|secret))(?P<between>:\s*)(?P<value>\S+)", re.I),
-        _kept_quotes,
+        _replace_value,
     ),
     (re.compile(r"(<\w*(?:AccessKeyId|SignatureProvided|StringToSign\w*|CanonicalRequest\w*|Token)>)[^<]*", re.I),
      rf"\1{HIDDEN}"),
@@ -130,7 +130,7 @@ _ENCODED: tuple[_Rule, ...] = (
             rf"(?:(?P<mark>{_PERCENT}3F)(?P<query>{_QUOTED}*))?",
             re.IGNORECASE,
         ),
-        _kept_sentence,
+        _replace_query,
     ),
     (re.compile(rf"({_PERCENT}3F)[\w.-]+{_PERCENT}3D{_QUOTED}*", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(rf"(?<![\w.-])([\w.-]*{_WORDS}{_PERCENT}3D){_QUOTED}*", re.IGNORECASE), rf"\1{HIDDEN}"),
@@ -138,16 +138,16 @@ _ENCODED: tuple[_Rule, ...] = (
 
 
 def redact(text: str) -> str:
-    """``text`` without what is secret in it: fit for a log, a message, a report."""
+    """``text`` with every secret replaced by ``***``."""
     if not _HINT.search(text):
         return text
     return _without(text, (*_USER_INFO, *_QUERIES, *_ENCODED, *_SECRETS, _BARE_USER_INFO))
 
 
 def redact_uri(uri: str) -> str:
-    """One whole URI without user, password and query; a local path stays, but for what is named as secret in it."""
+    """One whole URI without user, password and query; a local path keeps all but named secrets."""
     if not _SIGNS.intersection(uri.replace("://", "", 1)):
-        return _KEYS.sub(HIDDEN, uri)  # nearly all URIs, and there may be millions
+        return _KEYS.sub(HIDDEN, uri)  # fast path for most URIs, of which there may be millions
     if is_local(uri):
         return _without(uri, _USER_INFO + _ENCODED + _SECRETS)
     path, mark, _ = _without(uri, _USER_INFO).partition("?")
@@ -155,9 +155,9 @@ def redact_uri(uri: str) -> str:
 
 
 def redact_about(text: str, uri: str) -> str:
-    """As `redact`, where the text is about this URI: a library may show any piece of what is secret in it.
+    """As `redact`, and also removes every part of the URI's user info, which a library may show on its own.
 
-    s3fs takes ``token@bucket``, or what a password has before a slash, for the name of a bucket.
+    For example, s3fs takes ``token@bucket``, or the part of a password before a slash, for the name of a bucket.
     """
     user = re.match(r"(?:.*::)?[^:]*://(\S*@)", uri.partition("?")[0])
     pieces = re.split(r"[:/@]", user[1]) if user and redact_uri(user[0]) != user[0] else []
@@ -167,12 +167,12 @@ def redact_about(text: str, uri: str) -> str:
 
 
 def redact_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by name, with every text among them, also in groups of fields, redacted as one URI."""
+    """A copy of ``values`` in which every text, also in nested mappings and lists, is redacted as a URI."""
     return {name: _redact_value(value) for name, value in values.items()}
 
 
 def holds_secret(text: str) -> bool:
-    """Whether there is anything in a text that says itself that it is secret; a plain query does not."""
+    """Whether a text contains a recognisable secret; a query alone does not count."""
     return _without(text, _USER_INFO + _ENCODED + _SECRETS) != text
 
 
@@ -182,38 +182,38 @@ def is_local(uri: str) -> bool:
 
 
 def redact_error(error: BaseException, uri: str = "") -> None:
-    """Take what is secret out of an error and of those that led to it, where they stand: tracebacks show them all.
+    """Redact an error and its causes in place, because tracebacks show them all.
 
-    ``uri`` is what they are about, if that is known: see `redact_about`. Texts of errors that code of other packages
-    makes when they are shown are beyond reach.
+    ``uri`` is the URI that they are about, if known: see `redact_about`. Texts that other packages' exceptions compose
+    only when they are printed cannot be redacted.
     """
     pending, seen = [error], set[int]()
     while pending:
-        one = pending.pop()
-        if id(one) in seen:
+        link = pending.pop()
+        if id(link) in seen:
             continue
-        seen.add(id(one))
-        pending += [other for other in (one.__cause__, one.__context__) if other is not None]
-        pending += getattr(one, "exceptions", ())
-        _redact_one(one, uri)
+        seen.add(id(link))
+        pending += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
+        pending += getattr(link, "exceptions", ())
+        _redact_one(link, uri)
 
 
 def get_logger(name: str) -> logging.Logger:
-    """The logger of a module of this package: nothing secret leaves it, whoever handles its records."""
+    """The logger of a module of this package. Its records are redacted before any handler sees them."""
     logger = logging.getLogger(name)
     logger.addFilter(_FILTER)
     return logger
 
 
 def redact_logging() -> None:
-    """Let nothing secret out of this process's log, whoever writes it; for processes of our own."""
+    """Redact all log records of this process, those of other packages included. For processes that we start."""
     for handler in [*logging.getLogger().handlers, logging.lastResort]:
         if handler is not None:
             handler.addFilter(_FILTER)
 
 
 class _RedactingFilter(logging.Filter):
-    """Changes records, and lets all of them pass."""
+    """Redacts every record and drops none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None

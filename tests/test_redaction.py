@@ -56,7 +56,7 @@ TOKEN = "hf_" + "aB3" * 10
         ("-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY----- x", "*** x"),
     ],
 )
-def test_what_is_secret_leaves_a_text_and_the_rest_stays(text: str, shown: str) -> None:
+def test_secrets_in_a_text_are_redacted_and_the_rest_stays(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert redact(shown) == shown
 
@@ -78,7 +78,7 @@ def test_what_is_secret_leaves_a_text_and_the_rest_stays(text: str, shown: str) 
         "",
     ],
 )
-def test_what_is_not_secret_stays(text: str) -> None:
+def test_texts_without_secrets_stay_unchanged(text: str) -> None:
     assert redact(text) == text
     assert not holds_secret(text)
 
@@ -92,7 +92,7 @@ def test_what_is_not_secret_stays(text: str) -> None:
         (f"s3://b/{KEY_ID}/a.mp4", "s3://b/***/a.mp4"),
     ],
 )
-def test_a_whole_uri_may_hold_blanks(uri: str, shown: str) -> None:
+def test_redact_uri_handles_uris_with_spaces(uri: str, shown: str) -> None:
     assert redact_uri(uri) == shown
     assert redact_uri(shown) == shown
 
@@ -138,7 +138,7 @@ def test_no_uri_in_any_sentence_shows_its_secret(both: tuple[str, str], sentence
 
 
 @given(pairs_of_both)
-def test_every_error_is_without_secrets_and_so_is_the_error_that_led_to_it(both: tuple[str, str]) -> None:
+def test_errors_and_their_causes_are_without_secrets(both: tuple[str, str]) -> None:
     secret, uri = both
     kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)]
     for kind in kinds:
@@ -162,13 +162,13 @@ def made(kind: type[Exception], message: str) -> Exception:
     return errors.TruncatedVideoError(message, 3) if kind is errors.TruncatedVideoError else kind(message)
 
 
-def test_an_error_survives_the_way_between_processes() -> None:
+def test_errors_can_be_pickled() -> None:
     error = errors.ConfigError("https://u:p@h/x: no")
     assert pickle.loads(pickle.dumps(error)).args == ("https://***@h/x: no",)  # noqa: S301
 
 
 @given(pairs_of_both)
-def test_no_log_record_shows_a_secret_whoever_handles_it(both: tuple[str, str]) -> None:
+def test_no_handler_sees_a_secret_in_a_log_record(both: tuple[str, str]) -> None:
     secret, uri = both
     written = io.StringIO()
     handler = logging.StreamHandler(written)
@@ -200,7 +200,7 @@ def test_no_log_record_shows_a_secret_whoever_handles_it(both: tuple[str, str]) 
         ("zip://a::https://to.k(en@h/x", "to.k(en is wrong", "*** is wrong"),
     ],
 )
-def test_a_text_about_a_uri_shows_no_piece_of_what_is_secret_in_it(uri: str, text: str, shown: str) -> None:
+def test_redact_about_removes_every_part_of_a_uris_user_info(uri: str, text: str, shown: str) -> None:
     assert redact_about(text, uri) == shown
     error = OSError(2, "no", text)
     redact_error(error, uri)
@@ -229,5 +229,5 @@ def test_fields_are_redacted_also_in_groups() -> None:
 
 
 @pytest.mark.parametrize("text", ["://", "a?", "sig", "%3A%2F%2F", "token=x ", "?a='", "//u:"])
-def test_a_long_hostile_text_ends(text: str) -> None:
+def test_redacting_a_long_hostile_text_finishes(text: str) -> None:
     assert redact(text * 5_000) is not None

@@ -52,7 +52,7 @@ def test_what_is_written_can_be_read_and_rewritten(root: str) -> None:
         assert storage.read_bytes(uri) == data
 
 
-def test_what_is_missing_is_said_to_be_missing(root: str) -> None:
+def test_a_missing_file_raises_file_not_found(root: str) -> None:
     uri = storage.join(root, "nothing")
     assert not storage.exists(uri)
     assert not storage.is_directory(uri)
@@ -79,7 +79,7 @@ def test_a_listing_names_files_and_folders_once_and_in_order(root: str) -> None:
     assert not storage.is_directory(storage.join(root, "b.txt"))
 
 
-def test_deleting_takes_a_folder_with_all_below_and_nothing_beside(root: str) -> None:
+def test_deleting_a_folder_deletes_everything_in_it_and_nothing_else(root: str) -> None:
     for name in ("run/1", "run/deep/2", "run2/3", "ru"):
         storage.write_bytes(storage.join(root, name), b"x")
     storage.delete(storage.join(root, "run"))
@@ -97,7 +97,7 @@ def test_deleting_takes_brackets_and_stars_literally(root: str) -> None:
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_work_as_they_are_and_quoted(root: str, name: str) -> None:
+def test_names_with_special_characters_work_plain_and_quoted(root: str, name: str) -> None:
     # adlfs takes a last "?" of a folder's path for the beginning of a version; quoted ids, all that we write, are fine.
     as_it_is = [] if root.startswith("az://") and "?" in name else [name]
     for part in (*as_it_is, storage.quote_id(name)):
@@ -234,7 +234,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_what_a_killed_writer_left_is_no_file(tmp_path: Path) -> None:
+def test_temporary_files_are_not_listed(tmp_path: Path) -> None:
     (tmp_path / f"{storage.TEMPORARY_PREFIX}123").write_bytes(b"half")
     (tmp_path / "whole").write_bytes(b"12")
     assert storage.list_names(str(tmp_path)) == ["whole"]
@@ -261,7 +261,7 @@ def failing(error: Exception, times: int, then: Callable[..., bytes]) -> Callabl
     return call
 
 
-def test_errors_that_pass_are_waited_out(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
+def test_temporary_errors_are_retried_with_growing_waits(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
     storage.write_bytes("memory://retries/file", b"data")
     patched = failing(ConnectionResetError("reset"), storage.NUM_ATTEMPTS - 1, MemoryFileSystem.cat_file)
     monkeypatch.setattr(MemoryFileSystem, "cat_file", patched)
@@ -271,7 +271,7 @@ def test_errors_that_pass_are_waited_out(monkeypatch: pytest.MonkeyPatch, waits:
     assert sum(waits) > 50
 
 
-def test_errors_that_stay_become_a_storage_error_that_names_them(
+def test_an_error_that_stays_becomes_a_storage_error_that_names_it(
     monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     patched = failing(ConnectionResetError("reset by peer"), 100, MemoryFileSystem.cat_file)
@@ -282,7 +282,7 @@ def test_errors_that_stay_become_a_storage_error_that_names_them(
 
 
 @pytest.mark.parametrize("error", [PermissionError("denied"), IsADirectoryError("folder")])
-def test_errors_that_cannot_pass_are_not_tried_again(
+def test_permanent_errors_are_not_retried(
     monkeypatch: pytest.MonkeyPatch, waits: list[float], error: Exception
 ) -> None:
     monkeypatch.setattr(MemoryFileSystem, "cat_file", failing(error, 1, MemoryFileSystem.cat_file))
@@ -291,7 +291,7 @@ def test_errors_that_cannot_pass_are_not_tried_again(
     assert waits == []
 
 
-def test_errors_of_our_own_are_not_taken_for_storage_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bugs_are_not_taken_for_storage_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryFileSystem, "cat_file", failing(TypeError("bug"), 1, MemoryFileSystem.cat_file))
     with pytest.raises(TypeError, match="bug"):
         storage.read_bytes("memory://retries/file")
@@ -345,5 +345,5 @@ def test_credentials_are_not_shown(uri: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "remote"), [("a/b", False), ("file:///a", False), ("s3://a", True), ("memory://a", True), ("c:a", False)]
 )
-def test_only_what_lives_elsewhere_is_remote(uri: str, remote: bool) -> None:
+def test_a_uri_is_remote_if_it_is_outside_this_machines_file_system(uri: str, remote: bool) -> None:
     assert storage.is_remote(uri) == remote

@@ -204,7 +204,7 @@ def _state(folder: Path) -> bytes:
 
 
 def _job(folder: Path, data: bytes) -> object:
-    return load_job(_put(folder / "night.yaml", data))
+    return load_job(_put(folder / "job.yaml", data))
 
 
 def _weights(ending: str, whole: Callable[[Path], bytes]) -> Parser:

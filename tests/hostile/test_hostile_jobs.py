@@ -41,7 +41,7 @@ def files_below(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
-def test_any_id_is_a_name_inside_the_output_and_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_every_id_becomes_a_name_inside_the_output_and_is_read_back_unchanged(tmp_path: Path) -> None:
     source = write_video(tmp_path / "videos", "v", 5)
     tracks = [box_track(Video(name, source.uri), name) for name in HOSTILE_IDS]
     before = files_below(tmp_path)
@@ -92,7 +92,7 @@ def run(folder: Path, paths: dict[str, Path], **more: object) -> RunSummary:
     return run_job(job(folder, **more), tracks=tracks)
 
 
-def test_videos_that_cannot_be_followed_fail_with_a_reason_and_the_others_are_done(tmp_path: Path) -> None:
+def test_unusable_videos_fail_with_a_reason_and_the_others_are_done(tmp_path: Path) -> None:
     paths = {name: tmp_path / f"{number}.mkv" for number, name in enumerate(BROKEN)}
     for name, write in BROKEN.items():
         write(paths[name])
@@ -102,11 +102,11 @@ def test_videos_that_cannot_be_followed_fail_with_a_reason_and_the_others_are_do
     reasons = {problem.video_id: problem.error for problem in summary.problems}
     assert "good" not in reasons
     for name, reason in reasons.items():
-        assert "Error" not in reason.split(":")[0], f"{name}: nobody foresaw {reason}"
+        assert "Error" not in reason.split(":")[0], f"{name}: unexpected error {reason}"
     assert reasons.keys() >= BROKEN.keys() - {"no key frame"}
 
 
-def test_the_smallest_and_the_largest_pictures_are_followed(tmp_path: Path) -> None:
+def test_the_smallest_and_the_largest_pictures_are_tracked(tmp_path: Path) -> None:
     paths = {
         "one frame": write_movie(tmp_path / "one.mp4", num_frames=1),
         "one pixel": write_movie(

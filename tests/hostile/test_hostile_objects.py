@@ -86,7 +86,7 @@ def test_a_ledger_cut_short_is_refused(tmp_path: Path, data: st.DataObject) -> N
         ledger_of(tmp_path, whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
-def test_a_ledger_in_another_ones_place_is_refused(tmp_path: Path) -> None:
+def test_a_ledger_under_another_videos_name_is_refused(tmp_path: Path) -> None:
     write_video_ledger(storage, str(tmp_path), VideoLedger(video_id="v", video_uri="v.mp4"))
     shutil.copy(tmp_path / "_ledger/v.json", tmp_path / "_ledger/w.json")
     with pytest.raises(LedgerError, match=r"w\.json: this is the ledger of video 'v'"):
@@ -97,7 +97,7 @@ OUTSIDE = b'{"run_id": "../../../etc/passwd"}'
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"run_id": ["x"]}', b"\xff", DEEP, OUTSIDE])
-def test_a_forged_lease_or_run_is_refused_or_names_nobody(tmp_path: Path, data: bytes) -> None:
+def test_a_forged_lease_or_run_record_is_refused_or_names_no_holder(tmp_path: Path, data: bytes) -> None:
     storage.write_bytes(f"{lease_uri(str(tmp_path))}/000000000001.json", data)
     storage.write_bytes(run_uri(str(tmp_path), RUN), data)
     with pytest.raises(LedgerError):
@@ -160,7 +160,7 @@ def strangers(work: Path) -> None:
         (folder / "..x").write_bytes(b"")
 
 
-def test_a_link_among_saved_work_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_among_saved_work_is_not_resolved(tmp_path: Path) -> None:
     tracks, work = stopped(tmp_path)
     (work / "a link").symlink_to(tmp_path / "undisturbed")
     before = files_below(tmp_path / "undisturbed")

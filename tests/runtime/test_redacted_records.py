@@ -71,7 +71,7 @@ def test_a_failure_is_without_secrets() -> None:
     assert Failure(FailureKind.INTERNAL, f"ValueError: {URI}").message == f"ValueError: {CLEAN}"
 
 
-def test_a_missing_video_whose_uri_has_blanks_around_it_says_so(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_video_mentions_spaces_around_its_uri(tmp_path: Path) -> None:
     config = make_job({"prompts": "p.csv", "output": str(tmp_path), "model": "nano"})
     videos = [Video("blank", f"{tmp_path}/a.mp4 "), Video("plain", f"{tmp_path}/a.mp4")]
     found = look_up_videos(videos, storage, DriverSettings.of(config), lambda: None)

@@ -76,7 +76,7 @@ CALLS: list[Callable[[str], object]] = [
 @pytest.mark.server
 @pytest.mark.parametrize("uri", URIS)
 @pytest.mark.parametrize(("status", "words"), [(401, "forbidden"), (403, "forbidden"), (400, "refused")])
-def test_what_a_store_forbids_is_one_sentence_and_asked_once(
+def test_a_forbidden_or_refused_request_is_reported_in_one_sentence_without_a_retry(
     server: WebServer, uri: str, status: int, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer_all(server, status)
@@ -92,7 +92,7 @@ def test_what_a_store_forbids_is_one_sentence_and_asked_once(
 @pytest.mark.server
 @pytest.mark.parametrize("uri", URIS)
 @pytest.mark.parametrize(("status", "words"), [(503, "busy"), (500, "the store failed"), (429, "busy")])
-def test_what_a_store_cannot_do_now_is_tried_again_by_every_client(
+def test_every_client_retries_while_a_store_is_busy_or_failing(
     server: WebServer, uri: str, status: int, words: str
 ) -> None:
     answer_all(server, status)
@@ -103,7 +103,7 @@ def test_what_a_store_cannot_do_now_is_tried_again_by_every_client(
 
 @pytest.mark.server
 @pytest.mark.parametrize("uri", URIS)
-def test_a_store_that_nobody_answers_for_is_no_connection(
+def test_an_unreachable_store_is_reported_as_no_connection(
     uri: str, monkeypatch: pytest.MonkeyPatch, in_no_time: None
 ) -> None:
     lead_to(f"http://127.0.0.1:{free_port()}", monkeypatch)
@@ -115,7 +115,7 @@ EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expi
 
 
 @pytest.mark.server
-def test_expired_credentials_are_said_to_be_so(server: WebServer) -> None:
+def test_expired_credentials_are_reported_as_expired(server: WebServer) -> None:
     answer_all(server, 400, EXPIRED, **{"Content-Type": "application/xml"})
     with pytest.raises(StorageError, match=r"ExpiredToken, the credentials or the signature have expired.*AWS_SESSION"):
         storage.list_names(URIS[2])
@@ -127,7 +127,7 @@ def test_expired_credentials_are_said_to_be_so(server: WebServer) -> None:
 
 
 @pytest.mark.server
-def test_a_store_that_refuses_checksums_is_told_from_one_that_is_broken(
+def test_a_store_that_rejects_checksums_is_reported_with_the_setting_that_disables_them(
     server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer_all(server, 400)
@@ -142,8 +142,8 @@ def test_a_store_that_refuses_checksums_is_told_from_one_that_is_broken(
     assert "CHECKSUM" not in str(caught.value)
 
 
-def test_without_credentials_the_message_says_which_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    lead_to("http://127.0.0.1:9/nobody", monkeypatch)
+def test_the_message_for_missing_credentials_names_those_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    lead_to("http://127.0.0.1:9/nothing", monkeypatch)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"):
@@ -215,7 +215,7 @@ def client_error(code: str, status: int) -> BaseException:
         (wrapped(TypeError("int() of None"), client_error("InternalError", 500)), Kind.SERVER),
     ],
 )
-def test_an_error_means_what_its_whole_chain_says(error: BaseException, kind: Kind) -> None:
+def test_an_error_is_classified_by_its_whole_chain_of_causes(error: BaseException, kind: Kind) -> None:
     failure = read_failure(error)
     assert failure is not None
     assert failure.kind is kind
@@ -231,11 +231,11 @@ def test_an_error_means_what_its_whole_chain_says(error: BaseException, kind: Ki
         UnicodeEncodeError("ascii", "é", 0, 1, ""),
     ],
 )
-def test_what_looks_like_a_bug_is_no_failure_of_a_store(error: BaseException) -> None:
+def test_a_probable_bug_is_no_failure_of_a_store(error: BaseException) -> None:
     assert read_failure(error) is None
 
 
-def test_what_was_being_handled_before_has_no_part_in_it() -> None:
+def test_an_exception_that_was_already_being_handled_is_ignored() -> None:
     """An error raised while another is handled carries that as its context, though it has nothing to do with it."""
     from fsspec.implementations.memory import MemoryFileSystem
 
@@ -248,7 +248,7 @@ def test_what_was_being_handled_before_has_no_part_in_it() -> None:
                 storage.read_bytes("memory://x/y")
 
 
-def test_clients_are_heard_only_where_they_say_what_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loggers_of_clients_are_quiet_about_failures_that_we_report(monkeypatch: pytest.MonkeyPatch) -> None:
     lead_to("http://127.0.0.1:9", monkeypatch)
     locate("gs://bucket/x")
     assert logging.getLogger("gcsfs").level == logging.CRITICAL

@@ -45,7 +45,7 @@ def calls(uri: str, folder: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again(server: WebServer, tmp_path: Path, waits: list[float], status: int) -> None:
+def test_temporary_statuses_are_retried(server: WebServer, tmp_path: Path, waits: list[float], status: int) -> None:
     for call in calls(f"{server.url}/clip.mp4", tmp_path):
         # Two look-ups of each kind: fsspec asks by HEAD, and by GET where that fails.
         server.answers["/clip.mp4"] = [Answer(status=status)] * 4
@@ -54,7 +54,7 @@ def test_what_may_pass_is_tried_again(server: WebServer, tmp_path: Path, waits: 
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_what_is_not_allowed_is_said_to_be_so_and_not_tried_again(
+def test_a_forbidden_request_is_reported_and_not_retried(
     server: WebServer, tmp_path: Path, waits: list[float], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.always = dict.fromkeys(("HEAD", "GET"), Answer(status=status))
@@ -67,7 +67,7 @@ def test_what_is_not_allowed_is_said_to_be_so_and_not_tried_again(
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_what_is_gone_does_not_exist(server: WebServer, waits: list[float], status: int) -> None:
+def test_statuses_404_and_410_raise_file_not_found(server: WebServer, waits: list[float], status: int) -> None:
     uri = f"{server.url}/clip.mp4{SIGNED}"
     server.always = dict.fromkeys(("HEAD", "GET"), Answer(status=status))
     assert not storage.exists(uri)
@@ -84,13 +84,13 @@ def test_other_refusals_are_not_taken_for_a_missing_file(server: WebServer, wait
     assert waits == []
 
 
-def test_a_server_says_how_long_to_wait(server: WebServer, waits: list[float]) -> None:
+def test_the_retry_after_header_sets_the_wait(server: WebServer, waits: list[float]) -> None:
     server.answers["/clip.mp4"] = [Answer(status=429, headers={"Retry-After": "7"})]
     assert storage.read_bytes(f"{server.url}/clip.mp4") == b"x" * 10_000
     assert waits == [7.0]
 
 
-def test_a_body_that_is_cut_is_fetched_again(server: WebServer, tmp_path: Path, waits: list[float]) -> None:
+def test_a_truncated_body_is_requested_again(server: WebServer, tmp_path: Path, waits: list[float]) -> None:
     uri = f"{server.url}/clip.mp4"
     server.always["HEAD"] = Answer()
     server.answers["/clip.mp4"] = [Answer(is_cut=True), Answer(is_cut=True)]
@@ -101,7 +101,9 @@ def test_a_body_that_is_cut_is_fetched_again(server: WebServer, tmp_path: Path, 
     assert len(waits) == 4
 
 
-def test_nobody_who_answers_is_no_connection(waits: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_server_is_reported_as_no_connection(
+    waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     uri = f"http://127.0.0.1:{free_port()}/clip.mp4{SIGNED}"
     with pytest.raises(StorageError, match=rf"failed {storage.NUM_ATTEMPTS} times, last error: no connection"):
         storage.identity(uri)
@@ -111,7 +113,7 @@ def test_nobody_who_answers_is_no_connection(waits: list[float], caplog: pytest.
     assert "5ec4e7" not in caplog.text
 
 
-def test_a_certificate_that_nobody_vouches_for_is_a_matter_of_tls(tmp_path: Path, waits: list[float]) -> None:
+def test_an_untrusted_certificate_is_reported_as_a_tls_failure(tmp_path: Path, waits: list[float]) -> None:
     with web_server(self_signed(tmp_path)) as server:
         uri = f"https://127.0.0.1:{server.server_address[1]}/clip.mp4"
         with pytest.raises(StorageError, match=r"no secure connection: .*certificate"):
@@ -145,7 +147,7 @@ def self_signed(folder: Path) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("head", [403, 405, 501])
-def test_an_address_signed_for_get_alone_is_read(server: WebServer, tmp_path: Path, head: int) -> None:
+def test_a_url_signed_for_get_only_is_read(server: WebServer, tmp_path: Path, head: int) -> None:
     server.always["HEAD"] = Answer(status=head)
     uri = f"{server.url}/clip.mp4{SIGNED}"
     path = StagingCache(tmp_path, 10**6).stage(uri)
@@ -173,13 +175,13 @@ def test_two_queries_are_two_files(server: WebServer, tmp_path: Path) -> None:
 # -- what a web server has no files for
 
 
-def test_a_server_that_does_not_tell_sizes_is_said_to_be_so(server: WebServer) -> None:
+def test_a_server_that_does_not_report_sizes_is_refused(server: WebServer) -> None:
     server.always = dict.fromkeys(("HEAD", "GET"), Answer(has_length=False))
     with pytest.raises(StorageError, match="does not report its size"):
         storage.identity(f"{server.url}/clip.mp4")
 
 
-def test_a_page_is_no_video(server: WebServer, tmp_path: Path) -> None:
+def test_a_web_page_is_no_video(server: WebServer, tmp_path: Path) -> None:
     server.files["/videos/"] = b"<html><a href='1.jpg'>1</a></html>"
     server.always = dict.fromkeys(("HEAD", "GET"), Answer(headers={"Content-Type": "text/html; charset=utf-8"}))
     with pytest.raises(StorageError, match=r"returns a web page.*folders cannot be read over HTTP"):

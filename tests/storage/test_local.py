@@ -29,7 +29,7 @@ def create_many(uri: str) -> list[bool]:
 
 
 @pytest.mark.parametrize("name", NO_LINKS)
-def test_where_there_are_no_hard_links_a_file_is_created_once_all_the_same(
+def test_without_hard_links_only_one_writer_still_creates_a_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Path, target: Path) -> None:
@@ -103,7 +103,7 @@ def _table(rows: list[dict[str, object]]) -> object:
     return pa.Table.from_pylist(rows, MASK_SCHEMA)
 
 
-def test_what_a_killed_writer_leaves_disturbs_no_reader_and_goes_with_the_next_run(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_writer_disturb_no_reader_and_the_next_run_removes_them(tmp_path: Path) -> None:
     output = finished_output(tmp_path)
     command = [sys.executable, "-c", KILLED_WRITE, mask_table_uri(output, "v", "2")]
     run = subprocess.run(command, env={**os.environ, "PYTHONPATH": _root()}, timeout=120)
@@ -116,7 +116,7 @@ def test_what_a_killed_writer_leaves_disturbs_no_reader_and_goes_with_the_next_r
     assert not left[0].exists()
 
 
-def test_what_earlier_versions_left_among_the_tables_goes_with_the_next_run(tmp_path: Path) -> None:
+def test_the_next_run_removes_temporary_files_that_earlier_versions_left_among_the_tables(tmp_path: Path) -> None:
     output = finished_output(tmp_path)
     old = tmp_path / "out/masks/v" / f"{storage.TEMPORARY_PREFIX}0123"
     old.write_bytes(b"half a table")
@@ -125,7 +125,7 @@ def test_what_earlier_versions_left_among_the_tables_goes_with_the_next_run(tmp_
     assert pl.scan_parquet(f"{output}/masks").collect().height == 1
 
 
-def test_a_temporary_that_somebody_tidied_away_is_written_again(
+def test_a_temporary_file_removed_during_a_write_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = finished_output(tmp_path)
@@ -145,9 +145,7 @@ def test_a_temporary_that_somebody_tidied_away_is_written_again(
     assert swept[0].parent.name == storage.TEMPORARIES_FOLDER
 
 
-def test_a_folder_of_the_output_may_be_a_file_system_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_the_output_may_be_on_another_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = finished_output(tmp_path)
     replace = Path.replace
 
@@ -161,6 +159,6 @@ def test_a_folder_of_the_output_may_be_a_file_system_of_its_own(
     assert sorted(path.name for path in (tmp_path / "out/masks/v").iterdir()) == ["1.parquet", "3.parquet"]
 
 
-def test_files_outside_of_outputs_are_written_beside(tmp_path: Path) -> None:
+def test_outside_of_outputs_temporary_files_are_in_the_same_folder(tmp_path: Path) -> None:
     storage.write_bytes(str(tmp_path / "a/b/c.csv"), b"x")
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "c.csv"]

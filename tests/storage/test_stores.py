@@ -28,7 +28,7 @@ def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return str(request.param)
 
 
-def test_a_client_that_is_not_installed_is_named_with_its_extra(missing: str, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_client_names_the_extra_to_install(missing: str, tmp_path: Path) -> None:
     uri = f"{missing}://bucket/folder"
     message = rf"{missing}:// needs {MODULES[missing]}: pip install 'samurai-batch\[{EXTRAS[missing]}\]'"
     with pytest.raises(StoreError, match=message):
@@ -41,7 +41,7 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(missing: str, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_line_says_it_in_one_line_and_exits_with_2(tmp_path: Path) -> None:
+def test_the_command_line_prints_a_store_error_in_one_line_and_exits_with_2(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['gcsfs'] = None; from samurai_batch.cli import main;"
         "sys.argv = ['samurai-batch', 'track', 'clip.mp4', '--box', '1,2,30,40', '-o', 'gs://bucket/out']; main()"
@@ -54,7 +54,7 @@ def test_the_command_line_says_it_in_one_line_and_exits_with_2(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("uri", ["carrier-pigeon://coop/7", "sftp://host/file"])
-def test_other_protocols_that_cannot_be_used_are_said_to_be_so(uri: str) -> None:
+def test_unknown_protocols_and_missing_packages_are_reported(uri: str) -> None:
     with pytest.raises(StoreError, match=r"is an unknown protocol|needs a package that is not installed"):
         storage.read_bytes(uri)
 
@@ -95,7 +95,7 @@ def test_outputs_that_can_be_written_are_not_refused(uri: str) -> None:
     storage.check_output(uri, in_one_process=True)
 
 
-def test_memory_is_no_place_that_replicas_on_ray_share(tmp_path: Path) -> None:
+def test_memory_uris_are_refused_for_replicas_on_ray(tmp_path: Path) -> None:
     config = make_config(str(tmp_path), "out", pool="ray")
     with pytest.raises(StoreError, match=r"memory:// is not shared between processes.*pool: local"):
         run_job(config.model_copy(update={"output": "memory://out"}), tracks=[], watch=NoProgress())
@@ -120,7 +120,7 @@ def test_an_endpoint_that_is_no_url_is_named_by_its_variable(
 
 @pytest.mark.server
 @pytest.mark.parametrize("code", ["NotImplemented", "InvalidArgument"])
-def test_a_store_without_conditional_puts_is_looked_at_before_with_one_warning(
+def test_a_store_without_conditional_writes_is_read_before_the_write_with_one_warning(
     code: str, s3_uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import s3fs
@@ -166,7 +166,7 @@ def test_a_public_bucket_is_read_without_credentials(s3_uri: str, s3_endpoint: s
 @pytest.mark.parametrize(
     "uri", ["https://host/report.html?sig=secret", "zip://a::s3://bucket/b.zip", "hf://org/name/a"]
 )
-def test_what_is_only_read_takes_no_file_from_any_verb(uri: str) -> None:
+def test_every_write_to_a_read_only_store_is_refused(uri: str) -> None:
     for write in (storage.write_bytes, storage.create_bytes):
         with pytest.raises(StoreError, match="cannot be an output") as caught:
             write(uri, b"x")

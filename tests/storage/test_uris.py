@@ -15,7 +15,7 @@ SIGNED = {
 
 
 @pytest.mark.parametrize("query", SIGNED)
-def test_a_url_that_is_signed_anew_is_the_same_file(query: str) -> None:
+def test_a_url_that_is_signed_again_is_the_same_file(query: str) -> None:
     first, second = (without_signature(f"https://x.org/clip.mp4?{query.format(one)}") for one in ("abc", "def"))
     assert first == second == f"https://x.org/clip.mp4{SIGNED[query]}"
 

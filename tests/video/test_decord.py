@@ -72,13 +72,15 @@ def test_where_decord_is_allowed_its_frames_are_pyavs_bit_for_bit(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["groups.mp4", "one_group.mp4", "hevc.mkv"])
-def test_groups_too_long_to_be_held_come_in_pieces(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_groups_of_pictures_are_decoded_in_parts(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(decord_decoder, "MAX_DECODED_BYTES", 7 * 3 * 48 * 64)
     assert_alike(ALLOWED[name](tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["base.mp4", "anim.webp", "stack.tif"])
-def test_the_inputs_that_are_allowed_are_the_same(name: str) -> None:
+def test_decord_gives_the_same_frames_for_the_inputs_that_it_accepts(name: str) -> None:
     assert_alike(INPUTS / name)  # the last two are pictures, which PIL reads whoever decodes videos
 
 
@@ -134,9 +136,7 @@ print(resident_mb("VmHWM") - before_mb)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads resident memory as Linux tells it")
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
 @pytest.mark.parametrize("group", [50, 250])
-def test_1500_frames_of_720p_behind_a_slow_consumer_take_less_than_300_mb(
-    tmp_path: Path, decoder: str, group: int
-) -> None:
+def test_1500_frames_of_720p_read_slowly_take_less_than_300_mb(tmp_path: Path, decoder: str, group: int) -> None:
     options = {"preset": "ultrafast", "g": str(group), "sc_threshold": "0"}
     path = write_movie(tmp_path / "long.mp4", num_frames=1500, height=720, width=1280, options=options)
     done = subprocess.run([sys.executable, "-c", PEAK, str(path), decoder], capture_output=True, text=True, check=True)

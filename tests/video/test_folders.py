@@ -24,7 +24,7 @@ def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         assert [int(frame.pixels[0, 0, 0]) for frame in source.frames(range(3, 0, -1))] == [60, 40, 20]
 
 
-def test_frames_are_shown_at_the_rate_asked_for(tmp_path: Path) -> None:
+def test_frames_of_a_folder_have_the_given_rate(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / "v", ["0.png", "1.png", "2.png"])
     with open_video(folder) as source:
         assert source.timestamp_s(2) == 2 / 25

@@ -118,7 +118,7 @@ def right_pixels(name: str) -> list[NDArray[np.uint8]]:
     return base
 
 
-def test_every_input_has_its_line() -> None:
+def test_every_input_file_is_expected_right_or_refused() -> None:
     assert {path.name for path in INPUTS.iterdir()} == RIGHT.keys() | REFUSED.keys()
 
 
@@ -145,7 +145,7 @@ def test_any_part_of_every_input_equals_that_part_of_the_whole(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_an_input_that_cannot_be_right_is_refused_in_a_sentence(name: str) -> None:
+def test_an_input_that_is_no_usable_video_is_refused_in_one_sentence(name: str) -> None:
     with pytest.raises(VideoError, match=REFUSED[name]) as caught:
         open_video(INPUTS / name)
     assert "\n" not in str(caught.value)

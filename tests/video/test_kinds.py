@@ -62,7 +62,9 @@ def test_any_frame_of_every_kind_is_the_same_wherever_reading_begins(movie: Path
 
 @pytest.mark.parametrize("share", [0.13, 0.34, 0.61])
 @pytest.mark.parametrize("name", ["b_frames.ts", "mpeg2.ts", "open.ts", "hevc.ts", "b_frames.h264"])
-def test_what_is_left_of_a_stream_without_its_beginning_is_read(tmp_path: Path, name: str, share: float) -> None:
+def test_a_stream_without_its_beginning_is_read_from_its_first_key_frame(
+    tmp_path: Path, name: str, share: float
+) -> None:
     codec = {"mpeg2": "mpeg2video", "hevc": "libx265"}.get(name.partition(".")[0], "libx264")
     options = MATROSKA_OPEN if name == "open.ts" else {"bf": "2", "g": "12"}
     if codec == "libx265":
@@ -93,7 +95,7 @@ def test_joined_recordings_are_read_to_the_end_with_times_that_rise(tmp_path: Pa
         np.testing.assert_array_equal(late.pixels, frames[70].pixels)
 
 
-def test_a_cut_avi_says_so_by_the_length_that_it_states(tmp_path: Path) -> None:
+def test_a_truncated_avi_is_recognised_by_its_declared_length(tmp_path: Path) -> None:
     whole = write_movie(tmp_path / "whole.avi", codec="mjpeg", pixel_format="yuvj420p")
     with open_video(write_part(tmp_path / "part.avi", whole, share=0.5)) as source:
         assert source.info.num_frames == pytest.approx(60, abs=2)
@@ -101,9 +103,7 @@ def test_a_cut_avi_says_so_by_the_length_that_it_states(tmp_path: Path) -> None:
             list(source.frames(range(source.info.num_frames)))
 
 
-def test_a_file_that_was_decoded_once_to_be_listed_is_not_listed_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_frame_index_of_a_file_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_movie(tmp_path / "v.avi", codec="mpeg4", options={"g": "12"})
     with open_video(path):
         pass
@@ -126,14 +126,14 @@ def test_a_picture_of_one_page_is_a_video_of_one_frame_in_every_format(tmp_path:
             assert (source.info.num_frames, source.info.height, source.info.width) == (1, 48, 64)
 
 
-def test_the_pictures_of_an_animation_are_shown_as_long_as_it_says(tmp_path: Path) -> None:
+def test_pictures_of_an_animation_have_the_durations_in_the_file(tmp_path: Path) -> None:
     first, *others = [Image.fromarray(picture(index, 48, 64)) for index in range(3)]
     first.save(tmp_path / "a.webp", save_all=True, append_images=others, duration=[100, 300, 50], lossless=True)
     with open_video(tmp_path / "a.webp") as source:
         assert [round(source.timestamp_s(index), 3) for index in range(3)] == [0.0, 0.1, 0.4]
 
 
-def test_the_pages_of_a_tiff_are_frames_at_the_rate_asked_for(tmp_path: Path) -> None:
+def test_pages_of_a_tiff_are_frames_at_the_given_rate(tmp_path: Path) -> None:
     first, *others = [Image.fromarray(picture(index, 48, 64)) for index in range(3)]
     first.save(tmp_path / "a.tif", save_all=True, append_images=others)
     with open_video(tmp_path / "a.tif", fps=10) as source:
@@ -142,14 +142,14 @@ def test_the_pages_of_a_tiff_are_frames_at_the_rate_asked_for(tmp_path: Path) ->
         np.testing.assert_array_equal(last.pixels, picture(2, 48, 64))
 
 
-def test_pages_of_different_sizes_are_named(tmp_path: Path) -> None:
+def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
     first, second = (Image.fromarray(picture(0, 48, width)) for width in (64, 32))
     first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
     with open_video(tmp_path / "a.tif") as source, pytest.raises(VideoError, match=r"picture 1 is 32x48 pixels.*64x48"):
         list(source.frames(range(2)))
 
 
-def test_a_photograph_with_smaller_copies_behind_it_is_one_picture(tmp_path: Path) -> None:
+def test_a_photograph_with_appended_smaller_copies_is_one_picture(tmp_path: Path) -> None:
     first, second = (Image.fromarray(picture(0, 48, width)) for width in (64, 32))
     first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second])
     with open_video(tmp_path / "a.jpg") as source:
@@ -169,7 +169,9 @@ def test_a_photograph_with_smaller_copies_behind_it_is_one_picture(tmp_path: Pat
         ("v.mp4", b"\n<!DOCTYPE html><html>sign in</html>", "is a web page, not a video"),
     ],
 )
-def test_what_only_names_videos_is_refused_in_a_sentence(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+def test_playlists_and_web_pages_are_refused_in_one_sentence(
+    tmp_path: Path, name: str, data: bytes, message: str
+) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(VideoError, match=message):
         open_video(tmp_path / name)

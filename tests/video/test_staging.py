@@ -86,7 +86,7 @@ def test_a_rewritten_original_is_copied_again(tmp_path: Path, remote: str) -> No
     assert old.read_bytes() == b"a" * KILOBYTE
 
 
-def test_the_least_recently_used_copy_makes_room(tmp_path: Path, remote: str) -> None:
+def test_the_least_recently_used_copy_is_removed_at_the_limit(tmp_path: Path, remote: str) -> None:
     cache = StagingCache(tmp_path, 2 * KILOBYTE)
     a, b, c = (put(remote, name) for name in ("a", "b", "c"))
     for uri in (a, b, a):
@@ -152,12 +152,12 @@ def test_a_copy_of_another_size_than_announced_is_refused(
         StagingCache(tmp_path, 10 * KILOBYTE).stage(uri)
 
 
-def test_what_is_missing_is_said_to_be_missing(tmp_path: Path, remote: str) -> None:
+def test_a_missing_file_raises_file_not_found(tmp_path: Path, remote: str) -> None:
     with pytest.raises(FileNotFoundError):
         StagingCache(tmp_path, KILOBYTE).stage(storage.join(remote, "nothing"))
 
 
-def test_many_users_share_one_copy_while_others_make_room(tmp_path: Path, remote: str) -> None:
+def test_many_users_share_one_copy_while_others_remove_copies(tmp_path: Path, remote: str) -> None:
     uris = [put(remote, name) for name in "abcde"]
 
     def use(turn: int) -> None:
@@ -187,7 +187,7 @@ time.sleep(60)
 """
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path, remote: str) -> None:
+def test_a_killed_process_releases_its_copies(tmp_path: Path, remote: str) -> None:
     uri = put(remote, "b")
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -224,7 +224,7 @@ def test_a_staged_video_is_in_use_until_it_is_closed(tmp_path: Path, remote: str
     assert "movie.mp4" not in staged_names(tmp_path / "cache")
 
 
-def test_errors_name_the_original_and_let_the_copy_go(tmp_path: Path, remote: str) -> None:
+def test_errors_name_the_original_and_release_the_copy(tmp_path: Path, remote: str) -> None:
     cache = StagingCache(tmp_path, KILOBYTE)
     uri = put(remote, "junk.mp4")
     with pytest.raises(VideoError, match=f"^{uri}: not a readable video"):
@@ -304,7 +304,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path, remote: str
         StagingCache(tmp_path / "file" / "cache", KILOBYTE).stage(put(remote, "a.mp4"))
 
 
-def test_a_copy_that_an_earlier_version_named_otherwise_is_made_anew(
+def test_a_copy_that_an_earlier_version_named_differently_is_made_again(
     tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = put(remote, "a.mp4")
@@ -321,7 +321,9 @@ def test_a_copy_that_an_earlier_version_named_otherwise_is_made_anew(
 
 
 @pytest.mark.parametrize("kind", ["local", "memory"])
-def test_only_the_pictures_in_a_folder_of_frames_make_its_identity(kind: str, tmp_path: Path, remote: str) -> None:
+def test_the_identity_of_a_folder_of_frames_depends_on_its_pictures_only(
+    kind: str, tmp_path: Path, remote: str
+) -> None:
     folder = str(tmp_path / "frames") if kind == "local" else f"{remote}/frames"
     for name in ("1.jpg", "2.JPG", "3.png"):
         storage.write_bytes(f"{folder}/{name}", name.encode())
@@ -336,7 +338,7 @@ def test_only_the_pictures_in_a_folder_of_frames_make_its_identity(kind: str, tm
     assert storage.identity(folder) != before
 
 
-def test_the_identity_of_a_folder_of_pictures_alone_is_what_it_was(tmp_path: Path) -> None:
+def test_the_identity_of_a_folder_of_pictures_is_stable_across_versions(tmp_path: Path) -> None:
     """Fingerprints of outputs that stand are made of it."""
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / name).write_bytes(b"abc")

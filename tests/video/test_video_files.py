@@ -175,7 +175,7 @@ def test_reading_on_where_the_last_range_ended_does_not_seek(plain: Path, monkey
     assert starts == [0]
 
 
-def test_titles_in_old_encodings_do_no_harm(tmp_path: Path) -> None:
+def test_metadata_in_another_encoding_is_tolerated(tmp_path: Path) -> None:
     path = write_movie(tmp_path / "movie.mkv", num_frames=5)
     data = path.read_bytes()
     assert b"DURATION" in data
