@@ -33,10 +33,17 @@ from samurai_batch.synthetic.settings import SceneSettings
 from samurai_batch.training.bank import StoredBank
 from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.calibration import calibrate
-from samurai_batch.training.curve import draw_curve
 from samurai_batch.training.losses import LossWeights
 from samurai_batch.training.schedule import Stage, TrainingSettings
-from samurai_batch.training.state import TrainingState, compacted, export_weights, load_state, mean_average, save_state
+from samurai_batch.training.state import (
+    TrainingState,
+    compacted,
+    curve_svg,
+    export_weights,
+    load_state,
+    mean_average,
+    save_state,
+)
 from samurai_batch.training.trainer import train
 
 _PICTURES = SceneSettings(
@@ -287,7 +294,7 @@ def write_down(folder: Path, weights: Path | None, kept: Path | None, earlier: P
         export_weights(replace(state, average=calibrated(average)), weights)
     if kept:
         save_state(kept, compacted(state))
-        draw_curve(state.curve, kept / "curve.png")
+        (kept / "curve.svg").write_text(curve_svg(state.curve), encoding="utf-8")
 
 
 if __name__ == "__main__":

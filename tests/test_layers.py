@@ -16,6 +16,7 @@ LAYERS = {
     "checks": 0,
     "tasks": 0,
     "geometry": 0,
+    "plotting": 0,
     "rle": 0,
     "stats": 0,
     "storage": 0,

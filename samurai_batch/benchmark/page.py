@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from html import escape
 
 from samurai_batch.benchmark.run import ModelResult, Results
 from samurai_batch.benchmark.sharing import NUM_TRACKS
+from samurai_batch.plotting import COLOURS, bar_plot
 
-BAR_PX, LABEL_PX, NUMBER_PX, LINE_PX, TITLE_PX = 420, 270, 110, 24, 56
-OURS, THEIRS = "#0b5fa5", "#b3470b"
+OURS_COLOUR, BASELINE_COLOUR = COLOURS[:2]
 
 
 def as_json(results: Results) -> str:
@@ -42,11 +41,11 @@ def _table(one: ModelResult) -> Iterator[str]:
         f" ({costs.encode_gflop:,.1f} GFLOP, {costs.encode_matmul_share:.0%} of the matmul rate)"
     )
     yield ""
-    yield "| tracks | following them | M, of each | frames/s | tracks × frames/s | of the matmul rate | transformers |"
+    yield "| tracks | propagation | M, of each | frames/s | tracks × frames/s | of the matmul rate | transformers |"
     yield "|---:|---:|---:|---:|---:|---:|---:|"
-    theirs = {cost.tracks: cost.frame_s for cost in one.theirs}
+    baselines = {cost.tracks: cost.frame_s for cost in one.theirs}
     for step in costs.steps:
-        beside = f"{1 / theirs[step.tracks]:.2f} frames/s" if step.tracks in theirs else ""
+        beside = f"{1 / baselines[step.tracks]:.2f} frames/s" if step.tracks in baselines else ""
         yield (
             f"| {step.tracks} | {_seconds(step.propagate_s)} | {_seconds(step.per_track_s)} | {step.frames_per_s:.2f}"
             f" | {step.tracks * step.frames_per_s:.1f} | {step.matmul_share:.0%} | {beside} |"
@@ -92,32 +91,18 @@ def _second_replica(one: ModelResult) -> str:
 
 
 def as_svg(results: Results) -> str:
-    """Frames/s as bars: ours, and theirs where they were measured."""
-    bars = list(_bars(results))
-    most = max(value for _, value, _ in bars)
-    width, height = LABEL_PX + BAR_PX + NUMBER_PX, TITLE_PX + LINE_PX * len(bars) + 12
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" font-family="sans-serif"'
-        ' font-size="13">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        f'<text x="12" y="22" font-weight="bold">frames/s</text><text x="12" y="42">{escape(describe(results))}</text>',
-    ]
-    for number, (label, value, colour) in enumerate(bars):
-        y, length = TITLE_PX + LINE_PX * number, max(1.0, BAR_PX * value / most)
-        parts.append(f'<text x="{LABEL_PX - 10}" y="{y + 16}" text-anchor="end">{escape(label)}</text>')
-        parts.append(f'<rect x="{LABEL_PX}" y="{y + 3}" width="{length:.1f}" height="{LINE_PX - 7}" fill="{colour}"/>')
-        parts.append(f'<text x="{LABEL_PX + length + 8:.1f}" y="{y + 16}">{value:.2f}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    """Frames/s as bars: ours, and those of transformers where they were measured."""
+    return bar_plot("frames/s", describe(results), _bars(results))
 
 
 def _bars(results: Results) -> Iterator[tuple[str, float, str]]:
     for one in results.models:
-        theirs = {cost.tracks: cost.frame_s for cost in one.theirs}
+        baselines = {cost.tracks: cost.frame_s for cost in one.theirs}
         for step in one.costs.steps:
             name = f"{one.model}, {_tracks(step.tracks)}"
-            yield name, step.frames_per_s, OURS
-            if step.tracks in theirs:
-                yield f"transformers, {step.tracks}", 1 / theirs[step.tracks], THEIRS
+            yield name, step.frames_per_s, OURS_COLOUR
+            if step.tracks in baselines:
+                yield f"transformers, {step.tracks}", 1 / baselines[step.tracks], BASELINE_COLOUR
 
 
 def _seconds(value: float) -> str:

@@ -13,9 +13,9 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.evaluation.boxes import BoxErrors, BoxProtocol, BoxScores, box_scores
 from samurai_batch.evaluation.datasets import Dataset, dataset_named, read_sequences
 from samurai_batch.evaluation.measure import BOX_COLUMNS, object_box_errors, regions_per_frame
+from samurai_batch.evaluation.plots import score_plots
 from samurai_batch.evaluation.published import published_scores
 from samurai_batch.evaluation.regions import statistics
-from samurai_batch.evaluation.score_plots import score_plots
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence
 from samurai_batch.masks import read_masks
 

@@ -5,11 +5,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from samurai_batch.plotting import Band, Curve, curve_plot
+
 _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
+_PLOTTED = ("box_iou", "tracked_iou", "click_iou", "last_iou")
+_SMOOTHING = 0.9
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,29 @@ def load_state(folder: Path) -> TrainingState | None:
         elapsed_s=progress["elapsed_s"],
         curve=[Point(**point) for point in progress["curve"]],
     )
+
+
+def curve_svg(points: Sequence[Point]) -> str:
+    """The IoUs of a training, smoothed, over hours, as SVG text. Grey bands tell its stages apart."""
+    hours = [point.elapsed_s / 3600 for point in points]
+    curves = []
+    for name in _PLOTTED:
+        of_name = [(hour, point.means[name]) for hour, point in zip(hours, points, strict=True) if name in point.means]
+        if len(of_name) > 1:
+            x, y = np.array(of_name).T
+            curves.append(Curve(name.replace("_", " "), x, _smoothed(y)))
+    ends = [*(n for n in range(len(points) - 1) if points[n].stage != points[n + 1].stage), len(points) - 1]
+    starts = [0.0, *(hours[n] for n in ends)]
+    bands = [Band(points[n].stage, start, hours[n]) for start, n in zip(starts, ends, strict=False)]
+    return curve_plot("Training", "hours", "mean IoU", curves, bands=bands)
+
+
+def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Exponential moving average of (n,) values."""
+    smooth = values.copy()
+    for n in range(1, len(values)):
+        smooth[n] = _SMOOTHING * smooth[n - 1] + (1 - _SMOOTHING) * values[n]
+    return smooth
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.project.check_dist import contents_problems, output_of
 
-FILES = {"pyproject.toml", "samurai_batch/__init__.py", "samurai_batch/py.typed", "jobs/nano_state/curve.png"}
+FILES = {"pyproject.toml", "samurai_batch/__init__.py", "samurai_batch/py.typed", "jobs/nano_state/curve.svg"}
 IN_SDIST = ["pyproject.toml", "samurai_batch/__init__.py", "samurai_batch/py.typed"]
 IN_WHEEL = ["samurai_batch/__init__.py", "samurai_batch/py.typed"]
 MADE_IN_SDIST = ["PKG-INFO", "setup.cfg", "samurai_batch.egg-info/SOURCES.txt"]
@@ -40,7 +40,7 @@ def test_a_file_that_did_not_come_along_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stray", ["samurai_batch/__pycache__/a.pyc", "samurai_batch/gone.py", "jobs/nano_state/curve.png"]
+    "stray", ["samurai_batch/__pycache__/a.pyc", "samurai_batch/gone.py", "jobs/nano_state/curve.svg"]
 )
 def test_a_file_that_does_not_belong_is_named_in_either_archive(stray: str, tmp_path: Path) -> None:
     problems = contents_problems(make_dist(tmp_path, [*IN_SDIST, stray], [*IN_WHEEL, stray]), FILES)
