@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 from samurai_batch.errors import PromptError
+from samurai_batch.redaction import redact, redact_uri
 
 MAX_FRAME_INDEX = 2**31 - 1
 _MAX_SHOWN = 80  # characters of a value in a message
@@ -128,16 +129,17 @@ def one_of(value: Any, known: Collection[str], name: str) -> None:
         raise PromptError(f"{name} is {shown(value)}: {suggestion(value, known)}")
 
 
-def suggestion(value: object, known: Collection[str]) -> str:
-    """Which of the known words may be meant, or what they are."""
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5) if isinstance(value, str) else []
+def suggestion(value: object, known: Collection[str], more: Collection[str] = ()) -> str:
+    """The known word that may be meant, or else the list of known words. ``more`` are known but never listed."""
+    near = difflib.get_close_matches(value, [*known, *more], n=1, cutoff=0.5) if isinstance(value, str) else []
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: short."""
-    shortened = repr(_plain(value))
-    return shortened if len(shortened) <= _MAX_SHOWN else shortened[: _MAX_SHOWN - 3] + "..."
+    """A value as error messages show it: at most 80 characters, without credentials."""
+    plain = _plain(value)
+    text = repr(redact_uri(plain)) if isinstance(plain, str) else redact(repr(plain))
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
 
 def _numbers(value: Any) -> tuple[float, ...] | None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, load_job, make_job
+from samurai_batch.tracking.settings import TrackerOptions
 
 MINIMAL = "prompts: prompts.csv\noutput: out\n"
 
@@ -72,7 +73,7 @@ def test_overrides_replace_single_fields_and_tracker_settings() -> None:
     )
     assert (job.replicas, job.output, job.keep_partial) == (None, "2024", True)
     assert (job.cache_limit_gb, job.image_size) == (1.5, 512)
-    assert job.tracker == {"kf_score_weight": 0.25, "fill_hole_area": 0, "motion_state": "xywh"}
+    assert job.tracker == TrackerOptions(kf_score_weight=0.25, fill_hole_area=0, motion_state="xywh")
 
 
 @given(
@@ -89,10 +90,13 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("replicas: 0", "replicas is 0: it should be greater than or equal to 1 (number of model copies; left out"),
-        ("replicas: '4'", "replicas is '4': it should be a valid integer (number of model copies"),
+        ("replicas: 0", "replicas is 0: it should be greater than or equal to 1 (number of replicas, which"),
+        ("replicas: '4'", "replicas is '4': it should be a valid integer (number of replicas"),
         ("replicas: true", "replicas is True: it should be a valid integer"),
-        ("keep_partial: 1", "keep_partial is 1: it should be a valid boolean (publish the rows up to where"),
+        (
+            "keep_partial: 1",
+            "keep_partial is 1: it should be a valid boolean (publish the rows of a truncated video",
+        ),
         ("output: 3", "output is 3: it should be a valid string (output folder"),
         ("output: ''", "output is '': it should have at least 1 character (output folder"),
         ("dtype: float16", "dtype is 'float16': it should be 'float32', 'bfloat16' or 'float64' (number format"),
@@ -103,7 +107,10 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
         ("weights: untrained", "weights is 'untrained': the seed of untrained weights is missing"),
         ("weights: untrained:-1", "weights is 'untrained:-1': the seed of untrained weights is missing or no whole"),
         ("num_gpus_per_replica: 1.5", "num_gpus_per_replica is 1.5: above 1 it should be a whole number"),
-        ("tracker: samurai", "tracker is 'samurai': it should be a valid dictionary (tracker settings that differ"),
+        (
+            "tracker: samurai",
+            "tracker is 'samurai': it should hold settings by name, as in {name: value} (settings",
+        ),
         ("weight: a.pt", "weight is not a field of a job; did you mean weights?"),
         ("colour: red", "colour is not a field of a job; known are prompts, output, model"),
         ("chunk_frames: 2024-01-01", "chunk_frames is datetime.date(2024, 1, 1): it should be a valid integer"),
@@ -140,7 +147,7 @@ def test_all_mistakes_are_told_each_on_its_line() -> None:
     assert found[0].endswith(
         "prompts is missing; add it (prompts table: path or URI of a .parquet, .csv or .jsonl file)"
     )
-    assert "tracker.mode is ['a']: it should be a number, a word, true or false" in found[1]
+    assert "tracker.mode is not a setting; known are stable_frames_threshold," in found[1]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +212,7 @@ def test_a_job_that_is_made_directly_is_checked_in_the_same_words() -> None:
 
 
 def test_a_job_is_a_value_that_travels() -> None:
-    job = JobConfig(prompts="p", output="o", tracker={"fill_hole_area": 0})
+    job = JobConfig(prompts="p", output="o", tracker=TrackerOptions(fill_hole_area=0))
     assert pickle.loads(pickle.dumps(job)) == job == copy.deepcopy(job)  # noqa: S301
     assert job.model_copy(update={"output": "elsewhere"}).output == "elsewhere"
 
@@ -215,6 +222,29 @@ def test_settings_that_do_not_exist_are_told_with_their_lines() -> None:
         MINIMAL + "tracker:\n  fill_hole_area: 1\n  kf_weight: 0.1\neverything:\n  points_per_side: 0\n"
     )
     assert found == [
-        "memory://job/night.yaml:5: tracker.kf_weight: there is no such setting; did you mean kf_score_weight?",
-        "memory://job/night.yaml:7: everything.points_per_side: 0 is not a number of 1 or more",
+        "memory://job/night.yaml:5: tracker.kf_weight is not a setting; did you mean kf_score_weight?",
+        "memory://job/night.yaml:7: everything.points_per_side is 0: it should be greater than or equal to 1 "
+        "(number of point prompts along each side of the image)",
     ]
+
+
+def test_typos_of_settings_are_told_from_a_file_and_from_the_command_line() -> None:
+    meant = "is not a setting; did you mean stable_frames_threshold?"
+    assert problems_of(MINIMAL + "tracker: {stable_frame_threshold: 3}\n") == [
+        f"memory://job/night.yaml:3: tracker.stable_frame_threshold {meant}"
+    ]
+    assert problems_of(MINIMAL, **{"tracker.stable_frame_threshold": "3"}) == [
+        f"command line: tracker.stable_frame_threshold {meant}"
+    ]
+
+
+def test_a_setting_that_is_given_as_a_field_is_told_where_it_belongs() -> None:
+    found = problems_of(MINIMAL, kf_score_weight="0.2")
+    assert found == ["command line: kf_score_weight is not a field of a job; did you mean tracker.kf_score_weight?"]
+
+
+def test_only_settings_that_differ_from_their_defaults_are_written() -> None:
+    job = load(MINIMAL + "tracker: {kf_score_weight: 1, fill_hole_area: 8}\n", **{"everything.box_nms_thresh": "1"})
+    assert repr((job.model_dump()["tracker"], job.model_dump()["everything"])) == (
+        "({'kf_score_weight': 1}, {'box_nms_thresh': 1})"
+    )

@@ -14,6 +14,7 @@ LAYERS = {
     "redaction": 0,
     "errors": 0,
     "checks": 0,
+    "schema": 0,
     "tasks": 0,
     "geometry": 0,
     "plotting": 0,

@@ -20,17 +20,16 @@ from samurai_batch.modeling.kernels import fused_attention_operator, onednn_line
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.tracking.prompts import to_frame_prompt
+from samurai_batch.tracking.settings import TrackerOptions
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
 
 T = TypeVar("T")
 
-FULL_MEMORY = {
-    "memory_bank_iou_threshold": -1.0,
-    "memory_bank_obj_score_threshold": -1e9,
-    "memory_bank_kf_score_threshold": -1.0,
-}
-"""Tracker settings by which every frame may be remembered, so that tracks look at as much as they ever do."""
+FULL_MEMORY = TrackerOptions(
+    memory_bank_iou_threshold=-1.0, memory_bank_obj_score_threshold=-1e9, memory_bank_kf_score_threshold=-1.0
+)
+"""Tracker settings that remember every frame, so that memory attention reads as much as it ever does."""
 
 
 @dataclass(frozen=True, kw_only=True)

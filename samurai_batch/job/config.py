@@ -1,7 +1,7 @@
-"""The fields of a job. Each description is what ``--help`` and the documentation print."""
+"""The fields of a job."""
 
 import re
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -10,230 +10,194 @@ from pydantic import (
     ModelWrapValidatorHandler,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.images.settings import EverythingSettings
-from samurai_batch.job.explaining import explained
-from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.schema import Settings, contradiction, describe_mistakes
+from samurai_batch.tracking.settings import Mode, TrackerOptions, TrackerSettings
 
-_IMAGE_SIZE_STEP = 32  # the coarsest features have one cell for so many pixels
+_IMAGE_SIZE_STEP = 32  # pixels per cell of the coarsest features
 _UNTRAINED = re.compile(r"untrained:\d{1,18}", re.ASCII)
 
-Setting = bool | int | float | str | None
+Text = Annotated[str, Field(min_length=1)]
+Positive = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class JobConfig(BaseModel):
-    """One job: what to follow, with which model, on what, and where the tables go.
-
-    A mistake raises ConfigError, with field, value and remedy of each; `make_job` says as well where the value was
-    given, `load_job` reads a YAML file.
+    """One job: what to track, with which model, on what hardware, and where the tables go.
 
         config = JobConfig(prompts="prompts.csv", output="out", model="nano", replicas=2)
         run_job(config)
+
+    Raises ConfigError with all mistakes, one per line. `load_job` reads a YAML file; `make_job` takes a dict. The text
+    below each field is what ``samurai-batch fields`` prints; its first sentence is part of error messages.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    prompts: str = Field(min_length=1, description="prompts table: path or URI of a .parquet, .csv or .jsonl file")
-    output: str = Field(min_length=1, description="output folder: path or URI; tables go to <output>/masks")
-    model: str = Field(
-        default="nano",
-        min_length=1,
-        description="name of the model; `samurai-batch models` lists them",
-    )
-    weights: str | None = Field(
-        default=None,
-        min_length=1,
-        description="weights: path or URI of a checkpoint, or untrained:<seed> for weights drawn from a seed, whose"
-        " masks mean nothing; left out, those that ship inside the package",
-    )
-    image_size: int | None = Field(
-        default=None,
-        gt=0,
-        description="side in pixels to which frames are scaled for the model, a multiple of 32; left out, the"
-        " model's own",
-    )
-    dtype: Literal["float32", "bfloat16", "float64"] = Field(
-        default="float32", description="number format of the model: float32, bfloat16 or float64"
-    )
-    compile: bool = Field(
-        default=False,
-        description="encode frames by torch.compile, for GPUs: true or false; each replica takes one or two minutes"
-        " more to start, and masks differ by rounding; on CPUs it is mostly slower than without",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="where the model runs: cpu, cuda, or auto for cuda where there is one"
-    )
-    task: Literal["track", "segment"] = Field(
-        default="track",
-        description="track: follow objects through videos; segment: find them on pictures, each by itself, when prompts"
-        " may also be a folder of pictures, or a .txt file of their URIs, one a line",
-    )
-    mode: Literal["samurai", "sam2"] = Field(
-        default="samurai", description="tracker: samurai, or plain sam2 without motion model and memory selection"
-    )
-    tracker: dict[str, Setting] = Field(
-        default_factory=dict, description="tracker settings that differ from their defaults, by name"
-    )
-    detector: str | None = Field(
-        default=None,
-        min_length=1,
-        description="for prompts of kind text: model id or folder of an open-vocabulary detector of transformers"
-        " (Grounding DINO, OWLv2), or clip:<model> for everything mode ranked by CLIP; needs the extra"
-        " samurai-batch[text]",
-    )
-    detector_threshold: float = Field(
-        default=0.25, ge=0, le=1, description="score above which a detected object is followed, 0 to 1"
-    )
-    everything: dict[str, Setting] = Field(
-        default_factory=dict,
-        description="for prompts of kind everything: settings that differ from their defaults, by SAM's names",
-    )
-    pool: Literal["ray", "local"] = Field(
-        default="ray", description="where replicas run: as ray actors, or local in this one process"
-    )
-    ray_address: str | None = Field(
-        default=None,
-        min_length=1,
-        description="address of an existing Ray cluster, auto for the one of this machine; left out, a local one is"
-        " started",
-    )
-    replicas: int | None = Field(
-        default=None, ge=1, description="number of model copies; left out, as many as there is room for"
-    )
-    num_cpus_per_replica: float = Field(
-        default=1.0, ge=0, allow_inf_nan=False, description="CPUs that Ray reserves for one replica"
-    )
-    num_gpus_per_replica: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="GPUs that Ray reserves for one replica, below 1 to share one; left out, 1 if device asks for"
-        " cuda, or is auto and the cluster has GPUs, otherwise 0",
-    )
-    threads_per_replica: int | None = Field(
-        default=None,
-        ge=1,
-        description="CPU threads one replica's network computes with; left out, one less than"
-        " num_cpus_per_replica, or in a local pool than its share of the machine, but at least 1; with as many as it"
-        " has CPUs, it decodes and makes rows in turn with the network, otherwise beside it",
-    )
-    chunk_frames: int = Field(
-        default=200, ge=1, description="frames between two checkpoints; a crash costs at most so many per replica"
-    )
-    max_tracks_per_shard: int = Field(
-        default=8, ge=1, description="tracks of one video that one replica follows together at most"
-    )
-    split_shards: bool = Field(
-        default=True,
-        description="between two chunks, give some of a shard's tracks to idle replicas where the job ends sooner; who"
-        " is followed together then depends on measured times, and masks differ by rounding from run to run",
-    )
-    frames_per_batch: int = Field(
-        default=1,
-        ge=1,
-        description="frames of a video that go through the image encoder together, which GPUs and small models are"
-        " faster with; each takes memory, and masks differ by rounding",
-    )
-    pictures_per_batch: int = Field(
-        default=8, ge=1, description="with task segment: pictures that go through the image encoder together"
-    )
-    keep_partial: bool = Field(
-        default=False, description="publish the rows up to where a truncated video ends: true or false"
-    )
-    max_attempts: int = Field(
-        default=3,
-        ge=1,
-        description="how often a chunk may kill its replica, or fail, before its tracks are given up; a replica that is"
-        " lost with its node counts a third, and nothing where the node was taken away on purpose",
-    )
-    chunks_per_replica: int | None = Field(
-        default=None,
-        ge=1,
-        description="chunks after which a replica is replaced by a new process, against libraries that leak; left out,"
-        " never: starting one costs loading the model, and memory is constant as far as it is ours",
-    )
-    decoder: Literal["auto", "pyav", "decord"] = Field(
-        default="auto",
-        description="what decodes video files: pyav, decord, or auto for pyav; both give the same frames, but decord"
-        " does not notice damaged ones, so auto never takes it, and it refuses files that it would not read exactly",
-    )
-    cache_dir: str | None = Field(
-        default=None,
-        min_length=1,
-        description="local folder for copies of remote videos; left out, samurai_batch in the user's cache folder",
-    )
-    cache_limit_gb: float = Field(
-        default=50.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="size that cache_dir is kept below, in 10^9 bytes, by removing what was unused longest",
-    )
+    prompts: Text
+    """Prompts table: path or URI of a .parquet, .csv or .jsonl file."""
+
+    output: Text
+    """Output folder: path or URI. Tables are written to <output>/masks."""
+
+    model: Text = "nano"
+    """Name of the model; `samurai-batch models` lists them."""
+
+    weights: Text | None = None
+    """Path or URI of a checkpoint, or untrained:<seed> for random weights, whose masks mean nothing. Default: the
+    weights that ship with the package."""
+
+    image_size: Annotated[int, Field(gt=0)] | None = None
+    """Side in pixels to which frames are scaled for the model, a multiple of 32. Default: the model's own."""
+
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Number format of the model: float32, bfloat16 or float64."""
+
+    compile: bool = False
+    """Run the image encoder with torch.compile, for GPUs: true or false. A replica takes one or two minutes longer to
+    start, and masks differ by rounding. On CPUs it is mostly slower."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs: cpu, cuda, or auto for cuda if there is a GPU."""
+
+    task: Literal["track", "segment"] = "track"
+    """Kind of job: track objects through videos, or segment pictures. For segment, prompts may also be a folder of
+    pictures or a .txt file with one URI per line."""
+
+    mode: Mode = "samurai"
+    """Tracker: samurai, or sam2 for SAM 2 without motion model and memory selection."""
+
+    tracker: TrackerOptions = TrackerOptions()
+    """Settings of the tracker by name, where they differ from the defaults."""
+
+    detector: Text | None = None
+    """Model that detects objects for prompts of kind text: Hugging Face id or folder of a detector (Grounding DINO,
+    OWLv2), or clip:<model> for everything mode ranked by CLIP. Needs pip install 'samurai-batch[text]'."""
+
+    detector_threshold: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Score from 0 to 1 that a detection must exceed to be tracked."""
+
+    everything: EverythingSettings = EverythingSettings()
+    """Settings of everything mode by SAM's names, where they differ from the defaults."""
+
+    pool: Literal["ray", "local"] = "ray"
+    """Where replicas run: ray for Ray actors, local for threads of this process."""
+
+    ray_address: Text | None = None
+    """Address of a running Ray cluster; auto for the one on this machine. Default: a Ray started for the job."""
+
+    replicas: Positive | None = None
+    """Number of replicas, which are copies of the model. Default: as many as the cluster has room for."""
+
+    num_cpus_per_replica: Amount = 1.0
+    """CPUs that Ray reserves for one replica."""
+
+    num_gpus_per_replica: Amount | None = None
+    """GPUs that Ray reserves for one replica; below 1, replicas share a GPU. Default: 1 if device is cuda, or if it is
+    auto and the cluster has GPUs; otherwise 0."""
+
+    threads_per_replica: Positive | None = None
+    """CPU threads that the network of one replica uses. Default: one less than num_cpus_per_replica (with pool: local,
+    than its share of the machine), but at least 1; the remaining CPU decodes frames and writes rows meanwhile."""
+
+    chunk_frames: Positive = 200
+    """Frames between two checkpoints of a track. A crash costs at most this many frames per replica."""
+
+    max_tracks_per_shard: Positive = 8
+    """Maximum number of tracks of one video that one replica propagates together."""
+
+    split_shards: bool = True
+    """Move tracks of a running shard to idle replicas when that ends the job sooner: true or false. Which tracks run
+    together then depends on measured times, so masks differ by rounding from run to run."""
+
+    frames_per_batch: Positive = 1
+    """Frames of a video that go through the image encoder together. More are faster on GPUs and with small models, need
+    more memory, and change masks by rounding."""
+
+    pictures_per_batch: Positive = 8
+    """Pictures that go through the image encoder together, for task: segment."""
+
+    keep_partial: bool = False
+    """Publish the rows of a truncated video up to where it ends: true or false."""
+
+    max_attempts: Positive = 3
+    """Number of times that a chunk may fail or kill its replica before its tracks are marked as failed. A replica lost
+    together with its node counts a third; a node that is drained or preempted does not count."""
+
+    chunks_per_replica: Positive | None = None
+    """Number of chunks after which a replica is replaced by a new process, as a guard against leaking libraries.
+    Default: never."""
+
+    decoder: Literal["auto", "pyav", "decord"] = "auto"
+    """Decoder of video files: pyav, decord, or auto for pyav. decord refuses files that it would not decode exactly,
+    but does not notice damaged ones; auto never uses it."""
+
+    cache_dir: Text | None = None
+    """Local folder for copies of remote videos. Default: samurai_batch in the user's cache folder."""
+
+    cache_limit_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50.0
+    """Maximum size of cache_dir in 10^9 bytes. The least recently used files are removed first."""
+
+    @property
+    def tracker_settings(self) -> TrackerSettings:
+        """The settings of the tracker, with the job's mode."""
+        return TrackerSettings(mode=self.mode, **self.tracker.overrides())
 
     @field_validator("weights")
     @classmethod
-    def _seed_is_a_number(cls, weights: str | None) -> str | None:
+    def _check_seed(cls, weights: str | None) -> str | None:
         if weights is not None and weights.startswith("untrained") and not _UNTRAINED.fullmatch(weights):
             raise ValueError("the seed of untrained weights is missing or no whole number, as in untrained:0")
         return weights
 
     @field_validator("image_size")
     @classmethod
-    def _size_fits_the_model(cls, image_size: int | None) -> int | None:
+    def _check_image_size(cls, image_size: int | None) -> int | None:
         if image_size is not None and image_size % _IMAGE_SIZE_STEP:
             raise ValueError(f"it should be a multiple of {_IMAGE_SIZE_STEP}")
         return image_size
 
     @field_validator("num_gpus_per_replica")
     @classmethod
-    def _only_one_gpu_is_shared(cls, num_gpus: float | None) -> float | None:
+    def _check_num_gpus(cls, num_gpus: float | None) -> float | None:
         if num_gpus is not None and num_gpus > 1 and not num_gpus.is_integer():
             raise ValueError("above 1 it should be a whole number")
         return num_gpus
 
     @model_validator(mode="after")
-    def _fields_agree(self) -> "JobConfig":
+    def _check_contradictions(self) -> "JobConfig":
         if self.pool == "local" and self.ray_address is not None:
-            raise _contradiction("ray_address", "pool is local, which uses no Ray; remove one of them")
+            raise contradiction("ray_address", "pool is local, which uses no Ray; remove one of them")
         if self.device == "cpu" and self.num_gpus_per_replica:
-            raise _contradiction("num_gpus_per_replica", "device is cpu, which uses no GPU; remove one of them")
-        if self.task == "segment" and self.tracker:
-            raise _contradiction("tracker", "task is segment, which follows nothing; remove one of them")
+            raise contradiction("num_gpus_per_replica", "device is cpu, which uses no GPU; remove one of them")
+        if self.task == "segment" and self.tracker.overrides():
+            raise contradiction("tracker", "task is segment, which tracks nothing; remove one of them")
         if self.task == "segment" and self.compile:
-            raise _contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
+            raise contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:
-            raise _contradiction(
-                "num_gpus_per_replica", "device is cuda, and Ray hides GPUs not asked for; ask for one"
+            raise contradiction(
+                "num_gpus_per_replica", "device is cuda, and Ray hides GPUs that are not reserved; reserve one"
             )
         return self
 
-    @model_validator(mode="after")
-    def _settings_exist(self) -> "JobConfig":
-        problems = TrackerSettings.problems(self.mode, self.tracker) | EverythingSettings.problems(self.everything)
-        if problems:
-            named = {text.partition(":")[0]: text for text in problems.values()}
-            raise PydanticCustomError("settings", "settings are wrong", {"problems": named})
-        return self
+    @field_serializer("tracker", "everything")
+    def _serialize_overrides(self, settings: Settings) -> dict[str, Any]:
+        return settings.overrides()
 
     @model_validator(mode="wrap")
     @classmethod
-    def _mistakes_are_told_in_the_users_terms(
-        cls, values: object, validate: "ModelWrapValidatorHandler[JobConfig]", info: ValidationInfo
-    ) -> "JobConfig":
-        """Has to stand last, around all other checks."""
+    def _raise_config_error(
+        cls, values: object, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        """Must be the last validator, so that it wraps all others."""
         try:
             return validate(values)
         except ValidationError as error:
-            where = info.context or {"source": "job", "places": {}}
-            raise ConfigError(
-                explained(error, cls.model_fields, where["source"], where["places"])
-            ) from None  # pydantic shows values, secrets too
-
-
-def _contradiction(field: str, reason: str) -> PydanticCustomError:
-    """An error of the whole configuration that can still be shown at the field to change."""
-    return PydanticCustomError("contradiction", "{reason}", {"field": field, "reason": reason})
+            where = info.context or {"source": "job"}
+            raise ConfigError(describe_mistakes(error, cls, **where)) from None  # pydantic's text may show secrets

@@ -5,14 +5,16 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job.config import JobConfig
-from samurai_batch.job.explaining import GROUPS, Place
+from samurai_batch.schema import fields_of, groups_of
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 10
+_GROUPS = groups_of(JobConfig)  # fields that hold settings by name: tracker, everything
 
 
 def load_job(path: str | None, overrides: Mapping[str, str] | None = None) -> JobConfig:
@@ -37,7 +39,7 @@ def _read(path: str, source: str) -> bytes:
         raise ConfigError(f"{source}: there is no such file; give the path of a job's YAML file") from error
 
 
-def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[str, Place] | None = None) -> JobConfig:
+def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[str, str] | None = None) -> JobConfig:
     """The job of these values by field name. Raises ConfigError, one line per mistake.
 
     ``places`` says where a field was given; ``source`` stands for those that it does not name.
@@ -94,38 +96,32 @@ def _lines_of_fields(mapping: yaml.MappingNode, source: str, prefix: str = "") -
         if name in lines:
             raise ConfigError(f"{source}:{line}: {name} was given in line {lines[name]} already; remove one of them")
         lines[name] = line
-        if name in GROUPS and isinstance(value, yaml.MappingNode):
+        if name in _GROUPS and isinstance(value, yaml.MappingNode):
             lines |= _lines_of_fields(value, source, f"{name}.")
     return lines
 
 
 def _override(values: dict[str, Any], name: str, text: str) -> None:
+    """Replace a field, or one setting of a group, by a text of the command line."""
     group, dot, setting = name.partition(".")
-    if group not in GROUPS or not dot:
-        values[name] = _from_text(name, text)
+    if not dot or group not in _GROUPS:
+        values[name] = _from_text(text, JobConfig.model_fields.get(name))
         return
     settings = values.get(group) or {}
     if isinstance(settings, dict):
-        values[group] = settings | {setting: _scalar(text)}
+        values[group] = settings | {setting: _from_text(text, fields_of(_GROUPS[group]).get(setting))}
 
 
-def _from_text(name: str, text: str) -> object:
-    """The text as the field's type; as it is where it does not fit, so that checking the job reports it."""
-    field = JobConfig.model_fields.get(name)
-    if field is None or (text.lower() in ("none", "null") and field.default is None):
-        return None if field else text
+def _from_text(text: str, field: FieldInfo | None) -> object:
+    """The text as a value of the field's type; any other text as it is, so that checking the job reports it."""
+    if field is None:
+        return text
+    if text.lower() in ("none", "null") and field.default is None:
+        return None
     try:
         adapter: TypeAdapter[object] = TypeAdapter(field.annotation or str)
-        return adapter.validate_strings(text, strict=False)
+        value = adapter.validate_strings(text, strict=False)
     except ValidationError:
         return text
-
-
-def _scalar(text: str) -> object:
-    """A setting of a group as YAML would read it."""
-    try:
-        _refuse_what_no_job_needs(text.encode(), "command line")
-        value = yaml.safe_load(text)
-    except (ConfigError, yaml.YAMLError, ValueError):
-        return text
-    return text if isinstance(value, dict | list) else value
+    is_whole = isinstance(value, float) and text.strip().lstrip("+-").isdecimal()
+    return int(text) if is_whole else value  # as YAML reads it

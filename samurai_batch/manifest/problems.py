@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from samurai_batch import storage
+from samurai_batch.checks import shown
 from samurai_batch.errors import PromptsError
-
-_MAX_SHOWN = 80  # characters of a value in a message
 
 
 class Problems:
@@ -50,11 +47,3 @@ class Problems:
         """Raise PromptsError with everything found, in the order of the rows."""
         if self._found:
             raise PromptsError(storage.redact(self._source), [text for _, _, text in sorted(self._found)])
-
-
-def shown(value: object) -> str:
-    """A value as messages show it: short, and without credentials."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    text = repr(storage.redact(value)) if isinstance(value, str) else repr(value)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from samurai_batch.manifest.problems import Problems, shown
+from samurai_batch.checks import shown
+from samurai_batch.manifest.problems import Problems
 from samurai_batch.tasks import AutoPrompt, BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
 
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")

@@ -26,7 +26,6 @@ from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.device import within_memory
 from samurai_batch.runtime.looking_up import look_up, make_finder
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
-from samurai_batch.runtime.recipe import tracker_settings
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.runtime.sources import OpenVideo
@@ -121,7 +120,7 @@ def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
     """The tracker of a job on the device it asks for."""
     model = build_model(weights, config.image_size, DTYPES[config.dtype], device_of(config))
     encode_image = compiled_encoder(model, config.frames_per_batch) if config.compile else None
-    return Tracker(model, tracker_settings(config), encode_image)
+    return Tracker(model, config.tracker_settings, encode_image)
 
 
 def device_of(config: JobConfig) -> str:

@@ -10,14 +10,13 @@ from samurai_batch.images.networks import ImageNetwork
 from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.job import JobConfig
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.runtime.recipe import everything_settings
 from samurai_batch.tasks import Prompt, Track
 from samurai_batch.video import VideoSource
 
 
 def make_finder(network: ImageNetwork, config: JobConfig) -> Finder:
     """What looks things up with this network; a detector is loaded when the first words come."""
-    return Finder(ImagePredictor(network), config.detector, config.detector_threshold, everything_settings(config))
+    return Finder(ImagePredictor(network), config.detector, config.detector_threshold, config.everything)
 
 
 def look_up(finder: Finder, source: VideoSource, track: Track) -> list[Prompt]:

@@ -4,14 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 
 from samurai_batch import storage
-from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.job import JobConfig
 from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.modeling.configs import SamConfig, image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import redact_values
 from samurai_batch.tasks import Track, Video, check_distinct
-from samurai_batch.tracking.settings import TrackerSettings
 
 TRACKER_VERSION = 2
 """To be raised with every change of code that changes masks: it makes all tracks stale."""
@@ -33,7 +31,7 @@ def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
         look_up={
             "detector": config.detector,
             "detector_threshold": config.detector_threshold,
-            "everything": asdict(everything_settings(config)),
+            "everything": asdict(config.everything),
         },
     )
 
@@ -42,7 +40,7 @@ def _how(config: JobConfig) -> tuple[dict[str, object], int, int]:
     """Settings, the version of the code they are for, and the image size of the job's model."""
     if config.task == "track":
         tracking = model_config(config.model)
-        return asdict(tracker_settings(config).resolve(tracking)), TRACKER_VERSION, tracking.image_size
+        return asdict(config.tracker_settings.resolve(tracking)), TRACKER_VERSION, tracking.image_size
     model = image_model_config(config.model)
     if isinstance(model, SamConfig):
         model.check_image_size(config.image_size)
@@ -52,16 +50,6 @@ def _how(config: JobConfig) -> tuple[dict[str, object], int, int]:
 def job_tracks(config: JobConfig) -> list[Track]:
     """What a job asks for: its prompts table, or its pictures. Raises PromptsError."""
     return read_prompts(config.prompts) if config.task == "track" else read_pictures(config.prompts)
-
-
-def tracker_settings(config: JobConfig) -> TrackerSettings:
-    """The tracker's settings, those of the job in place of their defaults. Raises ConfigError."""
-    return TrackerSettings.from_overrides(config.mode, dict(config.tracker))
-
-
-def everything_settings(config: JobConfig) -> EverythingSettings:
-    """The settings of everything mode, those of the job in place of their defaults. Raises ConfigError."""
-    return EverythingSettings.from_overrides(config.everything)
 
 
 def absolute(uri: str) -> str:

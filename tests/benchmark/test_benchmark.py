@@ -45,7 +45,8 @@ WITH_THEIR_MEMORY = replace(SMALL, mem_dim=64, hidden_dim=128)
 
 def test_costs_are_those_of_full_memories() -> None:
     tracker = Tracker(
-        seeded_model(SMALL, 64).float().requires_grad_(False), TrackerSettings.from_overrides("samurai", FULL_MEMORY)
+        seeded_model(SMALL, 64).float().requires_grad_(False),
+        TrackerSettings(**FULL_MEMORY.overrides()),  # type: ignore[arg-type]
     )
     seen: list[tuple[int, int]] = []
     attend = tracker.model.attend_to_memory

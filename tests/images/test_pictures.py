@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from samurai_batch.errors import PromptsError, VideoError
+from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.job import load_job
 from samurai_batch.manifest import read_pictures
 from samurai_batch.manifest.pictures import SUFFIXES
@@ -89,4 +90,4 @@ def test_pictures_of_one_name_are_refused_with_the_remedy(tmp_path: Path) -> Non
 
 def test_settings_of_everything_mode_are_given_by_name_on_the_command_line() -> None:
     texts = {"prompts": "p", "output": "o", "everything.points_per_side": "16", "everything.pred_iou_thresh": "0.5"}
-    assert load_job(None, texts).everything == {"points_per_side": 16, "pred_iou_thresh": 0.5}
+    assert load_job(None, texts).everything == EverythingSettings(points_per_side=16, pred_iou_thresh=0.5)

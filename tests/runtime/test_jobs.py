@@ -147,7 +147,7 @@ def test_ray_replicas_give_what_a_local_one_gives(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"model": "huge"}, "model 'huge' is not known"),
-        ({"tracker": {"alpha": 1}}, "tracker.alpha: there is no such setting"),
+        ({"tracker": {"alpha": 1}}, "tracker.alpha is not a setting; known are stable_frames_threshold"),
     ],
 )
 def test_a_job_that_cannot_run_is_refused_before_anything_is_read(

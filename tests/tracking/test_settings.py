@@ -1,6 +1,6 @@
 """The tracker's settings: the papers' names, the authors' values."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -26,17 +26,22 @@ def test_a_value_that_is_given_is_kept() -> None:
     assert given.resolve(MODELS["sam2.1_hiera_large"]) == given
 
 
-def test_overrides_of_a_job_become_settings() -> None:
-    overrides = {"kf_score_weight": 0.6, "motion_state": "xywh", "fill_hole_area": 0}
-    expected = TrackerSettings(mode="sam2", kf_score_weight=0.6, motion_state="xywh", fill_hole_area=0)
-    assert TrackerSettings.from_overrides("sam2", overrides) == expected
+def test_overrides_are_the_settings_that_differ_from_their_defaults() -> None:
+    settings = TrackerSettings(mode="sam2", kf_score_weight=0.6, motion_state="xywh", fill_hole_area=8)
+    assert settings.overrides() == {"mode": "sam2", "kf_score_weight": 0.6, "motion_state": "xywh"}
+    assert TrackerSettings(**settings.overrides()) == settings
+
+
+def test_whole_numbers_stay_whole_as_fingerprints_tell_them_apart() -> None:
+    settings = TrackerSettings(memory_bank_obj_score_threshold=0, kf_score_weight=1)
+    assert [repr(settings.memory_bank_obj_score_threshold), repr(settings.kf_score_weight)] == ["0", "1"]
+    assert repr(settings.overrides()) == "{'kf_score_weight': 1, 'memory_bank_obj_score_threshold': 0}"
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("kf_weight", 0.1),
-        ("mode", "sam2"),
         ("kf_score_weight", "high"),
         ("stable_frames_threshold", -1),
         ("stable_frames_threshold", 2.5),
@@ -51,7 +56,7 @@ def test_overrides_of_a_job_become_settings() -> None:
 )
 def test_an_override_that_cannot_be_is_refused_by_its_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"tracker.{name}"):
-        TrackerSettings.from_overrides("samurai", {name: value})
+        TrackerSettings(**{name: value})
 
 
 def test_settings_are_plain_values() -> None:
@@ -59,18 +64,22 @@ def test_settings_are_plain_values() -> None:
 
 
 def test_a_word_that_is_not_known_is_refused_where_the_settings_are_made() -> None:
-    with pytest.raises(ConfigError, match=r"tracker.mode: 'samuri' is not known; did you mean samurai\?"):
+    with pytest.raises(ConfigError, match=r"^tracker.mode is 'samuri': it should be 'samurai' or 'sam2' \("):
         TrackerSettings(mode="samuri")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"tracker.motion_state: 'abcd' is not known; known are xyah, xywh"):
+    with pytest.raises(ConfigError, match=r"^tracker.motion_state is 'abcd': it should be 'xyah' or 'xywh' \(state of"):
         TrackerSettings(motion_state="abcd")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"tracker.fill_hole_area: -1 is not a whole number, 0 or more"):
+    with pytest.raises(ConfigError, match=r"^tracker.fill_hole_area is -1: it should be greater than or equal to 0"):
         TrackerSettings(fill_hole_area=-1)
 
 
-def test_all_that_is_wrong_with_the_settings_of_a_job_is_told() -> None:
+def test_all_that_is_wrong_with_settings_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as refusal:
-        TrackerSettings.from_overrides("samurai", {"kf_weight": 0.1, "fill_hole_area": 0, "pool_memories": 1})
-    assert str(refusal.value).split("\n") == [
-        "tracker.kf_weight: there is no such setting; did you mean kf_score_weight?",
-        "tracker.pool_memories: 1 is not true or false",
-    ]
+        TrackerSettings(kf_weight=0.1, fill_hole_area=0, pool_memories=1)  # type: ignore[call-arg, arg-type]
+    lines = str(refusal.value).split("\n")
+    assert lines[0].startswith("tracker.pool_memories is 1: it should be a valid boolean (attend to 2 x 2 memory cells")
+    assert lines[1] == "tracker.kf_weight is not a setting; did you mean kf_score_weight?"
+
+
+def test_settings_that_are_changed_are_checked_as_well() -> None:
+    with pytest.raises(ConfigError, match=r"^tracker.fill_hole_area is -1"):
+        replace(TrackerSettings(), fill_hole_area=-1)
