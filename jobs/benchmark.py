@@ -1,4 +1,4 @@
-"""How fast a cluster's node follows, as an entry point for Ray's job API: `python jobs/benchmark.py [--model …]`.
+"""How fast a node tracks objects, as an entry point for Ray's job API: `python jobs/benchmark.py [--model …]`.
 
 The same as `samurai-batch bench`, options included; `-o` is a folder of the node it runs on.
 """

@@ -1,8 +1,8 @@
-"""Draw what one click can mean: a picture, the click, and the three masks that answer it, best first.
+"""Draw the three masks that a model predicts for one click, side by side, best first.
 
     python jobs/draw_ambiguous_click.py --picture photo.jpg --click 320,200 --output click.png
 
-Without a picture, one is generated, and its first object clicked in the middle.
+Without a picture, one is generated, and the click is on the centre of its first object.
 """
 
 import argparse
@@ -25,11 +25,11 @@ Point = tuple[float, float]
 def draw(predictor: ImagePredictor, pixels: Pixels, click: Point, tile_width_px: int) -> Image.Image:
     """The picture with the click, and with each of the three masks, captioned with their predicted IoUs."""
     predictor.set_image(pixels)
-    found = predictor.predict(points_xy=[click], labels=[1])
+    prediction = predictor.predict(points_xy=[click], labels=[1])
     tiles = [("one click", _with_click(pixels, click))]
-    for number, index in enumerate(np.argsort(-found.ious), start=1):
-        tinted = draw_masks(pixels, [found.masks[index]])
-        tiles.append((f"mask {number}: predicted IoU {found.ious[index]:.2f}", _with_click(tinted, click)))
+    for number, index in enumerate(np.argsort(-prediction.ious), start=1):
+        tinted = draw_masks(pixels, [prediction.masks[index]])
+        tiles.append((f"mask {number}: predicted IoU {prediction.ious[index]:.2f}", _with_click(tinted, click)))
     return contact_sheet(tiles, columns=4, tile_width_px=tile_width_px)
 
 
@@ -44,7 +44,7 @@ def _with_click(pixels: Pixels, click: Point) -> Pixels:
 
 
 def generated() -> tuple[Pixels, Point]:
-    """The demonstration's first picture, and the pixel of its first object that is nearest to the middle."""
+    """The first frame of the demo clip, and the pixel of its first object that is nearest to the object's centre."""
     clip = demo_clip()
     rows, columns = np.nonzero(clip.masks[0, 0])
     centre = np.array([columns.mean(), rows.mean()])
@@ -53,17 +53,17 @@ def generated() -> tuple[Pixels, Point]:
 
 
 def main() -> None:
-    """Draw, and save."""
+    """Draw the picture and save it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="the PNG to write")
-    parser.add_argument("--picture", type=Path, help="any picture; left out, one is generated")
+    parser.add_argument("--picture", type=Path, help="a picture; default: a generated one")
     parser.add_argument("--click", help="x,y in pixels of the picture")
     parser.add_argument("--model", default="nano", help="a model's name")
-    parser.add_argument("--weights", help="a path, a URI or untrained:<seed>; left out, those that ship")
+    parser.add_argument("--weights", help="a path, a URI or untrained:<seed>; default: those that ship")
     parser.add_argument("--tile-width-px", type=int, default=280)
     arguments = parser.parse_args()
     if (arguments.picture is None) != (arguments.click is None):
-        parser.error("--picture and --click come together")
+        parser.error("--picture and --click must be given together")
     if arguments.picture is None:
         pixels, click = generated()
     else:

@@ -1,11 +1,11 @@
-"""Gather pictures of installed Debian packages into the bank that ``train_nano.py --bank`` draws from.
+"""Gather the pictures of installed Debian packages into the bank that ``train_nano.py --bank`` takes pictures from.
 
     python jobs/gather_pictures.py --folder ~/.cache/nano-pictures
 
-Nothing is downloaded and nothing of it is part of this project: the pictures are read where apt-get installed them,
-made small, and written to `FOLDER/training` and, of sources that training never sees, `FOLDER/held-out`. Parts of
-photographs along their own edges need scikit-image (`pip install scikit-image`); sources whose package is missing are
-named, and left out if --some is given.
+Nothing is downloaded and no picture is part of this project: they are read where apt-get installed them, scaled down,
+and written to `FOLDER/training` or, for sources that training must not use, to `FOLDER/held-out`. Segmenting
+photographs into parts needs scikit-image (`pip install scikit-image`). If packages are missing, the job names them and
+stops; with --some it goes on without them.
 """
 
 import argparse
@@ -35,8 +35,10 @@ _EMOJI_CODES = [*range(0x1F300, 0x1F650), *range(0x1F680, 0x1F700), *range(0x1F9
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures of one package: ``patterns`` below ``root``, a folder or a zip archive, at most ``per_folder`` of each
-    folder. Of a ``sheet``, which shows a thing several times, the largest is taken.
+    """Pictures of one package: files that match ``patterns`` below ``root``, a folder or a zip archive.
+
+    At most ``per_folder`` of each folder are taken, and none whose path contains a word of ``without``. Pictures of a
+    ``sheet`` show several things, of which the largest is taken.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Source:
     sheet: bool = False
 
     def paths(self) -> Iterator[Picture]:
-        """The files, in order of their names, those of a folder taken evenly."""
+        """The files, sorted by name; of a folder with too many, every n-th."""
         folders: dict[str, list[Picture]] = {}
         for path in self._found():
             if not any(word in str(path) for word in self.without):
@@ -131,22 +133,22 @@ SURFACES = (
     Source("mate", "mate-backgrounds", "/usr/share/backgrounds/mate", ("nature/*", "desktop/*"), held_out=True),
     Source("ukui", "ukui-wallpapers", "/usr/share/backgrounds", ("*.png", "[!A-Z]*.jpg"), True, without=("_by_",)),
 )
-# Whose photographs are cut into parts; pictures of games hold too few edges that mean something.
+# Photographs, which are segmented into parts; the edges in textures of games are rarely those of objects.
 PHOTOGRAPHS = ("plasma", "gnome", "lomiri", "templates", "scikit-image", "mate", "ukui")
 
 
 def main() -> None:
-    """Write all sources' files, those that exist already left as they are."""
+    """Write the files of all sources; files that exist are kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where the bank is kept, about 2 GB")
-    parser.add_argument("--some", action="store_true", help="leave out sources whose package is not installed")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the bank, about 2 GB")
+    parser.add_argument("--some", action="store_true", help="skip sources whose package is not installed")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     missing = {source.package for source in (*THINGS, *SURFACES) if not any(source.paths())}
     missing |= set() if Path(EMOJI).exists() else {_EMOJI_PACKAGE}
     if missing and not arguments.some:
         parser.error(
-            f"missing pictures: run `apt-get install {' '.join(sorted(missing))}`, or give --some to do without"
+            f"packages are missing: run `apt-get install {' '.join(sorted(missing))}`, or give --some to skip them"
         )
     for source in THINGS:
         gather(arguments.folder, "things", source, things_of)
@@ -166,7 +168,7 @@ def target(folder: Path, kind: str, source: Source) -> Path:
 
 
 def gather(folder: Path, kind: str, source: Source, read: Callable[[Source], Iterator[Bytes]]) -> None:
-    """Write one source's file, unless it is there or nothing came."""
+    """Write the file of one source, unless it exists or the source has no pictures."""
     path = target(folder, kind, source)
     if path.exists():
         return
@@ -177,7 +179,7 @@ def gather(folder: Path, kind: str, source: Source, read: Callable[[Source], Ite
 
 
 def opened(path: Picture, mode: str, side: int) -> Image.Image | None:
-    """A picture at most ``side`` wide and high; None if Pillow cannot read it."""
+    """A picture, scaled down to ``side`` pixels at most; None if it is too large or Pillow cannot read it."""
     try:
         with path.open("rb") as file, Image.open(file) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -185,7 +187,7 @@ def opened(path: Picture, mode: str, side: int) -> Image.Image | None:
             image.draft("RGB", (side * 2, side * 2))
             picture = image.convert(mode)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        logging.info("left out %s: %s", path, error)
+        logging.info("skipped %s: %s", path, error)
         return None
     if max(picture.size) > side:
         picture.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -193,7 +195,7 @@ def opened(path: Picture, mode: str, side: int) -> Image.Image | None:
 
 
 def trimmed(picture: Bytes) -> Bytes | None:
-    """A thing (h, w, 4) cut to where it is, or None if it is no thing: too small, faint, thin, or a full rectangle."""
+    """A picture (h, w, 4) cropped to its opaque part; None if that is too small, too thin or a full rectangle."""
     inside = picture[..., 3] > 127
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if len(rows) < MIN_SIDE or len(columns) < MIN_SIDE:
@@ -204,7 +206,7 @@ def trimmed(picture: Bytes) -> Bytes | None:
 
 
 def largest(picture: Bytes) -> Bytes:
-    """A picture (h, w, 4) without all but the largest of the things on it that do not touch."""
+    """A picture (h, w, 4) with its largest connected component only; the others become transparent."""
     labels, _ = ndimage.label(picture[..., 3] > 0)
     areas = np.bincount(labels.ravel())[1:]
     kept = labels == 1 + areas.argmax() if len(areas) else labels > 0
@@ -212,7 +214,7 @@ def largest(picture: Bytes) -> Bytes:
 
 
 def things_of(source: Source) -> Iterator[Bytes]:
-    """All things of a source, near doubles left out."""
+    """All things (h, w, 4) of a source, without near duplicates."""
     seen: set[bytes] = set()
     for path in source.paths():
         picture = opened(path, "RGBA", THING_SIDE)
@@ -221,14 +223,14 @@ def things_of(source: Source) -> Iterator[Bytes]:
         thing = trimmed(largest(np.asarray(picture)) if source.sheet else np.asarray(picture))
         if thing is None:
             continue
-        print_of = np.asarray(Image.fromarray(thing).resize((6, 6)))[..., :] // 64
-        if print_of.tobytes() not in seen:
-            seen.add(print_of.tobytes())
+        thumbnail = np.asarray(Image.fromarray(thing).resize((6, 6)))[..., :] // 64
+        if thumbnail.tobytes() not in seen:
+            seen.add(thumbnail.tobytes())
             yield thing
 
 
 def surfaces_of(source: Source) -> Iterator[Bytes]:
-    """All surfaces of a source that are large enough and not of one colour."""
+    """All surfaces (h, w, 3) of a source that are large enough and not of a single colour."""
     for path in source.paths():
         picture = opened(path, "RGB", SURFACE_SIDE)
         if picture is not None and min(picture.size) >= 96:
@@ -238,7 +240,7 @@ def surfaces_of(source: Source) -> Iterator[Bytes]:
 
 
 def emoji() -> Iterator[Bytes]:
-    """The pictures of Noto Color Emoji, drawn at the one size that they have."""
+    """The glyphs (h, w, 4) of Noto Color Emoji, drawn at the only size that the font has."""
     if not Path(EMOJI).exists():
         return
     font = ImageFont.truetype(EMOJI, 109)
@@ -255,8 +257,8 @@ def _parts(photographs: Path, _: Source) -> Iterator[Bytes]:
 
 
 def parts_of(photographs: Path) -> Iterator[Bytes]:
-    """Parts of photographs along their own edges, of several sizes."""
-    from skimage.segmentation import felzenszwalb  # all else works without
+    """Segments (h, w, 4) of photographs, by Felzenszwalb's method at several scales; up to 40 of each."""
+    from skimage.segmentation import felzenszwalb  # optional dependency
 
     if not photographs.exists():
         return
@@ -273,7 +275,7 @@ def parts_of(photographs: Path) -> Iterator[Bytes]:
 
 
 def cut_out(photograph: Bytes, mask: NDArray[np.bool_]) -> Bytes | None:
-    """The masked part (h, w, 4) with its holes filled and its outline smoothed; None if it looks like no thing."""
+    """The masked part (h, w, 4), holes filled and outline smoothed; None if size or shape are not those of a thing."""
     share = float(mask.mean())
     if not 0.004 < share < 0.25:
         return None

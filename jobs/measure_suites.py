@@ -1,8 +1,8 @@
-"""Measure a model on the fixed suites of generated clips, with SAMURAI's rules and with plain SAM 2's.
+"""Measure a model on the fixed suites of generated clips, with SAMURAI's rules and with SAM 2's.
 
     python jobs/measure_suites.py --model nano
 
-Or, to choose among weights, on clips that neither training nor a suite has, of pictures that training never draws from:
+Or on validation clips, to select weights: they use other seeds than training and suites, and held-out pictures:
 
     python jobs/measure_suites.py --weights FILE --bank ~/.cache/nano-pictures/held-out
 """
@@ -16,22 +16,21 @@ from samurai_batch.synthetic import SUITES
 from samurai_batch.tracking.settings import Mode, TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.training.bank import StoredBank
-from samurai_batch.training.held_out import held_out_suites
-from samurai_batch.training.quality import measure_suite
+from samurai_batch.training.validation import measure_suite, validation_suites
 
 MODES: tuple[Mode, ...] = ("samurai", "sam2")
 
 
 def main() -> None:
-    """Print one line per suite and mode, as Markdown, and what one mode is ahead of the other on the same clips."""
+    """Print a Markdown table with a line per suite and mode, and the difference between the modes clip by clip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="a name of `samurai-batch models`")
-    parser.add_argument("--weights", help="a file; by default those that ship inside the package")
-    parser.add_argument("--bank", type=Path, help="held-out pictures, gathered by jobs/gather_pictures.py")
-    parser.add_argument("--mode", choices=MODES, action="append", help="measure this mode alone")
+    parser.add_argument("--weights", help="weights file; default: those that ship inside the package")
+    parser.add_argument("--bank", type=Path, help="folder `held-out` written by jobs/gather_pictures.py")
+    parser.add_argument("--mode", choices=MODES, action="append", help="measure only this mode")
     arguments = parser.parse_args()
     modes: list[Mode] = arguments.mode or list(MODES)
-    suites = held_out_suites(StoredBank.open(arguments.bank)) if arguments.bank else SUITES
+    suites = validation_suites(StoredBank.open(arguments.bank)) if arguments.bank else SUITES
     prepare_process(1)
     model = build_model(load_weights(arguments.model, arguments.weights))
     print("| suite | mode | first frame | tracked IoU | seen when there | no mask when gone | balanced |")

@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from samurai_batch.synthetic.scene import Scene, Supplies, build_scene, render_frame
+from samurai_batch.synthetic.scene import Assets, Scene, build_scene, render_frame
 from samurai_batch.synthetic.settings import ROLES, Role, SceneSettings
 from samurai_batch.synthetic.textures import Bytes
 
@@ -39,19 +39,19 @@ def generate_clip(
     size: int,
     photographs: Sequence[Bytes] = (),
     window: Sequence[int] | None = None,
-    supplies: Supplies | None = None,
+    assets: Assets | None = None,
 ) -> Clip:
     """Generate a clip of ``num_frames`` frames of ``size`` × ``size`` pixels, or the frames of ``window`` among them.
 
     The same arguments give the same clip: scenes are drawn from numpy's PCG64 until every "object" is visible on the
-    first frame rendered. ``photographs`` (H, W, 3) uint8 lend their texture to half of the surfaces, and ``supplies``
+    first frame rendered. ``photographs`` (H, W, 3) uint8 lend their texture to half of the surfaces, and ``assets``
     give things and backgrounds; neither is needed.
     """
     window = range(num_frames) if window is None else window
     entropy = (seed,) if isinstance(seed, int) else tuple(seed)
     for attempt in count():
         rng = np.random.Generator(np.random.PCG64([*entropy, attempt]))
-        scene = build_scene(rng, settings, num_frames, size, photographs, supplies=supplies)
+        scene = build_scene(rng, settings, num_frames, size, photographs, assets=assets)
         if _objects_visible(scene, render_frame(scene, window[0])[1]):
             break
     return render_clip(scene, window)

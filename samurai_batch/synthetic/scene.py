@@ -41,14 +41,14 @@ def build_scene(
     size: int,
     photographs: Sequence[Bytes] = (),
     cast: "Cast | None" = None,
-    supplies: "Supplies | None" = None,
+    assets: "Assets | None" = None,
 ) -> Scene:
     """Draw a scene by chance; the same generator state and arguments give the same scene.
 
-    ``cast`` makes the things, back to front, and their roles; by default all of it is left to chance. ``supplies`` come
+    ``cast`` makes the things, back to front, and their roles; by default all of it is left to chance. ``assets`` come
     before what is generated.
     """
-    studio = Studio(rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng), supplies)
+    studio = Studio(rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng), assets)
     background = _background(studio, size)
     camera = random_camera(rng, num_frames, settings.camera, settings.lighting)
     things, roles = (cast or random_cast)(studio)
@@ -67,7 +67,7 @@ def build_scene(
     )
 
 
-class Supplies(Protocol):
+class Assets(Protocol):
     """Things and backgrounds from elsewhere; None leaves one to the generator."""
 
     def parts(self, rng: np.random.Generator, resolution: int) -> tuple[Part, ...] | None:
@@ -87,7 +87,7 @@ class Studio:
     resolution: int
     photographs: Sequence[Bytes]
     palette: Floats
-    supplies: Supplies | None = None
+    assets: Assets | None = None
 
     @property
     def pace(self) -> float:
@@ -101,7 +101,7 @@ Cast = Callable[[Studio], tuple[tuple[Thing, ...], tuple[Role, ...]]]
 def _background(studio: Studio, size: int) -> Image.Image:
     """Regions of different textures with still things among them, mirrored once to both sides."""
     rng, side = studio.rng, int(size * _WORLD_SIDE)
-    pixels = studio.supplies.background(rng, side) if studio.supplies else None
+    pixels = studio.assets.background(rng, side) if studio.assets else None
     canvas = Canvas(_ground(studio, side) if pixels is None else pixels, np.full((side, side), NOTHING, dtype=np.int8))
     still = random_camera(rng, 1, 0.0, 0.0)
     for _ in range(int(rng.integers(studio.settings.clutter[0], studio.settings.clutter[1] + 1))):
@@ -129,7 +129,7 @@ def _ground(studio: Studio, side: int) -> Floats:
 def make_parts(studio: Studio, palette: Floats | None) -> tuple[Part, ...]:
     """The parts of a thing, articulated or simple."""
     rng = studio.rng
-    supplied = studio.supplies.parts(rng, studio.resolution) if studio.supplies else None
+    supplied = studio.assets.parts(rng, studio.resolution) if studio.assets else None
     if supplied is not None:
         return supplied
     if rng.random() < studio.settings.articulated:
@@ -139,7 +139,7 @@ def make_parts(studio: Studio, palette: Floats | None) -> tuple[Part, ...]:
 
 def _cover_parts(studio: Studio) -> tuple[Part, ...]:
     """The parts of what hides others, which is of one piece unless it is supplied."""
-    supplied = studio.supplies.parts(studio.rng, studio.resolution) if studio.supplies else None
+    supplied = studio.assets.parts(studio.rng, studio.resolution) if studio.assets else None
     return supplied or simple_parts(studio.rng, studio.resolution, None, studio.photographs)
 
 

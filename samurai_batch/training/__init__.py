@@ -1,1 +1,1 @@
-"""Training a small model of the same code that tracks: losses, clips, schedule, resumable state."""
+"""Training of the embedded model `nano` on generated video: batches, losses, schedule, resumable state."""

@@ -15,12 +15,10 @@ from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
 from samurai_batch.synthetic.clip import Clip, generate_clip
 from samurai_batch.synthetic.settings import SceneSettings
 from samurai_batch.synthetic.textures import Bytes
-from samurai_batch.training.bank import Bank
-from samurai_batch.training.film import filmed
-from samurai_batch.training.furnished import Furnishing
-from samurai_batch.training.variation import varied
+from samurai_batch.training.augmentation import add_camera_effects, flip_and_recolour
+from samurai_batch.training.bank import Bank, BankAssets
 
-_HELD_BATCHES = 8  # times ``uses`` are held at once, so that the clips of a batch are met together only once
+_CACHED_BATCHES = 8  # times ``repeats``, so that two clips rarely meet in a batch twice
 _PROMPT_KINDS = ("box", "click", "clicks", "mask")
 
 
@@ -52,51 +50,52 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
-    """What batches are made of.
+    """How batches of ``clips`` clips of ``frames`` frames (``size`` × ``size`` pixels) are generated.
 
-    Scenes last ``span`` frames, and ``frames`` of them are taken, one, two or three apart, so that what happens in a
-    scene happens at its natural pace; or, in the share ``leaping`` of clips, any in their order, so that what is
-    followed must be known again after it moved far, or was hidden. ``still`` takes a whole scene of ``frames`` as
-    pictures of their own (T = 1). To be prompted, a thing must cover ``min_share`` of the first frame, and ``min_fill``
-    of its own box: what peeps out from behind others in splinters teaches little. A clip costs more to make than to
-    learn from: each is taken about ``uses`` times, varied every time. ``photographs`` (H, W, 3) uint8 lend their
-    textures to half of the surfaces. Where there is a ``bank``, ``furnished`` is the share of clips that are made of
-    it, as ``furnished_scene`` says, and filmed as real ones are; the others are generated alone.
+    A scene lasts ``scene_frames`` frames. A clip takes frames that are one, two or three apart; in the share
+    ``irregular`` of clips, any frames in ascending order, so that objects must be recognised after long gaps. With
+    ``single_frames`` every frame of a scene of ``frames`` frames is a clip of its own (T = 1). Up to ``objects`` things
+    of a clip are prompted: those that cover at least ``min_share`` of the first frame and ``min_fill`` of their own
+    box, as little is learned from splinters of occluded things. Generating a clip takes longer than training on it, so
+    each is used about ``repeats`` times, augmented anew each time. ``photographs`` (H, W, 3) uint8 RGB give textures to
+    half of the surfaces. If there is a ``bank``, ``bank_share`` of the clips show its pictures in scenes of
+    ``bank_scene`` (default: ``scene``), with camera effects. ``prompt_chances`` are the probabilities of the prompts
+    box, click, several clicks and mask.
     """
 
     scene: SceneSettings
     size: int
     clips: int
     frames: int
-    span: int = 24
+    scene_frames: int = 24
     objects: int = 2
-    leaping: float = 0.0
-    still: bool = False
+    irregular: float = 0.0
+    single_frames: bool = False
     min_share: float = 0.004
     min_fill: float = 0.0
-    uses: int = 1
+    repeats: int = 1
     photographs: tuple[Bytes, ...] = ()
     bank: Bank | None = None
-    furnished: float = 0.65
-    furnished_scene: SceneSettings | None = None
+    bank_share: float = 0.65
+    bank_scene: SceneSettings | None = None
     prompt_chances: tuple[float, float, float, float] = (0.65, 0.2, 0.1, 0.05)
 
 
 class ClipBatches(Dataset[Batch]):
-    """Batch ``index`` of a stage, the same for the same seed and number of lanes.
+    """The batches of a stage: batch ``index`` is the same for the same seed and ``num_workers``.
 
-    Clips are numbered. Batch ``index`` draws its own from a range of numbers that moves along with the index. Where
-    several workers take turns, each has a lane with clips of its own, which it takes ``uses`` times as one alone would.
+    Clips are numbered. A batch draws its clips from a range of numbers that moves along with its index. The workers of
+    a DataLoader take batches in turn, and each has clips of its own, so that it can cache and repeat them.
     """
 
     def __init__(
-        self, settings: BatchSettings, seed: tuple[int, ...], length: int = 1_000_000, num_lanes: int = 1
+        self, settings: BatchSettings, seed: tuple[int, ...], length: int = 1_000_000, num_workers: int = 1
     ) -> None:
         self.settings = settings
         self.seed = seed
         self.length = length
-        self.num_lanes = num_lanes
-        self._held: dict[int, Clip] = {}
+        self.num_workers = num_workers
+        self._cache: dict[int, Clip] = {}
 
     def __len__(self) -> int:
         return self.length
@@ -104,8 +103,8 @@ class ClipBatches(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         settings = self.settings
         rng = np.random.Generator(np.random.PCG64([*self.seed, index]))
-        clips = [self._taken(rng, number) for number in self._numbers(rng, index)]
-        if settings.still:
+        clips = [self._augmented(rng, number) for number in self._numbers(rng, index)]
+        if settings.single_frames:
             clips = [_frame_of(clip, frame) for clip in clips for frame in range(settings.frames)]
         chosen = [_choose(rng, clip, settings) for clip in clips]
         masks = np.concatenate(
@@ -125,62 +124,62 @@ class ClipBatches(Dataset[Batch]):
             ),
         )
 
-    def _taken(self, rng: np.random.Generator, number: int) -> Clip:
-        """A clip as it looks this time."""
+    def _augmented(self, rng: np.random.Generator, number: int) -> Clip:
+        """Clip ``number`` with a new augmentation."""
         clip = self._clip(number)
-        if self._is_furnished(number):
-            filmed_clip = filmed(rng, varied(rng, clip, wild=0.25))
-            # Reframing may lose what was to be prompted.
-            return filmed_clip if len(_promptable(filmed_clip, 0, self.settings)) else varied(rng, clip)
-        return varied(rng, clip)
+        if self._uses_bank(number):
+            augmented = add_camera_effects(rng, flip_and_recolour(rng, clip, strong_share=0.25))
+            if len(_promptable(augmented, 0, self.settings)):  # the new framing may not show any
+                return augmented
+        return flip_and_recolour(rng, clip)
 
-    def _is_furnished(self, number: int) -> bool:
+    def _uses_bank(self, number: int) -> bool:
         if self.settings.bank is None:
             return False
-        return bool(np.random.default_rng([*self.seed, number, 7]).random() < self.settings.furnished)
+        return bool(np.random.default_rng([*self.seed, number, 7]).random() < self.settings.bank_share)
 
     def _numbers(self, rng: np.random.Generator, index: int) -> list[int]:
-        clips, uses, lanes = self.settings.clips, self.settings.uses, self.num_lanes
-        oldest = index // lanes * clips // uses
-        for number in [number for number in self._held if number // lanes < oldest]:
-            del self._held[number]
-        held = clips if uses == 1 else clips * uses * _HELD_BATCHES
-        places = rng.choice(held, clips, replace=False)
-        return [(oldest + int(place)) * lanes + index % lanes for place in places]
+        clips, repeats, workers = self.settings.clips, self.settings.repeats, self.num_workers
+        oldest = index // workers * clips // repeats
+        for number in [number for number in self._cache if number // workers < oldest]:
+            del self._cache[number]
+        num_cached = clips if repeats == 1 else clips * repeats * _CACHED_BATCHES
+        places = rng.choice(num_cached, clips, replace=False)
+        return [(oldest + int(place)) * workers + index % workers for place in places]
 
     def _clip(self, number: int) -> Clip:
-        if number not in self._held:
-            self._held[number] = self._generate(number)
-        return self._held[number]
+        if number not in self._cache:
+            self._cache[number] = self._generate(number)
+        return self._cache[number]
 
     def _generate(self, number: int) -> Clip:
-        """Clip ``number``: the first of its attempts with something to prompt on every picture that will ask for it."""
+        """Clip ``number``: the first attempt that shows something to prompt on every frame that is prompted."""
         settings, entropy = self.settings, (*self.seed, number)
         for attempt in count():
             rng = np.random.Generator(np.random.PCG64([*entropy, attempt]))
-            frames = range(settings.frames) if settings.still else _window(rng, settings)
-            length = settings.frames if settings.still else settings.span
-            clip = self._clip_of((*entropy, attempt), length, frames, self._is_furnished(number))
-            firsts = range(settings.frames if settings.still else 1)
+            frames = range(settings.frames) if settings.single_frames else _window(rng, settings)
+            length = settings.frames if settings.single_frames else settings.scene_frames
+            clip = self._clip_of((*entropy, attempt), length, frames, self._uses_bank(number))
+            firsts = range(settings.frames if settings.single_frames else 1)
             if all(len(_promptable(clip, first, settings)) for first in firsts):
                 return clip
         raise AssertionError
 
-    def _clip_of(self, seed: tuple[int, ...], length: int, frames: Sequence[int], is_furnished: bool) -> Clip:
+    def _clip_of(self, seed: tuple[int, ...], length: int, frames: Sequence[int], uses_bank: bool) -> Clip:
         settings = self.settings
-        if not is_furnished or settings.bank is None:
+        if not uses_bank or settings.bank is None:
             return generate_clip(seed, settings.scene, length, settings.size, settings.photographs, frames)
-        furnishing = Furnishing.of(np.random.default_rng([*seed, 1]), settings.bank)
-        scene = settings.furnished_scene or settings.scene
-        return generate_clip(seed, scene, length, settings.size, furnishing.surfaces, frames, furnishing)
+        assets = BankAssets.of(np.random.default_rng([*seed, 1]), settings.bank)
+        scene = settings.bank_scene or settings.scene
+        return generate_clip(seed, scene, length, settings.size, assets.surfaces, frames, assets)
 
 
 def _window(rng: np.random.Generator, settings: BatchSettings) -> Sequence[int]:
-    span, frames = settings.span, settings.frames
-    if rng.random() < settings.leaping:
-        return sorted(rng.choice(span, frames, replace=False).tolist())
-    step = min(int(rng.choice([1, 1, 2, 3])), (span - 1) // max(frames - 1, 1))
-    start = int(rng.integers(0, span - (frames - 1) * step))
+    length, frames = settings.scene_frames, settings.frames
+    if rng.random() < settings.irregular:
+        return sorted(rng.choice(length, frames, replace=False).tolist())
+    step = min(int(rng.choice([1, 1, 2, 3])), (length - 1) // max(frames - 1, 1))
+    start = int(rng.integers(0, length - (frames - 1) * step))
     return range(start, start + (frames - 1) * step + 1, step)
 
 
@@ -190,7 +189,7 @@ def _frame_of(clip: Clip, frame: int) -> Clip:
 
 
 def _promptable(clip: Clip, frame: int, settings: BatchSettings) -> NDArray[np.int64]:
-    """The things that show enough of themselves on a frame."""
+    """Indices (K,) of the things that are visible enough on a frame to be prompted."""
     masks = clip.masks[frame]
     areas = masks.sum((1, 2))
     boxes = masks.any(1).sum(1) * masks.any(2).sum(1)
@@ -199,14 +198,14 @@ def _promptable(clip: Clip, frame: int, settings: BatchSettings) -> NDArray[np.i
 
 
 def _distractors(clip: Clip, keep: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """For each of the things ``keep`` what shows of the others that are objects or look-alikes (N, T, S, S)."""
+    """For each of the things ``keep``, the union of the masks of other objects and look-alikes: (N, T, S, S) bool."""
     alike = np.array([role in ("object", "lookalike") for role in clip.roles])
     others = [alike & (np.arange(len(alike)) != index) for index in keep]
     return np.stack([clip.masks[:, other].any(axis=1) for other in others])
 
 
 def _choose(rng: np.random.Generator, clip: Clip, settings: BatchSettings) -> NDArray[np.int64]:
-    """Up to ``objects`` things that are well visible on the first frame, objects and look-alikes before others."""
+    """Indices of up to ``objects`` promptable things, objects and look-alikes before others."""
     visible = _promptable(clip, 0, settings)
     order = rng.random(len(visible)) + np.array([clip.roles[index] in ("other", "occluder") for index in visible])
     return visible[np.argsort(order)][: settings.objects]
@@ -222,7 +221,7 @@ def _prompts(
 
 
 def _loose_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The corners (2, 2) of the mask's box, each side moved by a few percent, most often very little."""
+    """The corners (2, 2), x before y, of the mask's box, with normally distributed noise of 1, 3 or 8 % of its size."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], dtype=np.float32)
     slack = float(rng.choice([0.01, 0.03, 0.08])) * (corners[1] - corners[0])
@@ -233,7 +232,7 @@ def _loose_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.
 def _clicks(
     rng: np.random.Generator, masks: NDArray[np.bool_], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """``count`` clicks per mask, the first on the object, later ones on it or beside it."""
+    """Points (N, P, 2) and labels (N, P) of ``count`` clicks per mask: the first positive, the others either."""
     points = np.zeros((len(masks), count, 2), dtype=np.float32)
     labels = np.full((len(masks), count), POSITIVE)
     labels[:, 1:] = np.where(rng.random((len(masks), count - 1)) < 0.6, POSITIVE, NEGATIVE)

@@ -1,4 +1,7 @@
-"""What a training needs to go on: weights, their average, the optimizers' memory, the curve. safetensors and JSON."""
+"""The state that a training resumes from: weights, their average, the optimizers' state and the training curve.
+
+Files: `state.safetensors`, whose metadata holds step, time and curve, and `progress.json`, a copy of that metadata.
+"""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ _SMOOTHING = 0.9
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the curve: means over the steps since the one before."""
+    """One point of the training curve: means of the metrics over the steps since the previous point."""
 
     step: int
     elapsed_s: int
@@ -34,7 +37,10 @@ class Point:
 
 @dataclass
 class TrainingState:
-    """Everything of a training at one moment. ``average`` is the running average of ``weights``, which is shipped."""
+    """The state after ``step`` steps and ``elapsed_s`` CPU seconds of all processes.
+
+    ``average`` is the exponential moving average of ``weights``; it is what is exported.
+    """
 
     weights: dict[str, Tensor]
     average: dict[str, Tensor]
@@ -50,7 +56,7 @@ class TrainingState:
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
-    """Write a state into a folder; a reader, or a crash, sees the old one or the new one."""
+    """Write a state into a folder, atomically: after a crash it holds the old state or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
     groups = {"weights": state.weights, "average": state.average, "optimizer": state.optimizer}
     tensors = {
@@ -62,15 +68,16 @@ def save_state(folder: Path, state: TrainingState) -> None:
         "curve": [asdict(point) for point in state.curve],
     }
     partial = folder / f"{_TENSORS}.partial"
-    # Progress rides in the tensors' file too: both are of one moment, or neither.
+    # In one file with the tensors, so that both are of the same step.
     save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
     partial.replace(folder / _TENSORS)
     (folder / _PROGRESS).write_text(json.dumps(progress, indent=1))
 
 
 def compacted(state: TrainingState) -> TrainingState:
-    """The same state at a third of the size, to be kept: the average weights in float16, the optimizers' memory in
-    bfloat16. What was not averaged is left out: a training that goes on does so from the average.
+    """The same state at a third of the size: average weights in float16, the optimizers' state in bfloat16.
+
+    The weights themselves are left out: a training that resumes from it starts from the average.
     """
     return replace(
         state,
@@ -86,7 +93,7 @@ def mean_average(states: Sequence[TrainingState]) -> dict[str, Tensor]:
 
 
 def export_weights(state: TrainingState, path: Path) -> None:
-    """Write the average weights alone, in float16: what ships inside the package."""
+    """Write the average weights in float16, as the package ships them."""
     save_file({name: tensor.half().contiguous() for name, tensor in state.average.items()}, path)
 
 

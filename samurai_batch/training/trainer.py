@@ -26,13 +26,12 @@ from samurai_batch.modeling.configs import Sam2Config
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.redaction import get_logger
 from samurai_batch.training.batches import Batch, ClipBatches
-from samurai_batch.training.initial import initial_weights
+from samurai_batch.training.initialization import initial_weights, warm_up_decoder, warm_up_memory
 from samurai_batch.training.losses import FrameLoss, feature_penalty, frame_loss
 from samurai_batch.training.optimizer import Optimizers, update_average
 from samurai_batch.training.rollout import MemorySampling, encode_batch, propagate, segment_every_frame
 from samurai_batch.training.schedule import Progress, RateSchedule, Stage, TrainingSettings, progress_at
 from samurai_batch.training.state import Point, TrainingState, load_state, save_state
-from samurai_batch.training.warmup import start_memory, warm_decoder
 
 logger = get_logger(__name__)
 
@@ -157,7 +156,7 @@ class _Training:
         state = load_state(folder)
         if state is None:
             weights = initial_weights(config, settings.seed)
-            state = TrainingState.fresh(warm_decoder(config, weights, settings.seed, settings.prompt_warmup_steps))
+            state = TrainingState.fresh(warm_up_decoder(config, weights, settings.seed, settings.prompt_warmup_steps))
             self.state = state
             self.save()
         self.state = state
@@ -236,7 +235,7 @@ class _Training:
         stage, state, settings = self.stages[index], self.state, self.settings
         frames = ClipBatches(replace(stage.batches, clips=4), (settings.seed, index))[0].frames.flatten(0, 1)
         steps = settings.prompt_warmup_steps // 3
-        state.weights = start_memory(self.config, state.average, frames, settings.seed, steps)
+        state.weights = warm_up_memory(self.config, state.average, frames, settings.seed, steps)
         state.average = {name: tensor.clone() for name, tensor in state.weights.items()}
 
     def _count(self, seconds: float) -> None:
@@ -261,7 +260,7 @@ def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _loader(stage: Stage, seed: tuple[int, ...], num_loaders: int) -> DataLoader[Batch]:
     """Batches, generated a few ahead by worker processes."""
     return DataLoader(
-        ClipBatches(stage.batches, seed, num_lanes=num_loaders),
+        ClipBatches(stage.batches, seed, num_workers=num_loaders),
         batch_size=None,
         num_workers=num_loaders,
         prefetch_factor=4,

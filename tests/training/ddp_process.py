@@ -18,7 +18,7 @@ from torch import Tensor
 
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.training.batches import Batch
-from samurai_batch.training.initial import initial_weights
+from samurai_batch.training.initialization import initial_weights
 from samurai_batch.training.losses import LossWeights
 from samurai_batch.training.optimizer import Optimizers
 from samurai_batch.training.rollout import MemorySampling

@@ -21,9 +21,10 @@ from samurai_batch.modeling.configs import NANO
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.synthetic import generate_clip
+from samurai_batch.training.augmentation import flip_and_recolour
 from samurai_batch.training.batches import ClipBatches, _window
 from samurai_batch.training.calibration import best_threshold, calibrate
-from samurai_batch.training.initial import initial_weights
+from samurai_batch.training.initialization import initial_weights, scale_memory, warm_up_decoder
 from samurai_batch.training.losses import LossWeights, feature_penalty, frame_loss, mask_iou, mask_loss
 from samurai_batch.training.rollout import (
     MemorySampling,
@@ -46,8 +47,6 @@ from samurai_batch.training.state import (
     save_state,
 )
 from samurai_batch.training.trainer import train
-from samurai_batch.training.variation import varied
-from samurai_batch.training.warmup import scale_memory, warm_decoder
 from tests.training.ddp_process import clips, step
 from tests.training.networks import BATCHES, SCENE, TINY
 
@@ -106,11 +105,11 @@ def test_the_same_seed_gives_the_same_batch() -> None:
     assert first.kind == again.kind
 
 
-def test_a_leaping_clip_has_any_frames_of_its_span_in_their_order() -> None:
-    settings = replace(BATCHES, leaping=True, frames=4)
+def test_an_irregular_clip_has_any_frames_of_its_scene_in_their_order() -> None:
+    settings = replace(BATCHES, irregular=True, frames=4)
     windows = [_window(np.random.default_rng(seed), settings) for seed in range(50)]
     assert all(list(window) == sorted(set(window)) and len(window) == 4 for window in windows)
-    assert all(0 <= index < settings.span for window in windows for index in window)
+    assert all(0 <= index < settings.scene_frames for window in windows for index in window)
     assert any(after - before > 3 for window in windows for before, after in pairwise(window))
     assert ClipBatches(settings, (1,))[0].frames.shape[:2] == (1, 4)
 
@@ -242,7 +241,7 @@ def test_exported_weights_load_as_the_packages_own_do(tmp_path: Path) -> None:
 
 def test_the_warm_up_teaches_the_decoder_what_a_prompt_is() -> None:
     before = initial_weights(TINY, 0)
-    after = warm_decoder(TINY, before, seed=0, steps=2)
+    after = warm_up_decoder(TINY, before, seed=0, steps=2)
     assert before.keys() == after.keys()
     name = "sam_mask_decoder.mask_tokens.weight"
     assert not torch.equal(before[name], after[name])
@@ -267,7 +266,7 @@ def test_memory_keeps_its_size_however_long_the_features_have_grown() -> None:
 @pytest.mark.slow
 def test_a_training_that_was_stopped_takes_up_where_it_was(tmp_path: Path) -> None:
     settings = TrainingSettings(prompt_warmup_steps=3, log_every_steps=1)
-    stages = [Stage(name="still", minutes=0.02, batches=replace(BATCHES, frames=2, still=True))]
+    stages = [Stage(name="still", minutes=0.02, batches=replace(BATCHES, frames=2, single_frames=True))]
     state = train(TINY, stages, settings, tmp_path, threading.Event())
     assert state.step > 0
     assert state.optimizer
@@ -292,23 +291,23 @@ def test_the_curve_becomes_a_picture_with_its_stages() -> None:
     assert "click iou" not in texts
 
 
-def test_clips_are_met_again_in_another_look() -> None:
-    batches = ClipBatches(replace(BATCHES, uses=2), (4,))
+def test_clips_are_repeated_with_another_augmentation() -> None:
+    batches = ClipBatches(replace(BATCHES, repeats=2), (4,))
     for index in range(40):
         batches[index]
-    assert len(batches._held) <= 2 * 8  # what no later batch can draw is forgotten
-    fresh = ClipBatches(replace(BATCHES, uses=2), (4,))
+    assert len(batches._cache) <= 2 * 8  # what no later batch can draw is forgotten
+    fresh = ClipBatches(replace(BATCHES, repeats=2), (4,))
     assert torch.equal(fresh[39].frames, batches[39].frames)
 
 
-def test_loaders_that_take_turns_have_clips_of_their_own() -> None:
-    settings = replace(BATCHES, uses=2, clips=2)
-    batches = ClipBatches(settings, (4,), num_lanes=3)
+def test_workers_have_clips_of_their_own() -> None:
+    settings = replace(BATCHES, repeats=2, clips=2)
+    batches = ClipBatches(settings, (4,), num_workers=3)
     for index in range(1, 60, 3):
         batches[index]
-    assert {number % 3 for number in batches._held} == {1}
-    assert len(batches._held) <= 2 * 2 * 8
-    again = ClipBatches(settings, (4,), num_lanes=3)
+    assert {number % 3 for number in batches._cache} == {1}
+    assert len(batches._cache) <= 2 * 2 * 8
+    again = ClipBatches(settings, (4,), num_workers=3)
     assert torch.equal(again[58].frames, batches[58].frames)
 
 
@@ -321,9 +320,9 @@ def test_a_thing_that_shows_in_splinters_is_not_prompted() -> None:
         assert int(mask.sum()) >= 0.01 * 64 * 64
 
 
-def test_a_varied_clip_shows_the_same_areas() -> None:
+def test_a_flipped_and_recoloured_clip_shows_the_same_areas() -> None:
     clip = generate_clip(3, SCENE, 2, 64)
-    other = varied(np.random.default_rng(0), clip)
+    other = flip_and_recolour(np.random.default_rng(0), clip)
     assert other.masks.sum((2, 3)).tolist() == clip.masks.sum((2, 3)).tolist()
     assert other.frames.shape == clip.frames.shape
 

@@ -5,7 +5,8 @@ from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.synthetic import SUITES
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
-from samurai_batch.training.quality import Quality, follow_first_object, mask_iou
+from samurai_batch.training.validation import Quality, mask_iou, track_first_object, validation_suites
+from tests.training.pictures import TinyBank
 
 
 def test_the_iou_of_a_mask_with_itself_is_one_and_of_nothing_with_nothing_too() -> None:
@@ -34,8 +35,18 @@ def test_a_tracker_that_always_sees_the_object_has_a_balanced_accuracy_of_one_ha
 
 
 @pytest.mark.slow
-def test_every_frame_of_a_suite_clip_is_followed() -> None:
+def test_every_frame_of_a_suite_clip_is_tracked() -> None:
     model = build_model(load_weights("nano", "untrained:0"), image_size=64)
-    masks = follow_first_object(Tracker(model, TrackerSettings()), SUITES["mix"].clip(0))
+    masks = track_first_object(Tracker(model, TrackerSettings()), SUITES["mix"].clip(0))
     assert masks.shape == (24, 256, 256)
     assert masks.dtype == np.bool_
+
+
+def test_validation_clips_show_their_object_and_are_the_same_on_every_call() -> None:
+    suites = validation_suites(TinyBank())
+    assert list(suites) == ["pictures", "generated"]
+    for suite in suites.values():
+        clip = suite.clip(1)
+        assert clip.frames.shape == (24, 256, 256, 3)
+        assert clip.masks[0, 0].mean() >= 0.004
+        assert np.array_equal(clip.frames[5], suite.clip(1).frames[5])

@@ -1,5 +1,6 @@
-"""What lies between a scene and a file, as real clips show it: the frame's shape, a shaking or rolling zoom, shadows,
-defocus, low light and compression.
+"""Data augmentation of generated clips: flips and colours, and what real cameras and codecs do to frames.
+
+Masks move with their pixels.
 """
 
 import io
@@ -14,8 +15,26 @@ from samurai_batch.synthetic.clip import Clip
 from samurai_batch.synthetic.textures import Bytes
 
 
-def filmed(rng: np.random.Generator, clip: Clip) -> Clip:
-    """The same clip as a camera and a codec would hand it on; masks move with their pixels."""
+def flip_and_recolour(rng: np.random.Generator, clip: Clip, strong_share: float = 1.0) -> Clip:
+    """A square clip, mirrored at random and with another gamma and brightness.
+
+    ``strong_share`` is the probability that it may also be transposed and its colour channels permuted, which gives
+    clips that no camera would record.
+    """
+    frames, masks = clip.frames, clip.masks
+    is_strong = strong_share >= 1.0 or rng.random() < strong_share
+    if is_strong and rng.random() < 0.5:
+        frames, masks = frames.swapaxes(1, 2), masks.swapaxes(2, 3)
+    step = int(rng.choice([-1, 1]))
+    mirrored = (frames[:, ::step], masks[:, :, ::step]) if is_strong else (frames[:, :, ::step], masks[..., ::step])
+    frames, masks = mirrored
+    levels = (np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.15)) * rng.uniform(0.8, 1.0) * 255).astype(np.uint8)
+    colours = levels[frames[..., rng.permutation(3)] if is_strong else frames]
+    return replace(clip, frames=np.ascontiguousarray(colours), masks=np.ascontiguousarray(masks))
+
+
+def add_camera_effects(rng: np.random.Generator, clip: Clip) -> Clip:
+    """A clip with shadows, another framing, defocus, low light and compression, each at random."""
     frames = clip.frames
     if rng.random() < 0.3:
         frames = _shadowed(rng, frames, clip.masks)
@@ -32,7 +51,7 @@ def filmed(rng: np.random.Generator, clip: Clip) -> Clip:
 
 
 def _shadowed(rng: np.random.Generator, frames: Bytes, masks: NDArray[np.bool_]) -> Bytes:
-    """Things throw a soft shadow on what is beside them."""
+    """A soft shadow of all things on the background."""
     size = frames.shape[1]
     shift = tuple(int(offset) for offset in rng.normal(0, 0.05 * size, 2))
     softness, strength = rng.uniform(0.005, 0.04) * size, rng.uniform(0.2, 0.7)
@@ -46,7 +65,7 @@ def _shadowed(rng: np.random.Generator, frames: Bytes, masks: NDArray[np.bool_])
 
 
 def _reframed(rng: np.random.Generator, frames: Bytes, masks: NDArray[np.bool_]) -> tuple[Bytes, NDArray[np.bool_]]:
-    """A window that may be oblong, wander and change its size, stretched to the square that the network sees."""
+    """A crop of any aspect ratio that may move, shake and zoom, resized to the square that the network gets."""
     num_frames, size = len(frames), frames.shape[1]
     oblong = np.exp(rng.uniform(-0.6, 0.6))
     shares = np.array([min(1.0, oblong), min(1.0, 1 / oblong)]) * rng.uniform(0.75, 1.0)
@@ -69,7 +88,7 @@ def _reframed(rng: np.random.Generator, frames: Bytes, masks: NDArray[np.bool_])
 
 
 def _defocused(rng: np.random.Generator, frames: Bytes) -> Bytes:
-    """A blur that comes, goes or stays."""
+    """Gaussian blur whose radius changes linearly over the clip."""
     start, end = rng.uniform(0.0, 0.008 * frames.shape[1], 2)
     radii = np.linspace(start, end, len(frames))
     return np.stack(
@@ -78,7 +97,7 @@ def _defocused(rng: np.random.Generator, frames: Bytes) -> Bytes:
 
 
 def _dimmed(rng: np.random.Generator, frames: Bytes) -> Bytes:
-    """Low light: darker, warmer or colder, and noisy."""
+    """Low light: a gain below 1 with a colour cast, and noise."""
     gain = rng.uniform(0.3, 0.8) * (1 + rng.normal(0, 0.08, 3))
     dim = frames * gain + rng.normal(0, rng.uniform(1, 9), (*frames.shape[:3], 1))
     darkened: Bytes = np.clip(dim, 0, 255).astype(np.uint8)
@@ -86,7 +105,7 @@ def _dimmed(rng: np.random.Generator, frames: Bytes) -> Bytes:
 
 
 def _compressed(rng: np.random.Generator, frames: Bytes) -> Bytes:
-    """JPEG of one quality for all frames, sometimes at a smaller size."""
+    """JPEG artefacts of one quality for all frames, sometimes at a lower resolution."""
     quality, size = int(rng.integers(12, 90)), frames.shape[1]
     side = size if rng.random() < 0.7 else int(size * rng.uniform(0.5, 0.9))
     compressed = []
