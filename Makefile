@@ -46,7 +46,7 @@ lowest:
 test: check
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup
 
-# The driver in many simulated worlds; `make simulate SEED=7` replays one of them and says all that happens in it;
+# The driver in many simulated scenarios; `make simulate SEED=7` replays one of them and prints all its events;
 # `make simulate CAPACITY=1000x100000` runs the scheduler over so many replicas and tracks.
 SEEDS := 10000
 simulate: setup

@@ -1,4 +1,4 @@
-"""A world of numbers around the scheduler: videos with lengths, replicas that answer, fail and die by a seed."""
+"""A scenario of numbers around the scheduler: videos with lengths, replicas that answer, fail and die by a seed."""
 
 import random
 from collections import defaultdict
@@ -36,7 +36,7 @@ RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=2.0)
 
 
 @dataclass
-class World:
+class Scenario:
     """Keeps what has been followed, and checks every order against it."""
 
     num_frames: dict[str, int]
@@ -136,9 +136,9 @@ def fingerprint_of(track: Track) -> str:
     return f"{track.video.video_id}/{track.object_id}"
 
 
-def run(scheduler: Scheduler, world: World, num_replicas: int, chance: random.Random, *, trouble: float) -> int:
+def run(scheduler: Scheduler, scenario: Scenario, num_replicas: int, chance: random.Random, *, trouble: float) -> int:
     """Run to the end with late and double answers, errors and deaths; returns the number of orders given."""
-    world.take_in(scheduler.take_outcomes())
+    scenario.take_in(scheduler.take_outcomes())
     idle = [f"r{number}" for number in range(num_replicas)]
     running: dict[str, Order] = {}
     old_reports: list[tuple[str, Report]] = []
@@ -147,25 +147,25 @@ def run(scheduler: Scheduler, world: World, num_replicas: int, chance: random.Ra
         for assignment in scheduler.assign(idle):
             idle.remove(assignment.replica_id)
             running[assignment.replica_id] = assignment.order
-            world.begin(assignment.order)
+            scenario.begin(assignment.order)
             num_orders += 1
         assert running, "there is always somebody at work"
         replica_id = chance.choice(sorted(running))
         order = running.pop(replica_id)
-        report = world.carry_out(order) if chance.random() > trouble / 2 else None
-        world.end(order)
+        report = scenario.carry_out(order) if chance.random() > trouble / 2 else None
+        scenario.end(order)
         if report is None or chance.random() < trouble / 2:
             num_made += 1
             idle.append(f"s{num_made}")
             kind = FailureKind.PREEMPTED if chance.random() < 0.5 else FailureKind.DIED
-            world.take_in(scheduler.replica_lost(replica_id, Failure(kind, "killed")))
+            scenario.take_in(scheduler.replica_lost(replica_id, Failure(kind, "killed")))
         elif chance.random() < trouble:
             kind = chance.choice([kind for kind in FailureKind if kind not in _NOT_ANSWERED])
             idle.append(replica_id)
-            world.take_in(scheduler.reported(replica_id, OrderFailed(order.order_id, Failure(kind, "boom"), 1.0)))
+            scenario.take_in(scheduler.reported(replica_id, OrderFailed(order.order_id, Failure(kind, "boom"), 1.0)))
         else:
             idle.append(replica_id)
-            world.take_in(scheduler.reported(replica_id, report))
+            scenario.take_in(scheduler.reported(replica_id, report))
         if report is not None:
             old_reports.append((replica_id, report))
         if old_reports and chance.random() < trouble:

@@ -15,7 +15,7 @@ from samurai_batch.planning.shards import make_shards
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Track
 from tests.planning.builders import track, video
-from tests.planning.simulation import World, fingerprint_of, make_scheduler, run
+from tests.planning.simulation import Scenario, fingerprint_of, make_scheduler, run
 
 
 def asking(video_id: str, object_id: str = "all") -> Track:
@@ -117,18 +117,18 @@ def test_a_look_too_large_for_the_device_is_halved() -> None:
 @pytest.mark.parametrize(("keep_partial", "status"), [(True, "partial"), (False, "failed")])
 def test_what_is_found_on_a_video_that_is_known_to_be_cut_ends_there_too(keep_partial: bool, status: str) -> None:
     known = {"v": KnownVideo(20, VideoFacts(20, 48, 64))}
-    world = World({"v": 20}, {"v": 12})
+    scenario = Scenario({"v": 20}, {"v": 12})
     scheduler = make_scheduler([track("first")], keep_partial=keep_partial, known=known)
     scheduler.enter_detections([members([asking("v")])])
-    run(scheduler, world, 1, random.Random(0), trouble=0.0)
+    run(scheduler, scenario, 1, random.Random(0), trouble=0.0)
     found = asking("v").tracks_of_detections([BoxPrompt(3, (1.0, 2.0, 30.0, 40.0))])
     scheduler.enter(make_shards(found, 4), [PendingTrack(found[0], "v/found", NOTHING_SAVED)], known)
-    run(scheduler, world, 1, random.Random(0), trouble=0.0)
-    assert (world.settled["v/first"].status, world.settled["v/found"].status) == (status, status)
-    assert world.rows.get("v/found") == (range(3, 12) if keep_partial else None)
+    run(scheduler, scenario, 1, random.Random(0), trouble=0.0)
+    assert (scenario.settled["v/first"].status, scenario.settled["v/found"].status) == (status, status)
+    assert scenario.rows.get("v/found") == (range(3, 12) if keep_partial else None)
 
 
-class FindingWorld(World):
+class FindingScenario(Scenario):
     """Every prompt that is looked up stands for two boxes, which are followed."""
 
     scheduler: Scheduler
@@ -151,12 +151,12 @@ def test_what_looks_find_is_followed_whatever_happens(
     num_videos: int, num_objects: int, num_replicas: int, trouble: float, seed: int
 ) -> None:
     asked = [asking(f"v{one}", f"o{two}") for one in range(num_videos) for two in range(num_objects)]
-    world = FindingWorld({f"v{number}": 12 + number for number in range(num_videos)})
-    world.scheduler = make_scheduler([])
-    world.scheduler.enter_detections(make_detect_batches(members(asked), 1))
-    run(world.scheduler, world, num_replicas, random.Random(seed), trouble=trouble)
+    scenario = FindingScenario({f"v{number}": 12 + number for number in range(num_videos)})
+    scenario.scheduler = make_scheduler([])
+    scenario.scheduler.enter_detections(make_detect_batches(members(asked), 1))
+    run(scenario.scheduler, scenario, num_replicas, random.Random(seed), trouble=trouble)
     for one in asked:
-        outcome = world.settled[fingerprint_of(one)]
-        found = [world.settled.get(f"{fingerprint_of(one)}#{number}") for number in range(2)]
+        outcome = scenario.settled[fingerprint_of(one)]
+        found = [scenario.settled.get(f"{fingerprint_of(one)}#{number}") for number in range(2)]
         assert all(found) if outcome.status == "done" else not any(found)
         assert trouble or all(other is not None and other.status == "done" for other in found)

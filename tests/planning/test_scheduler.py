@@ -13,7 +13,7 @@ from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Direction, Track
 from tests.planning.builders import track, video
-from tests.planning.simulation import World, fingerprint_of, frames_of, make_scheduler, run
+from tests.planning.simulation import Scenario, fingerprint_of, frames_of, make_scheduler, run
 
 DIRECTIONS: list[Direction] = ["forward", "backward", "both"]
 
@@ -47,23 +47,23 @@ def test_whatever_happens_every_track_is_followed_in_order_or_fails_with_a_reaso
     seed: int,
 ) -> None:
     tracks, num_frames = job
-    world = World(num_frames)
+    scenario = Scenario(num_frames)
     scheduler = make_scheduler(tracks, chunk_frames=chunk_frames, limit=limit)
-    run(scheduler, world, num_replicas, random.Random(seed), trouble=trouble)
-    assert world.settled.keys() == {fingerprint_of(one) for one in tracks}
+    run(scheduler, scenario, num_replicas, random.Random(seed), trouble=trouble)
+    assert scenario.settled.keys() == {fingerprint_of(one) for one in tracks}
     assert scheduler.track_frames_left == 0
     for one in tracks:
         name, total = fingerprint_of(one), num_frames[one.video.video_id]
-        outcome = world.settled[name]
+        outcome = scenario.settled[name]
         if outcome.status == "failed":
             assert outcome.failure is not None
             assert trouble > 0
             continue
         frames = []
         for leg in legs_with_rows(one):
-            assert world.followed[name, leg.reverse] == frames_of(leg, total)
+            assert scenario.followed[name, leg.reverse] == frames_of(leg, total)
             frames += [index for index in range(total) if leg.writes(index)]
-        assert sorted(frames) == list(world.rows[name])
+        assert sorted(frames) == list(scenario.rows[name])
         assert outcome.num_rows == len(frames)
 
 
@@ -73,10 +73,10 @@ def test_a_truncation_is_told_only_of_tracks_that_reach_it(
     job: tuple[list[Track], dict[str, int]], chunk_frames: int, keep_partial: bool, missing_from: int, seed: int
 ) -> None:
     tracks, num_frames = job
-    world = World(num_frames, dict.fromkeys(num_frames, missing_from))
+    scenario = Scenario(num_frames, dict.fromkeys(num_frames, missing_from))
     run(
         make_scheduler(tracks, chunk_frames=chunk_frames, keep_partial=keep_partial),
-        world, 3, random.Random(seed), trouble=0.0,
+        scenario, 3, random.Random(seed), trouble=0.0,
     )  # fmt: skip
     for one in tracks:
         name, total = fingerprint_of(one), num_frames[one.video.video_id]
@@ -84,26 +84,26 @@ def test_a_truncation_is_told_only_of_tracks_that_reach_it(
         reaching = [leg for leg in legs if max(frames_of(leg, total)) >= missing_from]
         keeps = keep_partial and all(not leg.reverse and leg.start_frame < missing_from for leg in reaching)
         expected = "done" if not reaching else "partial" if keeps else "failed"
-        assert world.settled[name].status == expected
+        assert scenario.settled[name].status == expected
         if expected == "partial":
             wanted = {index for leg in legs for index in range(missing_from) if leg.writes(index)}
-            assert set(world.rows[name]) == wanted
+            assert set(scenario.rows[name]) == wanted
 
 
 def test_a_track_cut_short_is_not_published_while_a_replica_is_still_at_work_on_it() -> None:
     known = {"v": KnownVideo(2, VideoFacts(2, 48, 64))}
     tracks = [track("x"), track("y")]
     scheduler = make_scheduler(tracks, chunk_frames=1, limit=1, keep_partial=True, known=known)
-    world = World({"v": 2}, {"v": 1})
+    scenario = Scenario({"v": 2}, {"v": 1})
     first = {one.replica_id: one.order for one in scheduler.assign(["r1", "r2"])}
     for replica_id, order in first.items():
-        answer(world, scheduler, replica_id, order)
+        answer(scenario, scheduler, replica_id, order)
     beyond = {one.replica_id: one.order for one in scheduler.assign(["r1", "r2"])}
-    answer(world, scheduler, "r1", beyond["r1"])
+    answer(scenario, scheduler, "r1", beyond["r1"])
     (publishing,) = scheduler.assign(["r1", "r3"])
     assert isinstance(publishing.order, PublishOrder)
     assert publishing.order.fingerprint == "v/x"
-    answer(world, scheduler, "r2", beyond["r2"])
+    answer(scenario, scheduler, "r2", beyond["r2"])
     published = only(scheduler, "r2")
     assert isinstance(published, PublishOrder)
     assert published.fingerprint == "v/y"
@@ -114,17 +114,17 @@ def only(scheduler: Scheduler, replica_id: str) -> Order:
     return assignment.order
 
 
-def answer(world: World, scheduler: Scheduler, replica_id: str, order: Order) -> None:
-    world.take_in(scheduler.reported(replica_id, world.carry_out(order)))
+def answer(scenario: Scenario, scheduler: Scheduler, replica_id: str, order: Order) -> None:
+    scenario.take_in(scheduler.reported(replica_id, scenario.carry_out(order)))
 
 
 def test_a_video_is_opened_once_and_its_shards_then_go_to_all_idle_replicas() -> None:
     scheduler = make_scheduler([track(str(number)) for number in range(8)], limit=4)
-    world = World({"v": 30})
+    scenario = Scenario({"v": 30})
     opening = only(scheduler, "r1")
     assert isinstance(opening, OpenOrder)
     assert scheduler.assign(["r2"]) == []
-    answer(world, scheduler, "r1", opening)
+    answer(scenario, scheduler, "r1", opening)
     orders = [assignment.order for assignment in scheduler.assign(["r1", "r2"])]
     assert [len(order.members) for order in orders if isinstance(order, PropagateOrder)] == [4, 4]
 
@@ -145,10 +145,10 @@ def test_the_longest_video_goes_first() -> None:
 def test_a_replica_goes_on_with_the_shard_it_has_begun() -> None:
     known = {name: KnownVideo(100, VideoFacts(100, 48, 64)) for name in "ab"}
     scheduler = make_scheduler([track(of=video(name)) for name in "ab"], known=known)
-    world = World({"a": 100, "b": 100})
+    scenario = Scenario({"a": 100, "b": 100})
     first = {assignment.replica_id: assignment.order for assignment in scheduler.assign(["r1", "r2"])}
     for replica_id in ("r2", "r1"):
-        answer(world, scheduler, replica_id, first[replica_id])
+        answer(scenario, scheduler, replica_id, first[replica_id])
     second = {assignment.replica_id: assignment.order for assignment in scheduler.assign(["r2", "r1"])}
     for replica_id, order in second.items():
         before = first[replica_id]
@@ -160,8 +160,8 @@ def test_a_replica_goes_on_with_the_shard_it_has_begun() -> None:
 def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() -> None:
     known = {"v": KnownVideo(100, VideoFacts(100, 48, 64))}
     scheduler = make_scheduler([track()], known=known)
-    world = World({"v": 100})
-    answer(world, scheduler, "r1", only(scheduler, "r1"))
+    scenario = Scenario({"v": 100})
+    answer(scenario, scheduler, "r1", only(scheduler, "r1"))
     interrupted = only(scheduler, "r1")
     assert scheduler.assign(["r2"]) == []
     scheduler.replica_lost("r1", Failure(FailureKind.DIED, "gone"))
@@ -172,21 +172,21 @@ def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() ->
 
 
 def test_the_answer_of_a_replica_that_was_not_asked_is_not_heard() -> None:
-    scheduler, world = make_scheduler([track()]), World({"v": 30})
+    scheduler, scenario = make_scheduler([track()]), Scenario({"v": 30})
     opening = only(scheduler, "r1")
     scheduler.replica_lost("r1", Failure(FailureKind.PREEMPTED, "gone"))
     again = only(scheduler, "r2")
-    assert scheduler.reported("r1", world.carry_out(opening)) == []
-    assert scheduler.reported("r1", world.carry_out(again)) == []
+    assert scheduler.reported("r1", scenario.carry_out(opening)) == []
+    assert scheduler.reported("r1", scenario.carry_out(again)) == []
     assert scheduler.is_busy("r2")
 
 
 def test_tracks_that_do_not_fit_are_told_before_any_replica_is_asked() -> None:
     known = {"v": KnownVideo(10, VideoFacts(10, 48, 64))}
     scheduler = make_scheduler([track("late", 10), track("good")], known=known)
-    world = World({"v": 10})
-    world.take_in(scheduler.take_outcomes())
-    assert world.settled.keys() == {"v/late"}
+    scenario = Scenario({"v": 10})
+    scenario.take_in(scheduler.take_outcomes())
+    assert scenario.settled.keys() == {"v/late"}
 
 
 def test_rates_are_those_measured() -> None:
@@ -207,16 +207,16 @@ def test_an_even_load_is_spread_evenly(num_replicas: int) -> None:
     known = {name: KnownVideo(length, VideoFacts(length, 48, 64)) for name, length in lengths.items()}
     scheduler = make_scheduler([track(of=video(name)) for name in lengths], known=known)
     finish_s = dict.fromkeys((f"r{number}" for number in range(num_replicas)), 0.0)
-    world = World(lengths)
+    scenario = Scenario(lengths)
     running: dict[str, Order] = {}
     while not scheduler.is_finished:
         idle = sorted(finish_s.keys() - running.keys(), key=lambda name: finish_s[name])
         running |= {assignment.replica_id: assignment.order for assignment in scheduler.assign(idle)}
         name = min(running, key=lambda name: finish_s[name])
         order = running.pop(name)
-        report = world.carry_out(order)
+        report = scenario.carry_out(order)
         finish_s[name] += sum(report.stats.stage_s.values()) if isinstance(report, ChunkPropagated) else 0.0
-        world.take_in(scheduler.reported(name, report))
+        scenario.take_in(scheduler.reported(name, report))
     total_s = sum(lengths.values()) * 1.25
     bound_s = max(total_s / num_replicas, max(lengths.values()) * 1.25)
     assert max(finish_s.values()) <= 1.1 * bound_s

@@ -11,7 +11,7 @@ from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from tests.planning.builders import track, video
-from tests.planning.simulation import World, make_scheduler
+from tests.planning.simulation import Scenario, make_scheduler
 
 RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=5.0)
 
@@ -89,8 +89,8 @@ def known(**lengths: int) -> dict[str, KnownVideo]:
     return {name: KnownVideo(length, VideoFacts(length, 48, 64)) for name, length in lengths.items()}
 
 
-def answer(world: World, scheduler: Scheduler, replica_id: str, order: Order) -> None:
-    world.take_in(scheduler.reported(replica_id, world.carry_out(order)))
+def answer(scenario: Scenario, scheduler: Scheduler, replica_id: str, order: Order) -> None:
+    scenario.take_in(scheduler.reported(replica_id, scenario.carry_out(order)))
 
 
 def give(scheduler: Scheduler, *idle_replicas: str) -> dict[str, PropagateOrder]:
@@ -100,10 +100,10 @@ def give(scheduler: Scheduler, *idle_replicas: str) -> dict[str, PropagateOrder]
 
 def test_once_rates_are_measured_idle_replicas_take_over_tracks_at_the_next_chunk() -> None:
     scheduler = make_scheduler([track(str(number)) for number in range(8)], limit=8, known=known(v=1000))
-    world = World({"v": 1000})
+    scenario = Scenario({"v": 1000})
     first = give(scheduler, "r1", "r2", "r3", "r4")
     assert list(first) == ["r1"]
-    answer(world, scheduler, "r1", first["r1"])
+    answer(scenario, scheduler, "r1", first["r1"])
     orders = give(scheduler, "r2", "r3", "r4", "r1")
     assert sorted(orders) == ["r1", "r2", "r3", "r4"]
     assert {order.chunk for order in orders.values()} == {1}
@@ -114,9 +114,9 @@ def test_once_rates_are_measured_idle_replicas_take_over_tracks_at_the_next_chun
 
 def test_a_replica_that_comes_later_gets_its_share_at_the_next_chunk() -> None:
     scheduler = make_scheduler([track(str(number)) for number in range(4)], known=known(v=1000))
-    world = World({"v": 1000})
+    scenario = Scenario({"v": 1000})
     for _ in range(3):
-        answer(world, scheduler, "r1", give(scheduler, "r1")["r1"])
+        answer(scenario, scheduler, "r1", give(scheduler, "r1")["r1"])
     orders = give(scheduler, "r1", "new")
     assert {name: len(order.members) for name, order in orders.items()} == {"r1": 2, "new": 2}
     assert {order.chunk for order in orders.values()} == {3}
@@ -124,10 +124,10 @@ def test_a_replica_that_comes_later_gets_its_share_at_the_next_chunk() -> None:
 
 def test_the_tracks_of_a_lost_replica_go_on_elsewhere_at_their_own_chunk() -> None:
     scheduler = make_scheduler([track(str(number)) for number in range(4)], known=known(v=1000))
-    world = World({"v": 1000})
-    answer(world, scheduler, "r1", give(scheduler, "r1")["r1"])
+    scenario = Scenario({"v": 1000})
+    answer(scenario, scheduler, "r1", give(scheduler, "r1")["r1"])
     orders = give(scheduler, "r1", "r2")
-    answer(world, scheduler, "r1", orders["r1"])
+    answer(scenario, scheduler, "r1", orders["r1"])
     scheduler.replica_lost("r2", Failure(FailureKind.PREEMPTED, "gone"))
     again = give(scheduler, "r1", "r3")
     assert again["r1"].chunk == 2
@@ -136,8 +136,8 @@ def test_the_tracks_of_a_lost_replica_go_on_elsewhere_at_their_own_chunk() -> No
 
 def test_a_chunk_that_is_tried_again_is_not_split() -> None:
     scheduler = make_scheduler([track(str(number)) for number in range(4)], known=known(v=1000))
-    world = World({"v": 1000})
-    answer(world, scheduler, "r1", give(scheduler, "r1")["r1"])
+    scenario = Scenario({"v": 1000})
+    answer(scenario, scheduler, "r1", give(scheduler, "r1")["r1"])
     give(scheduler, "r1")
     scheduler.replica_lost("r1", Failure(FailureKind.DIED, "killed"))
     assert [len(order.members) for order in give(scheduler, "r2", "r3").values()] == [4]
@@ -146,13 +146,13 @@ def test_a_chunk_that_is_tried_again_is_not_split() -> None:
 def test_a_replica_in_the_middle_of_a_short_video_gives_way_to_a_long_one_that_waits() -> None:
     lengths = {"long": 4000, "short": 100, "other": 300}
     scheduler = make_scheduler([track(of=video(name)) for name in lengths], known=known(**lengths))
-    world = World(lengths)
+    scenario = Scenario(lengths)
     first = give(scheduler, "r1", "r2", "r3")
     at = {order.video.video_id: name for name, order in first.items()}
     scheduler.replica_lost(at["long"], Failure(FailureKind.PREEMPTED, "gone"))
-    answer(world, scheduler, at["other"], first[at["other"]])
+    answer(scenario, scheduler, at["other"], first[at["other"]])
     assert give(scheduler, at["other"])[at["other"]].video.video_id == "long"
-    answer(world, scheduler, at["short"], first[at["short"]])
+    answer(scenario, scheduler, at["short"], first[at["short"]])
     assert give(scheduler, at["short"], "new")["new"].video.video_id == "other"
 
 
@@ -161,8 +161,8 @@ def test_what_waits_is_put_in_order_by_the_rates_of_now() -> None:
     tracks = [track(of=video("first")), track(of=video("long")), *(track(str(n), of=video("wide")) for n in range(4))]
     scheduler = make_scheduler(tracks, known={name: KnownVideo(size) for name, size in lengths.items()})
     opening = scheduler.assign(["r1"])[0].order
-    world = World(lengths)
-    answer(world, scheduler, "r1", opening)
+    scenario = Scenario(lengths)
+    answer(scenario, scheduler, "r1", opening)
     assert opening.video.video_id == "long"  # type: ignore[union-attr]
     order = give(scheduler, "r1")["r1"]
     stats = WorkStats(frames_encoded=10, track_frames=10, stage_s={"encode": 0.1, "propagate": 100.0})

@@ -240,15 +240,15 @@ def run_tracks(
 
         return LocalPool(build, tracker, num_replicas)
 
-    world = Environment(
+    environment = Environment(
         store=store,
         clock=SystemClock(),
         watch=NoProgress(),
         make_pool=make_pool or local_pool,
         should_stop=should_stop,
     )
-    run = RunDescription(run_id=new_run_id(world.clock), config={}, versions={})
-    return drive(tracks, recipe, driver_settings(str(output), **changes), run, world)
+    run = RunDescription(run_id=new_run_id(environment.clock), config={}, versions={})
+    return drive(tracks, recipe, driver_settings(str(output), **changes), run, environment)
 
 
 class Crash(BaseException):

@@ -102,10 +102,10 @@ def run_again(tracks: list[Track], store: FinishedStore, clock: Clock | None = N
     def no_pool() -> Pool:
         raise AssertionError("all is done already")
 
-    world = Environment(
+    environment = Environment(
         store=store, clock=clock or SystemClock(), watch=NoProgress(), make_pool=no_pool, should_stop=lambda: False
     )
-    return drive(tracks, RECIPE, driver_settings(OUTPUT, num_transfers=1), RunDescription("again", {}, {}), world)
+    return drive(tracks, RECIPE, driver_settings(OUTPUT, num_transfers=1), RunDescription("again", {}, {}), environment)
 
 
 def main(num_tracks: int) -> None:

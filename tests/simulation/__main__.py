@@ -6,15 +6,15 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.capacity import CapacityWorld, parse_size
-from tests.simulation.world import World
+from tests.simulation.capacity import CapacityScenario, parse_size
+from tests.simulation.scenario import Scenario
 
 
 def failure_of(seed: int) -> str | None:
     """What a seed breaks; None if all holds."""
     logging.disable(logging.CRITICAL)
     try:
-        World(seed).run()
+        Scenario(seed).run()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -26,7 +26,7 @@ def replay(seed: int) -> None:
     def tell(line: str) -> None:
         sys.stdout.write(f"{line}\n")
 
-    World(seed, trace=tell).run()
+    Scenario(seed, trace=tell).run()
 
 
 def run_seeds(num_seeds: int, first: int, num_processes: int) -> int:
@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--capacity", type=parse_size, help="replicas and tracks, as in 1000x100000")
     arguments = parser.parse_args()
     if arguments.capacity is not None:
-        sys.stdout.write(f"{CapacityWorld(*arguments.capacity).run()}\n")
+        sys.stdout.write(f"{CapacityScenario(*arguments.capacity).run()}\n")
         return 0
     if arguments.seed is not None:
         replay(arguments.seed)

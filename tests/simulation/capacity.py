@@ -44,7 +44,7 @@ BYTES_PER_FRAME_SPREAD = 2.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What capacity questions come down to; ``plan_s`` and ``run_s`` are seconds of one core, the world's included."""
+    """Results of one simulation; ``plan_s`` and ``run_s`` are CPU seconds, including the simulation's."""
 
     num_orders: int
     makespan_s: float
@@ -71,7 +71,7 @@ class Answer:
 
 
 @dataclass
-class CapacityWorld:
+class CapacityScenario:
     """Each of the replicas is preempted once in ``preempted_every_s`` on average, and replaced a minute later.
 
     With ``one_video_of`` frames, all tracks are of one video, from its first frame to its last.
@@ -195,15 +195,15 @@ class CapacityWorld:
 class _Run:
     """One pass through the job; replicas come, answer and go by a heap of events."""
 
-    def __init__(self, world: CapacityWorld, scheduler: Scheduler) -> None:
-        self._world = world
+    def __init__(self, scenario: CapacityScenario, scheduler: Scheduler) -> None:
+        self._scenario = scenario
         self._scheduler = scheduler
         self._numbers = count()
         self._events: list[tuple[float, int, str, Report | None]] = []
         self._idle: dict[str, None] = {}
         self._videos: dict[str, set[str]] = {}
         self.num_orders = self.num_preempted = 0
-        for _ in range(world.num_replicas):
+        for _ in range(scenario.num_replicas):
             self._plan(0.0, f"r{next(self._numbers)}", None)
 
     def to_the_end(self) -> float:
@@ -217,7 +217,7 @@ class _Run:
             else:
                 self._videos[replica_id] = set()
                 self._idle[replica_id] = None
-                self._plan(now_s + self._world.next_preemption_s(), replica_id, None)
+                self._plan(now_s + self._scenario.next_preemption_s(), replica_id, None)
             self._give(now_s)
         return now_s
 
@@ -238,7 +238,7 @@ class _Run:
         for assignment in self._scheduler.assign(self._idle):
             self.num_orders += 1
             del self._idle[assignment.replica_id]
-            seconds, report = self._world.seconds_of(assignment.order, self._videos[assignment.replica_id])
+            seconds, report = self._scenario.seconds_of(assignment.order, self._videos[assignment.replica_id])
             self._plan(now_s + seconds, assignment.replica_id, report)
 
     def _plan(self, moment_s: float, replica_id: str, report: Report | None) -> None:
@@ -259,4 +259,4 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(replicas), int(tracks)
 
 
-__all__ = ["Answer", "CapacityWorld", "parse_size"]
+__all__ = ["Answer", "CapacityScenario", "parse_size"]

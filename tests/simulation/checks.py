@@ -1,4 +1,4 @@
-"""What holds in every world: checked at each write, at each order, and when all is over."""
+"""What holds in every scenario: checked at each write, at each order, and when all is over."""
 
 import json
 from collections.abc import Callable

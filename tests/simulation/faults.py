@@ -45,7 +45,7 @@ CALM = Faults()
 
 
 def draw_faults(chance: random.Random) -> Faults:
-    """One world in eight knows no trouble at all; the others know some kinds of it, some of them a lot."""
+    """One scenario in eight knows no trouble at all; the others know some kinds of it, some of them a lot."""
     if chance.random() < 1 / 8:
         return CALM
     most = chance.choice([0.02, 0.1, 0.3])

@@ -20,7 +20,7 @@ from samurai_batch.runtime.bookkeeper import Bookkeeper
 from samurai_batch.runtime.lease import Lease
 from samurai_batch.runtime.recorder import LedgerWriter
 from samurai_batch.runtime.run_stats import RunStats
-from tests.simulation.world import World
+from tests.simulation.scenario import Scenario
 
 Patch = pytest.MonkeyPatch
 SEEDS = (107, 151, 209, 283, *range(100))
@@ -204,7 +204,7 @@ MUTANTS: list[Callable[[Patch], None]] = [
 
 def breaks_something(seed: int) -> bool:
     try:
-        World(seed).run()
+        Scenario(seed).run()
     except Exception:
         return True
     return False

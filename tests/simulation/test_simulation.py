@@ -1,10 +1,10 @@
-"""Nothing is lost, nothing is done twice: the real driver in a few hundred simulated worlds (`make simulate`: more)."""
+"""In simulated scenarios, the real driver loses no track and publishes none twice (`make simulate` runs more)."""
 
 import logging
 
 import pytest
 
-from tests.simulation.world import ASKING_FROM, World
+from tests.simulation.scenario import ASKING_FROM, Scenario
 
 NUM_SEEDS = 300
 CHUNK = 50
@@ -18,7 +18,7 @@ ONCE_BROKEN = {
 
 def run(seed: int) -> None:
     try:
-        World(seed).run()
+        Scenario(seed).run()
     except Exception as error:
         raise AssertionError(f"replay with: make simulate SEED={seed}") from error
 
@@ -44,10 +44,10 @@ def test_what_the_simulation_has_found_stays_mended(seed: int) -> None:
     run(seed)
 
 
-def test_a_seed_means_the_same_world_every_time() -> None:
+def test_a_seed_gives_the_same_scenario_every_time() -> None:
     def story(seed: int) -> list[str]:
         lines: list[str] = []
-        World(seed, trace=lines.append).run()
+        Scenario(seed, trace=lines.append).run()
         return lines
 
     assert story(36) == story(36)

@@ -59,7 +59,7 @@ def test_a_forbidden_request_is_reported_and_not_retried(
 ) -> None:
     server.always = dict.fromkeys(("HEAD", "GET"), Answer(status=status))
     for call in calls(f"{server.url}/clip.mp4{SIGNED}", tmp_path):
-        with pytest.raises(StorageError, match=rf"HTTP {status}, forbidden; not allowed, or .* expired") as caught:
+        with pytest.raises(StorageError, match=rf"HTTP {status}, forbidden; access is denied or .* expired") as caught:
             call()  # type: ignore[operator]
         assert "5ec4e7" not in str(caught.value)
         assert "AKIAEXAMPLE" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""One seed, one world: a job, a cluster, and drivers that die, pause and are started again until all is settled."""
+"""One seed, one scenario: a job, a cluster, and drivers that die, pause and are started again until all is settled."""
 
 import random
 from collections.abc import Callable
@@ -27,7 +27,7 @@ ASKING_FROM = 1_000_000
 MOST_RUNS = 100
 
 
-class World:
+class Scenario:
     """``trace`` is told of everything that happens."""
 
     def __init__(self, seed: int, trace: Callable[[str], None] = lambda line: None) -> None:
@@ -86,13 +86,15 @@ class World:
 class SimulatedDriver:
     """The real `drive`, in a process that may be killed, stopped or put to sleep."""
 
-    def __init__(self, world: World, run_id: str) -> None:
+    def __init__(self, scenario: Scenario, run_id: str) -> None:
         self.run_id = run_id
         self.pool: SimulatedPool | None = None
         self.ending = "killed"
-        self._world = world
+        self._scenario = scenario
         self._weather = DriverWeather(
-            lambda: world.has_driver_trouble(world.faults.driver_call / 2), world.chance, world.timeline.elapsed_s
+            lambda: scenario.has_driver_trouble(scenario.faults.driver_call / 2),
+            scenario.chance,
+            scenario.timeline.elapsed_s,
         )
         self._is_stopping = False
         self._has_slept = False
@@ -105,7 +107,7 @@ class SimulatedDriver:
             assert self._weather.is_dead
         except OutputLockedError:
             self.ending = "refused"
-            assert self._has_slept or self._world.num_driver_faults, "nobody else can hold the lease"
+            assert self._has_slept or self._scenario.num_driver_faults, "nobody else can hold the lease"
         except StorageError:
             self.ending = "storage error"
             assert self._weather.has_failed
@@ -115,47 +117,49 @@ class SimulatedDriver:
         else:
             self.ending = summary.status
             if self.ending == "finished":
-                self._world.checks.finished(summary, self.pool.accounts if self.pool else None)
+                self._scenario.checks.finished(summary, self.pool.accounts if self.pool else None)
 
     def _drive(self) -> RunSummary:
-        world = self._world
+        scenario = self._scenario
         settings = DriverSettings(
             output=OUTPUT,
-            chunk_frames=world.job.chunk_frames,
-            max_tracks_per_shard=world.job.max_tracks_per_shard,
-            keep_partial=world.job.keep_partial,
+            chunk_frames=scenario.job.chunk_frames,
+            max_tracks_per_shard=scenario.job.max_tracks_per_shard,
+            keep_partial=scenario.job.keep_partial,
             limits=RetryLimits(),
             num_transfers=1,  # threads would make a seed mean something else each time
             tick_s=5.0,
             heartbeat_s=10.0,
             stale_after_s=STALE_AFTER_S,
-            chunks_per_replica=world.job.chunks_per_replica,
-            retry_failed=world.faults is CALM,
+            chunks_per_replica=scenario.job.chunks_per_replica,
+            retry_failed=scenario.faults is CALM,
         )
         surroundings = Environment(
-            store=StoreView(world.store, self._weather),
-            clock=world.timeline,
+            store=StoreView(scenario.store, self._weather),
+            clock=scenario.timeline,
             watch=NoProgress(),
             make_pool=self._make_pool,
             should_stop=lambda: self._is_stopping,
             holder=Holder("a machine of the simulation", 1, self.run_id),
         )
-        return drive(world.job.tracks, RECIPE, settings, RunDescription(self.run_id, {}, {}), surroundings)
+        return drive(scenario.job.tracks, RECIPE, settings, RunDescription(self.run_id, {}, {}), surroundings)
 
     def _make_pool(self) -> Pool:
-        self.pool = SimulatedPool(self._world.cluster, self._world.faults, self.run_id, self._on_wait, self._on_order)
+        self.pool = SimulatedPool(
+            self._scenario.cluster, self._scenario.faults, self.run_id, self._on_wait, self._on_order
+        )
         return self.pool
 
     def _on_order(self, order: Order) -> None:
-        self._world.checks.given(self.run_id, order)
+        self._scenario.checks.given(self.run_id, order)
 
     def _on_wait(self) -> None:
-        world = self._world
-        world.num_waits += 1
-        assert world.num_waits < MOST_WAITS, "the run does not end"
-        if world.has_driver_trouble(world.faults.driver_tick):
-            trouble = world.chance.choice(["kill", "stop", "sleep"])
-            world.cluster.trace(f"{self.run_id}: {trouble}")
+        scenario = self._scenario
+        scenario.num_waits += 1
+        assert scenario.num_waits < MOST_WAITS, "the run does not end"
+        if scenario.has_driver_trouble(scenario.faults.driver_tick):
+            trouble = scenario.chance.choice(["kill", "stop", "sleep"])
+            scenario.cluster.trace(f"{self.run_id}: {trouble}")
             if trouble == "kill":
                 self._weather.die()
             elif trouble == "stop":
@@ -164,8 +168,8 @@ class SimulatedDriver:
                 self._sleep()
 
     def _sleep(self) -> None:
-        """The machine stands still; the world does not, and somebody may start the job again meanwhile."""
+        """The machine stands still; the scenario does not, and somebody may start the job again meanwhile."""
         self._has_slept = True
-        self._world.timeline.advance(self._world.chance.choice([0.5, 1.5, 2.5]) * STALE_AFTER_S)
-        for _ in range(self._world.chance.randint(1, 2)):
-            self._world.start_driver()
+        self._scenario.timeline.advance(self._scenario.chance.choice([0.5, 1.5, 2.5]) * STALE_AFTER_S)
+        for _ in range(self._scenario.chance.randint(1, 2)):
+            self._scenario.start_driver()
