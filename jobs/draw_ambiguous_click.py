@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 
 from samurai_batch.images.networks import load_network
 from samurai_batch.images.predictor import ImagePredictor
-from samurai_batch.rendering.contact_sheet import contact_sheet
-from samurai_batch.rendering.overlay import draw_masks
+from samurai_batch.rendering.annotate import Annotation, annotate
+from samurai_batch.rendering.output import contact_sheet
 from samurai_batch.synthetic import demo_clip
 
 Pixels = NDArray[np.uint8]
@@ -28,7 +28,7 @@ def draw(predictor: ImagePredictor, pixels: Pixels, click: Point, tile_width_px:
     prediction = predictor.predict(points_xy=[click], labels=[1])
     tiles = [("one click", _with_click(pixels, click))]
     for number, index in enumerate(np.argsort(-prediction.ious), start=1):
-        tinted = draw_masks(pixels, [prediction.masks[index]])
+        tinted = annotate(pixels, [Annotation(0, "", prediction.masks[index])])
         tiles.append((f"mask {number}: predicted IoU {prediction.ious[index]:.2f}", _with_click(tinted, click)))
     return contact_sheet(tiles, columns=4, tile_width_px=tile_width_px)
 

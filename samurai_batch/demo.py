@@ -15,9 +15,8 @@ from samurai_batch.geometry import mask_box_xywh
 from samurai_batch.job import make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks.reading import read_masks
-from samurai_batch.rendering.contact_sheet import contact_sheet, spread
-from samurai_batch.rendering.mp4 import write_mp4
-from samurai_batch.rendering.overlay import draw_masks
+from samurai_batch.rendering.annotate import Annotation, annotate
+from samurai_batch.rendering.output import contact_sheet, spread, write_mp4
 from samurai_batch.rle import decode_mask, rle_from_coco
 from samurai_batch.runtime.progress import open_progress
 from samurai_batch.runtime.run import run_job
@@ -88,6 +87,6 @@ def _contact_sheet(table: pd.DataFrame, clip: Clip) -> Image.Image:
     tiles = []
     for index in spread(range(len(clip.frames)), 8):
         rows = table[table.frame_index == index].sort_values("object_id")
-        masks = [_mask_of(value, clip) for value in rows.segmentation]
-        tiles.append((f"frame {index}", draw_masks(clip.frames[index], masks)))
+        masks = [Annotation(number, "", _mask_of(value, clip)) for number, value in enumerate(rows.segmentation)]
+        tiles.append((f"frame {index}", annotate(clip.frames[index], masks)))
     return contact_sheet(tiles, columns=4, tile_width_px=256)

@@ -51,7 +51,7 @@ ONLY_IN = {
     "ray": ["runtime/ray_cluster.py", "runtime/ray_pool.py", "operations/job_api.py", "operations/ray_metrics.py"],
     "fsspec": ["storage/stores.py"],
     "s3fs": [],
-    "av": ["video/*.py", "rendering/mp4.py"],
+    "av": ["video/*.py", "rendering/output.py"],
     "decord": ["video/decord_decoder.py"],
     "torch": [
         "modeling/*.py",

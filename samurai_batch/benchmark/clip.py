@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samurai_batch.rendering.mp4 import write_mp4
+from samurai_batch.rendering.output import write_mp4
 from samurai_batch.tasks import BoxPrompt, Track, Video
 
 HEIGHT, WIDTH = 360, 640

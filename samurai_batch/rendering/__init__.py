@@ -1,4 +1,4 @@
-"""Pictures of results: masks, boxes, predictions and scores drawn over their frames."""
+"""Drawing results: masks, boxes, Kalman predictions and scores on the frames of a video."""
 
 from samurai_batch.rendering.render import render
 

@@ -1,27 +1,34 @@
-"""Masks, ids, boxes, predictions and scores over a frame."""
+"""The tracks of a video as annotations, and annotations drawn over a frame: masks, boxes, predictions and labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from samurai_batch.rendering.overlay import COLOURS, OPACITY
+from samurai_batch.errors import ConfigError
+from samurai_batch.masks import read_masks
+from samurai_batch.rle import decode_mask, rle_from_coco
 from samurai_batch.tasks import Box
 
 Pixels = NDArray[np.uint8]
 
+# Okabe and Ito's palette, told apart with any kind of colour vision: https://jfly.uni-koeln.de/color/
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+OPACITY = 0.45
 _DASH_PX = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """One object on one frame: ``mask`` (H, W) bool or None if it is absent, boxes xyxy in pixels of the video.
+    """One object on one frame: ``mask`` (H, W) bool, or None if it is absent; boxes xyxy in pixels of the video.
 
-    A box ends behind its last pixel. ``number`` chooses the colour and is the same on all frames; ``label`` is the
-    text at the box.
+    A box ends after its last pixel. ``number`` chooses the colour, the same on all frames. ``label`` is the text at
+    the box, or in the upper left corner if the object is absent; "" draws none.
     """
 
     number: int
@@ -32,10 +39,9 @@ class Annotation:
 
 
 def annotate(frame: Pixels, annotations: Sequence[Annotation], text_px: float | None = None) -> Pixels:
-    """A copy of the frame (H, W, 3) RGB with the annotations drawn on it; dashed is what the motion model expected.
+    """A copy of the frame (H, W, 3) RGB with the annotations: tinted masks, boxes, dashed Kalman predictions, labels.
 
-    Each object has a colour and its name in writing, so that colour alone never tells. ``text_px`` is the
-    size of the writing.
+    Later annotations are on top. ``text_px`` is the height of the labels' text.
     """
     picture = frame.astype(np.float32)
     for one in annotations:
@@ -80,7 +86,9 @@ def _draw_label(
     one: Annotation,
     absent_at: float,
 ) -> float:
-    """Write the label above its box, or in the upper left corner if the object is absent; returns the height used."""
+    """Draw the label above its box, or at ``absent_at`` px if the object is absent; returns the height used there."""
+    if not one.label:
+        return 0.0
     _, _, width, height = canvas.textbbox((0, 0), one.label, font=font)
     if one.box_xyxy is None:
         x, y = 2.0, absent_at
@@ -92,3 +100,65 @@ def _draw_label(
     canvas.rectangle((x, y, x + 3, y + height + 4), fill=COLOURS[one.number % len(COLOURS)])
     canvas.text((x + 5, y + 1), one.label, fill=(255, 255, 255), font=font)
     return height + 6 if one.box_xyxy is None else 0
+
+
+class RenderedTracks:
+    """The annotations of one video's tracks, frame by frame."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.object_ids = sorted(rows["object_id"].unique().tolist(), key=lambda text: (len(text), text))
+        self._numbers = {object_id: number for number, object_id in enumerate(self.object_ids)}
+        order = rows["object_id"].map(self._numbers).argsort(kind="stable")
+        self._rows = rows.iloc[order].reset_index(drop=True)
+        self._object_of: list[str] = self._rows["object_id"].tolist()
+        self._by_frame: dict[int, list[int]] = {}
+        for place, frame_index in enumerate(self._rows["frame_index"].tolist()):
+            self._by_frame.setdefault(frame_index, []).append(place)
+
+    @classmethod
+    def read(cls, masks_uri: str, video_id: str, objects: list[str] | None = None) -> "RenderedTracks":
+        """The tracks of a video in an output folder. Raises ConfigError if it has no finished track."""
+        rows = read_masks(masks_uri, videos=[video_id], objects=objects)
+        if rows.empty:
+            raise ConfigError(f"{video_id}: no finished track to draw; `samurai-batch status` lists the tracks")
+        return cls(rows)
+
+    @property
+    def frames(self) -> range:
+        """From the first to the last frame with a row."""
+        return range(int(self._rows["frame_index"].min()), int(self._rows["frame_index"].max()) + 1)
+
+    def on(self, frame_index: int, object_id: str | None = None) -> list[Annotation]:
+        """The annotations of a frame, in the order of the objects; of one object only if it is given."""
+        places = self._by_frame.get(frame_index, [])
+        if object_id is not None:
+            places = [place for place in places if self._object_of[place] == object_id]
+        return [self._annotation(row) for row in self._rows.iloc[places].to_dict("records")]
+
+    def _annotation(self, row: Mapping[Any, Any]) -> Annotation:
+        object_id = str(row["object_id"])
+        segmentation = row["segmentation"]
+        present = isinstance(segmentation, Mapping)
+        return Annotation(
+            number=self._numbers[object_id],
+            label=_label(object_id, row),
+            mask=decode_mask(rle_from_coco(segmentation)) if present else None,
+            box_xyxy=_box(row, "bbox"),
+            predicted_xyxy=_box(row, "predicted"),
+        )
+
+
+def _label(object_id: str, row: Mapping[Any, Any]) -> str:
+    if not isinstance(row["segmentation"], Mapping):
+        return f"{object_id} absent, object {row['object_score']:.1f}"
+    motion = "" if pd.isna(row["motion_score"]) else f" motion {row['motion_score']:.2f}"
+    prompted = " prompt" if row["prompted"] else ""
+    return f"{object_id} mask {row['mask_score']:.2f}{motion}{prompted}"
+
+
+def _box(row: Mapping[Any, Any], name: str) -> Box | None:
+    """A COCO box of the table as xyxy; None if it is null, as in tables of versions without the column."""
+    if pd.isna(row[f"{name}_x"]):
+        return None
+    x, y, width, height = (float(row[f"{name}_{axis}"]) for axis in "xywh")
+    return x, y, x + width, y + height

@@ -1,4 +1,4 @@
-"""``samurai-batch render``: a video with its masks drawn over it, as mp4 or as a contact sheet."""
+"""``samurai-batch render``: a video with its tracks drawn on it, as an mp4 or a contact sheet."""
 
 import io
 import sys
@@ -9,10 +9,8 @@ from pathlib import Path
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.rendering.annotate import annotate
-from samurai_batch.rendering.contact_sheet import contact_sheet, spread
-from samurai_batch.rendering.mp4 import write_mp4
-from samurai_batch.rendering.tracks import RenderedTracks
+from samurai_batch.rendering.annotate import RenderedTracks, annotate
+from samurai_batch.rendering.output import contact_sheet, spread, write_mp4
 from samurai_batch.video import StagingCache, VideoSource, open_staged
 
 TILES, TILE_COLUMNS, TILE_WIDTH_PX, TILE_TEXT_PX = 12, 4, 320, 11
@@ -27,17 +25,17 @@ def render(
     frames: range | None = None,
     num_tiles: int = TILES,
 ) -> int:
-    """Draw the tracks of a video over it: ``output`` ends in ``.mp4``, or in ``.png`` for a contact sheet of frames.
+    """Draw the tracks of a video on its frames: ``output`` ends in ``.mp4``, or in ``.png`` for a contact sheet.
 
-    ``frames`` defaults to those that have rows. Returns the number of frames drawn. Raises ConfigError if there is
-    nothing to draw or ``output`` is neither, VideoError if the video cannot be read.
+    ``frames`` defaults to the span of frames with rows. Returns the number of frames drawn. Raises ConfigError if
+    there is nothing to draw or ``output`` ends in neither, VideoError if the video cannot be read.
     """
     if not output.endswith((".mp4", ".png")):
-        raise ConfigError(f"output {output!r} ends neither in .mp4 nor in .png; name it by what it is to be")
+        raise ConfigError(f"output {output!r} ends neither in .mp4 nor in .png; use one of these endings")
     if num_tiles < 1:
-        raise ConfigError(f"num_tiles is {num_tiles}: a contact sheet has 1 frame or more")
+        raise ConfigError(f"num_tiles is {num_tiles}: use 1 or more")
     if frames is not None and (not isinstance(frames, range) or frames.step != 1 or not frames):
-        raise ConfigError(f"frames is {frames!r}: it should be a range of one frame or more, in steps of 1")
+        raise ConfigError(f"frames is {frames!r}: it should be a range of at least one frame, with step 1")
     tracks = RenderedTracks.read(masks_uri, video_id, None if objects is None else list(objects))
     with opened_video(video_uri) as source:
         span = tracks.frames if frames is None else frames
@@ -71,7 +69,7 @@ def sheet_png(source: VideoSource, tracks: RenderedTracks, frames: list[int]) ->
 
 @contextmanager
 def opened_video(uri: str) -> Iterator[VideoSource]:
-    """A video at any URI; a remote one is copied to a temporary folder first."""
+    """A video at any URI. A remote video is copied to a temporary folder first."""
     with tempfile.TemporaryDirectory() as folder:
         cache = StagingCache(Path(folder), limit_bytes=sys.maxsize)
         with open_staged(uri, cache) as source:

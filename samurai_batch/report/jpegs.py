@@ -17,10 +17,9 @@ from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import SamuraiBatchError
-from samurai_batch.rendering.annotate import annotate
-from samurai_batch.rendering.contact_sheet import contact_sheet, spread
+from samurai_batch.rendering.annotate import RenderedTracks, annotate
+from samurai_batch.rendering.output import contact_sheet, spread
 from samurai_batch.rendering.render import opened_video
-from samurai_batch.rendering.tracks import RenderedTracks
 
 SHEET_TILES, SHEET_COLUMNS, SHEET_TILE_PX, SHEET_TEXT_PX = 8, 4, 300, 11
 MOMENT_PX, MOMENT_TEXT_PX, JPEG_QUALITY = 320, 12, 70

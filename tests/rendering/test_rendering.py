@@ -11,10 +11,8 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.rendering import render
-from samurai_batch.rendering.annotate import Annotation, annotate
-from samurai_batch.rendering.contact_sheet import spread
-from samurai_batch.rendering.mp4 import write_mp4
-from samurai_batch.rendering.tracks import RenderedTracks
+from samurai_batch.rendering.annotate import Annotation, RenderedTracks, annotate
+from samurai_batch.rendering.output import spread, write_mp4
 
 HEIGHT, WIDTH, NUM_FRAMES = 91, 121, 30
 
@@ -106,6 +104,15 @@ def test_nothing_is_drawn_on_the_frame_that_was_given() -> None:
     assert not frame.any()
     assert drawn.any()
     np.testing.assert_array_equal(annotate(frame, []), frame)
+
+
+def test_an_annotation_without_a_label_tints_and_outlines_its_mask_and_changes_nothing_else() -> None:
+    frame, mask = np.full((60, 80, 3), 100, np.uint8), np.zeros((60, 80), np.bool_)
+    mask[20:40, 30:50] = True
+    drawn = annotate(frame, [Annotation(0, "", mask)])
+    assert (drawn[~mask] == 100).all()
+    assert drawn[30, 40].tolist() == [158, 127, 55]  # 55 % of the frame, 45 % orange
+    assert (drawn[20, 30:50] == 255).all()
 
 
 def test_an_object_at_the_border_and_an_absent_one_are_labelled_inside_the_picture() -> None:
