@@ -12,8 +12,9 @@ oneDNN's linear     float32: AVX-512                 twice MKL's rate where the 
                     bfloat16: products of bfloat16   `F.linear` does not reach them
 plain `F.linear`    float32: everywhere else         as fast as oneDNN or up to a fifth faster (AVX2)
 float32 products    bfloat16: everywhere else        8 to 100 times as fast as PyTorch's loops over bfloat16
-softmax in blocks   float32: AVX-512                 PyTorch's softmax is faster there than exponentials alone
-exp2 in tiles       float32: everywhere else         exp2 takes half the time of exp and of a softmax
+softmax in blocks   float32: AVX-512 not by Intel    its products by oneDNN are twice as fast as those in tiles
+fused attention     float32: all other AVX-512, AVX2 a quarter to a third faster than blocks, 3 to 6 % than tiles
+exp2 in tiles       float32: where not fused         exp2 takes half the time of exp and of a softmax
 keys by row         float32: with these tiles        an eighth fewer products, which is what time goes to there
 ==================  ===============================  =======================================================
 
@@ -28,6 +29,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -78,7 +80,7 @@ class CpuKernels:
 
         Its exponentials are vectors from AVX2 on: 3 to 6 % faster than tiles there, and a fifth slower without.
         """
-        return self.vectors == "AVX2" and self.float32_softmax == "tiles"
+        return self.vectors in ("AVX2", "AVX512") and self.float32_softmax == "tiles"
 
     def __str__(self) -> str:
         if self.is_plain:
@@ -112,15 +114,20 @@ def plain_kernels() -> AbstractContextManager[None]:
     return using(choose(vectors="plain", has_onednn=False, has_bfloat16=False, is_plain=True))
 
 
-def choose(*, vectors: str, has_onednn: bool, has_bfloat16: bool, is_plain: bool = False) -> CpuKernels:
-    """The kernels of a CPU: the vectors of PyTorch's loops, and whether oneDNN's operator multiplies either dtype."""
+def choose(
+    *, vectors: str, has_onednn: bool, has_bfloat16: bool, is_intel: bool = True, is_plain: bool = False
+) -> CpuKernels:
+    """The kernels of a CPU: the vectors of PyTorch's loops, and whether oneDNN's operator multiplies either dtype.
+
+    MKL, which multiplies in tiles and fused attention, does so at full speed in AVX-512 where ``is_intel``.
+    """
     is_wide = vectors == "AVX512"
     emulated: Products = "PyTorch" if is_plain else "float32"
     return CpuKernels(
         vectors=vectors,
         float32_products="oneDNN" if has_onednn and is_wide else "PyTorch",
         bfloat16_products="oneDNN" if has_bfloat16 else emulated,
-        float32_softmax="blocks" if is_wide else "tiles",
+        float32_softmax="blocks" if is_wide and not is_intel else "tiles",
         cached_rows=2048,
         strip_rows=2048 if is_wide else 4096,
         is_plain=is_plain,
@@ -135,6 +142,7 @@ def _chosen() -> CpuKernels:
         vectors=torch.backends.cpu.get_cpu_capability(),
         has_onednn=takes_bfloat16 and _is_right(torch.float32),
         has_bfloat16=takes_bfloat16 and _is_right(torch.bfloat16),
+        is_intel=_is_intel(),
     )
     logger.debug("CPU kernels: %s", kernels)
     return kernels
@@ -165,6 +173,13 @@ def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     bias = None if bias is None else bias.contiguous()
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight.contiguous(), bias, "none", [], "")
     return product
+
+
+def _is_intel() -> bool:
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # no Linux; there are no AVX-512 Macs but by Intel
+        return True
 
 
 def _onednn_takes_bfloat16() -> bool:

@@ -96,17 +96,19 @@ def test_attention_by_tiles_is_the_softmax_whatever_the_scores(shift: float, mon
         assert_near(found, expected.double(), TOLERANCES[torch.bfloat16])
 
 
-@pytest.mark.parametrize("vectors", ["DEFAULT", "AVX2", "AVX512"])
+@pytest.mark.parametrize(
+    ("vectors", "is_intel"), [("AVX512", True), ("AVX512", False), ("AVX2", True), ("DEFAULT", True)]
+)
 @pytest.mark.parametrize("width", [8, 16])  # values as wide as keys, and not
 @pytest.mark.parametrize("shift", [0.0, 60.0, 200.0, -200.0])
 def test_attention_in_float32_is_the_softmax_as_every_processor_computes_it(
-    vectors: str, width: int, shift: float, monkeypatch: pytest.MonkeyPatch
+    vectors: str, is_intel: bool, width: int, shift: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention_module, "TILE_QUERIES", 128)
     monkeypatch.setattr(attention_module, "TILE_BYTES", 2**15)
     q, k, v = (drawn(1, 1, *shape, seed=i).float() for i, shape in enumerate(((300, 16), (700, 16), (700, width))))
     q[..., 0], k[..., 0] = 4.0, shift  # the same for all keys of a query; divided by √16
-    with using(choose(vectors=vectors, has_onednn=False, has_bfloat16=False)):
+    with using(choose(vectors=vectors, has_onednn=False, has_bfloat16=False, is_intel=is_intel)):
         for log_weights in (None, drawn(700, seed=3).float()):
             found = attend(q, k, v, log_weights)
             scores = q.double() @ k.double().transpose(2, 3) / 4
@@ -204,7 +206,7 @@ def test_keys_are_taken_by_row_where_that_is_fewer_products() -> None:
         assert keys_by_row.key_rows(x, memory, 1, 64) is None  # too few keys in a row
         assert keys_by_row.key_rows(x, memory, 0, 64) is None
         assert keys_by_row.key_rows(x.double(), memory.double(), 7, 64) is None
-    with using(choose(vectors="AVX512", has_onednn=True, has_bfloat16=True)):
+    with using(choose(vectors="AVX512", has_onednn=True, has_bfloat16=True, is_intel=False)):
         assert keys_by_row.key_rows(x, memory, 7, 64) is None
 
 

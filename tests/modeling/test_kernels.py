@@ -35,7 +35,11 @@ def chosen_anew() -> Iterator[None]:
 
 def test_onednn_multiplies_float32_where_vectors_are_wide_and_bfloat16_where_there_are_products() -> None:
     wide = choose(vectors="AVX512", has_onednn=True, has_bfloat16=True)
-    assert (wide.float32_products, wide.bfloat16_products, wide.float32_softmax) == ("oneDNN", "oneDNN", "blocks")
+    assert (wide.float32_products, wide.bfloat16_products, wide.float32_softmax) == ("oneDNN", "oneDNN", "tiles")
+    others = choose(vectors="AVX512", has_onednn=True, has_bfloat16=True, is_intel=False)
+    assert (others.float32_products, others.bfloat16_products, others.float32_softmax) == ("oneDNN", "oneDNN", "blocks")
+    assert wide.prefers_fused_attention
+    assert not others.prefers_fused_attention
     narrow = choose(vectors="AVX2", has_onednn=True, has_bfloat16=True)
     assert (narrow.float32_products, narrow.bfloat16_products, narrow.float32_softmax) == ("PyTorch", "oneDNN", "tiles")
     least = choose(vectors="DEFAULT", has_onednn=False, has_bfloat16=False)
@@ -100,7 +104,7 @@ def test_networks_in_float32_or_with_bfloat16_products_say_nothing(caplog: pytes
     with using(WITHOUT_BFLOAT16):
         model_of(SMALL, 64, torch.float32)
     warn_of_slow_bfloat16.cache_clear()
-    with using(choose(vectors="AVX512", has_onednn=True, has_bfloat16=True)):
+    with using(choose(vectors="AVX512", has_onednn=True, has_bfloat16=True, is_intel=False)):
         model_of(SMALL, 64, torch.bfloat16)
     assert not caplog.records
 
