@@ -1,4 +1,4 @@
-"""``python -m tests.simulation``: many seeds, one of them with all that happens in it, or a large cluster on paper."""
+"""``python -m tests.simulation`` runs many seeds, replays one with all its events, or simulates a large cluster."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ from tests.simulation.scenario import Scenario
 
 
 def failure_of(seed: int) -> str | None:
-    """What a seed breaks; None if all holds."""
+    """The error that a seed leads to; None if all checks hold."""
     logging.disable(logging.CRITICAL)
     try:
         Scenario(seed).run()
@@ -23,14 +23,14 @@ def failure_of(seed: int) -> str | None:
 def replay(seed: int) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="         %(message)s")
 
-    def tell(line: str) -> None:
+    def print_line(line: str) -> None:
         sys.stdout.write(f"{line}\n")
 
-    Scenario(seed, trace=tell).run()
+    Scenario(seed, trace=print_line).run()
 
 
 def run_seeds(num_seeds: int, first: int, num_processes: int) -> int:
-    """The number of seeds that break something."""
+    """Run the seeds and return how many of them fail a check."""
     started_s = time.monotonic()
     num_failed = 0
     with ProcessPoolExecutor(num_processes) as executor:
@@ -40,13 +40,13 @@ def run_seeds(num_seeds: int, first: int, num_processes: int) -> int:
                 num_failed += 1
                 sys.stdout.write(f"seed {seed}: {failure}\n  replay: make simulate SEED={seed}\n")
     seconds = time.monotonic() - started_s
-    sys.stdout.write(f"{num_seeds} seeds, {num_failed} of them broken, {seconds:.0f} s\n")
+    sys.stdout.write(f"{num_seeds} seeds, {num_failed} of them failed, {seconds:.0f} s\n")
     return num_failed
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, help="run this one, and say what happens")
+    parser.add_argument("--seed", type=int, help="run only this seed, and print its events")
     parser.add_argument("--seeds", type=int, default=10_000, help="how many to run")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)

@@ -1,4 +1,4 @@
-"""What a pool's driver may ask for and must count, kept apart from the driver's own books."""
+"""Independent accounts of a driver's orders: which ones it may give, and what its statistics must count."""
 
 from dataclasses import dataclass, field
 
@@ -18,26 +18,26 @@ from samurai_batch.stats import WorkStats
 
 @dataclass
 class Accounts:
-    """One driver's orders: nobody works where another does, and nothing accepted is asked for again."""
+    """One driver's orders: no two replicas work on the same leg, and no accepted chunk is ordered again."""
 
     stats: WorkStats = field(default_factory=WorkStats)
     replicas_lost: int = 0
-    orders: dict[str, Order] = field(default_factory=dict)  # by replica that has not answered
-    followed: set[tuple[str, bool, int]] = field(default_factory=set)
+    orders: dict[str, Order] = field(default_factory=dict)  # by replica, unanswered
+    propagated: set[tuple[str, bool, int]] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
 
     def given(self, replica_id: str, order: Order) -> None:
         assert replica_id not in self.orders, f"{replica_id} is busy"
         at_work = {leg for other in self.orders.values() for leg in _legs(other)}
-        assert not at_work & _legs(order), f"another replica is at work on what {order} asks for"
+        assert not at_work & _legs(order), f"another replica works on a leg of {order}"
         for fingerprint, _ in _legs(order):
-            assert fingerprint not in self.published, f"{order} follows a published track"
+            assert fingerprint not in self.published, f"{order} is for a published track"
         if isinstance(order, PropagateOrder):
-            assert not _chunks(order) & self.followed, f"{order} was carried out before"
+            assert not _chunks(order) & self.propagated, f"{order} was carried out before"
         self.orders[replica_id] = order
 
     def answered(self, replica_id: str, report: Report) -> None:
-        """The driver is told; an answer that is not the one awaited must change nothing."""
+        """An answer to another order than the replica's current one must change nothing."""
         order = self.orders.get(replica_id)
         if order is None or order.order_id != report.order_id:
             return
@@ -45,7 +45,7 @@ class Accounts:
         match order, report:
             case PropagateOrder(), ChunkPropagated():
                 self.stats += report.stats
-                self.followed |= _chunks(order)
+                self.propagated |= _chunks(order)
             case PublishOrder(), OrderFailed():
                 self._may_begin_again(report, {order.fingerprint})
             case PropagateOrder(), OrderFailed():
@@ -62,7 +62,7 @@ class Accounts:
 
     def _may_begin_again(self, report: OrderFailed, fingerprints: set[str]) -> None:
         if report.failure.kind is FailureKind.STATE:
-            self.followed = {chunk for chunk in self.followed if chunk[0] not in fingerprints}
+            self.propagated = {chunk for chunk in self.propagated if chunk[0] not in fingerprints}
 
 
 def _legs(order: Order) -> set[tuple[str, bool]]:

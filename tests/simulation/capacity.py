@@ -1,7 +1,7 @@
-"""How large a cluster one driver can feed: the real scheduler over replicas that are nothing but numbers.
+"""How large a cluster one driver can serve: the real scheduler with replicas that only take time.
 
-No storage, no rows: an order takes the seconds that its frames cost, and its answer says so. What comes out is the
-makespan beside its lower bound, and how many orders a second the scheduler decides on one core.
+There is no storage and no row: an order takes the seconds that its frames cost. The results are the makespan, its lower
+bound, and how many orders per second the scheduler assigns on one core.
 """
 
 import heapq
@@ -116,7 +116,7 @@ class CapacityScenario:
             yield Track(video=Video("v", "v.mp4"), object_id=str(track), prompts=(BoxPrompt(0, (1.0, 1.0, 9.0, 9.0)),))
 
     def run(self) -> Answer:
-        """The whole job, event by event."""
+        """Simulate the whole job, event by event."""
         started_s = time.process_time()
         scheduler = self.make_scheduler()
         plan_s = time.process_time() - started_s
@@ -148,7 +148,7 @@ class CapacityScenario:
         )
 
     def _lower_bound_s(self) -> float:
-        """All work spread evenly, with nothing encoded twice; or the longest track alone."""
+        """The larger of: all work spread evenly with no frame encoded twice, and the longest track alone."""
         total_s = longest_s = 0.0
         for shard in make_shards(self._tracks, MOST_TRACKS_PER_SHARD):
             num_frames = self.lengths[shard.video.video_id]
@@ -159,7 +159,7 @@ class CapacityScenario:
         return max(total_s / self.num_replicas, longest_s)
 
     def seconds_of(self, order: Order, has_open: set[str]) -> tuple[float, Report]:
-        """What an order takes a replica that has these videos open, and the answer to it."""
+        """The seconds an order takes a replica that has these videos open, and its report."""
         match order:
             case OpenOrder():
                 has_open.add(order.video.video_id)
@@ -170,7 +170,7 @@ class CapacityScenario:
             case PropagateOrder():
                 return self._propagate(order, has_open)
             case _:
-                raise AssertionError(f"nothing is looked up here: {order}")
+                raise AssertionError(f"no detections in this simulation: {order}")
 
     def _propagate(self, order: PropagateOrder, has_open: set[str]) -> tuple[float, Report]:
         frames = frames_to_propagate(
@@ -178,14 +178,14 @@ class CapacityScenario:
         )
         low, high = frames[0], frames[-1]
         low, high = min(low, high), max(low, high)
-        followed = sum(_overlap(one.leg.reverse, one.leg.start_frame, low, high) for one in order.members)
-        encode_s, propagate_s = len(frames) * RATES.encode_s, followed * RATES.propagate_s
+        track_frames = sum(_overlap(one.leg.reverse, one.leg.start_frame, low, high) for one in order.members)
+        encode_s, propagate_s = len(frames) * RATES.encode_s, track_frames * RATES.propagate_s
         seconds = encode_s + propagate_s
         if order.video.video_id not in has_open:
             has_open.add(order.video.video_id)
             seconds += RATES.open_s
         stage_s = {"encode": encode_s, "propagate": propagate_s}
-        stats = WorkStats(frames_encoded=len(frames), track_frames=followed, stage_s=stage_s)
+        stats = WorkStats(frames_encoded=len(frames), track_frames=track_frames, stage_s=stage_s)
         return seconds, ChunkPropagated(order_id=order.order_id, stats=stats, seconds=seconds)
 
     def next_preemption_s(self) -> float:
@@ -193,7 +193,7 @@ class CapacityScenario:
 
 
 class _Run:
-    """One pass through the job; replicas come, answer and go by a heap of events."""
+    """One simulated run: a heap of the events at which replicas start, answer and are preempted."""
 
     def __init__(self, scenario: CapacityScenario, scheduler: Scheduler) -> None:
         self._scenario = scenario

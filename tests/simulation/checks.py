@@ -1,4 +1,4 @@
-"""What holds in every scenario: checked at each write, at each order, and when all is over."""
+"""Invariants of every scenario, checked at each write, at each order, and at the end."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ IS_PUBLISHED = ("done", "partial")
 
 
 class Checks:
-    """Looks at storage past every fault."""
+    """Checks the store directly, without simulated faults."""
 
     def __init__(
         self, job: SimulatedJob, store: MemoryStore, output: str, now_s: Callable[[], float], stale_after_s: float
@@ -34,22 +34,22 @@ class Checks:
         self._num_failed = 0
         store.on_write = self.written
 
-    # -- while it runs
+    # -- during a run
 
     def written(self, uri: str, data: bytes) -> None:
-        """An object is about to stand where readers find it."""
+        """An object is about to be written."""
         if uri in self._ledgers:
             self._ledger_written(self._ledgers[uri], data)
         elif uri.startswith(lease_uri(self._output)):
             self._lease_taken(str(json.loads(data)["run_id"]))
         elif uri in self._tables and self._seen.get(uri) != data:
             expected = self._tables[uri].table
-            assert expected is not None, f"{uri} is published, though its video cannot be followed"
+            assert expected is not None, f"{uri} is published, though its video is unusable"
             assert bytes_to_table(data).equals(expected), f"{uri} is published with rows missing, double or wrong"
             self._seen[uri] = data
 
     def given(self, run_id: str, order: Order) -> None:
-        """What is done is not done again; only a run that has lost its lease may not know better yet."""
+        """No order is for a finished track, unless the run has lost its lease and does not know it yet."""
         if self._lease_holder() != run_id:
             return
         for track in _tracks_of(order):
@@ -57,9 +57,9 @@ class Checks:
             assert entry is None or entry.status not in IS_PUBLISHED, f"{order} is for a track that is {entry}"
 
     def finished(self, summary: RunSummary, accounts: Accounts | None) -> None:
-        """A run says that it is finished: its books are those of storage and of the pool."""
+        """The totals of a finished run agree with the store and with the pool."""
         totals, counted = summary.totals, accounts or Accounts()
-        assert not self._store.list_names(f"{self._output}/_work"), "saved work is left behind"
+        assert not self._store.list_names(f"{self._output}/_work"), "saved work was not deleted"
         assert totals.stats.track_frames == counted.stats.track_frames
         assert totals.stats.frames_encoded == counted.stats.frames_encoded
         assert totals.replicas_lost == counted.replicas_lost
@@ -73,26 +73,26 @@ class Checks:
         assert totals.tracks_skipped == sum(entry.run_id != summary.run_id for entry in entries)
         assert len(summary.problems) == len(entries) - totals.tracks_done
 
-    # -- when it is over
+    # -- at the end
 
     def after_troubles(self) -> None:
-        """Every track is published, or has failed with a reason."""
+        """Every track is published or has failed with a reason."""
         self._num_failed = 0
         for track in self._known():
             entry, ending = self._entry(track), self._ending(track)
             if entry.status == "failed":
                 self._num_failed += 1
-                assert entry.error, f"{track} failed, and nobody knows why"
+                assert entry.error, f"{track} failed without a reason"
                 assert entry.error_kind is not None
             else:
                 assert entry.status == ending.status, f"{track} is {entry.status} and should be {ending.status}"
 
     def after_calm(self, *, has_worked: bool) -> None:
-        """Once nothing goes wrong any more, what failed for no fault of its own is published too; no more is done."""
+        """After a run without faults, only tracks with unusable input are failed, and nothing was done in vain."""
         known = self._known()
         for track in self._job.tracks:
             is_known = set(self._job.found.get(_key(track), ())) <= set(known)
-            assert is_known or self._ending(track).status == "failed", f"what {track} stands for is not followed"
+            assert is_known or self._ending(track).status == "failed", f"a detection of {track} is not tracked"
         for track in known:
             ending = self._ending(track)
             assert self._entry(track).status == ending.status, f"{track}: {self._entry(track)}"
@@ -100,22 +100,24 @@ class Checks:
         assert self._num_failed or not has_worked, "replicas were started for nothing"
 
     def _known(self) -> list[Track]:
-        """The tracks of the job, and what stands for those of them that were looked up."""
-        asking = [track for track in self._job.tracks if _key(track) in self._job.found]
-        looked_up = [track for track in asking if self._entry(track).status == "done"]
-        return [*self._job.tracks, *(one for track in looked_up for one in self._job.found[_key(track)])]
+        """The tracks of the job, and those of their detections."""
+        with_auto_prompt = [track for track in self._job.tracks if _key(track) in self._job.found]
+        detected = [track for track in with_auto_prompt if self._entry(track).status == "done"]
+        return [*self._job.tracks, *(one for track in detected for one in self._job.found[_key(track)])]
 
     def entries(self, video_id: str) -> dict[str, TrackEntry]:
         ledger = read_video_ledger(self._store, video_ledger_uri(self._output, video_id))
         return ledger.tracks if ledger else {}
 
     def _lease_taken(self, run_id: str) -> None:
-        """Only a run that has ended, or has shown no life for long, may be taken over."""
+        """The lease may be taken only from a run that has ended or has sent no heartbeat for long."""
         if self._store.list_names(lease_uri(self._output)):
             before = json.loads(self._store.objects[run_uri(self._output, self._lease_holder())])
             age_s = self._now_s() - before["heartbeat_at_s"]
             is_alive = before["status"] == "running" and age_s <= self._stale_after_s
-            assert not is_alive, f"{run_id} starts beside {before['run_id']}, which showed life {age_s:.0f} s ago"
+            assert not is_alive, (
+                f"{run_id} starts beside {before['run_id']}, whose last heartbeat was {age_s:.0f} s ago"
+            )
 
     def _ledger_written(self, video_id: str, data: bytes) -> None:
         tracks = json.loads(data)["tracks"]
@@ -123,8 +125,8 @@ class Checks:
             uri = mask_table_uri(self._output, video_id, object_id)
             if (video_id, object_id) in self._job.found:
                 uri = f"{self._output}/_prompts/{entry['fingerprint']}.json"
-            stands = uri in self._store.objects
-            assert stands or entry["status"] not in IS_PUBLISHED, f"{object_id} of {video_id} is done without a table"
+            exists = uri in self._store.objects
+            assert exists or entry["status"] not in IS_PUBLISHED, f"{object_id} of {video_id} is done without a table"
         for object_id, before in self.entries(video_id).items():
             if before.status in IS_PUBLISHED:
                 assert tracks.get(object_id, {}).get("status") == before.status, (

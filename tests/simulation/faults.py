@@ -1,4 +1,4 @@
-"""What can go wrong, and how likely it is under one seed."""
+"""The faults of a scenario and their likelihoods."""
 
 import random
 from collections.abc import Callable
@@ -15,14 +15,14 @@ ERRORS: tuple[type[Exception], ...] = (
     MemoryError,
     ValueError,
 )
-"""What following may raise, each for another reason to try again or to give up."""
+"""Errors of propagation, each of another kind for the retry rules."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """Chances per order unless said otherwise; ``num_driver`` bounds what happens to drivers, so that runs end.
+    """Probabilities per order unless said otherwise; ``num_driver`` limits the faults of drivers, so that runs end.
 
-    A straggler is a replica that is taken for dead and is not: its writes and its answer come later.
+    A straggler is a replica that is taken for dead but still writes and answers later.
     """
 
     death: float = 0.0
@@ -45,7 +45,7 @@ CALM = Faults()
 
 
 def draw_faults(chance: random.Random) -> Faults:
-    """One scenario in eight knows no trouble at all; the others know some kinds of it, some of them a lot."""
+    """One scenario in eight has no faults; the others have some kinds of them, with low or high probabilities."""
     if chance.random() < 1 / 8:
         return CALM
     most = chance.choice([0.02, 0.1, 0.3])
@@ -72,7 +72,7 @@ def draw_faults(chance: random.Random) -> Faults:
 
 
 class ReplicaWeather:
-    """Storage as a replica meets it, and the change, counted within its order, at which the replica dies."""
+    """Storage faults of a replica, which may die at the n-th change of its order."""
 
     def __init__(self, chance: random.Random, faults: Faults) -> None:
         self._chance = chance
@@ -101,7 +101,7 @@ class ReplicaWeather:
 
 
 class DriverWeather:
-    """Storage as one driver meets it: it may fail for a while. A driver that is dead reaches nothing any more."""
+    """Storage faults of a driver: storage may fail for a while; a dead driver cannot access it at all."""
 
     def __init__(self, has_trouble: Callable[[], bool], chance: random.Random, elapsed_s: Callable[[], float]) -> None:
         self._has_trouble = has_trouble

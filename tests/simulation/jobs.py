@@ -1,4 +1,4 @@
-"""Small jobs of every shape, and what must come of each track."""
+"""Small random jobs, and the expected result of each track."""
 
 import json
 import random
@@ -22,7 +22,7 @@ DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 
 @dataclass(frozen=True)
 class Ending:
-    """How a track ends where nothing but its video is at fault; the table that is published then."""
+    """Status of a track if only its input can fail, and the table that is published then."""
 
     status: Literal["done", "partial", "failed"]
     table: pa.Table | None
@@ -37,7 +37,7 @@ class SimulatedJob:
     keep_partial: bool
     most_legs_in_memory: int
     chunks_per_replica: int | None = None
-    found: dict[tuple[str, str], tuple[Track, ...]] = field(default_factory=dict)  # by the track that asks
+    found: dict[tuple[str, str], tuple[Track, ...]] = field(default_factory=dict)  # by the track with the auto prompt
     endings: dict[tuple[str, str], Ending] = field(default_factory=dict)
 
     def put_videos(self, store: MemoryStore) -> None:
@@ -45,10 +45,10 @@ class SimulatedJob:
             store.write_bytes(f"{FOLDER}/{video_id}", json.dumps(vars(content)).encode())
 
 
-def draw_job(chance: random.Random, asking: float = 0.0) -> SimulatedJob:
-    """One to three videos, up to five tracks in each; some videos are broken, missing or cut, some prompts misfit.
+def draw_job(chance: random.Random, auto_prompts: float = 0.0) -> SimulatedJob:
+    """One to three videos, up to four tracks each; some videos are broken, missing or truncated, some prompts invalid.
 
-    With the likelihood ``asking`` a track's prompt has to be looked up; it stands for up to two others.
+    With probability ``auto_prompts``, a track has an auto prompt with up to two detections.
     """
     job = SimulatedJob(
         tracks=[],
@@ -62,29 +62,29 @@ def draw_job(chance: random.Random, asking: float = 0.0) -> SimulatedJob:
     for number in range(chance.randint(1, 3)):
         video = Video(f"v{number}", f"{FOLDER}/v{number}")
         num_frames = chance.randint(1, 24)
-        is_cut = chance.random() < 0.25
+        is_truncated = chance.random() < 0.25
         content = Content(
             num_frames=num_frames,
             height=HEIGHT,
             width=WIDTH,
-            missing_from=chance.randint(1, num_frames) if is_cut else num_frames,
+            missing_from=chance.randint(1, num_frames) if is_truncated else num_frames,
             broken=chance.random() < 0.05,
         )
         if chance.random() < 0.95:
             job.contents[video.video_id] = content
         for object_number in range(chance.randint(1, 4)):
             track = _draw_track(chance, video, f"o{object_number}", num_frames)
-            if asking and chance.random() < asking:
+            if auto_prompts and chance.random() < auto_prompts:
                 track = replace(track, prompts=(EverythingPrompt(track.prompts[0].frame_index),))
-                job.found[video.video_id, track.object_id] = track.tracks_of_detections(what_is_found(track))
+                job.found[video.video_id, track.object_id] = track.tracks_of_detections(detections_of(track))
             job.tracks.append(track)
             for one in (track, *job.found.get((video.video_id, track.object_id), ())):
                 job.endings[video.video_id, one.object_id] = _ending(one, job)
     return job
 
 
-def what_is_found(track: Track) -> list[BoxPrompt]:
-    """What a prompt without a place stands for: none, one or two boxes, by its frame."""
+def detections_of(track: Track) -> list[BoxPrompt]:
+    """The detections of an auto prompt: no, one or two boxes, depending on its frame."""
     prompted = track.prompts[0].frame_index
     return [
         BoxPrompt(prompted, (10.0 + left, 10.0, 30.0, 30.0)) for left in range((len(track.object_id) + prompted) % 3)
@@ -97,24 +97,24 @@ def look_up(source: VideoSource, track: Track) -> list[BoxPrompt]:
     if problem := validation_error(track, VideoFacts(info.num_frames, info.height, info.width)):
         raise PromptError(problem)
     (_,) = source.frames(range(prompted, prompted + 1))
-    return what_is_found(track)
+    return detections_of(track)
 
 
 def _draw_track(chance: random.Random, video: Video, object_id: str, num_frames: int) -> Track:
-    misfits = chance.random() < 0.03
-    prompted = num_frames + 1 if misfits else chance.randrange(num_frames)
+    is_invalid = chance.random() < 0.03
+    prompted = num_frames + 1 if is_invalid else chance.randrange(num_frames)
     return Track(
         video=video,
         object_id=object_id,
         prompts=(BoxPrompt(prompted, (10.0, 10.0, 30.0, 30.0)),),
         direction=chance.choice(DIRECTIONS),
         start_frame=chance.choice([None, chance.randint(0, prompted)]),
-        end_frame=None if misfits else chance.choice([None, chance.randint(prompted, num_frames - 1)]),
+        end_frame=None if is_invalid else chance.choice([None, chance.randint(prompted, num_frames - 1)]),
     )
 
 
 def _ending(track: Track, job: SimulatedJob) -> Ending:
-    """Worked out frame by frame from what a track asks for: nothing here knows chunks, orders or replicas."""
+    """The expected result, computed frame by frame without chunks, orders or replicas."""
     content = job.contents.get(track.video.video_id)
     prompted = track.prompts[0].frame_index
     if content is None or content.broken or prompted >= content.num_frames:
@@ -129,7 +129,7 @@ def _ending(track: Track, job: SimulatedJob) -> Ending:
 
 
 def _rows_of(track: Track, content: Content, end: int) -> pa.Table:
-    """The rows of a track followed in one go up to frame ``end``."""
+    """The rows of a track propagated in one call up to frame ``end``."""
     source = FakeSource(content, track.video.uri)
     tables = []
     for leg in track.legs:

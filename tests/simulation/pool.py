@@ -1,4 +1,4 @@
-"""Simulated replicas on simulated nodes: the real `Replica`, at work while the timeline runs."""
+"""Simulated replicas on simulated nodes: the real `Replica`, on a simulated timeline."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ PREEMPTED = Failure(FailureKind.PREEMPTED, "its node left")
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where replicas run. ``poisoned`` (video, object) end any replica that follows them."""
+    """Where replicas run. Tracks in ``poisoned`` (video, object) kill every replica that propagates them."""
 
     timeline: Timeline
     store: MemoryStore
@@ -41,7 +41,7 @@ class Cluster:
 
 
 class SimulatedReplica:
-    """A replica and what is in store for the order it carries out."""
+    """A replica, and the faults of its current order."""
 
     def __init__(self, replica_id: str, node: int, cluster: Cluster, faults: Faults) -> None:
         self.replica_id = replica_id
@@ -62,7 +62,7 @@ class SimulatedReplica:
         )
 
     def carry_out(self, order: Order, seconds: float) -> Answered | None:
-        """The answer; None if the replica dies on the way."""
+        """The answer; None if the replica dies during the order."""
         try:
             report = self._worker.run(order)
         except Killed:
@@ -88,7 +88,7 @@ class SimulatedReplica:
 
 
 class SimulatedPool:
-    """A pool of one driver. ``on_wait`` is where the driver itself may be stopped, put to sleep or killed."""
+    """The pool of one driver. ``on_wait`` may stop, suspend or kill the driver."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class SimulatedPool:
         self._on_order(order)
         self.accounts.given(replica_id, order)
         replica = self._replicas.get(replica_id)
-        if replica is not None:  # else it has died meanwhile, and the driver is about to hear of it
+        if replica is not None:  # otherwise it has died, and the driver will be told
             self._begin(replica, order)
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
@@ -137,14 +137,14 @@ class SimulatedPool:
         return events
 
     def replace(self, replica_id: str) -> None:
-        assert replica_id not in self.accounts.orders, f"{replica_id} is let go in the middle of an order"
+        assert replica_id not in self.accounts.orders, f"{replica_id} is replaced during an order"
         replica = self._replicas.pop(replica_id, None)
         if replica is not None:
             replica.is_lost = True
             self._start(replica.node)
 
     def close(self) -> None:
-        """Replicas end, some of them only once they have carried out what they were at."""
+        """End the replicas, some of them only after their current order."""
         self._is_closed = True
         for replica in self._replicas.values():
             replica.is_lost = self._chance.random() < 0.7
@@ -192,7 +192,7 @@ class SimulatedPool:
                 self._cluster.timeline.plan(self._chance.uniform(0, 2 * seconds), lose)
 
     def _end(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
-        """The order takes effect, and is answered; or its replica dies, at the last when all is written."""
+        """Carry out the order and answer it, unless the replica dies before, during or after its writes."""
         if replica.is_lost:
             return
         answer = replica.carry_out(order, seconds)
@@ -201,13 +201,13 @@ class SimulatedPool:
             return
         self._events.append(answer)
         if self._happens(self._faults.double_answer):
-            self._cluster.timeline.plan(self._chance.uniform(0, 10), partial(self._tell, answer))
+            self._cluster.timeline.plan(self._chance.uniform(0, 10), partial(self._answer_again, answer))
 
-    def _tell(self, event: PoolEvent) -> None:
+    def _answer_again(self, event: PoolEvent) -> None:
         self._events.append(event)
 
     def _straggle(self, replica: SimulatedReplica, order: Order, seconds: float) -> None:
-        """The replica is taken for dead, reads all it needs, and writes and answers long after."""
+        """The replica is taken for dead but continues: it reads now, and writes and answers later."""
         timeline = self._cluster.timeline
         failure = PREEMPTED if self._chance.random() < 0.5 else OUT_OF_REACH
 
@@ -246,7 +246,7 @@ class SimulatedPool:
 
 
 def _timed(report: Report, seconds: float) -> Report:
-    """The report of an order that took so long on the simulation's clock; encoding takes most of it."""
+    """The report with simulated durations, most of which is encoding."""
     if not isinstance(report, ChunkPropagated):
         return replace(report, seconds=seconds)
     stats = report.stats

@@ -1,4 +1,4 @@
-"""One seed, one scenario: a job, a cluster, and drivers that die, pause and are started again until all is settled."""
+"""The scenario of a seed: a job, a cluster, and drivers that die, pause and are restarted until all is settled."""
 
 import random
 from collections.abc import Callable
@@ -22,19 +22,19 @@ from tests.simulation.timeline import Timeline
 OUTPUT = "sim://out"
 STALE_AFTER_S = 60.0
 MOST_WAITS = 5000
-ASKING_FROM = 1_000_000
-"""From this seed on, half of the tracks have a prompt that is looked up."""
+AUTO_PROMPTS_FROM = 1_000_000
+"""From this seed on, half of the tracks have an auto prompt."""
 MOST_RUNS = 100
 
 
 class Scenario:
-    """``trace`` is told of everything that happens."""
+    """``trace`` receives a line for every event."""
 
     def __init__(self, seed: int, trace: Callable[[str], None] = lambda line: None) -> None:
         self.chance = random.Random(seed)
         self.timeline = Timeline()
         self.store = MemoryStore()
-        self.job = draw_job(self.chance, asking=0.5 if seed >= ASKING_FROM else 0.0)
+        self.job = draw_job(self.chance, auto_prompts=0.5 if seed >= AUTO_PROMPTS_FROM else 0.0)
         self.faults = draw_faults(self.chance)
         self.num_runs = 0
         self.num_driver_faults = 0
@@ -54,7 +54,7 @@ class Scenario:
         self.cluster.trace(f"{self.job.contents}\n{self.job.tracks}\n{self.faults}")
 
     def run(self) -> None:
-        """Live through the troubles to a finished run; then put right, undisturbed, what they made fail."""
+        """Run with faults until a run finishes; then run without faults and retry what failed because of them."""
         self._run_until_finished()
         self.checks.after_troubles()
         self.faults = CALM
@@ -62,15 +62,15 @@ class Scenario:
         self.checks.after_calm(has_worked=driver.pool is not None)
 
     def has_driver_trouble(self, likelihood: float) -> bool:
-        """Drivers meet a bounded number of troubles, so that one of them comes to the end."""
+        """The number of driver faults is limited, so that one run finishes."""
         happens = self.num_driver_faults < self.faults.num_driver and self.chance.random() < likelihood
         self.num_driver_faults += happens
         return happens
 
     def start_driver(self) -> "SimulatedDriver":
-        """One driver, to its end."""
+        """Run one driver to its end."""
         self.num_runs += 1
-        assert self.num_runs < MOST_RUNS, "no run comes to its end"
+        assert self.num_runs < MOST_RUNS, "no run finishes"
         driver = SimulatedDriver(self, f"run{self.num_runs}")
         self.cluster.trace(f"{driver.run_id} starts")
         driver.drive()
@@ -84,7 +84,7 @@ class Scenario:
 
 
 class SimulatedDriver:
-    """The real `drive`, in a process that may be killed, stopped or put to sleep."""
+    """The real `drive`, in a simulated process that may be killed, stopped or suspended."""
 
     def __init__(self, scenario: Scenario, run_id: str) -> None:
         self.run_id = run_id
@@ -100,14 +100,14 @@ class SimulatedDriver:
         self._has_slept = False
 
     def drive(self) -> None:
-        """Run to whatever end; raises only what a driver must not raise here."""
+        """Run to any end; raises only errors that a driver must not raise here."""
         try:
             summary = self._drive()
         except Killed:
             assert self._weather.is_dead
         except OutputLockedError:
             self.ending = "refused"
-            assert self._has_slept or self._scenario.num_driver_faults, "nobody else can hold the lease"
+            assert self._has_slept or self._scenario.num_driver_faults, "no other run can hold the lease"
         except StorageError:
             self.ending = "storage error"
             assert self._weather.has_failed
@@ -127,14 +127,14 @@ class SimulatedDriver:
             max_tracks_per_shard=scenario.job.max_tracks_per_shard,
             keep_partial=scenario.job.keep_partial,
             limits=RetryLimits(),
-            num_transfers=1,  # threads would make a seed mean something else each time
+            num_transfers=1,  # with threads, a seed would not be reproducible
             tick_s=5.0,
             heartbeat_s=10.0,
             stale_after_s=STALE_AFTER_S,
             chunks_per_replica=scenario.job.chunks_per_replica,
             retry_failed=scenario.faults is CALM,
         )
-        surroundings = Environment(
+        environment = Environment(
             store=StoreView(scenario.store, self._weather),
             clock=scenario.timeline,
             watch=NoProgress(),
@@ -142,7 +142,7 @@ class SimulatedDriver:
             should_stop=lambda: self._is_stopping,
             holder=Holder("a machine of the simulation", 1, self.run_id),
         )
-        return drive(scenario.job.tracks, RECIPE, settings, RunDescription(self.run_id, {}, {}), surroundings)
+        return drive(scenario.job.tracks, RECIPE, settings, RunDescription(self.run_id, {}, {}), environment)
 
     def _make_pool(self) -> Pool:
         self.pool = SimulatedPool(
@@ -168,7 +168,7 @@ class SimulatedDriver:
                 self._sleep()
 
     def _sleep(self) -> None:
-        """The machine stands still; the scenario does not, and somebody may start the job again meanwhile."""
+        """This driver is suspended while time passes and the job is started again elsewhere."""
         self._has_slept = True
         self._scenario.timeline.advance(self._scenario.chance.choice([0.5, 1.5, 2.5]) * STALE_AFTER_S)
         for _ in range(self._scenario.chance.randint(1, 2)):

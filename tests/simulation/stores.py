@@ -1,4 +1,4 @@
-"""Simulated storage: one dictionary, seen by each process through a view that may fail or die on the way."""
+"""Simulated storage: one dictionary, which each process accesses by a view that may fail or kill the process."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """The process ends here; nothing catches it."""
+    """The simulated process dies; nothing catches this."""
 
 
 class MemoryStore:
-    """Objects by URI. ``on_write`` sees every object before it stands."""
+    """Objects by URI. ``on_write`` is called before every write."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -48,7 +48,7 @@ class MemoryStore:
 
 
 class Weather(Protocol):
-    """Decides what becomes of each storage call; either method may raise StorageError or Killed."""
+    """Decides whether storage calls fail; both methods may raise StorageError or Killed."""
 
     def before(self, is_change: bool) -> None: ...
 
@@ -60,7 +60,7 @@ def no_answer() -> StorageError:
 
 
 class StoreView:
-    """Storage as one process meets it. ``postponed`` changes wait until they are carried out."""
+    """Storage as seen by one process. Changes may be postponed and carried out later."""
 
     def __init__(self, store: MemoryStore, weather: Weather) -> None:
         self._store = store
@@ -68,7 +68,7 @@ class StoreView:
         self._postponed: list[Callable[[], None]] | None = None
 
     def postpone(self) -> None:
-        """From now on changes are only noted: this process is slow to reach storage."""
+        """From now on changes are only recorded, as if this process were slow to reach storage."""
         self._postponed = []
 
     def take_postponed(self) -> Sequence[Callable[[], None]]:

@@ -1,4 +1,4 @@
-"""A large cluster on paper; `make simulate CAPACITY=1000x100000` asks for more."""
+"""Simulations of a large cluster; `make simulate CAPACITY=1000x100000` runs larger ones."""
 
 import tracemalloc
 
@@ -19,14 +19,14 @@ def test_without_preemptions_one_replica_loses_next_to_nothing() -> None:
     assert answer.excess <= 0.01, str(answer)
 
 
-def test_preemptions_alone_delay_a_job_by_little() -> None:
+def test_preemptions_delay_a_job_by_less_than_a_tenth() -> None:
     calm = CapacityScenario(30, 600, preempted_every_s=1e12).run()
     rough = CapacityScenario(30, 600, preempted_every_s=3600.0).run()
     assert rough.num_preempted > 10
     assert rough.makespan_s <= 1.1 * calm.makespan_s, f"{calm}\n{rough}"
 
 
-def test_a_track_to_follow_is_known_in_little_over_a_kilobyte() -> None:
+def test_the_scheduler_needs_little_over_a_kilobyte_per_track() -> None:
     scenario = CapacityScenario(10, 2000)
     tracemalloc.start()
     scheduler = scenario.make_scheduler()
@@ -38,7 +38,7 @@ def test_a_track_to_follow_is_known_in_little_over_a_kilobyte() -> None:
 
 @pytest.mark.parametrize("num_replicas", [2, 4])
 def test_a_long_video_is_done_as_soon_as_the_cost_model_says(num_replicas: int) -> None:
-    """One chunk by one replica, for nothing is measured before; then each encodes all frames, and follows its share."""
+    """One replica does the first chunk, which measures rates; then each encodes all frames and propagates its share."""
     num_frames = 20_000
     alone, shared = (CapacityScenario(n, 8, 1e12, one_video_of=num_frames).run() for n in (1, num_replicas))
     first_s = CHUNK_FRAMES * (RATES.encode_s + 8 * RATES.propagate_s)

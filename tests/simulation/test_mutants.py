@@ -1,4 +1,4 @@
-"""Would the simulation notice? Drivers and schedulers broken on purpose, one rule each, are caught."""
+"""Mutation tests: with one rule of the driver or scheduler broken, the simulation fails."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ Patch = pytest.MonkeyPatch
 SEEDS = (107, 151, 209, 283, *range(100))
 
 
-def the_ledger_is_written_before_the_lease_is_looked_at(patch: Patch) -> None:
+def the_ledger_is_written_before_the_lease_is_checked(patch: Patch) -> None:
     def write(self: Bookkeeper) -> None:
         self._ledger_writer.flush()
         self._heartbeat.beat_now()
@@ -34,7 +34,7 @@ def the_ledger_is_written_before_the_lease_is_looked_at(patch: Patch) -> None:
     patch.setattr(Bookkeeper, "write", write)
 
 
-def nobody_looks_at_the_lease(patch: Patch) -> None:
+def the_lease_is_never_checked(patch: Patch) -> None:
     patch.setattr(Lease, "_check_ours", lambda self: None)
 
 
@@ -42,7 +42,7 @@ def a_run_starts_beside_a_live_one(patch: Patch) -> None:
     patch.setattr(Lease, "_refuse_if_held", lambda self, names: None)
 
 
-def legs_that_look_done_are_not_cut_by_a_truncation(patch: Patch) -> None:
+def finished_legs_are_not_cut_by_a_truncation(patch: Patch) -> None:
     original = JobState._cut
 
     def cut(self: JobState, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
@@ -86,7 +86,7 @@ def a_shard_keeps_the_tracks_it_gives_away(patch: Patch) -> None:
     patch.setattr(Backlog, "_spread", spread)
 
 
-def what_could_not_be_written_is_forgotten(patch: Patch) -> None:
+def failed_ledger_writes_are_not_retried(patch: Patch) -> None:
     original = LedgerWriter.flush
 
     def flush(self: LedgerWriter) -> None:
@@ -141,11 +141,11 @@ def a_shard_goes_to_two_replicas(patch: Patch) -> None:
     patch.setattr(Scheduler, "_begin", begin)
 
 
-def the_ledger_is_not_believed(patch: Patch) -> None:
+def the_ledger_is_ignored_on_resume(patch: Patch) -> None:
     patch.setattr(preparation._Sorter, "_is_settled", lambda *args: False)
 
 
-def tables_that_stand_are_believed_without_a_ledger(patch: Patch) -> None:
+def finished_tracks_are_not_in_the_ledger(patch: Patch) -> None:
     original = LedgerWriter._write
 
     def write(self: LedgerWriter, video_id: str) -> None:
@@ -156,12 +156,12 @@ def tables_that_stand_are_believed_without_a_ledger(patch: Patch) -> None:
     patch.setattr(LedgerWriter, "_write", write)
 
 
-def saved_work_is_left_behind(patch: Patch) -> None:
+def saved_work_is_not_deleted(patch: Patch) -> None:
     patch.setattr(driving, "work_uri", lambda output: f"{output}/_elsewhere")
     patch.setattr("samurai_batch.runtime.recorder.discard_track", lambda *args: None)
 
 
-def tracks_that_misfit_are_given_up_without_a_word(patch: Patch) -> None:
+def invalid_tracks_are_given_up_without_a_reason(patch: Patch) -> None:
     original = JobState.give_up
 
     def give_up(self: JobState, tracks: Iterable[TrackRecord], failure: Failure) -> None:
@@ -179,14 +179,14 @@ def a_truncation_shortens_the_video_and_nothing_else(patch: Patch) -> None:
 
 
 MUTANTS: list[Callable[[Patch], None]] = [
-    the_ledger_is_written_before_the_lease_is_looked_at,
-    nobody_looks_at_the_lease,
+    the_ledger_is_written_before_the_lease_is_checked,
+    the_lease_is_never_checked,
     a_run_starts_beside_a_live_one,
     a_late_answer_makes_a_busy_replica_idle,
     tracks_that_a_shard_gives_away_are_forgotten,
     a_shard_keeps_the_tracks_it_gives_away,
-    what_could_not_be_written_is_forgotten,
-    legs_that_look_done_are_not_cut_by_a_truncation,
+    failed_ledger_writes_are_not_retried,
+    finished_legs_are_not_cut_by_a_truncation,
     answers_that_come_twice_are_counted_twice,
     the_shard_of_a_lost_replica_is_forgotten,
     the_order_of_a_lost_replica_is_forgotten,
@@ -194,10 +194,10 @@ MUTANTS: list[Callable[[Patch], None]] = [
     one_finished_direction_is_enough_to_publish,
     a_chunk_is_skipped,
     a_shard_goes_to_two_replicas,
-    the_ledger_is_not_believed,
-    tables_that_stand_are_believed_without_a_ledger,
-    saved_work_is_left_behind,
-    tracks_that_misfit_are_given_up_without_a_word,
+    the_ledger_is_ignored_on_resume,
+    finished_tracks_are_not_in_the_ledger,
+    saved_work_is_not_deleted,
+    invalid_tracks_are_given_up_without_a_reason,
     a_truncation_shortens_the_video_and_nothing_else,
 ]
 

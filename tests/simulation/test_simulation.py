@@ -4,15 +4,15 @@ import logging
 
 import pytest
 
-from tests.simulation.scenario import ASKING_FROM, Scenario
+from tests.simulation.scenario import AUTO_PROMPTS_FROM, Scenario
 
 NUM_SEEDS = 300
 CHUNK = 50
 
-ONCE_BROKEN = {
-    "a driver that slept through another's run wrote its old ledger over the new one": 151,
-    "a leg cut by a truncation looked done to the next run, and was published as if the video ended there": 23,
-    "what was found on a video that was known to be cut by then was said to be whole": ASKING_FROM + 329,
+FIXED_BUGS = {
+    "a suspended driver overwrote the newer ledger of another run": 151,
+    "the next run took a leg cut by a truncation for done, and published it as if the video ended there": 23,
+    "detections on a video already known to be truncated were reported as complete": AUTO_PROMPTS_FROM + 329,
 }
 
 
@@ -34,21 +34,21 @@ def test_every_track_is_published_once_or_fails_with_a_reason(first: int) -> Non
         run(seed)
 
 
-def test_prompts_are_looked_up_and_what_they_find_is_followed_whatever_happens() -> None:
-    for seed in range(ASKING_FROM, ASKING_FROM + CHUNK):
+def test_detections_of_auto_prompts_are_tracked_despite_faults() -> None:
+    for seed in range(AUTO_PROMPTS_FROM, AUTO_PROMPTS_FROM + CHUNK):
         run(seed)
 
 
-@pytest.mark.parametrize("seed", ONCE_BROKEN.values(), ids=ONCE_BROKEN.keys())
-def test_what_the_simulation_has_found_stays_mended(seed: int) -> None:
+@pytest.mark.parametrize("seed", FIXED_BUGS.values(), ids=FIXED_BUGS.keys())
+def test_bugs_that_the_simulation_found_stay_fixed(seed: int) -> None:
     run(seed)
 
 
 def test_a_seed_gives_the_same_scenario_every_time() -> None:
-    def story(seed: int) -> list[str]:
+    def events(seed: int) -> list[str]:
         lines: list[str] = []
         Scenario(seed, trace=lines.append).run()
         return lines
 
-    assert story(36) == story(36)
-    assert story(36) != story(37)
+    assert events(36) == events(36)
+    assert events(36) != events(37)

@@ -1,4 +1,4 @@
-"""Simulated time: nobody sleeps, the clock jumps to whatever happens next."""
+"""Simulated time: the clock jumps from one planned event to the next."""
 
 import heapq
 from collections.abc import Callable
@@ -8,7 +8,7 @@ START_S = 1_700_000_000.0
 
 
 class Timeline:
-    """A clock, and what is going to happen by it. Things of the same moment happen in the order they were planned."""
+    """A clock with planned events. Events of the same time happen in the order in which they were planned."""
 
     def __init__(self) -> None:
         self._elapsed_s = 0.0
