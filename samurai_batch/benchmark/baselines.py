@@ -1,4 +1,4 @@
-"""`Sam2VideoModel` of transformers, with the same weights under its own names: another implementation beside ours."""
+"""The baseline: `Sam2VideoModel` of transformers, with the same weights under its own parameter names."""
 
 import importlib.util
 import re
@@ -16,10 +16,10 @@ from samurai_batch.modeling.checkpoints import Weights
 from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
 from samurai_batch.modeling.pixels import to_model_input
 
-THEIR_MEM_DIM = 64
+BASELINE_MEM_DIM = 64
 
 Renames = Sequence[tuple[str, str]]
-"""Patterns of our names and what stands for them in theirs, one after the other."""
+"""Regular expressions on our parameter names and their replacements for transformers', applied in order."""
 
 SHARED_NAMES: Renames = [
     (r"((?:mlps\.\d|head|mlp|obj_ptr_proj)\.)layers\.0\.", r"\1proj_in."),
@@ -66,33 +66,35 @@ _DOWNSAMPLER = re.compile(r"mask_downsampler\.encoder\.(\d+)\.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TheirCost:
-    """Median seconds of one frame, encoding included, with ``tracks`` objects whose memories are full."""
+class BaselineCost:
+    """Median seconds of one frame, encoding included, with ``tracks`` objects whose memory banks are full."""
 
     version: str
     tracks: int
     frame_s: float
 
 
-def why_not(config: Sam2Config) -> str | None:
-    """What keeps this model from being measured beside transformers; None if nothing does."""
+def why_no_baseline(config: Sam2Config) -> str | None:
+    """Why this model cannot be measured with transformers; None if it can."""
     if importlib.util.find_spec("transformers") is None:
         return "transformers is not installed (pip install 'samurai-batch[text]')"
-    if config.mem_dim != THEIR_MEM_DIM:
-        return f"transformers knows memories of {THEIR_MEM_DIM} channels alone, {config.name} has {config.mem_dim}"
+    if config.mem_dim != BASELINE_MEM_DIM:
+        return f"transformers supports memories of {BASELINE_MEM_DIM} channels only, {config.name} has {config.mem_dim}"
     return None
 
 
-def measure_baselines(weights: Weights, image_size: int, tracks: Sequence[int], repeats: int) -> tuple[TheirCost, ...]:
-    """Follow a few frames in float32 with this process's threads, where `why_not` finds nothing against it."""
+def measure_baselines(
+    weights: Weights, image_size: int, tracks: Sequence[int], repeats: int
+) -> tuple[BaselineCost, ...]:
+    """Track through a few frames in float32, with this process's threads; `why_no_baseline` must be None."""
     import transformers
 
-    model = their_model(weights, image_size)
+    model = baseline_model(weights, image_size)
     pixels = torch.cat(
         [to_model_input(frame, image_size, torch.float32, "cpu") for frame in frames(NUM_MASKMEM + 1 + repeats)]
     )
     return tuple(
-        TheirCost(version=transformers.__version__, tracks=count, frame_s=_frame_s(model, pixels, count, repeats))
+        BaselineCost(version=transformers.__version__, tracks=count, frame_s=_frame_s(model, pixels, count, repeats))
         for count in tracks
     )
 
@@ -117,17 +119,17 @@ def _frame_s(model: Any, pixels: Tensor, num_objects: int, repeats: int) -> floa
     return statistics.median(seconds[-repeats:])
 
 
-def their_model(weights: Weights, image_size: int) -> Any:
-    """Their network of our weights, loaded strictly."""
+def baseline_model(weights: Weights, image_size: int) -> Any:
+    """Transformers' network with our weights, loaded strictly."""
     import transformers
 
-    model = transformers.Sam2VideoModel(transformers.Sam2VideoConfig(**their_config(weights.config, image_size)))
-    model.load_state_dict(their_names(weights.tensors), strict=True)
+    model = transformers.Sam2VideoModel(transformers.Sam2VideoConfig(**baseline_config(weights.config, image_size)))
+    model.load_state_dict(baseline_names(weights.tensors), strict=True)
     return model.train(False)
 
 
-def their_config(config: Sam2Config, image_size: int) -> dict[str, Any]:
-    """A row of our table in their words."""
+def baseline_config(config: Sam2Config, image_size: int) -> dict[str, Any]:
+    """The arguments of `Sam2VideoConfig` for a row of our table of models."""
     dims = list(config.trunk_dims)
     backbone = {
         "model_type": "sam2_hiera_det_model",
@@ -171,15 +173,15 @@ def their_config(config: Sam2Config, image_size: int) -> dict[str, Any]:
     }
 
 
-def their_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Released parameters by the names transformers gives them."""
+def baseline_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of a released checkpoint by transformers' names."""
     named = {_downsampler_renamed(name): value for name, value in renamed(tensors, _VIDEO_NAMES).items()}
     points = [named.pop(f"prompt_encoder.point_embeddings.{index}.weight") for index in range(4)]
     return named | {"prompt_encoder.point_embed.weight": torch.cat(points)}
 
 
 def renamed(tensors: Mapping[str, Tensor], renames: Renames) -> dict[str, Tensor]:
-    """Parameters by other names; the matrix of positions stands twice in all networks of transformers."""
+    """Parameters renamed; transformers' networks hold the matrix of random frequencies twice."""
     named = {}
     for name, value in tensors.items():
         for pattern, replacement in renames:

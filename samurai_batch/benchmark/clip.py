@@ -1,4 +1,4 @@
-"""The frames that are followed: plain, deterministic and quick to make; what they show costs nothing more or less."""
+"""The clip that benchmarks track: deterministic and fast to generate; its content does not change the cost."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ _SQUARE_PX = 60
 
 
 def frames(count: int) -> Iterator[NDArray[np.uint8]]:
-    """Pictures (HEIGHT, WIDTH, 3) of a bright square that moves over a ramp."""
+    """Frames (HEIGHT, WIDTH, 3) uint8 RGB of a white square that moves over a gradient."""
     ground = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     ground[..., 0] = np.linspace(0, 255, WIDTH).astype(np.uint8)
     ground[..., 1] = np.linspace(0, 255, HEIGHT).astype(np.uint8)[:, None]
@@ -27,13 +27,13 @@ def frames(count: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def write_clip(path: Path, count: int) -> Path:
-    """The frames as an mp4."""
+    """Write ``count`` frames as an mp4."""
     write_mp4(path, ((index / FRAMES_PER_SECOND, picture) for index, picture in enumerate(frames(count))))
     return path
 
 
 def clip_tracks(path: Path, count: int) -> list[Track]:
-    """Tracks to follow from the first frame on, each with a box of its own."""
+    """``count`` tracks, each prompted by a box of its own on frame 0."""
     video = Video(path.stem, str(path))
     boxes = [(20.0 + 5 * number, 100.0, 80.0 + 5 * number, 160.0) for number in range(count)]
     return [Track(video=video, object_id=f"o{n}", prompts=(BoxPrompt(0, box),)) for n, box in enumerate(boxes)]

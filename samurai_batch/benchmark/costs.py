@@ -1,8 +1,13 @@
-"""E, the seconds to encode a frame, and M, those to follow one track on it: what all else is made of."""
+"""Measures E, the seconds to encode a frame, and M, the seconds to propagate one track through it.
+
+E and M are the two numbers of the cost model (`planning.rates`). The same network with PyTorch's public operators
+("plain kernels") is measured for comparison.
+"""
 
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from samurai_batch.benchmark.clip import HEIGHT, WIDTH, clip_tracks, frames
 from samurai_batch.benchmark.machine import now
-from samurai_batch.benchmark.plain import BesidePlain, can_be_plain, measure_beside_plain
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS
-from samurai_batch.modeling.kernels import fused_attention_operator, onednn_linear_operator
+from samurai_batch.modeling.kernels import (
+    cpu_kernels,
+    fused_attention_operator,
+    onednn_linear_operator,
+    plain_kernels,
+)
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.tracking.prompts import to_frame_prompt
@@ -33,8 +42,25 @@ FULL_MEMORY = TrackerOptions(
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlainComparison:
+    """Seconds of one frame, encoding included, with this CPU's kernels and with plain ones, measured in turns.
+
+    Each is the minimum of its repeats, because other processes can only add to it.
+    """
+
+    tracks: int
+    ours_s: float
+    plain_s: float
+
+    @property
+    def ratio(self) -> float:
+        """The speed-up of this CPU's kernels over plain ones."""
+        return self.plain_s / self.ours_s
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepCost:
-    """One frame with ``tracks`` tracks on it: seconds of following them, and their share of the matmul rate."""
+    """One frame with ``tracks`` tracks: seconds to propagate them, and the share of the matmul rate."""
 
     tracks: int
     propagate_s: float
@@ -44,28 +70,28 @@ class StepCost:
 
     @property
     def per_track_s(self) -> float:
-        """M with so many tracks at once."""
+        """M, with so many tracks at once."""
         return self.propagate_s / self.tracks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Medians of one model: E, and steps of several numbers of tracks whose memories are full.
+    """Medians of one model: E, and steps with several numbers of tracks whose memory banks are full.
 
-    ``beside_plain`` is None where there is nothing to compare (`plain.can_be_plain`).
+    ``plain`` is None if plain kernels are not measured (`can_compare_with_plain`).
     """
 
     encode_s: float
     encode_gflop: float
     encode_matmul_share: float
     steps: tuple[StepCost, ...]
-    beside_plain: BesidePlain | None
+    plain: PlainComparison | None
 
 
 def measure_costs(
     tracker: Tracker, frames_per_batch: int, tracks: Sequence[int], repeats: int, matmul_gflops: float
 ) -> Costs:
-    """Encode and follow on one frame again and again, each time from the same full memories."""
+    """Encode one frame and propagate tracks through it repeatedly, each time from the same full memory banks."""
     model = tracker.model
     device = model.no_obj_ptr.device
     pixels = to_model_input(next(frames(1)), model.image_size, model.no_obj_ptr.dtype, device)
@@ -75,19 +101,19 @@ def measure_costs(
     features = tracker.encode(pixels)
     state = _full_state(tracker, features)
     plain = None
-    if can_be_plain(device, pixels.dtype):
-        plain = measure_beside_plain(tracker, pixels, state, tracks[0], repeats)
+    if can_compare_with_plain(device, pixels.dtype):
+        plain = measure_against_plain(tracker, pixels, state, tracks[0], repeats)
     steps = []
     for count in tracks:
 
         def prepare(count: int = count) -> list[TrackInput]:
             return [TrackInput(TrackState.from_bytes(state, device)) for _ in range(count)]
 
-        def follow(inputs: list[TrackInput]) -> object:
+        def propagate(inputs: list[TrackInput]) -> object:
             return tracker.step(features, inputs)
 
-        gflop = _gflop(partial(follow, prepare()))
-        propagate_s = _seconds(prepare, follow, repeats, device)
+        gflop = _gflop(partial(propagate, prepare()))
+        propagate_s = _seconds(prepare, propagate, repeats, device)
         steps.append(
             StepCost(
                 tracks=count,
@@ -102,12 +128,12 @@ def measure_costs(
         encode_gflop=encode_gflop,
         encode_matmul_share=encode_gflop / encode_s / matmul_gflops,
         steps=tuple(steps),
-        beside_plain=plain,
+        plain=plain,
     )
 
 
 def _full_state(tracker: Tracker, features: Any) -> bytes:
-    """A track after so many frames that its memory and its pointers are all there."""
+    """The state of a track after so many frames that its memory bank and object pointers are full."""
     (track,) = clip_tracks(Path("clip.mp4"), 1)
     prompt = to_frame_prompt(track.prompts, HEIGHT, WIDTH, tracker.model.image_size, None)
     state = TrackState(num_frames=1000)
@@ -128,17 +154,17 @@ def _attention_flops(
 
 
 _COUNTED = {onednn_linear_operator(): _linear_flops, fused_attention_operator(): _attention_flops}
-"""Operations that PyTorch's counter does not know: it takes them for free."""
+"""Operators that PyTorch's FLOP counter does not know and would count as 0."""
 
 
 def _encode_gflop(model: SAM2, pixels: Tensor) -> float:
-    """Of a batch of frames, by the network as it is written: what is compiled cannot be counted."""
+    """GFLOP to encode a batch of frames, by the eager network: compiled code cannot be counted."""
     with torch.inference_mode():
         return _gflop(lambda: model.encode_image(pixels))
 
 
 def _gflop(work: Callable[[], object]) -> float:
-    """10^9 operations of products and convolutions."""
+    """GFLOP of matrix products and convolutions."""
     known = {operator: count for operator, count in _COUNTED.items() if operator is not None}
     counter = FlopCounterMode(display=False, custom_mapping=known)
     with counter:
@@ -147,7 +173,7 @@ def _gflop(work: Callable[[], object]) -> float:
 
 
 def _seconds(prepare: Callable[[], T], work: Callable[[T], object], repeats: int, device: torch.device) -> float:
-    """Median seconds of ``work``; it has been done before, when it was counted, which laid out memory and tables."""
+    """Median seconds of ``work``, which has run before (to count its operations), so no warm-up is needed."""
     seconds = []
     for _ in range(repeats):
         prepared = prepare()
@@ -155,3 +181,36 @@ def _seconds(prepare: Callable[[], T], work: Callable[[T], object], repeats: int
         work(prepared)
         seconds.append(now(device) - start_s)
     return statistics.median(seconds)
+
+
+def can_compare_with_plain(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether plain kernels are measured: not on a GPU, and not where bfloat16 is emulated and takes minutes."""
+    return device.type == "cpu" and cpu_kernels().products(dtype) != "float32"
+
+
+def measure_against_plain(
+    tracker: Tracker, pixels: Tensor, state: bytes, num_tracks: int, repeats: int
+) -> PlainComparison:
+    """Encode pixels (1, 3, S, S) and propagate tracks of one state, with this CPU's and with plain kernels in turns."""
+    ours: list[float] = []
+    plain: list[float] = []
+    for number in range(repeats + 1):
+        for seconds, kernels in ((ours, nullcontext), (plain, plain_kernels)):
+            taken_s = _frame_s(tracker, pixels, state, num_tracks, kernels)
+            if number > 0:  # the first is a warm-up
+                seconds.append(taken_s)
+    return PlainComparison(tracks=num_tracks, ours_s=min(ours), plain_s=min(plain))
+
+
+def _frame_s(
+    tracker: Tracker,
+    pixels: Tensor,
+    state: bytes,
+    num_tracks: int,
+    kernels: Callable[[], AbstractContextManager[None]],
+) -> float:
+    inputs = [TrackInput(TrackState.from_bytes(state, pixels.device)) for _ in range(num_tracks)]
+    with kernels():
+        start_s = now(pixels.device)
+        tracker.step(tracker.encode(pixels), inputs)
+        return now(pixels.device) - start_s

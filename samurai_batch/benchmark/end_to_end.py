@@ -1,4 +1,4 @@
-"""Whole jobs on Ray against the bare loop: what the framework costs, and what a second replica brings."""
+"""Measures whole jobs on Ray against a bare loop: the framework's overhead, and the speed-up by a second replica."""
 
 import time
 from collections.abc import Sequence
@@ -6,27 +6,37 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from samurai_batch.benchmark.clip import clip_tracks, write_clip
 from samurai_batch.benchmark.machine import has_room
 from samurai_batch.benchmark.subprocesses import in_processes_at_once, in_subprocess, wait_for_the_others
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.masks import MaskRow, rows_to_table
+from samurai_batch.pipeline import frame_batches, mask_row
 from samurai_batch.planning.orders import Order
 from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import RunSummary, exit_code
 from samurai_batch.tasks import Track
+from samurai_batch.tracking.masks_out import to_video_masks
+from samurai_batch.tracking.prompts import to_frame_prompt
+from samurai_batch.tracking.track_state import TrackState
+from samurai_batch.tracking.tracker import Tracker, TrackInput
+from samurai_batch.video import open_video
 
 NUM_CLIPS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndToEnd:
-    """Seconds of following two clips, one track each: by the bare loop, by a job with one replica, and with two.
+    """Seconds to track one object in each of two clips, by a bare loop, by a job with one replica, and with two.
 
-    Those of jobs count from the moment that every replica is ready to the last table's; ``startup_s`` is all before it,
-    with a Ray cluster of its own. ``two_bare_s`` is by two loops at once, a clip each: what the machine itself allows.
-    It and ``two_replicas_s`` are None where the machine has no room for a second replica.
+    A job's time is counted from the moment all replicas are ready until the last table is written; ``startup_s`` is the
+    time before, with a Ray cluster of its own. ``two_bare_s`` is the time of two bare loops at once, one clip each:
+    what the machine allows. It and ``two_replicas_s`` are None if the machine has no room for a second replica.
     """
 
     num_frames: int
@@ -38,24 +48,24 @@ class EndToEnd:
 
     @property
     def overhead(self) -> float:
-        """What a job takes more than the bare loop, as a share of it."""
+        """The additional time of a job, as a share of the bare loop's."""
         return self.one_replica_s / self.bare_s - 1
 
     @property
     def scaling(self) -> float | None:
-        """How many times as fast two replicas are as one."""
+        """The speed-up of two replicas over one."""
         return self.two_replicas_s and self.one_replica_s / self.two_replicas_s
 
     @property
     def bare_scaling(self) -> float | None:
-        """How many times as fast two bare loops are as one."""
+        """The speed-up of two bare loops at once over one."""
         return self.two_bare_s and self.bare_s / self.two_bare_s
 
 
 def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndToEnd:
-    """Run the loop and both jobs, one after the other, in processes of their own.
+    """Run bare loops and jobs, one after the other; each bare loop in a subprocess.
 
-    ``config`` says model and threads; its output is not used.
+    Of ``config``, model and threads are used, and the output is not.
     """
     clips = [str(write_clip(folder / f"clip{number}.mp4", num_frames)) for number in range(NUM_CLIPS)]
     has_two = has_room_for(NUM_CLIPS, config)
@@ -76,7 +86,7 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
 
 
 def has_room_for(num_replicas: int, config: JobConfig) -> bool:
-    """Whether this machine has the cores and GPUs of so many replicas."""
+    """Whether this machine has enough cores and GPUs for so many replicas."""
     from samurai_batch.runtime.assembly import device_of
 
     gpus_each = config.num_gpus_per_replica
@@ -86,8 +96,7 @@ def has_room_for(num_replicas: int, config: JobConfig) -> bool:
 
 
 def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
-    """`bare_loop` with a job's model, threads and batches."""
-    from samurai_batch.benchmark.bare_loop import bare_loop
+    """`bare_loop` with the model, threads and batches of a job; returns seconds."""
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.modeling.process import prepare_process
     from samurai_batch.runtime.assembly import make_tracker, network_threads
@@ -99,9 +108,37 @@ def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:
     return bare_loop(tracker, tracks, output, config.frames_per_batch)
 
 
+def bare_loop(tracker: Tracker, tracks: Sequence[Track], output: str, frames_per_batch: int = 1) -> float:
+    """Decode, track, collect rows and write one Parquet file, with nothing else around it; returns seconds.
+
+    Tracks are propagated one after the other, each forward from a box on frame 0.
+    """
+    start_s = time.perf_counter()
+    rows = [row for track in tracks for row in _propagated(tracker, track, frames_per_batch)]
+    table: pa.Table = rows_to_table(rows)
+    pq.write_table(table, output, compression="zstd")
+    return time.perf_counter() - start_s
+
+
+def _propagated(tracker: Tracker, track: Track, frames_per_batch: int) -> list[MaskRow]:
+    rows: list[MaskRow] = []
+    with open_video(track.video.uri, ahead=False) as source:
+        height, width = source.info.height, source.info.width
+        prompt = to_frame_prompt(track.prompts, height, width, tracker.model.image_size, None)
+        state = TrackState(num_frames=source.info.num_frames)
+        for batch in frame_batches(tracker, source.frames(range(source.info.num_frames)), frames_per_batch):
+            features = tracker.encode(batch.pixels)
+            for number, place in enumerate(batch.frames):
+                track_input = TrackInput(state, None if place.index else prompt)
+                (result,) = tracker.step(features.frame(number), [track_input])
+                (mask,) = to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)
+                rows.append(mask_row(track, place, result, mask))
+    return rows
+
+
 @dataclass
 class PatientPool:
-    """Another pool that gives out no order before ``num_replicas`` are ready, and notes the time of it."""
+    """Wraps a pool: holds back its events until ``num_replicas`` are ready, and measures when that is."""
 
     pool: Pool
     num_replicas: int
@@ -112,11 +149,11 @@ class PatientPool:
         self._held: list[PoolEvent] = []
 
     def submit(self, replica_id: str, order: Order) -> None:
-        """As the pool."""
+        """See `Pool`."""
         self.pool.submit(replica_id, order)
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
-        """As the pool, from the moment that all replicas are ready."""
+        """See `Pool`; returns nothing until all replicas are ready or one has failed."""
         events = self.pool.wait(timeout_s)
         if self.ready_s:
             return events
@@ -129,18 +166,18 @@ class PatientPool:
         return self._held
 
     def replace(self, replica_id: str) -> None:
-        """As the pool."""
+        """See `Pool`."""
         self.pool.replace(replica_id)
 
     def close(self) -> None:
-        """As the pool; there is nothing more to do."""
+        """See `Pool`; all tables have been written."""
         self.closed_s = time.perf_counter()
         self.pool.close()
 
 
 @dataclass(frozen=True)
 class MeasuredJob:
-    """Seconds of a job: until all replicas were ready, and from then on to the last table's."""
+    """Seconds until all replicas were ready, and from then until the last table was written."""
 
     startup_s: float
     propagated_s: float
@@ -148,7 +185,7 @@ class MeasuredJob:
 
 
 def run_measured(config: JobConfig, tracks: Sequence[Track], output: Path, num_replicas: int) -> MeasuredJob:
-    """Run a job of these tracks. Raises SamuraiBatchError if one of them is not done."""
+    """Run a job of these tracks. Raises SamuraiBatchError if a track fails."""
     from samurai_batch.runtime import assembly
 
     job = make_job(config.model_dump() | {"output": str(output), "replicas": num_replicas})
@@ -161,5 +198,5 @@ def run_measured(config: JobConfig, tracks: Sequence[Track], output: Path, num_r
     start_s = time.perf_counter()
     summary = run_job(job, tracks=tracks, make_pool=make_pool)
     if exit_code(summary):
-        raise SamuraiBatchError(f"the measured job did not end well: {summary.problems}")
+        raise SamuraiBatchError(f"the measured job failed: {summary.problems}")
     return MeasuredJob(pools[0].ready_s - start_s, pools[0].closed_s - pools[0].ready_s, summary)

@@ -1,4 +1,4 @@
-"""The machine that is measured on, and how fast it multiplies matrices."""
+"""Describes the machine: processor, threads, device, and its rate of matrix products."""
 
 import os
 import platform
@@ -11,16 +11,16 @@ import torch
 from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.products import is_multiplied_in_float32, linear
 
-SIDE = {"cpu": 1536, "cuda": 8192}  # on a GPU, a product of the smaller takes as long as to launch it
+SIDE = {"cpu": 1536, "cuda": 8192}  # on a GPU, small products take no longer than their launch
 TRIES = 7
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What results are worth nothing without.
+    """The hardware and software of a measurement.
 
-    ``matmul_gflops`` is the best of a few products of square matrices, by whichever of PyTorch's libraries is faster.
-    ``kernels`` says what the network computes with on this CPU; nothing on a GPU.
+    ``matmul_gflops`` is the best rate of a few products of square matrices, by the faster of PyTorch's libraries.
+    ``kernels`` names the kernels that the network uses on this CPU; empty on a GPU.
     """
 
     processor: str
@@ -34,7 +34,7 @@ class Machine:
 
 
 def describe_machine(dtype: torch.dtype, device: torch.device) -> Machine:
-    """What runs this process, as it is now: other programs slow the product, too."""
+    """Describe the machine of this process; other programs that run now lower its matmul rate."""
     return Machine(
         processor=_processor(),
         cores=num_cores(),
@@ -52,7 +52,7 @@ def _matmul_gflops(dtype: torch.dtype, device: torch.device) -> float:
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best_s = float("inf")
     with torch.inference_mode():
-        # Without products of bfloat16, PyTorch's own take a second each.
+        # Where bfloat16 is emulated, PyTorch's own product takes a second.
         products = (linear,) if is_multiplied_in_float32(a) else (torch.matmul, linear)
         for product in products * TRIES:
             start_s = now(device)
@@ -62,14 +62,14 @@ def _matmul_gflops(dtype: torch.dtype, device: torch.device) -> float:
 
 
 def now(device: torch.device) -> float:
-    """Seconds by a clock that waits until the device has done what it was asked for."""
+    """The time in seconds, once the device has finished all work submitted to it."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def has_room(num_replicas: int, cpus_each: float, gpus_each: float) -> bool:
-    """Whether so many replicas can work at once here: a job that asks for more waits for them."""
+    """Whether so many replicas can run at once on this machine."""
     num_gpus = torch.cuda.device_count() if gpus_each else 0
     return num_replicas * cpus_each <= num_cores() and num_replicas * gpus_each <= num_gpus
 
@@ -83,5 +83,5 @@ def _processor() -> str:
 
 
 def num_cores() -> int:
-    """The cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if platform.system() == "Linux" else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The most memory that following takes, and that it does not grow with the number of frames."""
+"""Measures the peak memory of tracking, in a short and a longer clip: it does not grow with the number of frames."""
 
 import resource
 import sys
@@ -15,7 +15,7 @@ STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True, kw_only=True)
 class Peak:
-    """The most memory a process held at once that followed 8 tracks to the end of a short clip, and of a longer one."""
+    """Peak memory of a process that tracks 8 objects through a short clip, and through a longer one."""
 
     short_frames: int
     short_bytes: int
@@ -24,15 +24,15 @@ class Peak:
 
 
 def measure_peak(config: JobConfig, num_frames: int, folder: Path) -> Peak:
-    """Follow two clips, of a third of the frames and of all, each in a process of its own: libraries count, too."""
+    """Track clips of ``num_frames`` / 3 and of ``num_frames`` frames, each in a new process; libraries are included."""
     lengths = (max(2, num_frames // 3), num_frames)
     clips = [str(write_clip(folder / f"memory{length}.mp4", length)) for length in lengths]
-    short, long = (in_subprocess(peak_of_following, config, clip) for clip in clips)
+    short, long = (in_subprocess(peak_of_tracking, config, clip) for clip in clips)
     return Peak(short_frames=lengths[0], short_bytes=short, long_frames=lengths[1], long_bytes=long)
 
 
-def peak_of_following(config: JobConfig, clip: str) -> int:
-    """Bytes that this process held at most, once it has followed a clip."""
+def peak_of_tracking(config: JobConfig, clip: str) -> int:
+    """Track a clip, and return this process's peak memory in bytes."""
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.modeling.process import prepare_process
     from samurai_batch.pipeline import track_video
@@ -47,8 +47,8 @@ def peak_of_following(config: JobConfig, clip: str) -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held so far, of its own and mapped."""
-    if STATUS.exists():  # Linux lets a child's ru_maxrss begin at its parent's
+    """The peak memory of this process so far in bytes, private and mapped (resident set size)."""
+    if STATUS.exists():  # on Linux, a child's ru_maxrss starts at its parent's
         lines = STATUS.read_text(encoding="utf-8").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

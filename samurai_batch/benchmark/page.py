@@ -1,4 +1,4 @@
-"""Results as people read them: Markdown for a terminal or a README, JSON for programs, a picture."""
+"""Formats results: Markdown for a terminal or a README, JSON for programs, a bar plot."""
 
 import json
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ OURS_COLOUR, BASELINE_COLOUR = COLOURS[:2]
 
 
 def as_json(results: Results) -> str:
-    """All numbers, seconds and bytes as they were measured."""
+    """All numbers, in seconds and bytes."""
     return json.dumps(asdict(results), indent=2) + "\n"
 
 
 def as_markdown(results: Results) -> str:
-    """The machine, one table per model, and what was measured end to end."""
+    """The machine, and for each model a table and the other measurements."""
     lines = [describe(results)]
     if results.machine.kernels:
         lines.append(f"Kernels: {results.machine.kernels}")
@@ -43,25 +43,25 @@ def _table(one: ModelResult) -> Iterator[str]:
     yield ""
     yield "| tracks | propagation | M, of each | frames/s | tracks × frames/s | of the matmul rate | transformers |"
     yield "|---:|---:|---:|---:|---:|---:|---:|"
-    baselines = {cost.tracks: cost.frame_s for cost in one.theirs}
+    baselines = {cost.tracks: cost.frame_s for cost in one.baselines}
     for step in costs.steps:
-        beside = f"{1 / baselines[step.tracks]:.2f} frames/s" if step.tracks in baselines else ""
+        baseline = f"{1 / baselines[step.tracks]:.2f} frames/s" if step.tracks in baselines else ""
         yield (
             f"| {step.tracks} | {_seconds(step.propagate_s)} | {_seconds(step.per_track_s)} | {step.frames_per_s:.2f}"
-            f" | {step.tracks * step.frames_per_s:.1f} | {step.matmul_share:.0%} | {beside} |"
+            f" | {step.tracks * step.frames_per_s:.1f} | {step.matmul_share:.0%} | {baseline} |"
         )
 
 
 def _facts(one: ModelResult) -> Iterator[str]:
-    if plain := one.costs.beside_plain:
+    if plain := one.costs.plain:
         yield (
-            f"- Beside the same network by plain PyTorch, in turns, {_tracks(plain.tracks)}: a frame takes"
+            f"- Against the same network with plain PyTorch, measured in turns, {_tracks(plain.tracks)}: a frame takes"
             f" {_seconds(plain.ours_s)} instead of {_seconds(plain.plain_s)}, {plain.ratio:.2f} × as fast."
         )
-    if one.not_beside:
-        yield f"- Not beside transformers: {one.not_beside}."
-    if one.theirs:
-        yield f"- transformers {one.theirs[0].version}, float32, the same weights: Sam2VideoModel, encoding included."
+    if one.no_baseline_reason:
+        yield f"- Not compared with transformers: {one.no_baseline_reason}."
+    if one.baselines:
+        yield f"- transformers {one.baselines[0].version}: Sam2VideoModel, float32, same weights, encoding included."
     if peak := one.peak:
         yield (
             f"- Memory, 8 tracks: {peak.long_bytes / 1e9:.2f} GB at most in {peak.long_frames} frames,"
@@ -73,12 +73,12 @@ def _facts(one: ModelResult) -> Iterator[str]:
             f"- {whole.num_frames} frames, one track: bare loop {whole.num_frames / whole.bare_s:.2f} frames/s, a job"
             f" on Ray {job_rate:.2f} ({whole.overhead:+.1%} time); {_second_replica(one)}."
         )
-        yield f"- From the call of a job to its first order, its own Ray cluster included: {whole.startup_s:.1f} s."
+        yield f"- Start of a job until its first order, with a Ray cluster of its own: {whole.startup_s:.1f} s."
     if sharing := one.sharing:
         yield (
-            f"- One video of {sharing.num_frames} frames, {NUM_TRACKS} tracks: {sharing.one_replica_s:.1f} s by one"
-            f" replica, {sharing.shared_s:.1f} s by {sharing.num_replicas}; E and M as measured on"
-            f" {sharing.num_replicas} at once say {sharing.predicted_s:.1f} s ({sharing.error:+.1%})."
+            f"- One video of {sharing.num_frames} frames, {NUM_TRACKS} tracks: {sharing.one_replica_s:.1f} s with one"
+            f" replica, {sharing.shared_s:.1f} s with {sharing.num_replicas}; the cost model, with E and M of"
+            f" {sharing.num_replicas} replicas at once, predicts {sharing.predicted_s:.1f} s ({sharing.error:+.1%})."
         )
 
 
@@ -97,7 +97,7 @@ def as_svg(results: Results) -> str:
 
 def _bars(results: Results) -> Iterator[tuple[str, float, str]]:
     for one in results.models:
-        baselines = {cost.tracks: cost.frame_s for cost in one.theirs}
+        baselines = {cost.tracks: cost.frame_s for cost in one.baselines}
         for step in one.costs.steps:
             name = f"{one.model}, {_tracks(step.tracks)}"
             yield name, step.frames_per_s, OURS_COLOUR

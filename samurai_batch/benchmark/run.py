@@ -1,4 +1,4 @@
-"""Everything that is measured, one thing after the other."""
+"""Runs all measurements of a benchmark, one after the other."""
 
 import tempfile
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from samurai_batch.benchmark.baselines import TheirCost, measure_baselines, why_not
+from samurai_batch.benchmark.baselines import BaselineCost, measure_baselines, why_no_baseline
 from samurai_batch.benchmark.costs import FULL_MEMORY, Costs, measure_costs
 from samurai_batch.benchmark.end_to_end import EndToEnd, has_room_for, measure_end_to_end
 from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
@@ -21,19 +21,19 @@ from samurai_batch.modeling.weight_files import SHIPPED
 from samurai_batch.runtime.assembly import DTYPES, device_of, make_tracker
 
 Dtype = Literal["float32", "bfloat16"]
-MOST_OF_THEIR_TRACKS = 4  # they follow one after the other, so that more of them tell nothing new
+MAX_BASELINE_TRACKS = 4  # transformers propagates tracks one by one, so more of them say nothing new
 NUM_SHARING = 2  # replicas
-SHARED_CHUNK_FRAMES = 60  # so that a short video has chunks to share
+SHARED_CHUNK_FRAMES = 60  # so that a short video has several chunks
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings:
-    """What is measured, of each model; the defaults take about a minute on an idle machine.
+    """What is measured of each model; the defaults take about a minute on an idle machine.
 
-    ``weights`` None takes those that ship, or drawn ones where none do: arithmetic takes as long whatever its numbers.
-    ``image_size`` None is each model's own. ``num_frames`` is the length of each of two clips for what is measured end
-    to end, ``num_memory_frames`` that of the run whose memory is watched, ``num_shared_frames`` that of a video whose
-    tracks two replicas share; 0 leaves each out.
+    ``weights`` None uses the weights that ship, or untrained ones if there are none (speed does not depend on values);
+    ``image_size`` None uses each model's own. ``num_frames`` is the length of each of two clips of the end-to-end
+    measurement, ``num_memory_frames`` that of the clip for peak memory, ``num_shared_frames`` that of a video whose
+    tracks are split over two replicas; 0 leaves out the measurement.
     """
 
     models: tuple[str, ...] = ("nano",)
@@ -52,14 +52,14 @@ class BenchmarkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelResult:
-    """What was measured of one model; ``not_beside`` says why nothing stands under ``theirs``."""
+    """The measurements of one model; ``no_baseline_reason`` says why ``baselines`` is empty."""
 
     model: str
     weights: str
     image_size: int
     costs: Costs
-    theirs: tuple[TheirCost, ...]
-    not_beside: str | None
+    baselines: tuple[BaselineCost, ...]
+    no_baseline_reason: str | None
     peak: Peak | None
     end_to_end: EndToEnd | None
     sharing: Sharing | None
@@ -67,50 +67,53 @@ class ModelResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that was measured, and on what."""
+    """All measurements, and the machine."""
 
     machine: Machine
     models: tuple[ModelResult, ...]
 
 
-def run_benchmark(settings: BenchmarkSettings, say: Callable[[str], None]) -> Results:
-    """Measure; ``say`` is told what comes next. Raises ConfigError for a model or weights that do not exist."""
+def run_benchmark(settings: BenchmarkSettings, on_progress: Callable[[str], None]) -> Results:
+    """Measure; ``on_progress`` gets the name of each measurement as it starts.
+
+    Raises ConfigError for a model or weights that do not exist.
+    """
     prepare_process(settings.threads)
     jobs = [_job(settings, model) for model in settings.models]
-    weights = [load_weights(job.model, job.weights) for job in jobs]  # what is missing is told before any work
-    say("the machine")
+    weights = [load_weights(job.model, job.weights) for job in jobs]  # raises before any measurement
+    on_progress("the machine")
     machine = describe_machine(DTYPES[settings.dtype], torch.device(device_of(jobs[0])))
-    results = tuple(_measure(settings, job, one, machine, say) for job, one in zip(jobs, weights, strict=True))
+    results = tuple(_measure(settings, job, one, machine, on_progress) for job, one in zip(jobs, weights, strict=True))
     return Results(machine=machine, models=results)
 
 
 def _measure(
-    settings: BenchmarkSettings, job: JobConfig, weights: Weights, machine: Machine, say: Callable[[str], None]
+    settings: BenchmarkSettings, job: JobConfig, weights: Weights, machine: Machine, on_progress: Callable[[str], None]
 ) -> ModelResult:
-    say(f"{job.model}: seconds to encode a frame and to follow tracks on it")
+    on_progress(f"{job.model}: seconds to encode a frame and to propagate tracks through it")
     tracker = make_tracker(job.model_copy(update={"tracker": FULL_MEMORY}), weights)
     model = tracker.model
     costs = measure_costs(tracker, settings.frames_per_batch, settings.tracks, settings.repeats, machine.matmul_gflops)
-    reason = why_not(weights.config)
+    reason = why_no_baseline(weights.config)
     if machine.device != "cpu":
-        reason = "it is measured on the CPU alone, and this is a GPU's benchmark"
-    theirs: tuple[TheirCost, ...] = ()
+        reason = "the baseline runs on the CPU only, and this benchmark on a GPU"
+    baselines: tuple[BaselineCost, ...] = ()
     if reason is None:
-        say(f"{job.model}: the same by transformers")
-        few = [count for count in settings.tracks if count <= MOST_OF_THEIR_TRACKS]
-        theirs = measure_baselines(weights, model.image_size, few, settings.repeats)
+        on_progress(f"{job.model}: the same with transformers")
+        few = [count for count in settings.tracks if count <= MAX_BASELINE_TRACKS]
+        baselines = measure_baselines(weights, model.image_size, few, settings.repeats)
     peak = end_to_end = sharing = None
     with tempfile.TemporaryDirectory(prefix="samurai_batch-bench-") as folder:
         if settings.num_memory_frames:
-            say(f"{job.model}: memory")
+            on_progress(f"{job.model}: memory")
             peak = measure_peak(job, settings.num_memory_frames, Path(folder))
         if settings.num_frames:
-            say(f"{job.model}: jobs on Ray, against the bare loop")
+            on_progress(f"{job.model}: jobs on Ray, against the bare loop")
             end_to_end = measure_end_to_end(job, settings.num_frames, Path(folder))
         if settings.num_shared_frames and not has_room_for(NUM_SHARING, job):
-            say(f"{job.model}: no video that two replicas share, there is no room for a second one")
+            on_progress(f"{job.model}: skipped a video shared by two replicas, as there is no room for a second one")
         elif settings.num_shared_frames:
-            say(f"{job.model}: a video that two replicas share")
+            on_progress(f"{job.model}: a video shared by two replicas")
             short = job.model_copy(update={"chunk_frames": SHARED_CHUNK_FRAMES})
             sharing = measure_sharing(short, settings.num_shared_frames, NUM_SHARING, Path(folder))
     return ModelResult(
@@ -118,8 +121,8 @@ def _measure(
         weights=weights.source,
         image_size=model.image_size,
         costs=costs,
-        theirs=theirs,
-        not_beside=reason,
+        baselines=baselines,
+        no_baseline_reason=reason,
         peak=peak,
         end_to_end=end_to_end,
         sharing=sharing,

@@ -1,8 +1,8 @@
-"""One long video whose tracks are shared by replicas: what that takes, and what the cost model says it takes.
+"""Measures a video whose shard is split over replicas, and compares it with the cost model's prediction.
 
-A shard of n tracks costs E + n * M a frame, and half of it E + n/2 * M: `planning.splitting`. Replicas that work side
-by side slow each other a little, as cores share a cache and Ray's own processes want some of each. So E and M are those
-of as many replicas at work at once, each on a video of its own.
+A shard of n tracks costs E + n * M per frame, and half of it E + n/2 * M (`planning.splitting`). Replicas on one
+machine slow each other a little, because cores share a cache with each other and with Ray's processes. So E and M are
+measured with as many replicas at work, each on a video of its own.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ NUM_TRACKS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Sharing:
-    """Seconds of following one clip's tracks by one replica and by ``num_replicas``, from the moment all are ready.
+    """Seconds to track the objects of one clip by one replica and by ``num_replicas``, once all are ready.
 
-    ``rates_alone`` were measured by the first of these jobs, ``rates_together`` by a job with a clip for each replica.
+    ``rates_alone`` were measured by the job with one replica, ``rates_together`` by one with a clip per replica.
     """
 
     num_frames: int
@@ -37,10 +37,10 @@ class Sharing:
 
     @property
     def predicted_s(self) -> float:
-        """What the cost model says of ``shared_s``.
+        """The cost model's prediction of ``shared_s``.
 
-        One chunk is followed by one replica, as nothing is measured before; then all of them share the rest. The
-        largest part counts; all parts but one are moved.
+        One replica processes the first chunk, because the scheduler has no rates before; then the shard is split. The
+        largest part decides, and its tracks' states have to be moved.
         """
         low, high = max(even_bounds(NUM_TRACKS, self.num_replicas), key=lambda part: part[1] - part[0])
         first_s = chunk_s(self.rates_alone, self.chunk_frames, NUM_TRACKS)
@@ -50,25 +50,25 @@ class Sharing:
 
     @property
     def error(self) -> float:
-        """How much longer it took than predicted, as a share of that."""
+        """(measured - predicted) / predicted time."""
         return self.shared_s / self.predicted_s - 1
 
 
 def chunk_s(rates: Rates, num_frames: int, num_tracks: int) -> float:
-    """Seconds of one chunk, saving included."""
+    """Seconds to process one chunk, saving its states and rows included."""
     return num_frames * (rates.encode_s + num_tracks * rates.propagate_s) + num_tracks * rates.save_s
 
 
 def measure_sharing(config: JobConfig, num_frames: int, num_replicas: int, folder: Path) -> Sharing:
-    """Run three jobs, one after the other; ``config`` says model, threads and chunks, its output is not used.
+    """Run three jobs, one after the other. Of ``config``, model, threads and chunks are used, and the output is not.
 
-    Worth something where each replica has a core of its own, and nothing else runs.
+    Meaningful only if each replica has a core of its own and nothing else runs.
     """
     clips = [write_clip(folder / f"shared{number}.mp4", num_frames) for number in range(num_replicas)]
     together = [track for clip in clips for track in clip_tracks(clip, NUM_TRACKS // num_replicas)]
     one = run_measured(config, clip_tracks(clips[0], NUM_TRACKS), folder / "alone", 1)
-    apart = config.model_copy(update={"split_shards": False})
-    beside = run_measured(apart, together, folder / "together", num_replicas)
+    unsplit = config.model_copy(update={"split_shards": False})
+    beside = run_measured(unsplit, together, folder / "together", num_replicas)
     shared = run_measured(config, clip_tracks(clips[0], NUM_TRACKS), folder / "shared", num_replicas)
     return Sharing(
         num_frames=num_frames,
@@ -86,5 +86,5 @@ def _rates_of(job: MeasuredJob) -> Rates:
     summary = job.summary
     record = read_run(storage, run_uri(summary.output, summary.run_id))
     assert record is not None
-    assert record.rates is not None, "a run that has followed something has measured it"
+    assert record.rates is not None, "a run that has processed a chunk has measured rates"
     return record.rates

@@ -1,4 +1,4 @@
-"""Measuring in processes of their own, where nothing else has been loaded, warmed up or kept."""
+"""Runs measurements in new processes, which have nothing loaded, cached or warmed up."""
 
 import multiprocessing
 from collections.abc import Callable, Iterable
@@ -9,29 +9,32 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_met = Barrier(1)  # a process that measures alone waits for nobody
+_barrier = Barrier(1)  # of a process that measures alone
 
 
 def in_subprocess(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What ``work``, a function of a module, returns there."""
+    """The result of ``work``, a module-level function, called in a new process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         return executor.submit(work, *args, **kwargs).result()
 
 
 def in_processes_at_once(works: Iterable[Callable[[], R]]) -> list[R]:
-    """What each returns in a process of its own, all of them at work at once; they begin at `wait_for_the_others`."""
+    """The results of all ``works``, each called in a process of its own at the same time.
+
+    Each calls `wait_for_the_others` where what it measures begins.
+    """
     works = list(works)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(len(works))
-    with ProcessPoolExecutor(len(works), mp_context=context, initializer=_meet_at, initargs=(barrier,)) as executor:
+    with ProcessPoolExecutor(len(works), mp_context=context, initializer=_set_barrier, initargs=(barrier,)) as executor:
         return [running.result() for running in [executor.submit(work) for work in works]]
 
 
 def wait_for_the_others() -> None:
-    """Called where what is measured begins: returns once all that work at once have come here."""
-    _met.wait()
+    """Block until all processes of `in_processes_at_once` have called this."""
+    _barrier.wait()
 
 
-def _meet_at(barrier: Barrier) -> None:
-    global _met  # what a process is started with, it cannot be given along with its work
-    _met = barrier
+def _set_barrier(barrier: Barrier) -> None:
+    global _barrier  # a barrier can be inherited by a new process, but not sent along with its work
+    _barrier = barrier

@@ -11,15 +11,13 @@ import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from samurai_batch.benchmark.bare_loop import bare_loop
-from samurai_batch.benchmark.baselines import TheirCost, measure_baselines, their_model, why_not
+from samurai_batch.benchmark.baselines import BaselineCost, baseline_model, measure_baselines, why_no_baseline
 from samurai_batch.benchmark.clip import clip_tracks, frames, write_clip
-from samurai_batch.benchmark.costs import FULL_MEMORY, measure_costs
-from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool, has_room_for
+from samurai_batch.benchmark.costs import FULL_MEMORY, PlainComparison, can_compare_with_plain, measure_costs
+from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool, bare_loop, has_room_for
 from samurai_batch.benchmark.machine import has_room
 from samurai_batch.benchmark.memory import Peak, peak_bytes
 from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
-from samurai_batch.benchmark.plain import BesidePlain, can_be_plain
 from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
 from samurai_batch.benchmark.sharing import Sharing
 from samurai_batch.job import make_job
@@ -40,7 +38,7 @@ from samurai_batch.tracking.tracker import Tracker, TrackInput
 from samurai_batch.video import open_video
 from tests.deterministic import SMALL, seeded_model
 
-WITH_THEIR_MEMORY = replace(SMALL, mem_dim=64, hidden_dim=128)
+WITH_BASELINE_MEMORY = replace(SMALL, mem_dim=64, hidden_dim=128)
 
 
 def test_costs_are_those_of_full_memories() -> None:
@@ -82,7 +80,7 @@ def test_what_encodes_is_timed_as_it_is_and_counted_as_it_is_written() -> None:
     assert costs.encode_gflop > 0
 
 
-def test_plain_kernels_stand_beside_ours_where_there_are_two_ways() -> None:
+def test_plain_kernels_are_measured_for_comparison_where_they_can_be() -> None:
     tracker = Tracker(seeded_model(SMALL, 64).float().requires_grad_(False), TrackerSettings())
     seen: list[bool] = []
     encode = tracker.model.image_encoder.forward
@@ -92,15 +90,15 @@ def test_plain_kernels_stand_beside_ours_where_there_are_two_ways() -> None:
         return encode(image)
 
     tracker.model.image_encoder.forward = watched  # type: ignore[assignment,method-assign]
-    beside = measure_costs(tracker, 1, (2,), repeats=3, matmul_gflops=10.0).beside_plain
-    assert beside is not None
-    assert beside.tracks == 2
-    assert beside.ratio == beside.plain_s / beside.ours_s
+    comparison = measure_costs(tracker, 1, (2,), repeats=3, matmul_gflops=10.0).plain
+    assert comparison is not None
+    assert comparison.tracks == 2
+    assert comparison.ratio == comparison.plain_s / comparison.ours_s
     assert [is_plain for is_plain in seen if is_plain] == [True] * 4  # the first is not counted
     with using(choose(vectors="AVX2", has_onednn=False, has_bfloat16=False)):
-        assert can_be_plain(torch.device("cpu"), torch.float32)
-        assert not can_be_plain(torch.device("cpu"), torch.bfloat16)
-    assert not can_be_plain(torch.device("cuda"), torch.float32)
+        assert can_compare_with_plain(torch.device("cpu"), torch.float32)
+        assert not can_compare_with_plain(torch.device("cpu"), torch.bfloat16)
+    assert not can_compare_with_plain(torch.device("cuda"), torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +163,7 @@ class FakePool:
         self.is_closed = True
 
 
-def test_a_job_begins_when_all_replicas_are_ready() -> None:
+def test_a_measured_job_begins_when_all_replicas_are_ready() -> None:
     a, b = ReplicaReady("a"), ReplicaReady("b")
     inner = FakePool([a], [], [b], [])
     pool = PatientPool(inner, 2)
@@ -181,7 +179,7 @@ def test_a_job_does_not_begin_because_a_replica_takes_long() -> None:
     assert [pool.wait(1.0), pool.wait(1.0)] == [[], [a, waits, b]]
 
 
-def test_what_keeps_replicas_from_coming_is_told_at_once() -> None:
+def test_a_failed_pool_is_reported_at_once() -> None:
     ready, failed = ReplicaReady("a"), PoolFailed("no such device")
     pool = PatientPool(FakePool([ready], [failed]), 3)
     assert [pool.wait(1.0), pool.wait(1.0)] == [[], [ready, failed]]
@@ -191,9 +189,9 @@ def test_what_keeps_replicas_from_coming_is_told_at_once() -> None:
 def test_transformers_finds_the_same_masks_with_the_same_weights() -> None:
     """SAM 2's rules, the first frames of a clip: every decision is the same, logits within rounding."""
     size = 64
-    ours = seeded_model(WITH_THEIR_MEMORY, size).float()
-    weights = replace(load_weights("nano"), config=WITH_THEIR_MEMORY, tensors=dict(ours.state_dict()))
-    theirs = their_model(weights, size)
+    ours = seeded_model(WITH_BASELINE_MEMORY, size).float()
+    weights = replace(load_weights("nano"), config=WITH_BASELINE_MEMORY, tensors=dict(ours.state_dict()))
+    theirs = baseline_model(weights, size)
     pixels = torch.cat([to_model_input(frame, size, torch.float32, "cpu") for frame in frames(4)])
     prompt = to_frame_prompt((BoxPrompt(0, (10.0, 12.0, 40.0, 50.0)),), size, size, size, None)
     tracker = Tracker(ours, TrackerSettings(mode="sam2", fill_hole_area=0))
@@ -210,11 +208,11 @@ def test_transformers_finds_the_same_masks_with_the_same_weights() -> None:
         torch.testing.assert_close(found.low_res_logits, expected.pred_masks[0, 0], rtol=1e-3, atol=2e-3)
 
 
-def test_their_cost_is_measured_where_their_network_can_be_ours() -> None:
-    assert why_not(MODELS["sam2.1_hiera_tiny"]) is None
-    assert "32" in (why_not(MODELS["nano"]) or "")
-    tensors = dict(seeded_model(WITH_THEIR_MEMORY, 64).float().state_dict())
-    weights = replace(load_weights("nano"), config=WITH_THEIR_MEMORY, tensors=tensors)
+def test_the_baseline_is_measured_for_models_that_transformers_supports() -> None:
+    assert why_no_baseline(MODELS["sam2.1_hiera_tiny"]) is None
+    assert "32" in (why_no_baseline(MODELS["nano"]) or "")
+    tensors = dict(seeded_model(WITH_BASELINE_MEMORY, 64).float().state_dict())
+    weights = replace(load_weights("nano"), config=WITH_BASELINE_MEMORY, tensors=tensors)
     one, two = measure_baselines(weights, 64, (1, 2), repeats=1)
     assert (one.tracks, two.tracks) == (1, 2)
     assert one.frame_s > 0
@@ -226,7 +224,7 @@ def results() -> Results:
     )
     said: list[str] = []
     found = run_benchmark(settings, said.append)
-    assert said == ["the machine", "nano: seconds to encode a frame and to follow tracks on it"]
+    assert said == ["the machine", "nano: seconds to encode a frame and to propagate tracks through it"]
     return found
 
 
@@ -254,23 +252,26 @@ def test_a_shared_video_takes_one_chunk_alone_a_move_and_the_rest_in_parts() -> 
 def test_results_name_the_machine_and_are_written_as_text_data_and_picture() -> None:
     found = results()
     (one,) = found.models
-    theirs = (TheirCost(version="5.0", tracks=1, frame_s=0.5),)
+    baselines = (BaselineCost(version="5.0", tracks=1, frame_s=0.5),)
     peak = Peak(short_frames=8, short_bytes=10**9, long_frames=24, long_bytes=10**9 + 1)
     whole = EndToEnd(num_frames=100, bare_s=10.0, two_bare_s=5.0, one_replica_s=10.3, two_replicas_s=5.2, startup_s=3.0)
-    full: ModelResult = replace(one, theirs=theirs, not_beside=None, peak=peak, end_to_end=whole, sharing=SHARED)
+    full: ModelResult = replace(
+        one, baselines=baselines, no_baseline_reason=None, peak=peak, end_to_end=whole, sharing=SHARED
+    )
     text = as_markdown(replace(found, models=(full,)))
     assert found.machine.processor in text
     assert f"Kernels: {cpu_kernels()}" in text
     assert json.loads(as_json(found))["machine"]["kernels"] == str(cpu_kernels())
-    plain = BesidePlain(tracks=1, ours_s=2.0, plain_s=3.0)
-    beside = as_markdown(replace(found, models=(replace(full, costs=replace(full.costs, beside_plain=plain)),)))
-    assert "in turns, 1 track: a frame takes 2.00 s instead of 3.00 s, 1.50 × as fast" in beside
+    plain = PlainComparison(tracks=1, ours_s=2.0, plain_s=3.0)
+    beside = as_markdown(replace(found, models=(replace(full, costs=replace(full.costs, plain=plain)),)))
+    assert "measured in turns, 1 track: a frame takes 2.00 s instead of 3.00 s, 1.50 × as fast" in beside
     assert "1.00 GB at most in 24 frames" in text
     assert "2.00 frames/s" in text
     assert "+3.0% time" in text
     assert "two replicas 1.98 × one, where two bare loops at once are 2.00 × one" in text
-    assert "10.0 s by one replica, 6.6 s by 2; E and M as measured on 2 at once say 6.2 s (+6.5%)" in text
-    assert "Not beside transformers" in as_markdown(found)
+    assert "10.0 s with one replica, 6.6 s with 2; the cost model" in text
+    assert "2 replicas at once, predicts 6.2 s (+6.5%)" in text
+    assert "Not compared with transformers" in as_markdown(found)
     assert json.loads(as_json(found))["models"][0]["costs"]["steps"][1]["tracks"] == 2
     assert as_svg(replace(found, models=(full,))).count("<rect") == 4
     none = replace(full, end_to_end=replace(whole, two_replicas_s=None))

@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from samurai_batch.benchmark.baselines import SHARED_NAMES, Renames, renamed, their_config, their_names
+from samurai_batch.benchmark.baselines import SHARED_NAMES, Renames, baseline_config, baseline_names, renamed
 from samurai_batch.images.networks import ImageNetwork, Sam2Network, SamNetwork
 from samurai_batch.images.predictor import EncodedImage, ImagePredictor
 from tests.deterministic import SMALL, normalised, seeded_model
@@ -27,7 +27,7 @@ SAM_NAMES: Renames = [
 ]
 
 
-def their_sam(tensors: dict[str, Tensor]) -> Any:
+def baseline_sam(tensors: dict[str, Tensor]) -> Any:
     vision = {
         "hidden_size": SMALL_SAM.embed_dim,
         "output_channels": SMALL_SAM.hidden_dim,
@@ -54,11 +54,11 @@ def their_sam(tensors: dict[str, Tensor]) -> Any:
     return model
 
 
-def their_sam2(tensors: dict[str, Tensor]) -> Any:
+def baseline_sam2(tensors: dict[str, Tensor]) -> Any:
     parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
-    config = their_config(SMALL, SIZE)
+    config = baseline_config(SMALL, SIZE)
     model = transformers.Sam2Model(transformers.Sam2Config(**{part: config[part] for part in parts}))
-    named = their_names(tensors)  # of which images need no more than these
+    named = baseline_names(tensors)  # of which images need no more than these
     model.load_state_dict({name: named[name] for name in model.state_dict()}, strict=True)
     model.train(False)
     return model
@@ -68,9 +68,9 @@ def both(family: str) -> tuple[ImageNetwork, Any]:
     """Ours and theirs, float32, the same weights."""
     if family == "sam":
         sam = seeded_sam(SMALL_SAM).float()
-        return SamNetwork(sam), their_sam(sam.state_dict())
+        return SamNetwork(sam), baseline_sam(sam.state_dict())
     sam2 = seeded_model(SMALL, SIZE).float()
-    return Sam2Network(sam2), their_sam2(sam2.state_dict())
+    return Sam2Network(sam2), baseline_sam2(sam2.state_dict())
 
 
 PROMPTS: dict[str, dict[str, Any]] = {
