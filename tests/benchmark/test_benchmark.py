@@ -44,7 +44,7 @@ WITH_BASELINE_MEMORY = replace(SMALL, mem_dim=64, hidden_dim=128)
 def test_costs_are_those_of_full_memories() -> None:
     tracker = Tracker(
         seeded_model(SMALL, 64).float().requires_grad_(False),
-        TrackerSettings(**FULL_MEMORY.overrides()),  # type: ignore[arg-type]
+        TrackerSettings(**FULL_MEMORY.overrides()),
     )
     seen: list[tuple[int, int]] = []
     attend = tracker.model.attend_to_memory
