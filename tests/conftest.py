@@ -1,4 +1,4 @@
-"""What tests of every package share: real servers of object stores on loopback, and a bucket of one's own in each."""
+"""Shared fixtures: real servers of object stores on loopback, with a bucket or container for each test."""
 
 import os
 import uuid
@@ -36,7 +36,7 @@ hypothesis.settings.load_profile("no deadline")
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With `--dist loadgroup`, files with tests of the group "ray" go to one worker, one cluster at a time.
 
-    pytest-xdist 3.8 cannot tell groups to its scheduler under pytest 9.2, which builds a test's id another way.
+    pytest-xdist 3.8 does not recognise groups under pytest 9.2, which builds test ids differently.
     """
     if config.getoption("dist") != "loadgroup":
         return None
@@ -58,7 +58,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """PyTorch computes with one thread: what is small is slower with more."""
+    """PyTorch uses one thread: small networks are slower with more."""
     import torch  # not for tests that do without
 
     before = torch.get_num_threads()
@@ -69,7 +69,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a moto server process; the environment leads this process, and those it starts, to it."""
+    """The URL of a moto server process, which the environment of this process and its children points to."""
     with moto_server(tmp_path_factory.mktemp("moto") / "log") as url, pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
@@ -80,7 +80,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_bucket(s3_endpoint: str) -> Callable[[], str]:
-    """Makes a new, empty bucket and returns its ``s3://`` URI. Tests that use it are marked ``server``."""
+    """Creates an empty bucket and returns its ``s3://`` URI. Tests that use it are marked ``server``."""
     client = boto3.client("s3", endpoint_url=s3_endpoint)
 
     def make() -> str:
@@ -93,13 +93,13 @@ def make_bucket(s3_endpoint: str) -> Callable[[], str]:
 
 @pytest.fixture
 def s3_uri(make_bucket: Callable[[], str]) -> str:
-    """A folder in a bucket of this test's own."""
+    """A folder in a new bucket."""
     return make_bucket() + "/folder"
 
 
 @pytest.fixture(scope="session")
 def gcs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server of Google Cloud Storage, as `s3_endpoint`."""
+    """The URL of a Google Cloud Storage emulator, as `s3_endpoint`."""
     with gcs_server(tmp_path_factory.mktemp("gcs") / "log") as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", url)
         yield url
@@ -107,7 +107,7 @@ def gcs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def gcs_uri(gcs_endpoint: str) -> str:
-    """A folder in a bucket of this test's own."""
+    """A folder in a new bucket."""
     name = f"bucket-{uuid.uuid4().hex}"
     make_gcs_bucket(gcs_endpoint, name)
     return f"gs://{name}/folder"
@@ -123,7 +123,7 @@ def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def azure_uri(azure_endpoint: str) -> str:
-    """A folder in a container of this test's own."""
+    """A folder in a new container."""
     from azure.storage.blob import BlobServiceClient  # not for tests that do without
 
     name = f"container-{uuid.uuid4().hex}"

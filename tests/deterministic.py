@@ -1,4 +1,4 @@
-"""Frames and models that are the same on every machine; the golden files were made from them."""
+"""Frames and models that are identical on every machine; the golden files were made with them."""
 
 from functools import cache
 from pathlib import Path
@@ -33,7 +33,7 @@ SMALL = Sam2Config(
 def seeded_model(
     config: Sam2Config, image_size: int, seed: int = 0, iou_offset: float = 0.0, object_offset: float = 0.0
 ) -> SAM2:
-    """A float64 model with drawn weights."""
+    """A float64 model with random weights of a fixed seed."""
     model = SAM2(config, image_size)
     offsets = {
         "iou_prediction_head.layers.2.bias": iou_offset,
@@ -46,12 +46,12 @@ def seeded_model(
 
 @cache
 def small_model(seed: int = 0, iou_offset: float = 0.0, object_offset: float = 1.0) -> SAM2:
-    """A tiny network of the same code, in float64, for tests of rules and not of numbers."""
+    """A tiny float64 network of the same code, for tests of logic rather than of numbers."""
     return seeded_model(SMALL, 64, seed, iou_offset, object_offset)
 
 
 def write_frames(folder: Path, count: int, size: int = 64) -> str:
-    """Save `deterministic_frames` as a video of numbered pictures; returns its address."""
+    """Save `deterministic_frames` as a folder of numbered pictures; returns its path."""
     folder.mkdir()
     for index, frame in enumerate(deterministic_frames(count, size)):
         Image.fromarray(frame).save(folder / f"{index:05d}.png")
@@ -59,7 +59,7 @@ def write_frames(folder: Path, count: int, size: int = 64) -> str:
 
 
 def deterministic_frames(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Moving discs over a drifting texture, integer arithmetic only; some frames go dark: (T, size, size, 3)."""
+    """(T, size, size, 3): discs moving over a drifting texture, by integer arithmetic; some frames are dark."""
     y, x = np.mgrid[0:size, 0:size].astype(np.int64)
     frames = np.empty((count, size, size, 3), np.uint8)
     for t in range(count):
@@ -79,7 +79,7 @@ def deterministic_frames(count: int, size: int, seed: int = 0) -> NDArray[np.uin
 
 
 def normalised(frame: NDArray[np.uint8], dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) by ImageNet mean and deviation."""
+    """(H, W, 3) uint8 -> (1, 3, H, W), normalised by ImageNet mean and standard deviation."""
     pixels = torch.from_numpy(frame.astype(np.float64)).permute(2, 0, 1)[None] / 255
     mean = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64)[:, None, None]
     deviation = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64)[:, None, None]

@@ -1,4 +1,4 @@
-"""``python -m tests.lowest``: the lowest versions that `pyproject.toml` allows of what the package itself needs."""
+"""``python -m tests.lowest`` prints the lowest allowed version of every dependency in `pyproject.toml`."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ REQUIREMENT = re.compile(r"([a-z0-9-]+)(?:\[[a-z,]+\])?>=([0-9.]+)")
 
 
 def lowest_versions(dependencies: list[str]) -> list[str]:
-    """Every dependency pinned to its lower bound; one without a bound, or with another condition, is refused."""
+    """Every dependency pinned to its lower bound; refuses dependencies without one, or with other conditions."""
     found = [REQUIREMENT.fullmatch(one) for one in dependencies]
     assert all(found), f"write each as name>=version: {dependencies}"
     return [f"{one[1]}=={one[2]}" for one in found if one]

@@ -1,7 +1,7 @@
 """Make `kuberay_v1.json` from KubeRay's CRDs: `python compact_crds.py FOLDER_OF_CRDS`.
 
-What is kept is lossless for validation: descriptions go, subschemas that stand more than once are written once, and
-objects take no fields but their own, as an API server's strict validation does. CEL rules are left out.
+Validation by the compact schemas is as strict as by an API server: descriptions are dropped, repeated subschemas are
+written once, and unknown fields are refused. CEL rules are left out.
 """
 
 import json
@@ -19,7 +19,7 @@ KEPT = {"items", "required", "enum", "pattern", "minimum", "maximum", "minLength
 
 
 def compact(schema: dict[str, Any]) -> dict[str, Any]:
-    """One structural schema as JSON Schema, without prose."""
+    """One structural schema as JSON Schema, without descriptions."""
     kept: dict[str, Any] = {key: value for key, value in schema.items() if key in KEPT}
     if schema.get("x-kubernetes-int-or-string"):
         return {"type": ["integer", "string"]}
@@ -36,7 +36,7 @@ def compact(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def shared(schemas: dict[str, Any]) -> dict[str, Any]:
-    """The schemas with every larger part that repeats moved to ``$defs``."""
+    """The schemas with larger repeated parts moved to ``$defs``."""
     counts: Counter[str] = Counter()
 
     def count(node: Any) -> None:
@@ -77,7 +77,7 @@ def _reachable(used: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
 
 
 def main(folder: Path) -> None:
-    """Read the three CRDs, write one file."""
+    """Read the three CRDs and write one file."""
     schemas = {}
     for kind, plural in KINDS.items():
         definition = yaml.safe_load((folder / f"ray.io_{plural}.yaml").read_text())

@@ -1,10 +1,10 @@
-"""Ports that nobody listens on."""
+"""Free TCP ports."""
 
 import socket
 
 
 def free_ports(number: int) -> int:
-    """The first of so many ports in a row that nobody listens on."""
+    """The first of ``number`` consecutive free ports."""
     for start in range(21000, 29000, 53):
         sockets = [socket.socket() for _ in range(number)]
         try:

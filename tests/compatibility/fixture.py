@@ -1,7 +1,7 @@
-"""An output as version 0.1.0 left it, in memory: what is read and continued there must not depend on the machine.
+"""An output written by version 0.1.0, loaded into ``memory://``.
 
-Fingerprints hold the URI and the version of a video. In ``memory://`` both are the same everywhere, once the moment
-at which a file was put there is set.
+Fingerprints contain the URI and version of a video. In ``memory://`` both are the same on every machine if the
+modification time of files is set.
 """
 
 import io
@@ -24,7 +24,7 @@ NUM_FRAMES, CHUNK_FRAMES = 40, 8
 
 
 def job() -> JobConfig:
-    """The job that the output is of."""
+    """The job of the output."""
     fields = {"model": "nano", "weights": "untrained:0", "image_size": 64, "chunk_frames": CHUNK_FRAMES}
     tracker = {"stable_frames_threshold": 3, "stable_ious_threshold": 0.05}
     return make_job(
@@ -33,13 +33,13 @@ def job() -> JobConfig:
 
 
 def put(name: str, data: bytes) -> None:
-    """Put one file of the fixture in its place, dated as it always is."""
+    """Write one file of the fixture, with its fixed modification time."""
     storage.write_bytes(f"{ROOT}/{name}", data)
     memory_files()[f"/compatibility/{name}"].created = WRITTEN_AT
 
 
 def put_all() -> None:
-    """Put the whole fixture in its place, as it was made."""
+    """Write all files of the fixture."""
     remove_all()
     with tarfile.open(ARCHIVE) as archive:
         for member in archive.getmembers():
@@ -49,7 +49,7 @@ def put_all() -> None:
 
 
 def remove_all() -> None:
-    """Leave nothing of it in memory."""
+    """Delete all files of the fixture."""
     storage.delete(f"{ROOT}/")
 
 
@@ -71,6 +71,6 @@ def pack(files: dict[str, bytes]) -> bytes:
 
 
 def memory_files() -> dict[str, Any]:
-    """What fsspec keeps: open files by path."""
+    """fsspec's memory files by path."""
     store: dict[str, Any] = fsspec.filesystem("memory").store
     return store

@@ -1,8 +1,8 @@
 """How ``output-0.1.0.tar.xz`` was made, by commit 5f217a9: ``python -m tests.compatibility.make``.
 
-A run that finishes what ends in a table and fails on a file that is no video, then one that is interrupted (as by
-ctrl-C) while two tracks are under way. What names the machine is replaced in the records of the runs. It is here to
-be read: an archive made by newer code proves nothing about the one before.
+One run finishes some tracks and fails on a file that is no video; a second run is interrupted (as by ctrl-C) while two
+tracks are in progress. Names of the machine are replaced in the run records. Kept for reference only: an archive made
+by newer code would not test compatibility with 0.1.0.
 """
 
 import json

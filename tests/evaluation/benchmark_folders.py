@@ -1,4 +1,4 @@
-"""Tiny benchmarks, laid out as the real ones are published: one disc that moves right, and is gone on frame 3."""
+"""Tiny datasets in the layout of published benchmarks: one disc that moves right and is absent on frame 3."""
 
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def nfs(root: Path) -> None:
 
 
 def write_track(output: str, video_id: str, object_id: str, masks: list[Mask], start: int = 0) -> None:
-    """A mask table with these masks on the frames from ``start`` on."""
+    """Write a mask table with these masks on the frames from ``start`` on."""
     rows = [
         MaskRow(
             video_id=video_id,

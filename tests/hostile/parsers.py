@@ -1,4 +1,4 @@
-"""Everything that reads bytes from outside: a whole specimen, how it is read, and how it may be refused."""
+"""Every function that parses external bytes, with a valid example and the errors it may raise."""
 
 import io
 import json
@@ -55,7 +55,7 @@ MOST_FRAMES = 12
 
 @dataclass(frozen=True)
 class Parser:
-    """``read`` is given a folder of its own. ``refusals`` say what is wrong; anything else raised is a bug."""
+    """``read`` gets an empty folder. Errors other than ``refusals`` are bugs."""
 
     name: str
     whole: Callable[[Path], bytes]
@@ -94,7 +94,7 @@ def _movie(ending: str, codec: str) -> Parser:
 
 
 def _objects() -> list[Parser]:
-    """What stands in an output."""
+    """The objects of an output."""
     identity = VideoIdentity("v.mp4", 1, "1")
     entry = TrackEntry(
         fingerprint="f", status="done", rows=1, seconds=1.0, attempts=1, weights_digest="w", run_id=RUN_ID

@@ -1,4 +1,4 @@
-"""Tiny networks of both families for tests of rules, drawn and not trained, in float64 unless asked otherwise."""
+"""Tiny untrained networks of both families for tests of logic, in float64 by default."""
 
 from functools import cache
 
@@ -28,7 +28,7 @@ SMALL_SAM = SamConfig(
 
 
 def seeded_sam(config: SamConfig, seed: int = 0) -> SAM:
-    """A float64 SAM with drawn weights."""
+    """A float64 SAM with random weights of a fixed seed."""
     model = SAM(config)
     model.load_state_dict(seeded_weights(parameter_shapes(config), seed), strict=True)
     return model.double().eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Models of the classes that prompts by words use, tiny and untrained, written to disk: nothing is downloaded."""
+"""Tiny untrained models for text prompts, written to disk so that nothing is downloaded."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz "
 
 
 def _clip_parts(folder: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """A tokenizer of single letters, and the configurations of the text and the image side."""
+    """A tokenizer of single letters, and the configurations of the text and image encoders."""
     names = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({name: index for index, name in enumerate(names)}))
@@ -26,7 +26,7 @@ def _clip_parts(folder: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
 
 
 def save_clip(folder: Path) -> str:
-    """A CLIP that compares crops with words."""
+    """A CLIP that compares crops with texts."""
     tokenizer, text, vision = _clip_parts(folder)
     torch.manual_seed(0)
     config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)

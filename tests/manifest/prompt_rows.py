@@ -1,4 +1,4 @@
-"""Rows of a prompts table that are right, what is wrong with others, and any track there can be."""
+"""Valid rows of a prompts table, the errors of invalid ones, and a strategy for arbitrary tracks."""
 
 import io
 from typing import Any
@@ -38,7 +38,7 @@ MASK = {**BOX, "kind": "mask", "box_xyxy": None, "mask": rle_to_coco(an_rle())}
 
 
 def problems_of(*rows: dict[str, Any]) -> list[str]:
-    """What is wrong with a table of these rows, as a data frame of objects."""
+    """The errors of a table of these rows."""
     with pytest.raises(PromptsError) as caught:
         parse_prompts(pd.DataFrame(list(rows), dtype=object))
     return caught.value.problems

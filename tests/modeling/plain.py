@@ -1,4 +1,4 @@
-"""The network's fast parts as the papers write them, one step after the other: slow, and easy to check."""
+"""Plain implementations of the network's optimised parts, as in the papers: slow and easy to verify."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def turned(x: Tensor, side: int, stride: int = 1) -> Tensor:
-    """Rotary embedding of maps (N, n * side * side, C): pairs of channels are complex numbers, turned by place."""
+    """Rotary position embedding of maps (N, n * side * side, C): pairs of channels are rotated as complex numbers."""
     pairs = torch.view_as_complex(x.unflatten(2, (-1, 2)).contiguous())
     half = pairs.shape[2] // 2
     out = pairs.clone()
@@ -32,9 +32,9 @@ def turned(x: Tensor, side: int, stride: int = 1) -> Tensor:
 def rotary_attention(
     layer: Network, x: Tensor, keys: Tensor, values: Tensor, side: int, plain: int, stride: int = 1
 ) -> Tensor:
-    """Keys and values are projected first; the last ``plain`` keys have no place in the picture.
+    """Attention with rotary embedding after the projection; the last ``plain`` keys have no position.
 
-    The others stand for stride x stride cells: as many equal keys.
+    Each of the other keys stands for stride x stride equal keys.
     """
     project = {name: getattr(layer, f"{name}_proj") for name in ("q", "k", "v", "out")}
     q, k, v = (
@@ -72,12 +72,12 @@ def memory_attention(
 
 
 def memory_attention_of_tracker(model: Network, are_pooled: bool, **parts: Any) -> Tensor:
-    """The signature of the network's own."""
+    """Has the signature of the network's function."""
     return memory_attention(model, **parts, stride=2 if are_pooled else 1)
 
 
 def hiera_block(block: Network, x: Tensor) -> Tensor:
-    """One window after the other, cells beyond the picture's edge being zeros: (B, H, W, C) -> (B, H', W', C')."""
+    """(B, H, W, C) -> (B, H', W', C'), one window at a time; cells outside of the picture are zeros."""
     _, height, width, _ = x.shape
     attn, normed = block.attn, block.norm1(x)
     shortcut = x if not block.is_stage_start else pooled(F.linear(normed, block.proj.weight, block.proj.bias))

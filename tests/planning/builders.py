@@ -1,4 +1,4 @@
-"""Tracks for planning tests, in as few words as possible."""
+"""Short constructors of videos and tracks for planning tests."""
 
 from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
 

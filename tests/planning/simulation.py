@@ -1,4 +1,4 @@
-"""A scenario of numbers around the scheduler: videos with lengths, replicas that answer, fail and die by a seed."""
+"""A simple simulation around the scheduler: replicas answer, fail and die at random."""
 
 import random
 from collections import defaultdict
@@ -37,25 +37,25 @@ RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=2.0)
 
 @dataclass
 class Scenario:
-    """Keeps what has been followed, and checks every order against it."""
+    """Records what has been propagated, and checks every order against it."""
 
     num_frames: dict[str, int]
     missing_from: dict[str, int] = field(default_factory=dict)
-    followed: dict[tuple[str, bool], list[int]] = field(default_factory=lambda: defaultdict(list))
+    propagated: dict[tuple[str, bool], list[int]] = field(default_factory=lambda: defaultdict(list))
     busy: set[tuple[str, bool]] = field(default_factory=set)
     settled: dict[str, TrackSettled] = field(default_factory=dict)
     rows: dict[str, range] = field(default_factory=dict)
 
     def begin(self, order: Order) -> None:
         for name in self._names(order):
-            assert name not in self.busy, "nobody else works on this leg"
+            assert name not in self.busy, "another replica works on this leg"
             self.busy.add(name)
 
     def end(self, order: Order) -> None:
         self.busy -= set(self._names(order))
 
     def carry_out(self, order: Order) -> Report:
-        """The report of a replica with which nothing is wrong."""
+        """The report of a replica without faults."""
         match order:
             case OpenOrder():
                 facts = VideoFacts(self.num_frames[order.video.video_id], 48, 64)
@@ -75,7 +75,7 @@ class Scenario:
                 assert not {(outcome.fingerprint, False), (outcome.fingerprint, True)} & self.busy
                 self.settled[outcome.fingerprint] = outcome
             elif isinstance(outcome, WorkInvalidated):
-                self.followed.pop((outcome.fingerprint, outcome.reverse), None)
+                self.propagated.pop((outcome.fingerprint, outcome.reverse), None)
 
     def _propagate(self, order: PropagateOrder) -> Report:
         frames = frames_to_propagate(
@@ -87,9 +87,9 @@ class Scenario:
             reached = max(missing_from, min(frames))
             return OrderFailed(order.order_id, Failure(FailureKind.TRUNCATED, "truncated", reached), 1.0)
         for member in order.members:
-            done = self.followed[member.fingerprint, order.reverse]
+            done = self.propagated[member.fingerprint, order.reverse]
             mine = [index for index in frames if member.leg.covers(index)]
-            done[:] = done[: done.index(mine[0])] if mine[0] in done else done  # a chunk may be followed again
+            done[:] = done[: done.index(mine[0])] if mine[0] in done else done  # a chunk may be propagated again
             done += mine
         return ChunkPropagated(
             order_id=order.order_id,
@@ -137,7 +137,7 @@ def fingerprint_of(track: Track) -> str:
 
 
 def run(scheduler: Scheduler, scenario: Scenario, num_replicas: int, chance: random.Random, *, trouble: float) -> int:
-    """Run to the end with late and double answers, errors and deaths; returns the number of orders given."""
+    """Run to the end with late and repeated answers, errors and deaths; returns the number of orders."""
     scenario.take_in(scheduler.take_outcomes())
     idle = [f"r{number}" for number in range(num_replicas)]
     running: dict[str, Order] = {}
@@ -149,7 +149,7 @@ def run(scheduler: Scheduler, scenario: Scenario, num_replicas: int, chance: ran
             running[assignment.replica_id] = assignment.order
             scenario.begin(assignment.order)
             num_orders += 1
-        assert running, "there is always somebody at work"
+        assert running, "at least one replica works"
         replica_id = chance.choice(sorted(running))
         order = running.pop(replica_id)
         report = scenario.carry_out(order) if chance.random() > trouble / 2 else None

@@ -61,7 +61,7 @@ def test_whatever_happens_every_track_is_followed_in_order_or_fails_with_a_reaso
             continue
         frames = []
         for leg in legs_with_rows(one):
-            assert scenario.followed[name, leg.reverse] == frames_of(leg, total)
+            assert scenario.propagated[name, leg.reverse] == frames_of(leg, total)
             frames += [index for index in range(total) if leg.writes(index)]
         assert sorted(frames) == list(scenario.rows[name])
         assert outcome.num_rows == len(frames)

@@ -31,13 +31,13 @@ print(json.dumps([samurai_batch.__file__, table.groupby("object_id").size().to_d
 
 
 def repository_files(root: Path) -> set[str]:
-    """The files that git tracks and that are there."""
+    """The files that git tracks and that exist."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
     return {name for name in names.split("\0") if name and (root / name).is_file()}
 
 
 def sdist_files(archive: Path) -> set[str]:
-    """What an sdist holds below its one folder, without what setuptools makes."""
+    """The files of an sdist, without those that setuptools generates."""
     with tarfile.open(archive) as opened:
         names = {member.name.partition("/")[2] for member in opened.getmembers() if member.isfile()}
     made = {name for name in names if name in {"PKG-INFO", "setup.cfg"} or ".egg-info/" in name}
@@ -45,19 +45,19 @@ def sdist_files(archive: Path) -> set[str]:
 
 
 def wheel_files(archive: Path) -> set[str]:
-    """What a wheel installs, without its metadata."""
+    """The files that a wheel installs, without its metadata."""
     with zipfile.ZipFile(archive) as opened:
         return {name for name in opened.namelist() if not name.partition("/")[0].endswith(".dist-info")}
 
 
 def differences(archive: Path, found: set[str], wanted: set[str]) -> list[str]:
-    """One sentence for each file that an archive lacks or should not hold."""
+    """One sentence for each file that is missing from an archive or should not be in it."""
     lacks = [f"{archive.name} lacks {name}" for name in sorted(wanted - found)]
     return lacks + [f"{archive.name} should not hold {name}" for name in sorted(found - wanted)]
 
 
 def contents_problems(dist: Path, files: set[str]) -> list[str]:
-    """What is wrong with the contents of the one sdist and the one wheel in ``dist``, a sentence each."""
+    """One sentence for each problem with the contents of the sdist and the wheel in ``dist``."""
     [sdist], [wheel] = dist.glob("*.tar.gz"), dist.glob("*.whl")
     in_sdist = {name for name in files if not name.startswith(NOT_IN_THE_SDIST)}
     in_wheel = {name for name in files if name.startswith("samurai_batch/")}
@@ -65,7 +65,7 @@ def contents_problems(dist: Path, files: set[str]) -> list[str]:
 
 
 def output_of(command: Iterable[str | Path], folder: Path) -> str:
-    """A command's standard output; ends this program, showing all that the command said, if it fails."""
+    """A command's standard output; if it fails, exits with all its output."""
     # PYTHONPATH may lead to this tree, which would then be imported instead of the installed package.
     surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     words = [str(word) for word in command]
@@ -76,7 +76,7 @@ def output_of(command: Iterable[str | Path], folder: Path) -> str:
 
 
 def install(requirements: list[str], folder: Path) -> Path:
-    """Makes an environment with these and what they need, as pinned in constraints.txt; returns its `bin`."""
+    """Create an environment with these packages, pinned by constraints.txt; returns its `bin`."""
     venv.create(folder, symlinks=True, with_pip=False)
     programs = folder / "bin"
     # Compiling every module takes half of the time of an installation; those that are imported get compiled then.
@@ -86,7 +86,7 @@ def install(requirements: list[str], folder: Path) -> Path:
 
 
 def try_wheel(wheel: Path, folder: Path) -> None:
-    """Runs the demo from a wheel, and reads its tables, in ``folder``."""
+    """Run the demo from a wheel in ``folder``, and read its tables."""
     torch = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
     programs = install([torch, str(wheel)], folder / "environment")
     empty = folder / "empty"

@@ -1,4 +1,4 @@
-"""An output folder as a run leaves it: two videos, five tracks, one of them failed, and one video gone since."""
+"""The output of a run: two videos, five tracks of which one failed, and one video that was deleted afterwards."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LOST = range(20, 26)
 
 
 def rows(video_id: str, object_id: str, speed: float) -> list[MaskRow]:
-    """A square that is lost for a while, found again, scores low once, and doubles in size once."""
+    """Rows of a square that is lost for a while, has a low score once, and doubles its size once."""
     made = []
     for index in range(NUM_FRAMES):
         mask = np.zeros((HEIGHT, WIDTH), np.bool_)
@@ -60,7 +60,7 @@ def entry(error: str | None = None) -> TrackEntry:
 
 
 def write_output(folder: Path, num_objects: int = 2) -> str:
-    """Leave the output folder and its video in ``folder``."""
+    """Write the output folder and its video to ``folder``."""
     output, frames = str(folder / "out"), folder / "frames"
     frames.mkdir()
     for index in range(NUM_FRAMES):

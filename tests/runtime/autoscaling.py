@@ -1,4 +1,4 @@
-"""A head without CPUs and an autoscaler that adds nodes of one CPU: all on this machine, by Ray's own fake provider."""
+"""A head without CPUs, and an autoscaler that adds nodes of one CPU on this machine (Ray's fake node provider)."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def _config(gcs_address: str, version: int) -> dict[str, Any]:
 
 @contextmanager
 def autoscaling_cluster(folder: Path, version: int) -> Iterator[str]:
-    """Its address; ``version`` is the autoscaler's. Only processes that this call has started are stopped."""
+    """Yields the cluster's address; ``version`` is the autoscaler's. Stops only processes that it started."""
     port = free_ports(3)
     address = f"{get_node_ip_address()}:{port}"  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as temporary:  # short, for its sockets
@@ -102,7 +102,7 @@ def _is_up(head: subprocess.Popen[bytes], log: Path) -> bool:
 
 
 def _processes_of(temporary: str) -> Iterator[int]:
-    """Processes whose command line names the cluster's own folder."""
+    """Processes whose command line names the cluster's folder."""
     for path in Path("/proc").glob("[0-9]*"):
         try:
             is_ours = temporary.encode() in path.joinpath("cmdline").read_bytes()

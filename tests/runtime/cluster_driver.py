@@ -1,4 +1,4 @@
-"""The driver of a real job on a running cluster, in a process of its own. To be killed."""
+"""Process of a driver of a real job on a running cluster, for tests that kill it."""
 
 import sys
 from pathlib import Path

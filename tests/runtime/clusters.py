@@ -1,4 +1,4 @@
-"""Several raylets on this machine, and a driver on them in a process of its own. All of it to be killed."""
+"""Several raylets on this machine and a driver process, for tests that kill them."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ LIMIT_S = 600.0
 
 
 class ClusterUnderTest:
-    """Raylets of one machine, a driver process, and the replicas that they run."""
+    """Raylets on this machine, a driver process, and its replicas."""
 
     def __init__(self, folder: Path, driver: str, num_nodes: int) -> None:
         from ray.cluster_utils import Cluster
@@ -53,7 +53,7 @@ class ClusterUnderTest:
                 self.driver = self.start_driver()
 
     def drain(self, node: Any) -> None:
-        """Announce that a node will be preempted, as a cloud does."""
+        """Announce the preemption of a node, as a cloud provider does."""
         from ray._raylet import GcsClient  # type: ignore[attr-defined]
         from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
 
@@ -63,12 +63,12 @@ class ClusterUnderTest:
         assert is_accepted, why
 
     def is_alive(self) -> bool:
-        """Whether the driver is; else what it has said last is raised."""
+        """Whether the driver is alive; raises an error with its last output if it failed."""
         assert self.driver.poll() is None, (self.folder / "driver.log").read_text()[-3000:]
         return True
 
     def workers(self) -> list[int]:
-        """Processes of replicas, as children of our raylets."""
+        """The processes of replicas, which are children of the raylets."""
         raylets = {process.process.pid for node in self.nodes for process in node.all_processes["raylet"]}
         return [pid for pid, parent, name in _processes() if parent in raylets and name.startswith(b"ray::_Actor")]
 
@@ -94,7 +94,7 @@ def _processes() -> Iterator[tuple[int, int, bytes]]:
 
 @contextmanager
 def cluster_for(folder: Path, driver: str, num_nodes: int = 2) -> Iterator[ClusterUnderTest]:
-    """``driver`` is the module that its driver process runs: with the folder, and the cluster's address."""
+    """``driver`` is the module of the driver process; its arguments are the folder and the cluster's address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # raylets hand it to their workers
         cluster = ClusterUnderTest(folder, driver, num_nodes)

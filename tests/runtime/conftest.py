@@ -1,4 +1,4 @@
-"""What tests of running jobs share: a Ray of their own."""
+"""Fixtures of tests that run jobs: a local Ray."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from samurai_batch.runtime.ray_pool import connect, disconnect
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    """A local Ray; its workers find the tests through PYTHONPATH."""
+    """A local Ray whose workers import the tests by PYTHONPATH."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         connect(None)

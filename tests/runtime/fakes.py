@@ -1,8 +1,8 @@
-"""A stand-in for videos and for the tracker: numbers that depend on every frame, prompt and state before them.
+"""Fake videos and a fake tracker whose rows depend on every earlier frame, prompt and state.
 
 A fake video is a JSON file {"num_frames", "height", "width"} and, optionally, "missing_from" (truncated there) or
-"broken" (not a video). The fake tracker's state is a hash over all it has seen, so that any frame followed twice,
-skipped, or followed from a wrong state changes every row after it.
+"broken" (not a video). The fake tracker's state is a hash over all it has seen, so that any frame propagated twice,
+skipped, or propagated from a wrong state changes every row after it.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class FakeFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a fake video holds; ``missing_from`` is the first frame that cannot be read."""
+    """The content of a fake video; ``missing_from`` is the first frame that cannot be read."""
 
     num_frames: int
     height: int
@@ -98,9 +98,9 @@ def video_opener(read: Callable[[str], bytes]) -> OpenVideo:
 
 @dataclass
 class FakeTracker:
-    """Follows like a tracker; ``before_frame`` may raise, or kill.
+    """Propagates like a tracker; ``before_frame`` may raise an error or kill the process.
 
-    With ``batch_matters`` a track's rows depend on who else is followed with it, as bits do in float32.
+    With ``batch_matters``, a track's rows depend on the other tracks of the call, as the last bits do in float32.
     """
 
     batch_matters: bool = False
@@ -116,7 +116,7 @@ class FakeTracker:
             self.calls.append((legs[0].track.video.video_id, legs[0].leg.reverse, frames, names))
         states = {leg.track.object_id: leg.state or _first_state(leg) for leg in legs}
         rows: dict[str, list[MaskRow]] = {leg.track.object_id: [] for leg in legs}
-        num_followed = 0
+        num_track_frames = 0
         for frame in source.frames(frames):
             check()
             self.before_frame(frame.index, legs)
@@ -125,7 +125,7 @@ class FakeTracker:
                     object_id = leg.track.object_id
                     seen = f"{frame.index} {names if self.batch_matters else ''}"
                     states[object_id] = hashlib.sha256(states[object_id] + seen.encode()).digest()
-                    num_followed += 1
+                    num_track_frames += 1
                     if leg.leg.writes(frame.index):
                         rows[object_id].append(_row(leg.track, frame.index, source, states[object_id]))
         tables = {object_id: rows_to_table(found) for object_id, found in rows.items()}
@@ -134,7 +134,7 @@ class FakeTracker:
             states=states,
             stats=WorkStats(
                 frames_encoded=len(frames),
-                track_frames=num_followed,
+                track_frames=num_track_frames,
                 stage_s={"decode": 0.001, "encode": 0.002, "propagate": 0.001, "write": 0.001},
             ),
         )
@@ -188,7 +188,7 @@ class NoProgress:
 
 
 def find_two(source: object, track: Track) -> list[BoxPrompt]:
-    """Whatever is asked, two boxes are what it means."""
+    """Detect two boxes for every auto prompt."""
     assert track.auto_prompt is not None
     return [BoxPrompt(track.auto_prompt.frame_index, (10.0 + left, 10.0, 30.0, 30.0)) for left in range(2)]
 
@@ -231,7 +231,7 @@ def run_tracks(
     num_replicas: int = 1,
     **changes: Any,
 ) -> RunSummary:
-    """Drive tracks to their end over a local pool of fake replicas."""
+    """Run tracks with a local pool of fake replicas."""
     tracker = tracker or FakeTracker()
 
     def local_pool() -> Pool:
@@ -252,11 +252,11 @@ def run_tracks(
 
 
 class Crash(BaseException):
-    """The process dies here; nothing catches it."""
+    """The simulated process dies; nothing catches this."""
 
 
 class CrashingStore:
-    """Storage whose process dies at the n-th change, before or after it took effect."""
+    """Storage that kills its process at the n-th change, before or after it takes effect."""
 
     def __init__(self, crash_at: int, *, after: bool) -> None:
         self._left = crash_at
@@ -301,7 +301,7 @@ class CrashingStore:
 
 
 class InlinePool:
-    """One replica that works while the driver waits; every run is the same run."""
+    """One replica that works in the driver's thread, which makes runs reproducible."""
 
     def __init__(self, replica: Worker) -> None:
         self._replica = replica

@@ -1,7 +1,7 @@
-"""A proxy in front of an S3 server that fails as object stores do: some requests get 503, no answer, or a late one.
+"""A proxy in front of an S3 server with the faults of object stores: status 503, lost answers, late answers.
 
-Which ones is decided by counting, so that every run meets the same faults: an answer may be lost before the request
-has reached the server, or after it took effect there.
+Faults are chosen by counting requests, so they are the same in every run. An answer may be lost before the request
+reaches the server, or after it took effect there.
 """
 
 import http.client
@@ -22,7 +22,7 @@ BUSY = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce
 
 
 class FaultyProxy(ThreadingHTTPServer):
-    """Every sixth request meets the next fault of the list. ``num_faults`` counts them."""
+    """Every sixth request gets the next fault of the list; ``num_faults`` counts them."""
 
     daemon_threads = True
 
@@ -47,7 +47,7 @@ class FaultyProxy(ThreadingHTTPServer):
             return fault
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client may have gone away from a slow answer."""
+        """Ignore clients that closed the connection during a slow answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def _chunks(self) -> Iterator[bytes]:
-        """The body as it came, framing included: it is handed on like that."""
+        """The body with its chunk framing, to be forwarded unchanged."""
         while True:
             line = self.rfile.readline()
             size = int(line.split(b";")[0], 16)

@@ -1,4 +1,4 @@
-"""A gate in front of every frame that replicas read, so that a test decides what is done before it kills somebody.
+"""A gate in front of every frame that replicas read: tests choose how many frames are done before a process is killed.
 
 ``<folder>/frames`` grows by a byte with each frame that any process reads; a frame beyond ``<folder>/budget`` waits.
 """
@@ -28,14 +28,14 @@ class Gate:
         return path.stat().st_size if path.exists() else 0
 
     def let_through(self, num_frames: int) -> None:
-        """Move the gate: so many frames may be read in all."""
+        """Allow this number of frames in total."""
         folder = Path(self.folder)
         folder.mkdir(exist_ok=True, parents=True)
         (folder / "next").write_text(str(num_frames))
         (folder / "next").replace(folder / "budget")
 
     def wait(self, poll_s: float = 0.02) -> None:
-        """Wait until the next frame may be read, and count it."""
+        """Wait until the next frame is allowed, and count it."""
         while self.num_frames >= int(Path(self.folder, "budget").read_text()):
             time.sleep(poll_s)
         descriptor = os.open(Path(self.folder, "frames"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -44,7 +44,7 @@ class Gate:
 
 
 class GatedSource:
-    """A video whose frames pass the gate one by one."""
+    """A video whose frames pass the gate one at a time."""
 
     def __init__(self, source: VideoSource, gate: Gate) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""The driver of a pool whose replicas do nothing; it writes down how each of them is lost."""
+"""The driver of a pool of idle replicas; it records how each of them is lost."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from samurai_batch.tasks import Video
 
 
 class Idler:
-    """A worker that never comes to the end of an order."""
+    """A worker that never finishes an order."""
 
     def run(self, order: Order) -> Report:
         while True:

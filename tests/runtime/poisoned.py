@@ -1,4 +1,4 @@
-"""A replica that one picture ends: for real Ray actors."""
+"""A replica that dies at one picture, for real Ray actors."""
 
 import os
 

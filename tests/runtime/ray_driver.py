@@ -1,4 +1,4 @@
-"""A whole run in a process of its own: a local Ray, two actors, the fake tracker. To be killed."""
+"""A run in a separate process (local Ray, two actors, the fake tracker), for tests that kill it."""
 
 import sys
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.runtime.ray_worker import WorkerPlan, make_worker
 
 
 def tracks_in(folder: Path) -> list[Track]:
-    """Two tracks, both ways, in each of the videos a and b."""
+    """Two tracks in both directions in each of the videos a and b."""
     videos = [Video(name, str(folder / f"{name}.json")) for name in "ab"]
     return [box_track(video, name, 20, "both") for video in videos for name in "xy"]
 
 
 def main(folder: Path) -> int:
-    """Run the tracks in ``folder`` to their end."""
+    """Run the tracks in ``folder``."""
     plan = WorkerPlan(str(folder / "out"), str(folder / "pids"), frame_s=0.03)
     connect(None)
     try:

@@ -1,4 +1,4 @@
-"""A worker for real Ray actors: the fake tracker, slow enough to be killed in the middle of a chunk."""
+"""A worker for real Ray actors: the fake tracker, slow enough to be killed during a chunk."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ class WorkerPlan:
 
 
 def make_worker(plan: WorkerPlan) -> Worker:
-    """Leaves its process id under ``pids`` with the frame it is at."""
+    """A worker that writes its process id and current frame to ``pids``."""
     folder = Path(plan.pids)
     folder.mkdir(exist_ok=True, parents=True)
 
@@ -35,7 +35,7 @@ def make_worker(plan: WorkerPlan) -> Worker:
 
 
 def failing_worker(plan: WorkerPlan) -> Worker:
-    """Takes a moment to find out; leaves a file under ``pids`` for every try."""
+    """Fails after a moment; leaves a file in ``pids`` for every try."""
     folder = Path(plan.pids)
     folder.mkdir(exist_ok=True, parents=True)
     (folder / uuid.uuid4().hex).touch()
@@ -44,12 +44,12 @@ def failing_worker(plan: WorkerPlan) -> Worker:
 
 
 def worker_that_dies(plan: WorkerPlan) -> Worker:
-    """Its process ends while it is built, as where memory runs out."""
+    """Its process dies while the worker is built, as it does when memory runs out."""
     os._exit(1)
 
 
 def worker_of_one_node(plan: WorkerPlan) -> Worker:
-    """Can be built on one node alone: the one whose first replica is built first."""
+    """Can be built only on the node whose replica is built first."""
     here = ray.get_runtime_context().get_node_id()
     chosen = Path(plan.pids).with_name("good-node")
     with contextlib.suppress(FileExistsError), chosen.open("x") as file:

@@ -1,4 +1,4 @@
-"""Records of runs that tests make up."""
+"""Made-up run records."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from samurai_batch.runtime.ledger import RunRecord
 
 
 def run_record(run_id: str, **changes: Any) -> RunRecord:
-    """A run that finished long ago and did nothing, but for ``changes``."""
+    """The record of a run that finished long ago without work, with ``changes``."""
     fields: dict[str, Any] = {
         "run_id": run_id,
         "status": "finished",

@@ -1,6 +1,6 @@
-"""``python -m tests.runtime.scale 100000``: what it takes to find that so many tracks are done already.
+"""``python -m tests.runtime.scale 100000`` measures a run that finds so many tracks done already.
 
-The output stands in a dictionary, as a run that has finished leaves it; what is measured is the driver's own share.
+The output of the finished run is kept in a dictionary, so only the driver's own time is measured.
 """
 
 import sys
@@ -97,7 +97,7 @@ def finished_store(num_tracks: int) -> FinishedStore:
 
 
 def run_again(tracks: list[Track], store: FinishedStore, clock: Clock | None = None) -> RunSummary:
-    """The same job once more: nothing is left to do. ``clock`` says when it is time to show life."""
+    """Run the finished job again. ``clock`` decides when heartbeats are due."""
 
     def no_pool() -> Pool:
         raise AssertionError("all is done already")

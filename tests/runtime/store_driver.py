@@ -1,4 +1,4 @@
-"""A whole job in a process of its own: it ends itself in the middle, or holds its output until it is killed."""
+"""A job in a separate process that kills itself halfway, or keeps its lease until it is killed."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ EVENTS_UNTIL_KILLED = 5
 
 
 class KilledPool(LocalPool[ReplicaPlan]):
-    """Its process ends with the fifth event."""
+    """Kills its process at the fifth event."""
 
     def __init__(self, plan: ReplicaPlan) -> None:
         super().__init__(make_replica, plan)
@@ -31,7 +31,7 @@ class KilledPool(LocalPool[ReplicaPlan]):
 
 
 class HoldingPool(KilledPool):
-    """Nothing happens any more after the first event."""
+    """Returns no event after the first."""
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         events = super().wait(timeout_s)

@@ -1,7 +1,7 @@
-"""A Google Cloud Storage server on loopback: gcp-storage-emulator, with the one precondition that it lacks.
+"""A Google Cloud Storage server on loopback: gcp-storage-emulator, extended by conditional writes.
 
-The emulator ignores ``ifGenerationMatch``; Google answers 412 to an upload with ``ifGenerationMatch=0`` where an object
-of that name exists. It serves one request at a time, so looking and putting are one step here, as they are there.
+The emulator ignores ``ifGenerationMatch``; Google answers 412 to an upload with ``ifGenerationMatch=0`` if an object of
+that name exists. The emulator serves one request at a time, so check and write are atomic here too.
 """
 
 import http

@@ -1,4 +1,4 @@
-"""Real servers of object stores on loopback, each a process of its own: moto (S3), Azurite, a GCS emulator."""
+"""Servers of object stores on loopback, each a separate process: moto (S3), Azurite, and a GCS emulator."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import pytest
 
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""What every Azurite has, as Microsoft documents it: no secret."""
+"""The documented key of every Azurite, which is no secret."""
 
 
 def free_port() -> int:
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: Sequence[str], url: str, log: Path) -> Iterator[str]:
-    """A server from its first answer on."""
+    """Start a server, wait for its first answer, and kill it afterwards."""
     with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as server:
         try:
             _wait_until_it_answers(url, server, log)
@@ -91,7 +91,7 @@ def azure_server(log: Path) -> Iterator[str]:
 
 
 def _azurite() -> list[str]:
-    """Azurite as `make setup` installs it beside the Python environment, or from the PATH."""
+    """The command of Azurite, as installed by `make setup` or from the PATH."""
     installed = Path(sys.prefix) / "azurite" / "node_modules" / ".bin" / "azurite-blob"
     found = str(installed) if installed.exists() else shutil.which("azurite-blob")
     if found is None:

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that throttles, forbids and cuts, as a test tells it to."""
+"""An HTTP server on loopback that throttles, forbids and truncates as tests configure it."""
 
 import ssl
 import threading
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(kw_only=True)
 class Answer:
-    """One answer: a status in place of the file, or the file in some other way than a good server gives it."""
+    """A faulty answer: a status instead of the file, or the file truncated or without its length."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Answer:
 
 
 class WebServer(ThreadingHTTPServer):
-    """Serves ``files`` by path. ``answers`` of a path come first, each once; ``always`` stand for the method."""
+    """Serves ``files`` by path, after the ``answers`` of the path, each once, and the ``always`` of the method."""
 
     daemon_threads = True
 
@@ -40,7 +40,7 @@ class WebServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client may have gone away."""
+        """Ignore clients that closed the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def web_server(certificate: tuple[str, str] | None = None) -> Iterator[WebServer]:
-    """A server that runs; over TLS with a certificate and its key."""
+    """A running server; with TLS if ``certificate`` (certificate and key) is given."""
     with WebServer() as server:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""What happens to whom, on which frame: small plays that the tests of the tracker run again and again."""
+"""Scripts of prompts by track and frame, which tests of the tracker run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ SIZE, NUM_FRAMES = 64, 24
 
 
 def box(x1: float, y1: float, x2: float, y2: float) -> FramePrompt:
-    """Corners in pixels of the model's picture."""
+    """A box prompt; corners in pixels of the model's input."""
     return FramePrompt(
         torch.tensor([[x1, y1], [x2, y2]]), torch.tensor([BOX_TOP_LEFT, BOX_BOTTOM_RIGHT], dtype=torch.int32)
     )
 
 
 def clicks(*points: tuple[float, float, int]) -> FramePrompt:
-    """Points as x, y, label."""
+    """A points prompt of (x, y, label)."""
     return FramePrompt(
         torch.tensor([[x, y] for x, y, _ in points]), torch.tensor([label for *_, label in points], dtype=torch.int32)
     )
 
 
 def mask(rows: slice, columns: slice) -> FramePrompt:
-    """A rectangle of pixels; an empty one is a mask that says the object is absent."""
+    """A mask prompt of a rectangle; an empty one means that the object is absent."""
     pixels = torch.zeros(SIZE, SIZE)
     pixels[rows, columns] = 1
     return FramePrompt(mask=pixels)
@@ -41,7 +41,7 @@ def mask(rows: slice, columns: slice) -> FramePrompt:
 
 @dataclass(frozen=True)
 class Script:
-    """One track's prompts by frame, and the last frame it is followed on."""
+    """One track's prompts by frame, and its last frame."""
 
     prompts: Mapping[int, FramePrompt]
     end_frame: int = NUM_FRAMES - 1
@@ -77,14 +77,14 @@ def features(model: SAM2, seed: int = 0) -> tuple[FrameFeatures, ...]:
 
 
 def make_tracker(settings: TrackerSettings | None = None, seed: int = 0) -> Tracker:
-    """A tracker of the small network, whose scores cross every threshold on the test video."""
+    """A tracker with the small network, whose scores cross every threshold on the test video."""
     return Tracker(small_model(seed), settings or TrackerSettings(stable_frames_threshold=3))
 
 
 def play(
     tracker: Tracker, scripts: Sequence[Script], video: Sequence[FrameFeatures], first: int = 0
 ) -> list[dict[int, TrackResult]]:
-    """Follow the scripts together; what each found, by frame."""
+    """Track the scripts together; returns each one's results by frame."""
     found: list[dict[int, TrackResult]] = [{} for _ in scripts]
     for frame_index, track, result, _ in steps(tracker, scripts, video, first):
         found[track][frame_index] = result
@@ -94,7 +94,7 @@ def play(
 def steps(
     tracker: Tracker, scripts: Sequence[Script], video: Sequence[FrameFeatures], first: int = 0
 ) -> Iterator[tuple[int, int, TrackResult, TrackState]]:
-    """Each step of each track: frame, number of the track, its result, its state after it."""
+    """Each step of each track: frame, number of the track, result, and state after it."""
     states = [script.state() for script in scripts]
     for frame_index, seen in enumerate(video, first):
         active = [track for track, script in enumerate(scripts) if script.covers(frame_index)]
@@ -106,12 +106,12 @@ def steps(
 
 
 def are_the_same(a: TrackResult, b: TrackResult) -> bool:
-    """Bit for bit."""
+    """Whether two results are equal bit for bit."""
     return torch.equal(a.low_res_logits, b.low_res_logits) and _scores(a) == _scores(b)
 
 
 def assert_close(a: TrackResult, b: TrackResult, tolerance: float = 1e-9) -> None:
-    """The same decisions, the same numbers up to rounding in another order."""
+    """Both results have the same decisions, and the same numbers up to rounding."""
     assert a.mask_index == b.mask_index
     assert (a.motion_score is None) == (b.motion_score is None)
     torch.testing.assert_close(_numbers(a), _numbers(b), rtol=tolerance, atol=tolerance)

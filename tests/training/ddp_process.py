@@ -34,7 +34,7 @@ KINDS = ("box", "mask")
 
 
 def clips(numbers: list[int], kind: str = "box") -> Batch:
-    """A clip for each number: three frames (64 × 64) of noise by which a square passes, prompted by its box."""
+    """A clip for each number: three frames (64 × 64) of noise with a moving square, prompted by its box."""
     frames, masks = torch.zeros(len(numbers), 3, 64, 64, 3, dtype=torch.uint8), torch.zeros(len(numbers), 3, 64, 64)
     for clip, number in enumerate(numbers):
         noise = torch.Generator().manual_seed(number)
@@ -56,7 +56,7 @@ def clips(numbers: list[int], kind: str = "box") -> Batch:
 
 
 def step(batch: Batch) -> dict[str, Tensor]:
-    """The gradients of a batch, and the parameters after one update by them."""
+    """The gradients of a batch, and the parameters after one update."""
     model = SAM2(TINY, 64).float()
     model.load_state_dict(initial_weights(TINY, 0))
     objective = data_parallel(ClipLoss(model))
@@ -69,7 +69,7 @@ def step(batch: Batch) -> dict[str, Tensor]:
 
 
 def main(what: str, rank: int, folder: Path) -> None:
-    """Do one or the other, together with the other process."""
+    """Run `step` or `train` together with the other process."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.backends.cpu.get_cpu_capability = lambda: "AVX2"  # so that the encoder computes in float32
     torch.set_num_threads(1)

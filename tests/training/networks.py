@@ -1,4 +1,4 @@
-"""What tests train: a very small network, on very small clips."""
+"""A very small network and very small clips for tests of the training."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A tiny bank: things of three shapes and surfaces of three patterns, two sources of each."""
+"""A tiny picture bank: things of three shapes and surfaces of three patterns, two sources of each."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Small videos written by PyAV, and what PyAV reads in them from first frame to last: the reference of these tests."""
+"""Writes small videos by PyAV, and reads them from first to last frame by PyAV as the reference of the tests."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -16,7 +16,7 @@ FASTSTART = {"movflags": "faststart"}
 
 
 def picture(index: int, height: int, width: int) -> NDArray[np.uint8]:
-    """(H, W, 3): a block that moves over a ramp, on a ground whose brightness follows the index."""
+    """(H, W, 3): a block that moves over a ramp; the brightness depends on the index."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[..., 0] = np.linspace(0, 255, width).astype(np.uint8)
     pixels[..., 1] = index * 5 % 256
@@ -56,7 +56,7 @@ def write_movie(
 
 
 def write_two_sizes(path: Path, *, codec: str, num_frames_each: int = 20) -> Path:
-    """A video whose frames become larger half way, as recordings of calls do."""
+    """A video whose frame size grows halfway, as in recordings of video calls."""
     with av.open(str(path), "w") as container:
         stream = cast(VideoStream, container.add_stream(codec, rate=25))
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -80,7 +80,7 @@ def write_two_sizes(path: Path, *, codec: str, num_frames_each: int = 20) -> Pat
 
 
 def write_trimmed(path: Path, original: Path, *, num_cut: int) -> Path:
-    """The original with its first frames hidden by an edit list, as ``ffmpeg -ss ... -c copy`` leaves them."""
+    """The original with its first frames hidden by an edit list, as ``ffmpeg -ss ... -c copy`` writes it."""
     with av.open(str(original)) as source, av.open(str(path), "w") as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
@@ -101,7 +101,7 @@ def write_part(path: Path, original: Path, *, share: float) -> Path:
 
 
 def reference(path: Path) -> list[tuple[float, NDArray[np.uint8]]]:
-    """Time in seconds and displayed pixels of all frames that PyAV decodes, up to the end or the first error."""
+    """Time in seconds and displayed pixels of all frames that PyAV decodes until the end or the first error."""
     frames = []
     with av.open(str(path)) as container:
         try:
