@@ -7,6 +7,7 @@ is known once that is opened (`planning.validation`).
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import Literal, get_args
 
@@ -116,26 +117,28 @@ class Video:
 class Leg:
     """One direction of one track: the frames it covers, from its first conditioning frame on.
 
-    ``start_frame`` is that first conditioning frame; ``end_frame`` is the last frame followed, included, or
-    None for "to the end of the video". A reverse leg has ``end_frame <= start_frame``.
-    ``first_row`` is the first frame the leg leaves a row for: the backward leg of a track that goes both
-    ways begins on the prompted frame, whose row the forward leg writes.
+    ``start_frame`` is that first conditioning frame; ``end_frame`` is the last frame, included, or None for the end
+    of the video. A reverse leg has ``end_frame <= start_frame``. ``first_row`` is the first frame that the leg writes
+    a row for: the backward leg of a track that goes both ways begins on the prompted frame, whose row the forward leg
+    writes. ``fingerprint`` names the saved work of the track in a job; it is "" where no work is saved.
     """
 
+    track: "Track" = field(repr=False)
     reverse: bool
     start_frame: int
     end_frame: int | None
     first_row: int
+    fingerprint: str = ""
 
     def covers(self, frame_index: int) -> bool:
-        """Whether the leg follows its object on this frame."""
+        """Whether the track is propagated on this frame."""
         if self.reverse:
             assert self.end_frame is not None
             return self.end_frame <= frame_index <= self.start_frame
         return self.start_frame <= frame_index and (self.end_frame is None or frame_index <= self.end_frame)
 
     def writes(self, frame_index: int) -> bool:
-        """Whether the leg leaves a row for this frame."""
+        """Whether the leg writes a row for this frame."""
         if not self.covers(frame_index):
             return False
         return frame_index <= self.first_row if self.reverse else frame_index >= self.first_row
@@ -202,15 +205,16 @@ class Track:
 
     @property
     def legs(self) -> tuple[Leg, ...]:
-        """The one or two directions this track is followed in; their rows do not overlap."""
+        """The one or two directions in which this track is propagated; their rows do not overlap."""
+        leg = partial(Leg, track=self)
         frames = [prompt.frame_index for prompt in self.prompts]
         first, last, lowest = min(frames), max(frames), self.start_frame or 0
-        forward = Leg(reverse=False, start_frame=first, end_frame=self.end_frame, first_row=first)
+        forward = leg(reverse=False, start_frame=first, end_frame=self.end_frame, first_row=first)
         if self.direction == "forward":
             return (forward,)
         if self.direction == "backward":
-            return (Leg(reverse=True, start_frame=last, end_frame=lowest, first_row=last),)
-        return (forward, Leg(reverse=True, start_frame=first, end_frame=lowest, first_row=first - 1))
+            return (leg(reverse=True, start_frame=last, end_frame=lowest, first_row=last),)
+        return (forward, leg(reverse=True, start_frame=first, end_frame=lowest, first_row=first - 1))
 
 
 def check_distinct(tracks: Iterable[Track]) -> None:

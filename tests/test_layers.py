@@ -27,7 +27,6 @@ LAYERS = {
     "masks": 1,
     "planning": 1,
     "background": 0,
-    "chunk": 1,
     "synthetic": 1,
     "exports": 2,
     "tracking": 2,

@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from samurai_batch import pipeline
-from samurai_batch.chunk import Member
 from samurai_batch.errors import ConfigError, PromptError, StateError, VideoError
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import propagate_chunk, track_video
 from samurai_batch.rle import rle_from_coco
 from samurai_batch.runtime.sources import StoppedError
-from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, Direction, Leg, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
+from samurai_batch.tracking import mask_rows
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import Frame, VideoInfo
@@ -183,12 +182,12 @@ def test_a_mask_prompt_comes_back_as_its_own_mask() -> None:
 
 def test_only_frames_that_a_track_needs_are_read_and_each_is_encoded_once() -> None:
     video = source()
-    result = propagate_chunk(tracker(), video, members(TRACKS[1:2], reverse=False), range(3, 10))
+    result = propagate_chunk(tracker(), video, legs_of(TRACKS[1:2]), range(3, 10))
     assert video.asked == [range(3, 10)]
     assert (result.stats.frames_encoded, result.stats.track_frames) == (7, 7)
     assert all(seconds > 0 for seconds in result.stats.stage_s.values())
 
-    shared = propagate_chunk(tracker(), source(), members([TRACKS[0], TRACKS[1]], reverse=False), range(0, 5))
+    shared = propagate_chunk(tracker(), source(), legs_of([TRACKS[0], TRACKS[1]]), range(0, 5))
     assert (shared.stats.frames_encoded, shared.stats.track_frames) == (5, 7)
 
     track_video(tracker(), video := source(), [TRACKS[1]], chunk_frames=5)
@@ -202,13 +201,13 @@ def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
         Track(video=VIDEO, object_id="early", prompts=(box(0),), end_frame=2),
         Track(video=VIDEO, object_id="late", prompts=(box(9),), end_frame=10),
     ]
-    result = propagate_chunk(tracker(), source(), members(cast, reverse=False), range(0, 11))
+    result = propagate_chunk(tracker(), source(), legs_of(cast), range(0, 11))
     assert (result.stats.frames_encoded, result.stats.track_frames) == (5, 5)
 
 
 @pytest.mark.parametrize("frames_per_batch", [2, 4, 100])
 def test_frames_encoded_together_are_followed_as_one_by_one(frames_per_batch: int) -> None:
-    cast, frames = members(TRACKS[:2], reverse=False), range(13)
+    cast, frames = legs_of(TRACKS[:2]), range(13)
     alone = propagate_chunk(tracker(), source(), cast, frames)
     together = propagate_chunk(tracker(), source(), cast, frames, frames_per_batch=frames_per_batch)
     assert together.stats.frames_encoded == alone.stats.frames_encoded == 13
@@ -222,31 +221,31 @@ def nearly(value: object) -> object:
     return pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
 
 
-def members(tracks: Sequence[Track], reverse: bool) -> list[Member]:
-    return [Member(track, leg) for track in tracks for leg in track.legs if leg.reverse == reverse]
+def legs_of(tracks: Sequence[Track], reverse: bool = False) -> list[Leg]:
+    return [leg for track in tracks for leg in track.legs if leg.reverse == reverse]
 
 
 def test_a_chunk_is_a_pure_function() -> None:
-    first = propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 6))
-    member = Member(TRACKS[0], TRACKS[0].legs[0], first.states["all"])
-    a, b = (propagate_chunk(tracker(), source(), [member], range(6, 10)) for _ in range(2))
+    first = propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(0, 6))
+    states = dict(first.states)
+    a, b = (propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(6, 10), states) for _ in range(2))
     assert a.tables["all"].equals(b.tables["all"])
     assert a.states == b.states
-    assert member.state == first.states["all"]
+    assert states == first.states
 
 
 def test_a_damaged_state_is_refused() -> None:
-    member = Member(TRACKS[0], TRACKS[0].legs[0], b"not a state")
     with pytest.raises(StateError):
-        propagate_chunk(tracker(), source(), [member], range(6, 10))
+        propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(6, 10), {"all": b"not a state"})
 
 
 def test_a_state_of_another_network_or_image_size_is_refused() -> None:
-    state = propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(0, 3)).states["all"]
-    member = Member(TRACKS[0], TRACKS[0].legs[0], state)
+    state = propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(0, 3)).states["all"]
     for other in (seeded_model(SMALL, 96), seeded_model(replace(SMALL, mem_dim=16), 64)):
         with pytest.raises(StateError, match="not made by test at image size"):
-            propagate_chunk(Tracker(other, TrackerSettings()), source(), [member], range(3, 5))
+            propagate_chunk(
+                Tracker(other, TrackerSettings()), source(), legs_of(TRACKS[:1]), range(3, 5), {"all": state}
+            )
 
 
 @pytest.mark.parametrize(
@@ -273,7 +272,7 @@ def test_a_track_that_does_not_fit_its_video_is_refused_before_any_work(
     [
         (TRACKS[:1] * 2, "object 'all': there are two tracks of that name"),
         ((TRACKS[0], replace(TRACKS[1], video=Video("other", "o.mp4"))), "the tracks are of several videos"),
-        ((replace(TRACKS[0], prompts=(TextPrompt(0, "a dog"),)),), "have to be looked up first"),
+        ((replace(TRACKS[0], prompts=(TextPrompt(0, "a dog"),)),), "needs its objects detected first"),
         ((replace(TRACKS[0], prompts=(MaskPrompt(0, Rle(HEIGHT, WIDTH, "04")),)),), "the mask on frame 0 is damaged"),
     ],
 )
@@ -295,7 +294,7 @@ def test_a_number_of_frames_below_one_is_refused(name: str, count: int) -> None:
 
 def test_a_chunk_of_frames_in_batches_of_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="frames_per_batch is 0"):
-        propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(3), frames_per_batch=0)
+        propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(3), frames_per_batch=0)
 
 
 directions: st.SearchStrategy[Direction] = st.sampled_from(["forward", "backward", "both"])
@@ -313,8 +312,8 @@ def test_spans_are_kept_whatever_is_prompted_in_them(prompted: set[int], directi
     assert all(b == a + 1 for a, b in pairwise(rows))
 
 
-@pytest.mark.parametrize("threads_beside", [True, False])
-def test_a_check_that_raises_ends_the_chunk_at_that_frame_and_its_threads(threads_beside: bool) -> None:
+@pytest.mark.parametrize("use_threads", [True, False])
+def test_a_check_that_raises_ends_the_chunk_at_that_frame_and_its_threads(use_threads: bool) -> None:
     before = set(threading.enumerate())
     during: list[set[threading.Thread]] = []
 
@@ -323,17 +322,17 @@ def test_a_check_that_raises_ends_the_chunk_at_that_frame_and_its_threads(thread
         if len(during) == 4:
             raise StoppedError
 
-    cast = members(TRACKS[:1], reverse=False)
+    cast = legs_of(TRACKS[:1])
     with pytest.raises(StoppedError):
-        propagate_chunk(tracker(), source(), cast, range(10), threads_beside=threads_beside, check=check)
+        propagate_chunk(tracker(), source(), cast, range(10), use_threads=use_threads, check=check)
     assert len(during) == 4
-    assert {thread.name for thread in during[3]} == ({"prefetch", "background_0"} if threads_beside else set())
+    assert {thread.name for thread in during[3]} == ({"prefetch", "background_0"} if use_threads else set())
     assert set(threading.enumerate()) <= before
 
 
-def test_without_threads_beside_the_same_is_found() -> None:
-    cast = members(TRACKS[:2], reverse=False)
-    alone = propagate_chunk(tracker(), source(), cast, range(10), threads_beside=False)
+def test_without_use_threads_the_same_is_found() -> None:
+    cast = legs_of(TRACKS[:2])
+    alone = propagate_chunk(tracker(), source(), cast, range(10), use_threads=False)
     beside = propagate_chunk(tracker(), source(), cast, range(10))
     assert (alone.tables, alone.states) == (beside.tables, beside.states)
 
@@ -342,9 +341,9 @@ def test_rows_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(mask: NDArray[np.bool_]) -> Rle:
         raise ValueError("boom")
 
-    monkeypatch.setattr(pipeline, "encode_mask", fail)
+    monkeypatch.setattr(mask_rows, "encode_mask", fail)
     with pytest.raises(ValueError, match="boom"):
-        propagate_chunk(tracker(), source(), members(TRACKS[:1], reverse=False), range(10))
+        propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(10))
 
 
 def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
@@ -354,7 +353,7 @@ def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
             raise VideoError("frame 4 is damaged")
 
     num_checks: list[None] = []
-    cast = members(TRACKS[:1], reverse=False)
+    cast = legs_of(TRACKS[:1])
     with pytest.raises(VideoError, match="frame 4"):
         propagate_chunk(tracker(), Broken(PIXELS, []), cast, range(10), check=lambda: num_checks.append(None))
     assert len(num_checks) == 4

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from samurai_batch.geometry import box_iou
-from samurai_batch.pipeline import FramePlace, mask_row, track_video
+from samurai_batch.pipeline import track_video
 from samurai_batch.tasks import Box, BoxPrompt, Direction, PointsPrompt, Prompt, Track, Video
+from samurai_batch.tracking.frame_batches import FrameInfo
+from samurai_batch.tracking.mask_rows import mask_row
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker, TrackResult
 from samurai_batch.video import Frame, VideoInfo
@@ -118,7 +120,7 @@ def test_a_prediction_is_a_coco_box_in_pixels_of_the_video() -> None:
         candidate_ious=(0.5,),
         predicted_box_xyxy=(8.0, 16.0, 23.0, 31.0),
     )
-    row = mask_row(prompted([0], "forward"), FramePlace(3, 0.1, 48, 80), result, np.zeros((48, 80), np.bool_))
+    row = mask_row(prompted([0], "forward"), FrameInfo(3, 0.1, 48, 80), result, np.zeros((48, 80), np.bool_))
     assert row.predicted_xywh == (10.0, 12.0, 20.0, 12.0)
 
 

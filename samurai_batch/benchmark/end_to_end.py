@@ -15,13 +15,13 @@ from samurai_batch.benchmark.subprocesses import in_processes_at_once, in_subpro
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.masks import MaskRow, rows_to_table
-from samurai_batch.pipeline import frame_batches, mask_row
 from samurai_batch.planning.orders import Order
 from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import RunSummary, exit_code
 from samurai_batch.tasks import Track
-from samurai_batch.tracking.masks_out import to_video_masks
+from samurai_batch.tracking.frame_batches import frame_batches
+from samurai_batch.tracking.mask_rows import mask_row, to_video_masks
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
@@ -126,7 +126,7 @@ def _propagated(tracker: Tracker, track: Track, frames_per_batch: int) -> list[M
         height, width = source.info.height, source.info.width
         prompt = to_frame_prompt(track.prompts, height, width, tracker.model.image_size, None)
         state = TrackState(num_frames=source.info.num_frames)
-        for batch in frame_batches(tracker, source.frames(range(source.info.num_frames)), frames_per_batch):
+        for batch in frame_batches(tracker.model, source.frames(range(source.info.num_frames)), frames_per_batch):
             features = tracker.encode(batch.pixels)
             for number, place in enumerate(batch.frames):
                 track_input = TrackInput(state, None if place.index else prompt)

@@ -80,7 +80,7 @@ class Backlog:
     def forget(self, shards: Iterable[ShardRecord]) -> None:
         """These will never be followed."""
         for shard in shards:
-            shard.members = []
+            shard.legs = []
             self._count(shard)
 
     # -- what goes out
@@ -114,7 +114,7 @@ class Backlog:
         own_s, work_s = self._cost_s(shard), self._work_s
         if own_s * self.num_replicas <= work_s or shard.tries != Tries() or not self._meter.has_propagated:
             return
-        legs = sorted(shard.members, key=lambda leg: leg.next_chunk * step(leg.leg.reverse))
+        legs = sorted(shard.legs, key=lambda leg: leg.next_chunk * step(leg.leg.reverse))
         outlook = Outlook(
             other_work_s=max(0.0, work_s - own_s), num_replicas=self.num_replicas, rates=self._meter.rates
         )
@@ -139,13 +139,13 @@ class Backlog:
 
     def _keep_open_legs(self, shard: ShardRecord) -> bool:
         """Forget members that have nothing left to do; whether any are left."""
-        num_before = len(shard.members)
+        num_before = len(shard.legs)
         if len(shard.prune()) != num_before:
             self._count(shard)
-        return bool(shard.members)
+        return bool(shard.legs)
 
     def _count(self, shard: ShardRecord) -> None:
-        legs = shard.members
+        legs = shard.legs
         num_to_propagate = num_to_encode = sum(len(leg.left) for leg in legs)
         if len(legs) > 1:
             num_to_encode = num_covered(leg.left for leg in legs)

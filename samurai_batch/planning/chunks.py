@@ -15,6 +15,12 @@ def chunk_of(frame_index: int, chunk_frames: int) -> int:
     return frame_index // chunk_frames
 
 
+def chunks_in_order(num_frames: int, chunk_frames: int, reverse: bool) -> range:
+    """All chunks of a video, in the order in which legs of one direction go through them."""
+    chunks = range(-(-num_frames // chunk_frames))
+    return chunks[::-1] if reverse else chunks
+
+
 def first_chunk(leg: Leg, chunk_frames: int) -> int:
     """The chunk a leg begins in."""
     return chunk_of(leg.start_frame, chunk_frames)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from samurai_batch.planning.chunks import frames_left, last_frame, step
 from samurai_batch.planning.orders import (
@@ -77,8 +77,8 @@ class JobState:
         tracks: dict[TrackId, TrackRecord] = {}
         due: dict[str, VideoRecord] = {}
         for shard in shards:
-            members = [(track, leg) for track, leg in shard.members if track.track_id in by_key]
-            if members:
+            legs = [leg for leg in shard.legs if leg.track.track_id in by_key]
+            if legs:
                 video_id = shard.video.video_id
                 if video_id not in self.videos:
                     self.videos[video_id] = VideoRecord(shard.video, videos[video_id].expected_frames)
@@ -86,7 +86,7 @@ class JobState:
                 if not video.unopened:  # else it waits to be opened already
                     due[video_id] = video
                     video.readable_frames = None  # where it is cut, its new tracks have to be told
-                self._enter_shard(video, members, by_key, tracks)
+                self._enter_shard(video, legs, by_key, tracks)
         assert tracks.keys() == by_key.keys(), "every pending track is in a shard"
         self.num_open += len(tracks)
         return list(due.values())
@@ -104,21 +104,22 @@ class JobState:
     def _enter_shard(
         self,
         video: VideoRecord,
-        members: Sequence[tuple[Track, Leg]],
+        legs: Sequence[Leg],
         pending: Mapping[TrackId, PendingTrack],
         tracks: dict[TrackId, TrackRecord],
     ) -> None:
-        saved = [(leg, pending[track.track_id].saved) for track, leg in members]
-        legs = []
-        for (track, leg), chunk in zip(members, aligned(saved, self._chunk_frames), strict=True):
-            key = track.track_id
+        saved = [(leg, pending[leg.track.track_id].saved) for leg in legs]
+        records = []
+        for leg, chunk in zip(legs, aligned(saved, self._chunk_frames), strict=True):
+            key = leg.track.track_id
+            fingerprint = pending[key].fingerprint
             if key not in tracks:
-                tracks[key] = TrackRecord(track, pending[key].fingerprint, video)
+                tracks[key] = TrackRecord(leg.track, fingerprint, video)
                 video.tracks.append(tracks[key])
-            legs.append(LegRecord(tracks[key], leg, chunk))
-            tracks[key].legs.append(legs[-1])
-            self._count(legs[-1])
-        video.unopened.append(ShardRecord(video, legs))
+            records.append(LegRecord(tracks[key], replace(leg, fingerprint=fingerprint), chunk))
+            tracks[key].legs.append(records[-1])
+            self._count(records[-1])
+        video.unopened.append(ShardRecord(video, records))
 
     # -- what happens to tracks
 

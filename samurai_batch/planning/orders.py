@@ -19,20 +19,11 @@ class OpenOrder:
     video: Video
 
 
-@dataclass(frozen=True)
-class OrderMember:
-    """One leg to follow; its saved work lies under ``fingerprint``."""
-
-    track: Track
-    leg: Leg
-    fingerprint: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class PropagateOrder:
-    """Follow legs of one direction through one chunk of one video.
+    """Propagate legs of one direction through one chunk of one video.
 
-    ``num_frames`` bounds the frames asked for: the video's own number, or fewer where it is truncated.
+    ``num_frames`` is the number of frames of the video, or of those before the truncation where it is truncated.
     """
 
     order_id: int
@@ -41,7 +32,7 @@ class PropagateOrder:
     chunk: int
     chunk_frames: int
     num_frames: int
-    members: tuple[OrderMember, ...]
+    legs: tuple[Leg, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +67,17 @@ class DetectOrder:
 
 
 Order = OpenOrder | PropagateOrder | PublishOrder | DetectOrder
+
+
+def num_tracks_of(order: Order) -> int:
+    """The tracks that an order works on; a video to open counts as one."""
+    match order:
+        case PropagateOrder():
+            return len(order.legs)
+        case DetectOrder():
+            return len(order.members)
+        case _:
+            return 1
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from samurai_batch.planning.chunks import (
     last_chunk,
     last_frame,
 )
-from samurai_batch.planning.orders import DetectMember, DetectOrder, Order, OrderMember, PropagateOrder, PublishOrder
+from samurai_batch.planning.orders import DetectMember, DetectOrder, Order, PropagateOrder, PublishOrder
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track, Video
@@ -136,26 +136,26 @@ class ShardRecord:
     """
 
     video: VideoRecord
-    members: list[LegRecord]
+    legs: list[LegRecord]
     tries: Tries = field(default_factory=Tries)
     num_to_encode: int = 0
     num_to_propagate: int = 0
 
     def __post_init__(self) -> None:
-        for member in self.members:
-            member.shard = self
+        for leg in self.legs:
+            leg.shard = self
 
     def prune(self) -> list[LegRecord]:
-        """The members that have something left to do; the others are forgotten. The video's length must be known."""
-        self.members = [member for member in self.members if member.left and member.shard is self]
-        return self.members
+        """Drop the legs that have no frames left and return the others. The video's length must be known."""
+        self.legs = [leg for leg in self.legs if leg.left and leg.shard is self]
+        return self.legs
 
     def propagate_order(self, order_id: int, chunk_frames: int) -> tuple[PropagateOrder, list[LegRecord]]:
-        """The order for the earliest chunk that any member lacks, and the members that lack it."""
-        reverse = self.members[0].leg.reverse
-        chunks = [member.next_chunk for member in self.members]
+        """The order for the earliest chunk that any leg lacks, and the legs that lack it."""
+        reverse = self.legs[0].leg.reverse
+        chunks = [leg.next_chunk for leg in self.legs]
         chunk = max(chunks) if reverse else min(chunks)
-        legs = [member for member in self.members if member.next_chunk == chunk]
+        legs = [leg for leg in self.legs if leg.next_chunk == chunk]
         order = PropagateOrder(
             order_id=order_id,
             video=self.video.video,
@@ -163,7 +163,7 @@ class ShardRecord:
             chunk=chunk,
             chunk_frames=chunk_frames,
             num_frames=self.video.num_frames,
-            members=tuple(OrderMember(leg.track.track, leg.leg, leg.track.fingerprint) for leg in legs),
+            legs=tuple(leg.leg for leg in legs),
         )
         return order, legs
 

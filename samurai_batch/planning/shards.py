@@ -6,7 +6,7 @@ that a resumed run follows the same batches as the one before it, and gets the s
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -16,11 +16,11 @@ from samurai_batch.tasks import Leg, Track, Video
 
 @dataclass(frozen=True)
 class Shard:
-    """Legs of one direction of one video, followed together by one replica."""
+    """Legs of one direction of one video that one replica propagates together."""
 
     video: Video
     reverse: bool
-    members: tuple[tuple[Track, Leg], ...]
+    legs: tuple[Leg, ...]
 
 
 def legs_with_rows(track: Track) -> tuple[Leg, ...]:
@@ -33,13 +33,12 @@ def make_shards(tracks: Iterable[Track], max_tracks_per_shard: int) -> list[Shar
 
     Legs that start near each other go together, so that they share as many frames as they can.
     """
-    pairs = [(track, leg) for track in tracks for leg in legs_with_rows(track)]
-    pairs.sort(key=_grouping_key)
+    all_legs = sorted((leg for track in tracks for leg in legs_with_rows(track)), key=_grouping_key)
     shards = []
-    for _, group in groupby(pairs, key=lambda pair: (pair[0].video.video_id, pair[1].reverse)):
-        members = tuple(group)
-        video, reverse = members[0][0].video, members[0][1].reverse
-        shards += [Shard(video, reverse, part) for part in _even_parts(members, max_tracks_per_shard)]
+    for _, group in groupby(all_legs, key=lambda leg: (leg.track.video.video_id, leg.reverse)):
+        legs = tuple(group)
+        bounds = even_bounds(len(legs), math.ceil(len(legs) / max_tracks_per_shard))
+        shards += [Shard(legs[0].track.video, legs[0].reverse, legs[low:high]) for low, high in bounds]
     return shards
 
 
@@ -67,12 +66,6 @@ def _lowest(leg: Leg) -> int:
     return leg.end_frame
 
 
-def _grouping_key(pair: tuple[Track, Leg]) -> tuple[str, bool, int, float, str]:
-    track, leg = pair
+def _grouping_key(leg: Leg) -> tuple[str, bool, int, float, str]:
     end = math.inf if leg.end_frame is None else leg.end_frame
-    return track.video.video_id, leg.reverse, leg.start_frame, end, track.object_id
-
-
-def _even_parts(members: Sequence[tuple[Track, Leg]], limit: int) -> list[tuple[tuple[Track, Leg], ...]]:
-    num_parts = math.ceil(len(members) / limit)
-    return [tuple(members[low:high]) for low, high in even_bounds(len(members), num_parts)]
+    return leg.track.video.video_id, leg.reverse, leg.start_frame, end, leg.track.object_id

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from samurai_batch import storage
-from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
 from samurai_batch.job import JobConfig
@@ -20,7 +19,7 @@ from samurai_batch.modeling.checkpoints import Weights, build_model, load_weight
 from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.process import prepare_process
-from samurai_batch.pipeline import propagate_chunk
+from samurai_batch.pipeline import ChunkResult, propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.device import within_memory
@@ -29,6 +28,7 @@ from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.runtime.sources import OpenVideo
+from samurai_batch.tasks import Leg
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video
 
@@ -60,8 +60,8 @@ def load_job_weights(config: JobConfig) -> JobWeights:
 def make_replica(plan: ReplicaPlan) -> Worker:
     """Build the network once, with its caches; called in the process that works with it."""
     config = plan.config
-    beside = threads_beside(config)
-    open_video = video_opener(config, ahead=beside)
+    has_threads = use_threads(config)
+    open_video = video_opener(config, ahead=has_threads)
     if config.task == "segment":
         network = build_network(plan.weights, config.image_size, DTYPES[config.dtype], device_of(config))
         return PictureReplica(
@@ -74,8 +74,20 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     assert not isinstance(plan.weights.config, SamConfig), "a job that tracks is refused without a tracker"
     tracker = make_tracker(config, plan.weights)
     finder = make_finder(Sam2Network(tracker.model), config)
+
+    def propagate(
+        source: VideoSource,
+        legs: Sequence[Leg],
+        frames: range,
+        states: Mapping[str, bytes],
+        *,
+        check: Callable[[], None],
+    ) -> ChunkResult:
+        how = partial(propagate_chunk, frames_per_batch=config.frames_per_batch, use_threads=has_threads, check=check)
+        return within_memory(lambda: how(tracker, source, legs, frames, states))
+
     return Replica(
-        propagate=partial(_propagate, tracker, config.frames_per_batch, beside),
+        propagate=propagate,
         look_up=lambda source, track: within_memory(partial(look_up, finder, source, track)),
         open_video=open_video,
         store=storage,
@@ -94,16 +106,17 @@ def make_replica_process(plan: ReplicaPlan) -> Worker:
 def network_threads(config: JobConfig) -> int:
     """CPU threads that a replica's network computes with.
 
-    Where nobody says, one CPU of several is left to the threads beside it: a network whose threads wait for one of them
-    that was put aside loses more than it gains (two threads on two cores: 10 to 40 % slower than one).
+    Unless the job sets it, all CPUs of the replica but one, which is left to the threads that decode and make rows. If
+    those compete with the network's threads, all of these wait for the one that is preempted: two threads on two cores
+    were 10 to 40 % slower than one.
     """
     return config.threads_per_replica or max(1, _num_cpus(config) - 1)
 
 
-def threads_beside(config: JobConfig) -> bool:
-    """Whether a replica decodes, scales and makes rows in threads beside its network, or in turn with it.
+def use_threads(config: JobConfig) -> bool:
+    """Whether a replica decodes, scales and makes rows in background threads, or in turns with its network.
 
-    In turn only where the job gives its CPUs to the network, all of them: then threads beside would put it aside.
+    In turns only where the job gives all CPUs of a replica to its network, which those threads would preempt.
     """
     threads = config.threads_per_replica
     return threads is None or threads < _num_cpus(config) or device_of(config) == "cuda"
@@ -211,27 +224,3 @@ def _num_gpus(config: JobConfig) -> float:
             "device is auto and no node stands yet: replicas ask for no GPU; say device: cuda to ask for one"
         )
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
-
-
-def _propagate(
-    tracker: Tracker,
-    frames_per_batch: int,
-    beside: bool,
-    source: VideoSource,
-    members: Sequence[Member],
-    frames: range,
-    *,
-    check: Callable[[], None],
-) -> ChunkResult:
-    """`propagate_chunk`, with every way the device's memory can end as a MemoryError."""
-    return within_memory(
-        lambda: propagate_chunk(
-            tracker,
-            source,
-            members,
-            frames,
-            frames_per_batch=frames_per_batch,
-            threads_beside=beside,
-            check=check,
-        )
-    )

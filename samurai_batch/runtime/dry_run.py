@@ -126,9 +126,7 @@ def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, P
         spans = _spans(shard, pending, chunk_frames, known[shard.video.video_id].expected_frames)
         if spans:
             num_frames = len(set().union(*spans))
-            is_estimate = known[shard.video.video_id].facts is None and any(
-                leg.end_frame is None for _, leg in shard.members
-            )
+            is_estimate = known[shard.video.video_id].facts is None and any(leg.end_frame is None for leg in shard.legs)
             row = PlannedShard(shard.video.video_id, shard.reverse, len(spans), num_frames, is_estimate)
             planned.append((cost_s(spans, FIRST_RATES), row))
     return planned
@@ -137,8 +135,8 @@ def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, P
 def _spans(shard: Shard, pending: set[TrackId], chunk_frames: int, num_frames: int) -> list[range]:
     return [
         frames_left(leg, first_chunk(leg, chunk_frames), chunk_frames, num_frames)
-        for track, leg in shard.members
-        if track.track_id in pending
+        for leg in shard.legs
+        if leg.track.track_id in pending
     ]
 
 

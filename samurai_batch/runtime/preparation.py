@@ -71,7 +71,7 @@ class Preparation:
         """What the scheduler is told about each video's length: at least that the frames asked for exist."""
         asked_for: dict[str, int] = {}
         for shard in self.shards:
-            last = max(max(leg.start_frame, leg.end_frame or 0) for _, leg in shard.members)
+            last = max(max(leg.start_frame, leg.end_frame or 0) for leg in shard.legs)
             asked_for[shard.video.video_id] = max(asked_for.get(shard.video.video_id, 0), last + 1)
         going_on = {one.track.video.video_id for one in self.pending if one.saved.parts}
         return {
@@ -194,7 +194,7 @@ class _Sorter:
             return []
         wanted = {one.track.track_id for one in pending}
         shards = [shard for group in groups for shard in make_shards(group, self.settings.max_tracks_per_shard)]
-        return [shard for shard in shards if any(track.track_id in wanted for track, _ in shard.members)]
+        return [shard for shard in shards if any(leg.track.track_id in wanted for leg in shard.legs)]
 
     def _asks(self, track: Track) -> bool:
         """Whether other tracks stand for this one: on pictures, what a prompt finds is the answer itself."""

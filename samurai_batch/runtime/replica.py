@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pyarrow as pa
 
-from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import (
     PromptError,
     StateError,
@@ -29,7 +28,6 @@ from samurai_batch.planning.orders import (
     OpenOrder,
     Order,
     OrderFailed,
-    OrderMember,
     PropagateOrder,
     PublishOrder,
     Report,
@@ -46,9 +44,10 @@ from samurai_batch.runtime.sources import OpenVideo, StoppedError
 from samurai_batch.runtime.work import part_uri, state_uri
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
-from samurai_batch.tasks import Prompt, Track, Video
+from samurai_batch.tasks import Leg, Prompt, Track, Video
 
-if TYPE_CHECKING:  # naming the types must not load a decoder
+if TYPE_CHECKING:  # a decoder and torch are loaded by who makes a replica
+    from samurai_batch.pipeline import ChunkResult
     from samurai_batch.video import VideoSource
 
 logger = get_logger(__name__)
@@ -58,8 +57,15 @@ class Propagate(Protocol):
     """`pipeline.propagate_chunk` with a tracker of its own; raises MemoryError when the device is too small."""
 
     def __call__(
-        self, source: "VideoSource", members: Sequence[Member], frames: range, /, *, check: Callable[[], None]
-    ) -> ChunkResult:
+        self,
+        source: "VideoSource",
+        legs: Sequence[Leg],
+        frames: range,
+        states: Mapping[str, bytes],
+        /,
+        *,
+        check: Callable[[], None],
+    ) -> "ChunkResult":
         """The rows and states of one chunk; ``check`` is called before each frame."""
         ...
 
@@ -156,8 +162,8 @@ class Replica:
     def _propagate_chunk(self, order: PropagateOrder, started_s: float) -> ChunkPropagated:
         self._check_not_stopping()
         source = self._source(order.video)
-        members = for_each(lambda member: self._load(order, member), order.members, self._num_transfers)
-        result = self._propagate(source, members, _frames_of(order), check=self._check_not_stopping)
+        frames = frames_to_propagate(order.legs, order.chunk, order.chunk_frames, order.num_frames)
+        result = self._propagate(source, order.legs, frames, self._load(order), check=self._check_not_stopping)
         propagated_s = time.monotonic()
         self._save(order, result)
         ended_s = time.monotonic()
@@ -167,38 +173,43 @@ class Replica:
             seconds=ended_s - started_s,
         )
 
-    def _load(self, order: PropagateOrder, member: OrderMember) -> Member:
-        if order.chunk == first_chunk(member.leg, order.chunk_frames):
-            return Member(member.track, member.leg)
-        uri = self._state_uri(order, member, order.chunk - step(order.reverse))
-        try:
-            return Member(member.track, member.leg, self._store.read_bytes(uri))
-        except FileNotFoundError as error:
-            raise StateError(f"{redact(uri)}: the track state of the chunk before is missing") from error
+    def _load(self, order: PropagateOrder) -> dict[str, bytes]:
+        """The track states after the chunk before, by object id, of all legs but those that start in this chunk."""
+        before = order.chunk - step(order.reverse)
+        legs = [leg for leg in order.legs if order.chunk != first_chunk(leg, order.chunk_frames)]
 
-    def _save(self, order: PropagateOrder, result: ChunkResult) -> None:
-        """Write part and state of every member, then drop the states that nobody can ask for any more.
+        def read(leg: Leg) -> bytes:
+            uri = self._state_uri(order, leg, before)
+            try:
+                return self._store.read_bytes(uri)
+            except FileNotFoundError as error:
+                raise StateError(f"{redact(uri)}: the track state of the chunk before is missing") from error
 
-        The input of this chunk stays: should this replica die before it has answered, the chunk is followed again.
+        states = for_each(read, legs, self._num_transfers)
+        return {leg.track.object_id: state for leg, state in zip(legs, states, strict=True)}
+
+    def _save(self, order: PropagateOrder, result: "ChunkResult") -> None:
+        """Write rows and state of every leg, then delete the states of two chunks before.
+
+        The states that this chunk started from stay: if the replica dies before it answers, another repeats the chunk.
         """
         outdated = order.chunk - 2 * step(order.reverse)
 
-        def save_one(member: OrderMember) -> None:
-            object_id = member.track.object_id
-            part = table_to_bytes(result.tables[object_id], {})
-            chunk = (order.reverse, order.chunk, order.chunk_frames)
-            self._store.write_bytes(part_uri(self._output, member.fingerprint, *chunk), part)
-            self._store.write_bytes(self._state_uri(order, member, order.chunk), result.states[object_id])
+        def save_one(leg: Leg) -> None:
+            object_id = leg.track.object_id
+            uri = part_uri(self._output, leg.fingerprint, order.reverse, order.chunk, order.chunk_frames)
+            self._store.write_bytes(uri, table_to_bytes(result.tables[object_id], {}))
+            self._store.write_bytes(self._state_uri(order, leg, order.chunk), result.states[object_id])
 
-        def drop_outdated(member: OrderMember) -> None:
-            if not is_past(first_chunk(member.leg, order.chunk_frames), outdated, order.reverse):
-                self._store.delete(self._state_uri(order, member, outdated))
+        def delete_outdated(leg: Leg) -> None:
+            if not is_past(first_chunk(leg, order.chunk_frames), outdated, order.reverse):
+                self._store.delete(self._state_uri(order, leg, outdated))
 
-        for_each(save_one, order.members, self._num_transfers)
-        for_each(drop_outdated, order.members, self._num_transfers)
+        for_each(save_one, order.legs, self._num_transfers)
+        for_each(delete_outdated, order.legs, self._num_transfers)
 
-    def _state_uri(self, order: PropagateOrder, member: OrderMember, chunk: int) -> str:
-        return state_uri(self._output, member.fingerprint, order.reverse, chunk, order.chunk_frames)
+    def _state_uri(self, order: PropagateOrder, leg: Leg, chunk: int) -> str:
+        return state_uri(self._output, leg.fingerprint, order.reverse, chunk, order.chunk_frames)
 
     # -- one finished track
 
@@ -238,11 +249,6 @@ def logged_failure(error: Exception) -> Failure:
     if failure.kind is FailureKind.INTERNAL and not isinstance(error, StoppedError):
         logger.exception("an order failed")
     return failure
-
-
-def _frames_of(order: PropagateOrder) -> range:
-    legs = (member.leg for member in order.members)
-    return frames_to_propagate(legs, order.chunk, order.chunk_frames, order.num_frames)
 
 
 def as_failure(error: Exception) -> Failure:

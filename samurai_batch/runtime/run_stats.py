@@ -10,9 +10,9 @@ from samurai_batch.planning.orders import (
     DetectOrder,
     Order,
     OrderFailed,
-    PropagateOrder,
     PublishOrder,
     Report,
+    num_tracks_of,
 )
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.ledger import ReplicaWork, Totals
@@ -91,7 +91,7 @@ def _stats_of(report: Report) -> WorkStats:
 def _may_lie_in_the_replica(order: Order, failure: Failure) -> bool:
     """A device that computes nothing any more, or whose memory is taken; not a shard that is too large for it."""
     if failure.kind is FailureKind.OUT_OF_MEMORY:
-        return not isinstance(order, PropagateOrder | DetectOrder) or len(order.members) == 1
+        return num_tracks_of(order) == 1
     return failure.kind is FailureKind.INTERNAL
 
 

@@ -1,21 +1,35 @@
-"""Prompts of one frame, from pixels of the video to what the network takes."""
+"""Prompts: checked against their video, and converted from pixels of the video to what the network takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from samurai_batch.errors import PromptError
 from samurai_batch.geometry import clip_box
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, PointsPrompt, Prompt, TextPrompt
+from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.rle import decode_mask
+from samurai_batch.tasks import (
+    BoxPrompt,
+    EverythingPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    TextPrompt,
+    Track,
+    check_distinct,
+)
+from samurai_batch.tracking.frame_batches import FrameInfo
 
 
 @dataclass(frozen=True)
 class FramePrompt:
-    """All prompts of one object on one frame: points or a mask.
+    """All prompts of one object on one frame: points (a box is two of them) or a mask.
 
     points (P, 2) float32 in pixels of the model's S x S image, labels (P,) int32 (2 and 3: the corners of a box,
     which come first), or mask (S, S) float32 of 0 and 1.
@@ -31,11 +45,9 @@ def to_frame_prompt(
 ) -> FramePrompt:
     """Scale one frame's prompts from the video's (height, width) to the model's image.
 
-    What of a box lies outside the picture is cut off: nothing is known there, and a corner far away misleads. A mask
-    too small for the model's image keeps the one pixel there that it fills most.
-
-    decoded_mask (height, width) of 0 and 1: the pixels of the MaskPrompt among them, if there is one; a mask
-    says everything, so that no other prompt stands beside it.
+    Boxes are clipped to the frame, as SAM 2 follows a far corner astray. A mask too small for the model's image keeps
+    the one pixel that it fills most. decoded_mask (height, width) of 0 and 1 has the pixels of the MaskPrompt, if there
+    is one; a mask is the only prompt of its frame.
     """
     if decoded_mask is not None:
         size = (image_size, image_size)
@@ -59,10 +71,50 @@ def to_frame_prompt(
                 labels += given
             case TextPrompt() | EverythingPrompt():
                 raise PromptError(
-                    f"the prompt on frame {prompt.frame_index} has not been looked up; a job does so first,"
-                    " images.finding.Finder in Python"
+                    f"the {'text' if isinstance(prompt, TextPrompt) else 'everything'} prompt on frame"
+                    f" {prompt.frame_index} has no box or mask yet; run_job detects its objects first"
                 )
     box_labels = [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT] if corners else []
     scale = torch.tensor([image_size / width, image_size / height], dtype=torch.float64)
     points_xy = torch.tensor(corners + clicks, dtype=torch.float64) * scale
     return FramePrompt(points_xy.float(), torch.tensor(box_labels + labels, dtype=torch.int32))
+
+
+def prompt_on(track: Track, frame: FrameInfo, image_size: int) -> FramePrompt | None:
+    """The prompts of a track on a frame, without duplicates; None if it has none there. Raises PromptError."""
+    prompts = list(dict.fromkeys(prompt for prompt in track.prompts if prompt.frame_index == frame.index))
+    if not prompts:
+        return None
+    masks = [_decoded(prompt) for prompt in prompts if isinstance(prompt, MaskPrompt)]
+    mask = torch.from_numpy(masks[0]) if masks else None
+    return to_frame_prompt(prompts, frame.height, frame.width, image_size, mask)
+
+
+def check_tracks(tracks: Sequence[Track], facts: VideoFacts) -> None:
+    """Raise PromptError unless all tracks are of one video, have different object ids, and fit the video."""
+    check_distinct(tracks)
+    if len(videos := {track.video.video_id for track in tracks}) > 1:
+        raise PromptError(f"the tracks are of several videos ({', '.join(sorted(videos))}); track one video at a time")
+    for track in tracks:
+        if problem := _problem(track, facts):
+            raise PromptError(f"object {track.object_id!r}: {problem}")
+
+
+def _problem(track: Track, facts: VideoFacts) -> str | None:
+    if track.auto_prompt is not None:
+        return "a text or everything prompt needs its objects detected first; run_job does that, track_video does not"
+    try:
+        for prompt in track.prompts:
+            if isinstance(prompt, MaskPrompt):
+                _decoded(prompt)
+    except PromptError as error:
+        return str(error)
+    return validation_error(track, facts)
+
+
+def _decoded(prompt: MaskPrompt) -> NDArray[np.bool_]:
+    try:
+        return decode_mask(prompt.mask)
+    except ValueError as error:
+        reason = f"{error}; encode it again, with encode_mask or pycocotools"
+        raise PromptError(f"the mask on frame {prompt.frame_index} is damaged: {reason}") from error

@@ -1,4 +1,4 @@
-"""Where the seconds go, on the device that spends them."""
+"""Seconds and memory of the work, measured on the device that does it."""
 
 import time
 from collections import defaultdict, deque
@@ -10,10 +10,15 @@ MOST_OPEN_MOMENTS = 256  # many frames: the host has waited for the device since
 Moment = float | torch.cuda.Event
 
 
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most that this process has held of a GPU so far; 0 on a CPU."""
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else 0
+
+
 class Stopwatch:
     """Seconds by name, from one `lap` to the next.
 
-    On a GPU these are the seconds of its stream, because the host runs ahead of what it has asked for.
+    On a GPU these are the seconds of its stream: kernels run asynchronously, so the host's clock says nothing.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -23,7 +28,7 @@ class Stopwatch:
         self._last = self._now()
 
     def lap(self, name: str) -> None:
-        """What has passed since the last call counts as ``name``."""
+        """Count the time since the last call under ``name``."""
         now = self._now()
         self._open.append((name, self._last, now))
         self._last = now

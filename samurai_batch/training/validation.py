@@ -14,7 +14,7 @@ from samurai_batch.synthetic.clip import Clip, generate_clip
 from samurai_batch.synthetic.settings import MEASURED_SEED, SceneSettings
 from samurai_batch.synthetic.suites import SUITE_FRAMES, SUITE_SIZE
 from samurai_batch.tasks import BoxPrompt
-from samurai_batch.tracking.masks_out import to_video_masks
+from samurai_batch.tracking.mask_rows import to_video_masks
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput

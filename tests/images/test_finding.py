@@ -68,7 +68,7 @@ def test_words_without_a_detector_are_refused_with_the_remedy() -> None:
 
 
 def test_a_prompt_that_was_not_looked_up_is_never_followed_as_something_else() -> None:
-    with pytest.raises(PromptError, match="has not been looked up"):
+    with pytest.raises(PromptError, match="run_job detects its objects first"):
         to_frame_prompt([EverythingPrompt(0)], 60, 80, 64)
 
 

@@ -78,24 +78,22 @@ class Scenario:
                 self.propagated.pop((outcome.fingerprint, outcome.reverse), None)
 
     def _propagate(self, order: PropagateOrder) -> Report:
-        frames = frames_to_propagate(
-            [member.leg for member in order.members], order.chunk, order.chunk_frames, order.num_frames
-        )
+        frames = frames_to_propagate(order.legs, order.chunk, order.chunk_frames, order.num_frames)
         assert frames, "no order without frames"
         missing_from = self.missing_from.get(order.video.video_id, order.num_frames)
         if max(frames) >= missing_from:
             reached = max(missing_from, min(frames))
             return OrderFailed(order.order_id, Failure(FailureKind.TRUNCATED, "truncated", reached), 1.0)
-        for member in order.members:
-            done = self.propagated[member.fingerprint, order.reverse]
-            mine = [index for index in frames if member.leg.covers(index)]
+        for leg in order.legs:
+            done = self.propagated[leg.fingerprint, order.reverse]
+            mine = [index for index in frames if leg.covers(index)]
             done[:] = done[: done.index(mine[0])] if mine[0] in done else done  # a chunk may be propagated again
             done += mine
         return ChunkPropagated(
             order_id=order.order_id,
             stats=WorkStats(
                 frames_encoded=len(frames),
-                track_frames=sum(member.leg.covers(index) for member in order.members for index in frames),
+                track_frames=sum(leg.covers(index) for leg in order.legs for index in frames),
                 stage_s={"encode": len(frames) * 1.0, "propagate": len(frames) * 0.25},
             ),
             seconds=1.0,
@@ -105,7 +103,7 @@ class Scenario:
     def _names(order: Order) -> list[tuple[str, bool]]:
         match order:
             case PropagateOrder():
-                return [(member.fingerprint, order.reverse) for member in order.members]
+                return [(leg.fingerprint, order.reverse) for leg in order.legs]
             case PublishOrder():
                 return [(order.fingerprint, False), (order.fingerprint, True)]
             case OpenOrder():

@@ -10,6 +10,7 @@ from samurai_batch.planning.chunks import (
     step,
 )
 from samurai_batch.tasks import Leg
+from tests.planning.builders import track
 
 NUM_FRAMES = 100
 
@@ -18,9 +19,11 @@ NUM_FRAMES = 100
 def legs(draw: st.DrawFn, reverse: bool | None = None) -> Leg:
     start = draw(st.integers(0, NUM_FRAMES - 1))
     if draw(st.booleans()) if reverse is None else reverse:
-        return Leg(reverse=True, start_frame=start, end_frame=draw(st.integers(0, start)), first_row=start)
+        return Leg(
+            track=track(), reverse=True, start_frame=start, end_frame=draw(st.integers(0, start)), first_row=start
+        )
     end = draw(st.none() | st.integers(start, NUM_FRAMES - 1))
-    return Leg(reverse=False, start_frame=start, end_frame=end, first_row=start)
+    return Leg(track=track(), reverse=False, start_frame=start, end_frame=end, first_row=start)
 
 
 def covered_by(leg: Leg) -> list[int]:
@@ -65,15 +68,15 @@ def test_frames_of_several_legs_reach_from_the_first_to_the_last_that_any_needs(
 
 
 def test_boundaries_are_absolute_whatever_frame_a_leg_starts_on() -> None:
-    leg = Leg(reverse=False, start_frame=7, end_frame=None, first_row=7)
+    leg = Leg(track=track(), reverse=False, start_frame=7, end_frame=None, first_row=7)
     assert frames_to_propagate([leg], 0, 10, NUM_FRAMES) == range(7, 10)
-    back = Leg(reverse=True, start_frame=25, end_frame=3, first_row=25)
+    back = Leg(track=track(), reverse=True, start_frame=25, end_frame=3, first_row=25)
     assert frames_to_propagate([back], 2, 10, NUM_FRAMES) == range(25, 19, -1)
     assert frames_to_propagate([back], 0, 10, NUM_FRAMES) == range(9, 2, -1)
 
 
 def test_an_open_leg_has_no_end_before_its_video_is_opened() -> None:
-    leg = Leg(reverse=False, start_frame=7, end_frame=None, first_row=7)
+    leg = Leg(track=track(), reverse=False, start_frame=7, end_frame=None, first_row=7)
     assert last_frame(leg, None) is None
     assert last_chunk(leg, 10, None) is None
     assert last_frame(leg, 12) == 11

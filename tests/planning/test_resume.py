@@ -1,8 +1,9 @@
 from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork, aligned, next_chunk
 from samurai_batch.tasks import Leg
+from tests.planning.builders import track
 
-FORWARD = Leg(reverse=False, start_frame=12, end_frame=None, first_row=12)
-BACKWARD = Leg(reverse=True, start_frame=35, end_frame=0, first_row=35)
+FORWARD = Leg(track=track(), reverse=False, start_frame=12, end_frame=None, first_row=12)
+BACKWARD = Leg(track=track(), reverse=True, start_frame=35, end_frame=0, first_row=35)
 
 
 def saved(parts: list[int], states: list[int], *, reverse: bool = False) -> SavedWork:
@@ -42,5 +43,5 @@ def test_a_leg_far_ahead_is_not_called_back_by_one_that_begins() -> None:
 
 
 def test_a_leg_that_is_over_calls_nobody_back() -> None:
-    short = Leg(reverse=False, start_frame=12, end_frame=19, first_row=12)
+    short = Leg(track=track(), reverse=False, start_frame=12, end_frame=19, first_row=12)
     assert aligned([(short, saved([1], [1])), (FORWARD, saved([1, 2], [1, 2]))], 10) == [2, 3]

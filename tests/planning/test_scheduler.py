@@ -126,7 +126,7 @@ def test_a_video_is_opened_once_and_its_shards_then_go_to_all_idle_replicas() ->
     assert scheduler.assign(["r2"]) == []
     answer(scenario, scheduler, "r1", opening)
     orders = [assignment.order for assignment in scheduler.assign(["r1", "r2"])]
-    assert [len(order.members) for order in orders if isinstance(order, PropagateOrder)] == [4, 4]
+    assert [len(order.legs) for order in orders if isinstance(order, PropagateOrder)] == [4, 4]
 
 
 def test_a_video_known_from_an_earlier_run_is_not_opened_for_its_length() -> None:

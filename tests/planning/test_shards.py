@@ -13,7 +13,7 @@ RATES = Rates(encode_s=1.0, propagate_s=0.1, open_s=0.0)
 def test_tracks_of_one_video_and_direction_go_together_as_far_as_the_limit_allows() -> None:
     tracks = [track(f"f{number}") for number in range(9)] + [track("b", 5, direction="both")]
     shards = make_shards(tracks, max_tracks_per_shard=8)
-    assert [(shard.reverse, len(shard.members)) for shard in shards] == [(False, 5), (False, 5), (True, 1)]
+    assert [(shard.reverse, len(shard.legs)) for shard in shards] == [(False, 5), (False, 5), (True, 1)]
 
 
 def test_videos_are_not_mixed() -> None:
@@ -23,7 +23,7 @@ def test_videos_are_not_mixed() -> None:
 
 def test_legs_that_start_near_each_other_share_a_shard() -> None:
     shards = make_shards([track("a", 0), track("b", 900), track("c", 3), track("d", 901)], 2)
-    assert [[member.object_id for member, _ in shard.members] for shard in shards] == [["a", "c"], ["b", "d"]]
+    assert [[leg.track.object_id for leg in shard.legs] for shard in shards] == [["a", "c"], ["b", "d"]]
 
 
 def test_a_backward_leg_that_leaves_no_row_is_not_followed() -> None:
@@ -37,9 +37,9 @@ def test_a_backward_leg_that_leaves_no_row_is_not_followed() -> None:
 def test_shards_do_not_depend_on_the_order_of_the_table(tracks: list[Track], limit: int) -> None:
     shards = make_shards(tracks, limit)
     assert shards == make_shards(sorted(tracks, key=lambda one: one.object_id), limit)
-    members = [(member.object_id, leg.reverse) for shard in shards for member, leg in shard.members]
+    members = [(leg.track.object_id, leg.reverse) for shard in shards for leg in shard.legs]
     assert len(members) == len(set(members)) == sum(len(legs_with_rows(one)) for one in tracks)
-    assert all(len(shard.members) <= limit for shard in shards)
+    assert all(len(shard.legs) <= limit for shard in shards)
 
 
 def test_a_frame_is_encoded_once_for_all_tracks_on_it() -> None:

@@ -107,8 +107,8 @@ def test_once_rates_are_measured_idle_replicas_take_over_tracks_at_the_next_chun
     orders = give(scheduler, "r2", "r3", "r4", "r1")
     assert sorted(orders) == ["r1", "r2", "r3", "r4"]
     assert {order.chunk for order in orders.values()} == {1}
-    assert [len(order.members) for order in orders.values()] == [2, 2, 2, 2]
-    assert len({member.fingerprint for order in orders.values() for member in order.members}) == 8
+    assert [len(order.legs) for order in orders.values()] == [2, 2, 2, 2]
+    assert len({leg.fingerprint for order in orders.values() for leg in order.legs}) == 8
     assert scheduler.num_splits == 3
 
 
@@ -118,7 +118,7 @@ def test_a_replica_that_comes_later_gets_its_share_at_the_next_chunk() -> None:
     for _ in range(3):
         answer(scenario, scheduler, "r1", give(scheduler, "r1")["r1"])
     orders = give(scheduler, "r1", "new")
-    assert {name: len(order.members) for name, order in orders.items()} == {"r1": 2, "new": 2}
+    assert {name: len(order.legs) for name, order in orders.items()} == {"r1": 2, "new": 2}
     assert {order.chunk for order in orders.values()} == {3}
 
 
@@ -131,7 +131,7 @@ def test_the_tracks_of_a_lost_replica_go_on_elsewhere_at_their_own_chunk() -> No
     scheduler.replica_lost("r2", Failure(FailureKind.PREEMPTED, "gone"))
     again = give(scheduler, "r1", "r3")
     assert again["r1"].chunk == 2
-    assert (again["r3"].chunk, again["r3"].members) == (1, orders["r2"].members)
+    assert (again["r3"].chunk, again["r3"].legs) == (1, orders["r2"].legs)
 
 
 def test_a_chunk_that_is_tried_again_is_not_split() -> None:
@@ -140,7 +140,7 @@ def test_a_chunk_that_is_tried_again_is_not_split() -> None:
     answer(scenario, scheduler, "r1", give(scheduler, "r1")["r1"])
     give(scheduler, "r1")
     scheduler.replica_lost("r1", Failure(FailureKind.DIED, "killed"))
-    assert [len(order.members) for order in give(scheduler, "r2", "r3").values()] == [4]
+    assert [len(order.legs) for order in give(scheduler, "r2", "r3").values()] == [4]
 
 
 def test_a_replica_in_the_middle_of_a_short_video_gives_way_to_a_long_one_that_waits() -> None:

@@ -8,15 +8,15 @@ skipped, or propagated from a wrong state changes every row after it.
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from samurai_batch import storage
-from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.masks import MaskRow, rows_to_table
+from samurai_batch.pipeline import ChunkResult
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
@@ -30,7 +30,7 @@ from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.stats import WorkStats
-from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
+from samurai_batch.tasks import BoxPrompt, Direction, Leg, Track, Video
 from samurai_batch.video import VideoSource
 
 RECIPE = Recipe(
@@ -104,29 +104,35 @@ class FakeTracker:
     """
 
     batch_matters: bool = False
-    before_frame: Callable[[int, Sequence[Member]], None] = lambda index, legs: None
+    before_frame: Callable[[int, Sequence[Leg]], None] = lambda index, legs: None
     calls: list[tuple[str, bool, range, tuple[str, ...]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def propagate(
-        self, source: VideoSource, legs: Sequence[Member], frames: range, *, check: Callable[[], None] = lambda: None
+        self,
+        source: VideoSource,
+        legs: Sequence[Leg],
+        frames: range,
+        before: Mapping[str, bytes],
+        *,
+        check: Callable[[], None] = lambda: None,
     ) -> ChunkResult:
         names = tuple(leg.track.object_id for leg in legs)
         with self.lock:
-            self.calls.append((legs[0].track.video.video_id, legs[0].leg.reverse, frames, names))
-        states = {leg.track.object_id: leg.state or _first_state(leg) for leg in legs}
+            self.calls.append((legs[0].track.video.video_id, legs[0].reverse, frames, names))
+        states = {leg.track.object_id: before.get(leg.track.object_id) or _first_state(leg) for leg in legs}
         rows: dict[str, list[MaskRow]] = {leg.track.object_id: [] for leg in legs}
         num_track_frames = 0
         for frame in source.frames(frames):
             check()
             self.before_frame(frame.index, legs)
             for leg in legs:
-                if leg.leg.covers(frame.index):
+                if leg.covers(frame.index):
                     object_id = leg.track.object_id
                     seen = f"{frame.index} {names if self.batch_matters else ''}"
                     states[object_id] = hashlib.sha256(states[object_id] + seen.encode()).digest()
                     num_track_frames += 1
-                    if leg.leg.writes(frame.index):
+                    if leg.writes(frame.index):
                         rows[object_id].append(_row(leg.track, frame.index, source, states[object_id]))
         tables = {object_id: rows_to_table(found) for object_id, found in rows.items()}
         return ChunkResult(
@@ -140,8 +146,8 @@ class FakeTracker:
         )
 
 
-def _first_state(leg: Member) -> bytes:
-    return hashlib.sha256(repr((leg.track.prompts, leg.leg)).encode()).digest()
+def _first_state(leg: Leg) -> bytes:
+    return hashlib.sha256(repr((leg.track.prompts, replace(leg, fingerprint=""))).encode()).digest()
 
 
 def _row(track: Track, frame_index: int, source: VideoSource, state: bytes) -> MaskRow:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import ray
 
-from samurai_batch.chunk import Member
 from samurai_batch.runtime.pool import Worker
+from samurai_batch.tasks import Leg
 from tests.runtime.fakes import FakeTracker, make_replica
 
 
@@ -27,7 +27,7 @@ def make_worker(plan: WorkerPlan) -> Worker:
     folder = Path(plan.pids)
     folder.mkdir(exist_ok=True, parents=True)
 
-    def before_frame(index: int, legs: Sequence[Member]) -> None:
+    def before_frame(index: int, legs: Sequence[Leg]) -> None:
         (folder / str(os.getpid())).write_text(str(index))
         time.sleep(plan.frame_s)
 

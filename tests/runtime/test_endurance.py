@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from samurai_batch import pipeline, storage
-from samurai_batch.chunk import ChunkResult, Member
 from samurai_batch.errors import StorageError
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order, OrderFailed, Report
@@ -21,7 +20,7 @@ from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.summary import exit_code
-from samurai_batch.tasks import Track
+from samurai_batch.tasks import Leg, Track
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, run_tracks, write_video
@@ -177,12 +176,10 @@ def _small_device(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     original = pipeline.propagate_chunk
 
-    def propagate_chunk(
-        tracker: Tracker, source: VideoSource, members: Sequence[Member], frames: range, **how: Any
-    ) -> ChunkResult:
-        if len(members) > 1:
+    def propagate_chunk(tracker: Tracker, source: VideoSource, legs: Sequence[Leg], *what: Any, **how: Any) -> Any:
+        if len(legs) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return original(tracker, source, members, frames, **how)
+        return original(tracker, source, legs, *what, **how)
 
     monkeypatch.setattr(assembly, "propagate_chunk", propagate_chunk)
 

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from samurai_batch import storage
-from samurai_batch.chunk import Member
 from samurai_batch.errors import OutputLockedError, PromptError, SamuraiBatchError
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order
@@ -15,7 +14,7 @@ from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_le
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.summary import exit_code
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, Leg, Track, Video
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, run_tracks, write_video
 
 
@@ -117,8 +116,8 @@ def test_prompts_that_do_not_fit_their_video_fail_alone_and_before_any_work(tmp_
     assert {names for *_, names in tracker.calls} == {("good",)}
 
 
-def failing_on(object_id: str, error: type[Exception]) -> Callable[[int, Sequence[Member]], None]:
-    def before_frame(index: int, legs: Sequence[Member]) -> None:
+def failing_on(object_id: str, error: type[Exception]) -> Callable[[int, Sequence[Leg]], None]:
+    def before_frame(index: int, legs: Sequence[Leg]) -> None:
         if any(leg.track.object_id == object_id for leg in legs) and index == 12:
             raise error("boom")
 
@@ -142,7 +141,7 @@ def test_one_track_at_fault_does_not_take_the_others_with_it(tmp_path: Path, err
 def test_a_shard_too_large_for_memory_is_split_until_it_fits(tmp_path: Path) -> None:
     video = write_video(tmp_path, "a", 25)
 
-    def too_many(index: int, legs: Sequence[Member]) -> None:
+    def too_many(index: int, legs: Sequence[Leg]) -> None:
         if len(legs) > 2:
             raise MemoryError
 
@@ -154,7 +153,7 @@ def test_a_shard_too_large_for_memory_is_split_until_it_fits(tmp_path: Path) -> 
 
 
 def test_one_track_too_large_for_memory_fails_with_that_reason(tmp_path: Path) -> None:
-    def never(index: int, legs: Sequence[Member]) -> None:
+    def never(index: int, legs: Sequence[Leg]) -> None:
         raise MemoryError
 
     track = box_track(write_video(tmp_path, "a", 5), "x")
@@ -283,7 +282,7 @@ def test_a_second_run_on_the_same_output_is_refused_while_the_first_is_alive(tmp
     out = tmp_path / "out"
     refusals: list[str] = []
 
-    def second_run(index: int, legs: Sequence[Member]) -> None:
+    def second_run(index: int, legs: Sequence[Leg]) -> None:
         if index == 20 and not refusals:
             with pytest.raises(OutputLockedError) as caught:
                 run_tracks([track], out)
@@ -297,7 +296,7 @@ def test_a_run_that_was_taken_over_stops(tmp_path: Path) -> None:
     track = box_track(write_video(tmp_path, "a", 35), "x")
     out = tmp_path / "out"
 
-    def take_over(index: int, legs: Sequence[Member]) -> None:
+    def take_over(index: int, legs: Sequence[Leg]) -> None:
         if index == 20:
             storage.write_bytes(str(out / "_ledger/lease/000000000002.json"), b'{"run_id": "other"}')
 

@@ -191,4 +191,4 @@ def test_a_replicas_threads_are_its_share_of_the_cpus(
     monkeypatch.setattr(assembly, "MACHINE_THREADS", 8)
     config = make_job({"prompts": "p.csv", "output": "out"} | changes)
     assert assembly.network_threads(config) == threads
-    assert assembly.threads_beside(config) == beside
+    assert assembly.use_threads(config) == beside

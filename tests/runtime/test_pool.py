@@ -3,7 +3,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from samurai_batch.planning.orders import OrderFailed, OrderMember, PropagateOrder
+from samurai_batch.planning.orders import OrderFailed, PropagateOrder
 from samurai_batch.runtime.pool import Answered, LocalPool, PoolFailed, ReplicaReady
 from samurai_batch.runtime.replica import Replica
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, write_video
@@ -14,7 +14,6 @@ LIMIT_S = 300.0
 
 def order_in(tmp_path: Path, num_frames: int) -> PropagateOrder:
     track = box_track(write_video(tmp_path, "a", num_frames), "x")
-    members = (OrderMember(track, track.legs[0], "f"),)
     return PropagateOrder(
         order_id=1,
         video=track.video,
@@ -22,7 +21,7 @@ def order_in(tmp_path: Path, num_frames: int) -> PropagateOrder:
         chunk=0,
         chunk_frames=num_frames,
         num_frames=num_frames,
-        members=members,
+        legs=track.legs,
     )
 
 

@@ -1,8 +1,9 @@
 """A replica that is asked to stop."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from samurai_batch.planning.orders import OrderFailed, OrderMember, PropagateOrder
+from samurai_batch.planning.orders import OrderFailed, PropagateOrder
 from samurai_batch.tasks import Track
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, write_video
 
@@ -10,8 +11,8 @@ NUM_FRAMES = 25
 
 
 def order_of(*tracks: Track, chunk: int, reverse: bool = False) -> PropagateOrder:
-    members = tuple(
-        OrderMember(track, leg, track.object_id) for track in tracks for leg in track.legs if leg.reverse == reverse
+    legs = tuple(
+        replace(leg, fingerprint=track.object_id) for track in tracks for leg in track.legs if leg.reverse == reverse
     )
     return PropagateOrder(
         order_id=chunk,
@@ -20,7 +21,7 @@ def order_of(*tracks: Track, chunk: int, reverse: bool = False) -> PropagateOrde
         chunk=chunk,
         chunk_frames=10,
         num_frames=NUM_FRAMES,
-        members=members,
+        legs=legs,
     )
 
 

@@ -4,7 +4,6 @@ from samurai_batch.planning.orders import (
     ChunkPropagated,
     OpenOrder,
     OrderFailed,
-    OrderMember,
     PropagateOrder,
     VideoOpened,
 )
@@ -17,7 +16,7 @@ from samurai_batch.tasks import Video
 from tests.runtime.fakes import box_track
 
 VIDEO = Video("clip", "clip.mp4")
-FOLLOW = PropagateOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, members=())
+FOLLOW = PropagateOrder(order_id=2, video=VIDEO, reverse=False, chunk=0, chunk_frames=9, num_frames=9, legs=())
 FOLLOWED = ChunkPropagated(
     order_id=2,
     stats=WorkStats(
@@ -27,7 +26,7 @@ FOLLOWED = ChunkPropagated(
 )
 
 TRACK = box_track(VIDEO, "x")
-MEMBER = OrderMember(TRACK, TRACK.legs[0], "fingerprint")
+LEG = TRACK.legs[0]
 
 
 def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
@@ -66,12 +65,12 @@ def test_stats_are_summed_and_failures_by_kind() -> None:
 def test_failures_in_a_row_are_those_that_may_lie_in_the_replica() -> None:
     tally = RunStats(lambda: 0.0)
     tally.ready("r1")
-    too_many = replace(FOLLOW, members=(MEMBER, MEMBER))
+    too_many = replace(FOLLOW, legs=(LEG, LEG))
     for order, kind, expected in (
         (FOLLOW, FailureKind.INTERNAL, 1),
         (FOLLOW, FailureKind.VIDEO, 1),
         (too_many, FailureKind.OUT_OF_MEMORY, 1),
-        (replace(FOLLOW, members=(MEMBER,)), FailureKind.OUT_OF_MEMORY, 2),
+        (replace(FOLLOW, legs=(LEG,)), FailureKind.OUT_OF_MEMORY, 2),
     ):
         tally.given("r1", order)
         tally.answered("r1", OrderFailed(2, Failure(kind, "no"), 1.0))

@@ -49,7 +49,7 @@ class Accounts:
             case PublishOrder(), OrderFailed():
                 self._may_begin_again(report, {order.fingerprint})
             case PropagateOrder(), OrderFailed():
-                self._may_begin_again(report, {member.fingerprint for member in order.members})
+                self._may_begin_again(report, {leg.fingerprint for leg in order.legs})
             case PublishOrder(), _:
                 self.published.add(order.fingerprint)
             case DetectOrder(), Detected():
@@ -68,7 +68,7 @@ class Accounts:
 def _legs(order: Order) -> set[tuple[str, bool]]:
     match order:
         case PropagateOrder():
-            return {(member.fingerprint, order.reverse) for member in order.members}
+            return {(leg.fingerprint, order.reverse) for leg in order.legs}
         case PublishOrder():
             return {(order.fingerprint, False), (order.fingerprint, True)}
         case DetectOrder():
@@ -78,4 +78,4 @@ def _legs(order: Order) -> set[tuple[str, bool]]:
 
 
 def _chunks(order: PropagateOrder) -> set[tuple[str, bool, int]]:
-    return {(member.fingerprint, order.reverse, order.chunk) for member in order.members}
+    return {(leg.fingerprint, order.reverse, order.chunk) for leg in order.legs}

@@ -152,7 +152,7 @@ class CapacityScenario:
         total_s = longest_s = 0.0
         for shard in make_shards(self._tracks, MOST_TRACKS_PER_SHARD):
             num_frames = self.lengths[shard.video.video_id]
-            spans = [_num_frames(leg.start_frame, leg.reverse, num_frames) for _, leg in shard.members]
+            spans = [_num_frames(leg.start_frame, leg.reverse, num_frames) for leg in shard.legs]
             total_s += max(spans) * RATES.encode_s + sum(spans) * RATES.propagate_s
             longest_s = max(longest_s, max(spans) * (RATES.encode_s + RATES.propagate_s))
         total_s += len(self._tracks) * PUBLISH_S + len(self.lengths) * RATES.open_s
@@ -173,12 +173,10 @@ class CapacityScenario:
                 raise AssertionError(f"no detections in this simulation: {order}")
 
     def _propagate(self, order: PropagateOrder, has_open: set[str]) -> tuple[float, Report]:
-        frames = frames_to_propagate(
-            (one.leg for one in order.members), order.chunk, order.chunk_frames, order.num_frames
-        )
+        frames = frames_to_propagate(order.legs, order.chunk, order.chunk_frames, order.num_frames)
         low, high = frames[0], frames[-1]
         low, high = min(low, high), max(low, high)
-        track_frames = sum(_overlap(one.leg.reverse, one.leg.start_frame, low, high) for one in order.members)
+        track_frames = sum(_overlap(leg.reverse, leg.start_frame, low, high) for leg in order.legs)
         encode_s, propagate_s = len(frames) * RATES.encode_s, track_frames * RATES.propagate_s
         seconds = encode_s + propagate_s
         if order.video.video_id not in has_open:

@@ -157,7 +157,7 @@ def _key(track: Track) -> tuple[str, str]:
 def _tracks_of(order: Order) -> list[Track]:
     match order:
         case PropagateOrder():
-            return [member.track for member in order.members]
+            return [leg.track for leg in order.legs]
         case DetectOrder():
             return [member.track for member in order.members]
         case PublishOrder():

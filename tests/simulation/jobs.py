@@ -7,7 +7,6 @@ from typing import Literal
 
 import pyarrow as pa
 
-from samurai_batch.chunk import Member
 from samurai_batch.errors import PromptError
 from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, Track, Video
@@ -137,8 +136,9 @@ def _rows_of(track: Track, content: Content, end: int) -> pa.Table:
         walked = range(frames[0], frames[-1] + 1)
         result = FakeTracker().propagate(
             source,  # type: ignore[arg-type]
-            [Member(track, leg)],
+            [leg],
             walked[::-1] if leg.reverse else walked,
+            {},
         )
         tables.append(result.tables[track.object_id])
     return pa.concat_tables(tables).sort_by("frame_index").combine_chunks()

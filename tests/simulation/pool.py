@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from samurai_batch.chunk import Member
 from samurai_batch.planning.orders import ChunkPropagated, Order, PropagateOrder, Report
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
-from samurai_batch.tasks import BoxPrompt, Track
+from samurai_batch.tasks import BoxPrompt, Leg, Track
 from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeTracker, video_opener
 from tests.simulation.accounts import Accounts
@@ -74,7 +73,7 @@ class SimulatedReplica:
         self._fail_by_chance([track])
         return found
 
-    def _before_frame(self, index: int, legs: Sequence[Member]) -> None:
+    def _before_frame(self, index: int, legs: Sequence[Leg]) -> None:
         if len(legs) > self._cluster.most_legs_in_memory:
             raise MemoryError
         self._fail_by_chance([leg.track for leg in legs])
@@ -257,7 +256,7 @@ def _timed(report: Report, seconds: float) -> Report:
 
 def _brief(order: Order) -> str:
     if isinstance(order, PropagateOrder):
-        names = ",".join(member.track.object_id for member in order.members)
+        names = ",".join(leg.track.object_id for leg in order.legs)
         way = "backward" if order.reverse else "forward"
         return (
             f"#{order.order_id} {order.video.video_id}/{names} {way} chunk {order.chunk} of {order.num_frames} frames"

@@ -72,16 +72,16 @@ def tracks_that_a_shard_gives_away_are_forgotten(patch: Patch) -> None:
 
 
 def _is_part(work: Any) -> bool:
-    return isinstance(work, ShardRecord) and any(leg.next_chunk for leg in work.members)
+    return isinstance(work, ShardRecord) and any(leg.next_chunk for leg in work.legs)
 
 
 def a_shard_keeps_the_tracks_it_gives_away(patch: Patch) -> None:
     original = Backlog._spread
 
     def spread(self: Backlog, shard: ShardRecord) -> None:
-        members = list(shard.members)
+        legs = list(shard.legs)
         original(self, shard)
-        shard.members = members
+        shard.legs = legs
 
     patch.setattr(Backlog, "_spread", spread)
 
