@@ -44,7 +44,7 @@ LAYERS = {
     "one_video": 5,
     "cli": 6,
 }
-PACKAGES_APART = 1  # in this layer, no package knows another
+INDEPENDENT_LAYER = 1  # its packages do not import each other
 
 ONLY_IN = {
     "ray": ["runtime/ray_cluster.py", "runtime/ray_pool.py", "operations/job_api.py", "operations/ray_metrics.py"],
@@ -62,6 +62,8 @@ ONLY_IN = {
         "benchmark/*.py",
     ],
 }
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 350, 60
+STILL_LONG = {"one_video.py", "planning/scheduler.py", "runtime/driver.py"}
 PLANNING_MAY_USE = {"checks", "errors", "tasks", "planning", "redaction", "stats"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
 
@@ -108,7 +110,7 @@ def test_imports_point_down() -> None:
             continue
         for there, line in ours(path):
             is_down = LAYERS[there] < LAYERS[here]
-            is_beside = LAYERS[there] == LAYERS[here] and LAYERS[here] != PACKAGES_APART
+            is_beside = LAYERS[there] == LAYERS[here] and LAYERS[here] != INDEPENDENT_LAYER
             if there != here and not is_down and not is_beside:
                 wrong.append(f"{path.relative_to(PACKAGE)}:{line} (layer {LAYERS[here]}) imports {there}")
     assert not wrong, "\n".join(wrong)
@@ -157,11 +159,13 @@ def test_every_logger_is_one_that_lets_no_secret_out() -> None:
 def test_files_and_functions_stay_small() -> None:
     for path in modules():
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 400, path
+        is_exempt = str(path.relative_to(PACKAGE)) in STILL_LONG
+        assert len(text.splitlines()) <= (MAX_MODULE_LINES if not is_exempt else 400), path
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
-                assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
+                num_lines = node.end_lineno - node.lineno + 1  # decorators are not counted
+                assert num_lines <= (MAX_FUNCTION_LINES if not is_exempt else 80), f"{path}: {node.name}"
 
 
 @pytest.mark.parametrize("statement", ["import samurai_batch", "from samurai_batch import errors"])
