@@ -29,7 +29,7 @@ from torch import Tensor
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.modeling.sam2 import SAM2
-from samurai_batch.synthetic.settings import SceneSettings
+from samurai_batch.synthetic.scene import SceneSettings
 from samurai_batch.training.bank import StoredBank
 from samurai_batch.training.batches import BatchSettings, ClipBatches
 from samurai_batch.training.calibration import calibrate

@@ -21,7 +21,7 @@ from samurai_batch.rle import decode_mask, rle_from_coco
 from samurai_batch.runtime.progress import open_progress
 from samurai_batch.runtime.run import run_job
 from samurai_batch.synthetic.clip import Clip
-from samurai_batch.synthetic.demo import demo_clip
+from samurai_batch.synthetic.suites import demo_clip
 from samurai_batch.tasks import BoxPrompt, Track, Video
 
 FRAMES_PER_SECOND = 12

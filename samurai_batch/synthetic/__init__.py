@@ -1,8 +1,7 @@
-"""Procedural video with exact masks: for training, demonstrations, tests and measuring."""
+"""Generated video with exact masks, for training, the demo, tests and measurements."""
 
 from samurai_batch.synthetic.clip import Clip, generate_clip
-from samurai_batch.synthetic.demo import demo_clip
-from samurai_batch.synthetic.settings import SceneSettings
-from samurai_batch.synthetic.suites import SUITES, Suite
+from samurai_batch.synthetic.scene import SceneSettings
+from samurai_batch.synthetic.suites import SUITES, Suite, demo_clip
 
 __all__ = ["SUITES", "Clip", "SceneSettings", "Suite", "demo_clip", "generate_clip"]

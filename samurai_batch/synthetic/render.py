@@ -1,28 +1,57 @@
-"""Drawing: things sampled through affine maps and laid over one another, with the id of the topmost at each pixel."""
+"""Rendering: things are drawn over one another by affine maps; a label image holds the topmost thing of each pixel."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samurai_batch.synthetic.motion import Camera, Doubles
 from samurai_batch.synthetic.textures import Floats
-from samurai_batch.synthetic.things import Bend, Part, Thing
+from samurai_batch.synthetic.things import Bend, Doubles, Part, Thing, wander
 
 Labels = NDArray[np.int8]
 NOTHING = -1
 
 
 @dataclass(frozen=True)
+class Camera:
+    """The camera on each of T frames.
+
+    ``centre`` (T, 2) in scene units (1 = the frame's side at zoom 1), ``zoom`` (T,), ``angle`` (T,) in radians,
+    ``jitter`` (T, 2) in frame sides, ``light`` (T, 3) gains on the colours.
+    """
+
+    centre: Doubles
+    zoom: Doubles
+    angle: Doubles
+    jitter: Doubles
+    light: Doubles
+
+
+def random_camera(rng: np.random.Generator, num_frames: int, amount: float, lighting: float) -> Camera:
+    """Random pan, zoom, rotation, shake and light; ``amount`` 0 is a tripod, 1 a hand-held camera in motion."""
+    moving = amount * float(rng.choice([0.0, 0.3, 1.0, 1.0]))
+    velocity = rng.normal(0, 0.010, 2) * moving
+    frames = np.arange(num_frames) - num_frames / 2
+    centre = 0.5 + velocity * frames[:, None]
+    centre = centre + np.stack([wander(rng, num_frames, 0.05 * moving, 0.05) for _ in range(2)], axis=1)
+    zoom = np.exp(rng.normal(0, 0.008) * moving * frames + wander(rng, num_frames, 0.06 * moving, 0.04))
+    angle = rng.normal(0, 0.006) * moving * frames + wander(rng, num_frames, 0.06 * moving, 0.05)
+    shake = float(rng.choice([0.0, 0.002, 0.006])) * amount
+    light = 1 + wander(rng, num_frames, 0.07 * lighting, 0.06)[:, None]
+    light = light + np.stack([wander(rng, num_frames, 0.02 * lighting, 0.05) for _ in range(3)], axis=1)
+    return Camera(centre, zoom, angle, rng.normal(0, 1, (num_frames, 2)) * shake, light)
+
+
+@dataclass(frozen=True)
 class Canvas:
-    """A picture being drawn: ``pixels`` (H, W, 3) float32 in [0, 1] and ``labels`` (H, W), the topmost thing's id."""
+    """The image to draw on: ``pixels`` (H, W, 3) float32 in [0, 1], ``labels`` (H, W) int8 of the topmost thing."""
 
     pixels: Floats
     labels: Labels
 
 
 def affine(scale: tuple[float, float], angle: float, shift: tuple[float, float]) -> Doubles:
-    """A 3×3 map: stretch, then turn (radians), then shift."""
+    """A 3×3 matrix that scales, then rotates (radians), then translates."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array(
         [
@@ -34,7 +63,7 @@ def affine(scale: tuple[float, float], angle: float, shift: tuple[float, float])
 
 
 def _at(track: Doubles, time: float) -> Doubles:
-    """The row of a (T, ...) array at a fractional frame."""
+    """The value of a (T, ...) array at a fractional frame, interpolated linearly."""
     low = min(max(int(np.floor(time)), 0), len(track) - 1)
     high = min(low + 1, len(track) - 1)
     row: Doubles = np.asarray(track[low] + (track[high] - track[low]) * (time - low))
@@ -42,7 +71,7 @@ def _at(track: Doubles, time: float) -> Doubles:
 
 
 def camera_map(camera: Camera, time: float, anchored: bool) -> Doubles:
-    """From the world (1 = the frame's side at rest) to frame coordinates [0, 1]², at a fractional frame."""
+    """The 3×3 map from scene units (1 = the frame's side at zoom 1) to frame coordinates [0, 1]², at a frame."""
     centre = _at(camera.centre, time) if anchored else np.array([0.5, 0.5])
     jitter = _at(camera.jitter, time)
     zoom, angle = float(_at(camera.zoom, time)), float(_at(camera.angle, time))
@@ -63,7 +92,7 @@ def _thing_map(thing: Thing, time: float) -> Doubles:
 
 
 def _window(matrix: Doubles, height: int, width: int) -> tuple[slice, slice]:
-    """The pixels that the map of [-1, 1]² can touch."""
+    """The rows and columns of pixels that the map of [-1, 1]² can touch."""
     reach = np.abs(matrix[:2, :2]).sum(axis=1) + 1
     low = np.floor(matrix[:2, 2] - reach).astype(int)
     high = np.ceil(matrix[:2, 2] + reach).astype(int) + 1
@@ -71,7 +100,7 @@ def _window(matrix: Doubles, height: int, width: int) -> tuple[slice, slice]:
 
 
 def _sample(part: Part, bend: Bend | None, matrix: Doubles, window: tuple[slice, slice], time: float) -> Floats:
-    """The part's premultiplied colour and cover (h, w, 4) in a window of the frame, bilinear, with soft edges."""
+    """A part's premultiplied colour and coverage (h, w, 4) in a window of the frame, bilinear, with soft edges."""
     rows, columns = window
     inverse = np.linalg.inv(matrix).astype(np.float32)
     x = np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5
@@ -103,7 +132,7 @@ def _bilinear(sprite: Floats, u: Floats, v: Floats) -> Floats:
 
 
 def _layer(thing: Thing, camera: Camera, time: float, canvas: Canvas) -> Floats | None:
-    """The whole thing alone, premultiplied (H, W, 4) within its window of the frame; None if out of view."""
+    """A thing alone, premultiplied colour and coverage (H, W, 4) float32; None if out of view."""
     height, width = canvas.labels.shape
     to_frame = affine((width, height), 0.0, (0.0, 0.0)) @ camera_map(camera, time, thing.anchored)
     layer: Floats | None = None
@@ -121,7 +150,7 @@ def _layer(thing: Thing, camera: Camera, time: float, canvas: Canvas) -> Floats 
 
 
 def draw_thing(canvas: Canvas, thing: Thing, label: int, camera: Camera, times: list[float]) -> None:
-    """Lay a thing over the canvas, blurred over ``times`` (fractional frames); it owns the pixels it covers by half."""
+    """Draw a thing, averaged over ``times`` (fractional frames); it labels the pixels that it covers by half."""
     layers = [layer for time in times if (layer := _layer(thing, camera, time, canvas)) is not None]
     if not layers:
         return

@@ -1,27 +1,76 @@
-"""Scenes: what is drawn by chance before a clip is rendered, and how one of its frames is rendered."""
+"""Scenes: all that a clip shows, drawn at random by settings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from samurai_batch.synthetic.motion import Camera, Doubles, random_camera, through, wander
-from samurai_batch.synthetic.render import NOTHING, Canvas, Labels, affine, camera_map, draw_thing
-from samurai_batch.synthetic.settings import Role, SceneSettings
+from samurai_batch.synthetic.render import (
+    NOTHING,
+    Camera,
+    Canvas,
+    draw_thing,
+    random_camera,
+)
 from samurai_batch.synthetic.textures import Bytes, Floats, noise, random_palette, random_texture
-from samurai_batch.synthetic.things import Bend, Part, Thing, articulated_parts, simple_parts
+from samurai_batch.synthetic.things import (
+    Bend,
+    Doubles,
+    Part,
+    Thing,
+    articulated_parts,
+    simple_parts,
+    through,
+    wander,
+)
 
-# The world picture is this many frames wide; beyond it, it is mirrored, so that no pan meets an end.
-_WORLD_SIDE = 1.5
+Role = Literal["object", "lookalike", "other", "occluder"]
+ROLES: tuple[Role, ...] = ("object", "lookalike", "other", "occluder")
+
+# The background is this many frames wide, and mirrored beyond that, so that no pan reaches an end.
+BACKGROUND_SIDE = 1.5
 _STANDARD_FRAMES = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneSettings:
+    """The distribution that scenes are drawn from.
+
+    Pairs of integers are inclusive ranges of counts; ``articulated``, ``camouflage``, ``crossing``, ``leave``,
+    ``hiding``, ``deformation`` and ``motion_blur`` are probabilities; ``camera``, ``lighting`` and ``softness`` are
+    amounts, 0 for none and 1 for a lively hand-held clip. ``scale`` is the range of half an object's size, as a share
+    of the frame's side; at ``speed`` 1 an object moves by about a fifth of the frame in 24 frames; ``noise`` is the
+    largest standard deviation of the sensor noise, with pixels in [0, 1].
+    """
+
+    objects: tuple[int, int] = (1, 2)
+    lookalikes: tuple[int, int] = (0, 1)
+    others: tuple[int, int] = (0, 2)
+    occluders: tuple[int, int] = (0, 1)
+    clutter: tuple[int, int] = (2, 10)
+    scale: tuple[float, float] = (0.08, 0.32)
+    speed: float = 1.0
+    camera: float = 1.0
+    lighting: float = 1.0
+    deformation: float = 0.5
+    articulated: float = 0.45
+    camouflage: float = 0.2
+    crossing: float = 0.5
+    leave: float = 0.2
+    hiding: float = 0.25
+    motion_blur: float = 0.25
+    noise: float = 0.03
+    softness: float = 1.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything about a clip but its pixels. ``things`` stand back to front; ``roles`` are theirs, in that order."""
+    """All that decides a clip's pixels. ``things`` are sorted back to front, ``roles`` are theirs.
+
+    ``shutter`` is the exposure time in frames, ``grain`` (2S, S, 1) float32 the sensor noise.
+    """
 
     size: int
     num_frames: int
@@ -40,18 +89,20 @@ def build_scene(
     num_frames: int,
     size: int,
     photographs: Sequence[Bytes] = (),
-    cast: "Cast | None" = None,
+    make_things: "ThingFactory | None" = None,
     assets: "Assets | None" = None,
 ) -> Scene:
-    """Draw a scene by chance; the same generator state and arguments give the same scene.
+    """Draw a random scene; the same generator state and arguments give the same scene.
 
-    ``cast`` makes the things, back to front, and their roles; by default all of it is left to chance. ``assets`` come
-    before what is generated.
+    ``make_things`` returns the things, back to front, and their roles; by default they are random. ``assets`` may
+    replace generated things and backgrounds.
     """
-    studio = Studio(rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng), assets)
-    background = _background(studio, size)
+    context = SceneContext(
+        rng, settings, num_frames, max(32, int(size * 0.4)), photographs, random_palette(rng), assets
+    )
+    background = _background(context, size)
     camera = random_camera(rng, num_frames, settings.camera, settings.lighting)
-    things, roles = (cast or random_cast)(studio)
+    things, roles = (make_things or random_things)(context)
     blurred = rng.random() < settings.motion_blur
     grain = rng.normal(0, settings.noise * rng.random(), (2 * size, size, 1)).astype(np.float32)
     return Scene(
@@ -68,18 +119,18 @@ def build_scene(
 
 
 class Assets(Protocol):
-    """Things and backgrounds from elsewhere; None leaves one to the generator."""
+    """A source of things and backgrounds; where it returns None, the generator makes them."""
 
     def parts(self, rng: np.random.Generator, resolution: int) -> tuple[Part, ...] | None:
         """The parts of a thing, with sprites of about ``resolution`` pixels."""
 
     def background(self, rng: np.random.Generator, side: int) -> Floats | None:
-        """A picture (side, side, 3) in [0, 1] of all that lies behind."""
+        """A background (side, side, 3) float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
-class Studio:
-    """What the making of a scene's things has at hand; ``resolution`` is their sprites' side in pixels."""
+class SceneContext:
+    """What the functions that generate a scene share; ``resolution`` is the side of sprites in pixels."""
 
     rng: np.random.Generator
     settings: SceneSettings
@@ -91,34 +142,36 @@ class Studio:
 
     @property
     def pace(self) -> float:
-        """How much of a standard clip's time passes in this one."""
+        """The distance factor of random motion: speed times the clip's length relative to a standard clip's."""
         return self.settings.speed * (self.num_frames - 1) / (_STANDARD_FRAMES - 1)
 
 
-Cast = Callable[[Studio], tuple[tuple[Thing, ...], tuple[Role, ...]]]
+ThingFactory = Callable[[SceneContext], tuple[tuple[Thing, ...], tuple[Role, ...]]]
 
 
-def _background(studio: Studio, size: int) -> Image.Image:
-    """Regions of different textures with still things among them, mirrored once to both sides."""
-    rng, side = studio.rng, int(size * _WORLD_SIDE)
-    pixels = studio.assets.background(rng, side) if studio.assets else None
-    canvas = Canvas(_ground(studio, side) if pixels is None else pixels, np.full((side, side), NOTHING, dtype=np.int8))
+def _background(context: SceneContext, size: int) -> Image.Image:
+    """Regions of different textures, or an asset, with still things on it; mirrored in both directions."""
+    rng, side = context.rng, int(size * BACKGROUND_SIDE)
+    pixels = context.assets.background(rng, side) if context.assets else None
+    canvas = Canvas(
+        _regions(context, side) if pixels is None else pixels, np.full((side, side), NOTHING, dtype=np.int8)
+    )
     still = random_camera(rng, 1, 0.0, 0.0)
-    for _ in range(int(rng.integers(studio.settings.clutter[0], studio.settings.clutter[1] + 1))):
+    for _ in range(int(rng.integers(context.settings.clutter[0], context.settings.clutter[1] + 1))):
         place = rng.uniform(0, 1, 2)
-        scale = rng.uniform(0.03, 0.16) / _WORLD_SIDE
-        draw_thing(canvas, make_thing(studio, make_parts(studio, None), np.array([place]), scale), 0, still, [0.0])
+        scale = rng.uniform(0.03, 0.16) / BACKGROUND_SIDE
+        draw_thing(canvas, make_thing(context, make_parts(context, None), np.array([place]), scale), 0, still, [0.0])
     picture = (np.clip(canvas.pixels, 0, 1) * 255).astype(np.uint8)
     picture = np.concatenate([picture, picture[::-1]])
     return Image.fromarray(np.concatenate([picture, picture[:, ::-1]], axis=1))
 
 
-def _ground(studio: Studio, side: int) -> Floats:
-    """Regions of different textures."""
-    rng = studio.rng
-    pixels = random_texture(rng, side, studio.palette, studio.photographs)
+def _regions(context: SceneContext, side: int) -> Floats:
+    """A background (side, side, 3) float32 of regions with different textures."""
+    rng = context.rng
+    pixels = random_texture(rng, side, context.palette, context.photographs)
     for _ in range(int(rng.choice([0, 1, 1, 2]))):
-        other = random_texture(rng, side, None, studio.photographs)
+        other = random_texture(rng, side, None, context.photographs)
         border = noise(rng, side, int(rng.integers(1, 5)), 3) + np.linspace(0, rng.choice([0.0, 2.0]), side)[:, None]
         share = np.clip((border - np.quantile(border[::8, ::8], rng.uniform(0.3, 0.8))) * 40, 0, 1)[..., None]
         pixels = pixels * (1 - share) + other * share
@@ -126,28 +179,28 @@ def _ground(studio: Studio, side: int) -> Floats:
     return ground
 
 
-def make_parts(studio: Studio, palette: Floats | None) -> tuple[Part, ...]:
+def make_parts(context: SceneContext, palette: Floats | None) -> tuple[Part, ...]:
     """The parts of a thing, articulated or simple."""
-    rng = studio.rng
-    supplied = studio.assets.parts(rng, studio.resolution) if studio.assets else None
-    if supplied is not None:
-        return supplied
-    if rng.random() < studio.settings.articulated:
-        return articulated_parts(rng, studio.resolution, studio.photographs)
-    return simple_parts(rng, studio.resolution, palette, studio.photographs)
+    rng = context.rng
+    asset = context.assets.parts(rng, context.resolution) if context.assets else None
+    if asset is not None:
+        return asset
+    if rng.random() < context.settings.articulated:
+        return articulated_parts(rng, context.resolution, context.photographs)
+    return simple_parts(rng, context.resolution, palette, context.photographs)
 
 
-def _cover_parts(studio: Studio) -> tuple[Part, ...]:
-    """The parts of what hides others, which is of one piece unless it is supplied."""
-    supplied = studio.assets.parts(studio.rng, studio.resolution) if studio.assets else None
-    return supplied or simple_parts(studio.rng, studio.resolution, None, studio.photographs)
+def _cover_parts(context: SceneContext) -> tuple[Part, ...]:
+    """The parts of an occluder: simple ones unless they are an asset."""
+    asset = context.assets.parts(context.rng, context.resolution) if context.assets else None
+    return asset or simple_parts(context.rng, context.resolution, None, context.photographs)
 
 
 def make_thing(
-    studio: Studio, parts: tuple[Part, ...], position: Doubles, scale: float, anchored: bool = False
+    context: SceneContext, parts: tuple[Part, ...], position: Doubles, scale: float, anchored: bool = False
 ) -> Thing:
-    """A thing on a path (T, 2), with a size, an angle and a bend of its own."""
-    rng, settings, frames = studio.rng, studio.settings, len(position)
+    """A thing that moves along ``position`` (T, 2), with random size, angle and deformation."""
+    rng, settings, frames = context.rng, context.settings, len(position)
     bend = None
     if rng.random() < settings.deformation:
         bend = Bend(rng.uniform(0.02, 0.12), rng.uniform(1.5, 4.0), rng.uniform(0.05, 0.4), rng.uniform(0, 6.3))
@@ -165,116 +218,83 @@ def make_thing(
     )
 
 
-def _roam(studio: Studio) -> Doubles:
-    """A path within the view, or one that leaves it for a while, or for good."""
-    rng, settings = studio.rng, studio.settings
+def _random_path(context: SceneContext) -> Doubles:
+    """A random path (T, 2) within the frame, or one that leaves it, maybe to return."""
+    rng, settings = context.rng, context.settings
     start = rng.uniform(0.2, 0.8, 2)
     if rng.random() < settings.leave:
         direction = rng.uniform(0, 2 * np.pi)
         outside = 0.5 + 1.25 * np.array([np.cos(direction), np.sin(direction)])
         gone = rng.uniform(0.3, 0.6)
         back = rng.uniform(0.25, 0.75, 2) if rng.random() < 0.6 else outside
-        path = through([0, gone, gone + 0.1, 1], [start, outside, outside, back], studio.num_frames)
+        path = through([0, gone, gone + 0.1, 1], [start, outside, outside, back], context.num_frames)
     else:
-        middle = np.clip(start + rng.normal(0, 0.12, 2) * studio.pace, 0.12, 0.88)
-        end = np.clip(middle + rng.normal(0, 0.12, 2) * studio.pace, 0.12, 0.88)
-        path = through([0, rng.uniform(0.35, 0.65), 1], [start, middle, end], studio.num_frames)
+        middle = np.clip(start + rng.normal(0, 0.12, 2) * context.pace, 0.12, 0.88)
+        end = np.clip(middle + rng.normal(0, 0.12, 2) * context.pace, 0.12, 0.88)
+        path = through([0, rng.uniform(0.35, 0.65), 1], [start, middle, end], context.num_frames)
     swing = 0.04 * settings.speed
-    return path + np.stack([wander(rng, studio.num_frames, swing, 0.06) for _ in range(2)], axis=1)
+    return path + np.stack([wander(rng, context.num_frames, swing, 0.06) for _ in range(2)], axis=1)
 
 
-def _crossing(studio: Studio, other: Doubles) -> Doubles:
-    """A path that meets ``other`` half way through the clip and goes on beyond it."""
-    rng = studio.rng
+def _crossing_path(context: SceneContext, other: Doubles) -> Doubles:
+    """A path (T, 2) that crosses ``other`` about half way through the clip."""
+    rng = context.rng
     meeting = rng.uniform(0.35, 0.65)
     place = other[int(meeting * (len(other) - 1))] + rng.normal(0, 0.03, 2)
     direction = rng.uniform(0, 2 * np.pi)
     step = rng.uniform(0.35, 0.6) * np.array([np.cos(direction), np.sin(direction)])
-    return through([0, meeting, 1], [place - step, place, place + step * rng.uniform(0.7, 1.1)], studio.num_frames)
+    return through([0, meeting, 1], [place - step, place, place + step * rng.uniform(0.7, 1.1)], context.num_frames)
 
 
-def random_cast(studio: Studio) -> tuple[tuple[Thing, ...], tuple[Role, ...]]:
-    """Objects, look-alikes and others in a random order of depth, then occluders before them all."""
-    rng, settings = studio.rng, studio.settings
-    cast: list[tuple[Thing, Role]] = []
+def random_things(context: SceneContext) -> tuple[tuple[Thing, ...], tuple[Role, ...]]:
+    """Objects, look-alikes and others in random order of depth, and occluders in front of them all."""
+    rng, settings = context.rng, context.settings
+    things: list[tuple[Thing, Role]] = []
     for _ in range(_between(rng, settings.objects)):
-        hidden_colours = studio.palette if rng.random() < settings.camouflage else None
-        parts = make_parts(studio, hidden_colours)
-        target = make_thing(studio, parts, _roam(studio), rng.uniform(*settings.scale))
-        cast.append((target, "object"))
+        camouflage = context.palette if rng.random() < settings.camouflage else None
+        parts = make_parts(context, camouflage)
+        target = make_thing(context, parts, _random_path(context), rng.uniform(*settings.scale))
+        things.append((target, "object"))
         for _ in range(_between(rng, settings.lookalikes)):
-            path = _crossing(studio, target.position) if rng.random() < settings.crossing else _roam(studio)
+            path = (
+                _crossing_path(context, target.position) if rng.random() < settings.crossing else _random_path(context)
+            )
             likeness = float(target.scale[0]) * rng.uniform(0.85, 1.2)
-            cast.append((make_thing(studio, parts, path, likeness), "lookalike"))
+            things.append((make_thing(context, parts, path, likeness), "lookalike"))
     for _ in range(_between(rng, settings.others)):
-        cast.append((make_thing(studio, make_parts(studio, None), _roam(studio), rng.uniform(0.05, 0.2)), "other"))
-    targets = [thing for thing, role in cast if role == "object"]
-    cast = [cast[index] for index in rng.permutation(len(cast))]
+        things.append(
+            (make_thing(context, make_parts(context, None), _random_path(context), rng.uniform(0.05, 0.2)), "other")
+        )
+    targets = [thing for thing, role in things if role == "object"]
+    things = [things[index] for index in rng.permutation(len(things))]
     for target in targets:
         if rng.random() < settings.hiding:
-            cast.append((_hider(studio, target), "occluder"))
+            things.append((_covering_occluder(context, target), "occluder"))
     for _ in range(_between(rng, settings.occluders)):
-        cast.append((_occluder(studio), "occluder"))
-    return tuple(thing for thing, _ in cast), tuple(role for _, role in cast)
+        things.append((_occluder(context), "occluder"))
+    return tuple(thing for thing, _ in things), tuple(role for _, role in things)
 
 
 def _between(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
     return int(rng.integers(bounds[0], bounds[1] + 1))
 
 
-def _hider(studio: Studio, target: Thing) -> Thing:
-    """Something larger that passes over, or waits over, the target about half way through the clip."""
-    rng = studio.rng
+def _covering_occluder(context: SceneContext, target: Thing) -> Thing:
+    """A larger thing that covers the target for a while, about half way through the clip."""
+    rng = context.rng
     meeting = rng.uniform(0.35, 0.6)
     place = target.position[int(meeting * (len(target.position) - 1))]
     direction = rng.uniform(0, 2 * np.pi)
     step = rng.uniform(0.7, 1.0) * np.array([np.cos(direction), np.sin(direction)])
     times = [0, max(meeting - 0.15, 0.1), min(meeting + 0.15, 0.9), 1]
-    path = through(times, [place - step, place, place, place + step], studio.num_frames)
+    path = through(times, [place - step, place, place, place + step], context.num_frames)
     scale = float(target.scale.max()) * rng.uniform(1.2, 1.9)
-    return make_thing(studio, _cover_parts(studio), path, scale)
+    return make_thing(context, _cover_parts(context), path, scale)
 
 
-def _occluder(studio: Studio) -> Thing:
-    """Something near the camera: it stands in the world, or drifts."""
-    rng = studio.rng
+def _occluder(context: SceneContext) -> Thing:
+    """A thing in front of all others, fixed to the background or moving."""
+    rng = context.rng
     anchored = bool(rng.random() < 0.6)
-    path = np.repeat(rng.uniform(0, 1, (1, 2)), studio.num_frames, axis=0) if anchored else _roam(studio)
-    return make_thing(studio, _cover_parts(studio), path, rng.uniform(0.06, 0.22), anchored)
-
-
-def render_frame(scene: Scene, index: int) -> tuple[Bytes, Labels]:
-    """One frame (S, S, 3) uint8 and the index of the thing seen at each pixel (S, S), or -1 for the background."""
-    size = scene.size
-    world = affine((_WORLD_SIDE * size, _WORLD_SIDE * size), 0.0, (0.0, 0.0)) @ affine(
-        (1 / _WORLD_SIDE, 1 / _WORLD_SIDE), 0.0, (0.5, 0.5)
-    )
-    to_frame = affine((size, size), 0.0, (0.0, 0.0)) @ camera_map(scene.camera, float(index), anchored=True)
-    inverse = world @ np.linalg.inv(to_frame)
-    view = scene.background.transform(
-        (size, size),
-        Image.Transform.AFFINE,
-        tuple(inverse[:2].ravel()),
-        resample=Image.Resampling.BILINEAR,
-    )
-    canvas = Canvas(
-        np.asarray(view, dtype=np.float32) * np.float32(1 / 255),
-        np.full((size, size), NOTHING, dtype=np.int8),
-    )
-    times = [index + scene.shutter * share for share in (-0.5, 0.0, 0.5)] if scene.shutter else [float(index)]
-    for label, thing in enumerate(scene.things):
-        draw_thing(canvas, thing, label, scene.camera, times)
-    return _develop(scene, canvas.pixels, index), canvas.labels
-
-
-def _develop(scene: Scene, pixels: Floats, index: int) -> Bytes:
-    """Lens softness, light and sensor noise: what lies between the scene and the file."""
-    if scene.softness:
-        share = np.float32(0.25 * scene.softness)
-        pixels[1:-1] += share * (pixels[2:] + pixels[:-2] - 2 * pixels[1:-1])
-        pixels[:, 1:-1] += share * (pixels[:, 2:] + pixels[:, :-2] - 2 * pixels[:, 1:-1])
-    pixels *= scene.camera.light[index].astype(np.float32)
-    shift = (index * 37) % scene.size
-    pixels += scene.grain[shift : shift + scene.size]
-    exposed: NDArray[np.uint8] = (np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    return exposed
+    path = np.repeat(rng.uniform(0, 1, (1, 2)), context.num_frames, axis=0) if anchored else _random_path(context)
+    return make_thing(context, _cover_parts(context), path, rng.uniform(0.06, 0.22), anchored)

@@ -1,4 +1,4 @@
-"""Shapes as fields: about the signed distance to the outline, positive inside, over local coordinates [-1, 1]²."""
+"""Shapes as fields: approximate signed distances to the outline, positive inside, over local coordinates [-1, 1]²."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ def _polygon(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
 
 
 def _wavy(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
-    """A blob or a star: a radius that swings with the angle."""
+    """A blob or a star: a radius that oscillates with the angle."""
     angle, radius = np.arctan2(v, u), np.hypot(u, v)
     reach = np.full_like(u, rng.uniform(0.5, 0.65))
     for waves in rng.choice(np.arange(2, 8), 3, replace=False):
@@ -54,7 +54,7 @@ def _wavy(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
 
 
 def _cluster(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
-    """Two to four primitives grown together."""
+    """The union of two to four primitives."""
     field = np.full_like(u, -2.0)
     for _ in range(int(rng.integers(2, 5))):
         shift, scale = rng.uniform(-0.45, 0.45, 2).astype(np.float32), np.float32(rng.uniform(0.4, 0.8))
@@ -76,7 +76,7 @@ _OUTLINES: tuple[Outline, ...] = (_ellipse, _box, _polygon, _wavy, _wavy, _clust
 
 
 def random_field(rng: np.random.Generator, size: int) -> Floats:
-    """One outline as a field (size, size), sometimes with a ragged border; its rim is always outside."""
+    """A random shape as a field (size, size) float32, sometimes with a rough outline; the rim is always outside."""
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1).astype(np.float32)
     u, v = np.meshgrid(axis, axis)
     field = _OUTLINES[int(rng.integers(len(_OUTLINES)))](rng, u, v)
@@ -88,7 +88,7 @@ def random_field(rng: np.random.Generator, size: int) -> Floats:
 
 
 def capsule_field(size: int, length: float, start: float, end: float) -> Floats:
-    """A limb along +u from -length to +length whose half width goes from ``start`` to ``end``; (size, size)."""
+    """A limb as a field (size, size) float32: along u from -length to +length, half width from ``start`` to ``end``."""
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1).astype(np.float32)
     u, v = np.meshgrid(axis, axis)
     along = np.clip(u, -length, length)
@@ -98,7 +98,7 @@ def capsule_field(size: int, length: float, start: float, end: float) -> Floats:
 
 
 def shade(rng: np.random.Generator, texture: Floats, field: Floats) -> Floats:
-    """Light a texture as if the shape bulged towards the viewer, from a random side; same shape, in [0, 1]."""
+    """Shade a texture (size, size, 3) as if the shape were convex and lit from a random side; result in [0, 1]."""
     strength = np.float32(rng.choice([0.0, 0.25, 0.5]))
     if strength == 0:
         return texture

@@ -1,4 +1,4 @@
-"""Procedural textures: coloured pictures (height, width, 3), float32 in [0, 1]."""
+"""Procedural textures (height, width, 3), float32 in [0, 1]."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -15,7 +15,7 @@ _LUT_SIZE = 256
 
 @lru_cache(maxsize=256)
 def _upsampler(size: int, cells: int) -> Floats:
-    """(size, cells + 1) weights that blend a row of random knots smoothly into ``size`` samples."""
+    """Weights (size, cells + 1) that interpolate a row of random knots smoothly to ``size`` samples."""
     position = (np.arange(size) + 0.5) / size * cells
     low = np.minimum(position.astype(np.int64), cells - 1)
     fraction = position - low
@@ -27,7 +27,7 @@ def _upsampler(size: int, cells: int) -> Floats:
 
 
 def noise(rng: np.random.Generator, size: int, cells: int, octaves: int, gain: float = 0.55) -> Floats:
-    """Value noise of several octaves, (size, size), stretched to [0, 1]; ``cells`` knots across in the first."""
+    """Value noise (size, size) float32 of several octaves, scaled to [0, 1]; the first has ``cells`` cells per side."""
     total = np.zeros((size, size), dtype=np.float32)
     amplitude = 1.0
     for octave in range(octaves):
@@ -40,7 +40,7 @@ def noise(rng: np.random.Generator, size: int, cells: int, octaves: int, gain: f
 
 
 def stretch(values: Floats) -> Floats:
-    """The same values shifted and scaled to cover [0, 1]."""
+    """The values, shifted and scaled to the range [0, 1]."""
     low, high = float(values.min()), float(values.max())
     stretched: Floats = ((values - low) / max(high - low, 1e-6)).astype(np.float32)
     return stretched
@@ -78,7 +78,7 @@ def _spots(rng: np.random.Generator, size: int) -> Floats:
 
 
 def _patches(rng: np.random.Generator, size: int) -> Floats:
-    """Cells around random seeds, each of one level, with wavy borders."""
+    """Voronoi cells of random seeds, each of one level, with wavy borders."""
     count = int(rng.integers(3, 12))
     seeds, levels = rng.uniform(-1, 1, (count, 2)), rng.random(count).astype(np.float32)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
@@ -96,7 +96,7 @@ FIELDS: tuple[Field, ...] = (_clouds, _clouds, _gradient, _stripes, _plaid, _spo
 
 
 def random_palette(rng: np.random.Generator) -> Floats:
-    """(n, 3) colours that go together: some around one hue, some wild, most of them muted."""
+    """Matching colours (n, 3) float32: some palettes around one hue, some mixed, most of low saturation."""
     count = int(rng.integers(2, 6))
     base, spread = rng.uniform(0.08, 0.92, 3), rng.choice([0.08, 0.2, 0.45])
     saturation = rng.beta(1.2, 1.6)
@@ -107,7 +107,7 @@ def random_palette(rng: np.random.Generator) -> Floats:
 
 
 def colourise(values: Floats, palette: Floats) -> Floats:
-    """Give values in [0, 1] the colours of a palette, blended between its entries."""
+    """Map values (h, w) in [0, 1] to colours (h, w, 3), interpolated between the entries of a palette."""
     positions = np.linspace(0, len(palette) - 1, _LUT_SIZE)
     table = np.stack([np.interp(positions, np.arange(len(palette)), column) for column in palette.T], axis=1)
     coloured: Floats = table.astype(np.float32).take((values * (_LUT_SIZE - 1)).astype(np.int32), axis=0)
@@ -115,7 +115,7 @@ def colourise(values: Floats, palette: Floats) -> Floats:
 
 
 def photograph_crop(rng: np.random.Generator, photographs: Sequence[Bytes], size: int) -> Floats:
-    """A random square of a random photograph, flipped, turned and recoloured at random."""
+    """A random square crop (size, size, 3) of a random photograph, randomly flipped, rotated and recoloured."""
     photograph = photographs[int(rng.integers(len(photographs)))]
     side = int(rng.uniform(min(size, *photograph.shape[:2]) * 0.6, min(photograph.shape[:2])))
     top, left = (int(rng.integers(0, full - side + 1)) for full in photograph.shape[:2])
@@ -130,7 +130,7 @@ def photograph_crop(rng: np.random.Generator, photographs: Sequence[Bytes], size
 def random_texture(
     rng: np.random.Generator, size: int, palette: Floats | None = None, photographs: Sequence[Bytes] = ()
 ) -> Floats:
-    """One texture (size, size, 3): two patterns of a palette mixed by a third, with grain; or a photograph."""
+    """A random texture (size, size, 3): one or two patterns of a palette with grain, or a crop of a photograph."""
     if photographs and rng.random() < 0.5:
         return photograph_crop(rng, photographs, size)
     palette = random_palette(rng) if palette is None else palette

@@ -1,22 +1,24 @@
-"""Things: textured parts that hang together, with a place, a size and an angle on every frame."""
+"""Things, drawn in front of the background: textured parts with a position, a size and an angle on every frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from samurai_batch.synthetic.motion import Doubles
 from samurai_batch.synthetic.shapes import capsule_field, random_field, shade
 from samurai_batch.synthetic.textures import Bytes, Floats, random_palette, random_texture
+
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Part:
     """One textured shape of a thing.
 
-    ``sprite`` (R, R, 4) is colour in [0, 1] and the shape's field. In the thing's own coordinates (its reach is
-    about 1) the part turns about ``pivot`` by ``angle`` + ``swing``·sin(phase + pace·frame) radians; its centre
-    lies ``reach`` from the pivot along its own u axis and its sprite covers ±``half_size``.
+    ``sprite`` (R, R, 4) float32 is colour in [0, 1] and the shape's field (`shapes`). In the thing's coordinates, in
+    which it extends to about ±1, the part rotates about ``pivot`` by ``angle`` + ``swing``·sin(phase + pace·frame)
+    radians; its centre is at distance ``reach`` from the pivot along its u axis, and the sprite covers ±``half_size``.
     """
 
     sprite: Floats
@@ -31,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bend:
-    """A wave through the local coordinates: ``depth`` (local units), ``waves`` (rad per unit), ``pace`` (rad/frame)."""
+    """Deformation by a travelling wave: ``depth`` (local units), ``waves`` (rad per unit), ``pace`` (rad/frame)."""
 
     depth: float
     waves: float
@@ -41,11 +43,11 @@ class Bend:
 
 @dataclass(frozen=True)
 class Thing:
-    """Parts, back to front, and where they are on each of T frames.
+    """Parts, back to front, and their motion over T frames.
 
-    ``position`` (T, 2) is x, y in frame sides, seen from a camera at rest; ``scale`` (T,) the half size in frame
-    sides; ``angle`` (T,) radians; ``stretch`` the width to height ratio. An ``anchored`` thing stays where it is in the
-    world while the camera pans past it. ``light`` (3,) are gains on its colours.
+    ``position`` (T, 2) is x, y in frame sides, for a camera at rest; ``scale`` (T,) half the size in frame sides;
+    ``angle`` (T,) in radians; ``stretch`` the ratio of width to height. An ``anchored`` thing moves with the background
+    when the camera pans. ``light`` (3,) are gains on its colours.
     """
 
     parts: tuple[Part, ...]
@@ -66,7 +68,7 @@ def _sprite(rng: np.random.Generator, field: Floats, palette: Floats | None, pho
 def simple_parts(
     rng: np.random.Generator, resolution: int, palette: Floats | None, photographs: Sequence[Bytes] = ()
 ) -> tuple[Part, ...]:
-    """One shape, with up to two smaller ones of other textures on it that move along."""
+    """One shape with up to two smaller ones of other textures on it."""
     parts = [Part(_sprite(rng, random_field(rng, resolution), palette, photographs))]
     for _ in range(int(rng.choice([0, 0, 1, 2]))):
         patch = _sprite(rng, random_field(rng, resolution // 2), random_palette(rng), photographs)
@@ -128,5 +130,26 @@ def articulated_parts(rng: np.random.Generator, resolution: int, photographs: Se
         swing=rng.uniform(0, 0.4),
         pace=rng.uniform(0.05, 0.3),
     )
-    behind = len(limbs) // 2
-    return (*limbs[:behind], body, *limbs[behind:], head)
+    num_back = len(limbs) // 2
+    return (*limbs[:num_back], body, *limbs[num_back:], head)
+
+
+def wander(rng: np.random.Generator, num_frames: int, amount: float, per_frame: float) -> Doubles:
+    """A slow random oscillation (T,) around 0 of about ``amount``, with up to ``per_frame`` cycles per frame."""
+    frames = np.arange(num_frames)
+    total = np.zeros(num_frames)
+    for share in (0.25, 0.5, 1.0):
+        total += np.sin(2 * np.pi * per_frame * share * frames + rng.uniform(0, 2 * np.pi)) * rng.normal()
+    return amount * total / 2
+
+
+def through(times: Sequence[float], points: Sequence[Doubles], num_frames: int) -> Doubles:
+    """Positions (num_frames, 2) on a path through ``points`` at ``times`` (0 to 1 over the clip), slightly eased."""
+    clock = np.linspace(0, 1, num_frames) if num_frames > 1 else np.zeros(1)
+    knots = np.asarray(points, dtype=np.float64)
+    index = np.clip(np.searchsorted(times, clock, side="right") - 1, 0, len(times) - 2)
+    start, span = np.asarray(times)[index], np.diff(times)[index]
+    fraction = np.clip((clock - start) / np.maximum(span, 1e-9), 0, 1)
+    eased = 0.5 * fraction + 0.5 * fraction * fraction * (3 - 2 * fraction)
+    path: Doubles = knots[index] + (knots[index + 1] - knots[index]) * eased[:, None]
+    return path

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, NEGATIVE, POSITIVE
 from samurai_batch.synthetic.clip import Clip, generate_clip
-from samurai_batch.synthetic.settings import SceneSettings
+from samurai_batch.synthetic.scene import SceneSettings
 from samurai_batch.synthetic.textures import Bytes
 from samurai_batch.training.augmentation import add_camera_effects, flip_and_recolour
 from samurai_batch.training.bank import Bank, BankAssets

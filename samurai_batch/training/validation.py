@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from samurai_batch.geometry import mask_box_xywh
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.synthetic.clip import Clip, generate_clip
-from samurai_batch.synthetic.settings import MEASURED_SEED, SceneSettings
-from samurai_batch.synthetic.suites import SUITE_FRAMES, SUITE_SIZE
+from samurai_batch.synthetic.scene import SceneSettings
+from samurai_batch.synthetic.suites import MEASURED_SEED, SUITE_FRAMES, SUITE_SIZE
 from samurai_batch.tasks import BoxPrompt
 from samurai_batch.tracking.mask_rows import to_video_masks
 from samurai_batch.tracking.prompts import to_frame_prompt

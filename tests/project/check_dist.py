@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from samurai_batch.demo import OBJECT_IDS
-from samurai_batch.synthetic.demo import demo_clip
+from samurai_batch.synthetic.suites import demo_clip
 
 ROOT = Path(__file__).parents[2]
 NOT_IN_THE_SDIST = "jobs/nano_state/"  # as MANIFEST.in says

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samurai_batch.synthetic import SUITES, Clip, SceneSettings, demo_clip, generate_clip
-from samurai_batch.synthetic.settings import ROLES
+from samurai_batch.synthetic.scene import ROLES
 from samurai_batch.synthetic.textures import FIELDS, colourise, random_palette, random_texture
 
 SCENE = SceneSettings(clutter=(0, 2))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samurai_batch.synthetic.clip import Clip, generate_clip
-from samurai_batch.synthetic.settings import SceneSettings
+from samurai_batch.synthetic.scene import SceneSettings
 from samurai_batch.training.augmentation import add_camera_effects
 from samurai_batch.training.bank import (
     BankAssets,
