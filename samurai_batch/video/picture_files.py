@@ -43,7 +43,8 @@ def picture_reader(path: Path, name: str, fps: float) -> FrameReader | None:
 class _Pictures(ABC):
     """Pictures by index. All must have the size of the first one."""
 
-    def __init__(self, num_frames: int) -> None:
+    def __init__(self, name: str, num_frames: int) -> None:
+        self._name = name
         height, width, _ = self._load(0).shape
         self._info = VideoInfo(num_frames, height, width)
 
@@ -62,7 +63,10 @@ class _Pictures(ABC):
             pixels = self._load(index)
             height, width, _ = pixels.shape
             if (height, width) != (self._info.height, self._info.width):
-                raise VideoError(self._size_error(index, f"{width}x{height}"))
+                raise VideoError(
+                    f"{self._name}: {self._label(index)} is {width}x{height} pixels, the frames before it "
+                    f"{self._info.width}x{self._info.height}; all frames of a video must have the same size"
+                )
             yield pixels
 
     def close(self) -> None:  # noqa: B027  only one of the readers keeps a file open
@@ -70,11 +74,11 @@ class _Pictures(ABC):
 
     @abstractmethod
     def _load(self, index: int) -> Pixels:
-        """One picture."""
+        """One picture. Raises VideoError if it cannot be read."""
 
-    @abstractmethod
-    def _size_error(self, index: int, size: str) -> str:
-        """The message for a picture of another size than the first."""
+    def _label(self, index: int) -> str:
+        """What errors call a picture."""
+        return f"picture {index}"
 
 
 class FolderReader(_Pictures):
@@ -85,10 +89,9 @@ class FolderReader(_Pictures):
     """
 
     def __init__(self, folder: Path, name: str, fps: float) -> None:
-        self._name = name
         self._fps = fps
         self._paths = _numbered_images(folder, name)
-        super().__init__(len(self._paths))
+        super().__init__(name, len(self._paths))
 
     def timestamp_s(self, index: int) -> float:
         """Seconds since the first image."""
@@ -100,13 +103,10 @@ class FolderReader(_Pictures):
             with Image.open(path) as image:
                 return _displayed(image, f"{self._name}: {path.name}")
         except _UNREADABLE as error:
-            raise VideoError(f"{self._name}: {path.name} (frame {index}) cannot be read: {error}") from error
+            raise VideoError(f"{self._name}: {self._label(index)} cannot be read: {error}") from error
 
-    def _size_error(self, index: int, size: str) -> str:
-        return (
-            f"{self._name}: {self._paths[index].name} (frame {index}) is {size} pixels, the frames before it "
-            f"{self._info.width}x{self._info.height}; all frames of a video must have the same size"
-        )
+    def _label(self, index: int) -> str:
+        return f"{self._paths[index].name} (frame {index})"
 
 
 class PictureReader(_Pictures):
@@ -121,7 +121,7 @@ class PictureReader(_Pictures):
                 self._pixels = _segmentable(image, name)
         except _UNREADABLE as error:
             raise VideoError(f"{name} cannot be read as a picture: {error}") from error
-        super().__init__(1)
+        super().__init__(name, 1)
 
     def timestamp_s(self, index: int) -> float:
         """0.0, the time of the only frame."""
@@ -129,9 +129,6 @@ class PictureReader(_Pictures):
 
     def _load(self, index: int) -> Pixels:
         return self._pixels
-
-    def _size_error(self, index: int, size: str) -> str:
-        raise AssertionError("one picture has one size")
 
 
 class PagesReader(_Pictures):
@@ -142,11 +139,10 @@ class PagesReader(_Pictures):
     """
 
     def __init__(self, path: Path, name: str, fps: float) -> None:
-        self._name = name
         self._image = Image.open(path)
         try:
             num_pages: int = getattr(self._image, "n_frames", 1)
-            super().__init__(num_pages)
+            super().__init__(name, num_pages)
             self._starts_s = list(accumulate((self._duration_s(page, fps) for page in range(num_pages)), initial=0.0))
         except BaseException:
             self.close()
@@ -163,15 +159,9 @@ class PagesReader(_Pictures):
     def _load(self, index: int) -> Pixels:
         try:
             self._image.seek(index)
-            return _segmentable(self._image, f"{self._name}: picture {index}")
+            return _segmentable(self._image, f"{self._name}: {self._label(index)}")
         except _UNREADABLE as error:
-            raise VideoError(f"{self._name}: picture {index} cannot be read: {error}") from error
-
-    def _size_error(self, index: int, size: str) -> str:
-        return (
-            f"{self._name}: picture {index} is {size} pixels, the ones before it "
-            f"{self._info.width}x{self._info.height}; save pictures of different sizes in separate files"
-        )
+            raise VideoError(f"{self._name}: {self._label(index)} cannot be read: {error}") from error
 
     def _duration_s(self, index: int, fps: float) -> float:
         """How long a picture is shown; a WebP states it in each picture, which must be decoded first."""
