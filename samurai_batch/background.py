@@ -1,15 +1,20 @@
-"""Work in one background thread: `prefetch` makes items in advance, `BackgroundCalls` carries out calls in order."""
+"""Work in background threads.
+
+`prefetch` makes items in advance and `BackgroundCalls` carries out calls in order, each in one thread; `for_each`
+makes several slow calls at once.
+"""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from queue import Empty, Queue
 from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _End(Generic[T]):
@@ -90,3 +95,26 @@ class BackgroundCalls:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._executor.shutdown(cancel_futures=True)
+
+
+def for_each(
+    action: Callable[[T], R], items: Iterable[T], num_threads: int, *, on_progress: Callable[[], None] = lambda: None
+) -> list[R]:
+    """The results of ``action`` in the order of ``items``, up to ``num_threads`` calls at once.
+
+    All calls end before the first error, in the order of the items, is raised. ``on_progress`` is called in this
+    thread after every result.
+    """
+    items = list(items)
+    if num_threads == 1 or len(items) <= 1:
+        results = []
+        for item in items:
+            results.append(action(item))
+            on_progress()
+        return results
+    with ThreadPoolExecutor(min(num_threads, len(items))) as executor:
+        futures = [executor.submit(action, item) for item in items]
+        for future in futures:
+            wait([future])
+            on_progress()
+    return [future.result() for future in futures]

@@ -39,7 +39,7 @@ def run_demo(folder: Path, replicas: int, out: Console) -> None:
     config = make_job(
         {"prompts": str(folder / "prompts.csv"), "output": str(folder / "out"), "model": "nano", "replicas": replicas}
     )
-    run_job(config, watch=open_progress(Console(stderr=True)))
+    run_job(config, progress=open_progress(Console(stderr=True)))
 
     table = read_masks(str(folder / "out"))
     out.print(f"\nmask tables: {folder / 'out' / 'masks'}\n")

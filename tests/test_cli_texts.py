@@ -15,9 +15,10 @@ from rich.table import Table
 
 from samurai_batch import cli, storage
 from samurai_batch.cli import printing
+from samurai_batch.ledger.schema import Totals, TrackEntry, VideoLedger
+from samurai_batch.ledger.store import write_run, write_video_ledger
 from samurai_batch.operations.history import Change, RunChanges, write_changes
 from samurai_batch.redaction import redact
-from samurai_batch.runtime.ledger import Totals, TrackEntry, VideoLedger, write_run, write_video_ledger
 from samurai_batch.runtime.progress import ProgressBar, RunProgress
 from tests.runtime.records import run_record
 
@@ -154,7 +155,7 @@ def test_a_crash_shows_its_traceback_without_secrets(
         except OSError as error:
             raise ZeroDivisionError("https://u:hunter2@h/x") from error
 
-    monkeypatch.setattr("samurai_batch.runtime.status.check_has_ledger", crash)
+    monkeypatch.setattr("samurai_batch.ledger.status.check_has_ledger", crash)
     assert call(monkeypatch, "status", "out") == 1
     printed = capsys.readouterr().err
     assert "ZeroDivisionError: https://***@h/x" in printed
@@ -195,7 +196,7 @@ def test_a_warning_that_was_made_an_error_is_named_with_the_remedy(
     def warn(*_: object) -> None:
         raise DeprecationWarning("old")
 
-    monkeypatch.setattr("samurai_batch.runtime.status.check_has_ledger", warn)
+    monkeypatch.setattr("samurai_batch.ledger.status.check_has_ledger", warn)
     assert call(monkeypatch, "status", "out") == 2
     said = capsys.readouterr().err
     assert "a library warns (DeprecationWarning: old); unset PYTHONWARNINGS" in said

@@ -34,6 +34,7 @@ LAYERS = {
     "evaluation": 2,
     "rendering": 2,
     "job": 3,
+    "ledger": 3,
     "pipeline": 3,
     "training": 3,
     "runtime": 4,

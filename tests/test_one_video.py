@@ -54,7 +54,7 @@ def test_it_returns_what_read_masks_returns_of_a_job(clip: str, tmp_path: Path) 
     job = samurai_batch.make_job(
         {"prompts": clip, "output": str(tmp_path / "out"), "pool": "local", "chunk_frames": 3, **SMALL}
     )
-    samurai_batch.run_job(job, tracks=tracks, watch=NoProgress())
+    samurai_batch.run_job(job, tracks=tracks, progress=NoProgress())
     expected = samurai_batch.read_masks(job.output)
     plain = [frame.assign(segmentation=frame["segmentation"].map(str)) for frame in (found, expected)]
     pd.testing.assert_frame_equal(plain[0], plain[1])

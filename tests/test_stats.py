@@ -61,7 +61,7 @@ from samurai_batch import stats
 stats.STAGES["match"] = "matching"
 from pydantic import TypeAdapter
 from samurai_batch.operations.ray_metrics import GAUGES
-from samurai_batch.runtime.ledger import Totals
+from samurai_batch.ledger.schema import Totals
 from samurai_batch.runtime.progress import RunProgress
 totals = Totals(stats=stats.WorkStats(stage_s={"match": 2.0}))
 adapter = TypeAdapter(Totals)

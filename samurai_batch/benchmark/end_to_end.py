@@ -14,11 +14,11 @@ from samurai_batch.benchmark.machine import has_room
 from samurai_batch.benchmark.subprocesses import in_processes_at_once, in_subprocess, wait_for_the_others
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.status import RunSummary, exit_code
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.orders import Order
 from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.summary import RunSummary, exit_code
 from samurai_batch.tasks import Track
 from samurai_batch.tracking.frame_batches import frame_batches
 from samurai_batch.tracking.mask_rows import mask_row, to_video_masks

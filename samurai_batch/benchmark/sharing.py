@@ -12,9 +12,9 @@ from samurai_batch import storage
 from samurai_batch.benchmark.clip import clip_tracks, write_clip
 from samurai_batch.benchmark.end_to_end import MeasuredJob, run_measured
 from samurai_batch.job import JobConfig
+from samurai_batch.ledger.store import read_run
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.shards import even_bounds
-from samurai_batch.runtime.ledger import read_run, run_uri
 
 NUM_TRACKS = 8
 
@@ -84,7 +84,7 @@ def measure_sharing(config: JobConfig, num_frames: int, num_replicas: int, folde
 
 def _rates_of(job: MeasuredJob) -> Rates:
     summary = job.summary
-    record = read_run(storage, run_uri(summary.output, summary.run_id))
+    record = read_run(storage, summary.output, summary.run_id)
     assert record is not None
     assert record.rates is not None, "a run that has processed a chunk has measured rates"
     return record.rates

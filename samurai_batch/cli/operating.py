@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from samurai_batch.cli.job_options import RunId, load_job_of, takes_options
-from samurai_batch.cli.printing import err, out, print_problems, print_summary, watch_of
+from samurai_batch.cli.printing import err, out, print_problems, print_summary, progress_sink
 from samurai_batch.errors import ConfigError
 
 app = typer.Typer()
@@ -29,8 +29,8 @@ def status(
     From its ledger alone: no Ray is needed, and it may run elsewhere.
     """
     from samurai_batch import storage
+    from samurai_batch.ledger.status import check_has_ledger, read_status, to_json
     from samurai_batch.operations.watching import describe_details, describe_status, has_ended
-    from samurai_batch.runtime.status import check_has_ledger, read_status, to_json
 
     if watch:
         _wait_for_a_job(output, every_s)
@@ -54,7 +54,7 @@ def status(
 def _wait_for_a_job(output: str, every_s: float) -> None:
     """Who watches may come before the job, which takes a while to begin on a cluster."""
     from samurai_batch import storage
-    from samurai_batch.runtime.status import check_has_ledger
+    from samurai_batch.ledger.status import check_has_ledger
 
     has_told = False
     while True:
@@ -119,17 +119,17 @@ def reprocess(
     if dry_run:
         out.print(plan_reprocess(config, choice).describe())
         return
-    night = run_reprocess(config, choice, watch=watch_of(config), run_id=run_id)
-    out.print(night.plan.describe())
-    print_summary(night.summary)
+    result = run_reprocess(config, choice, progress=progress_sink(config), run_id=run_id)
+    out.print(result.plan.describe())
+    print_summary(result.summary)
 
 
 @app.command()
 def history(output: Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")]) -> None:
     """List all runs of an output, and what each changed."""
     from samurai_batch import storage
+    from samurai_batch.ledger.status import check_has_ledger
     from samurai_batch.operations.history import read_history
-    from samurai_batch.runtime.status import check_has_ledger
 
     check_has_ledger(storage, output)
     for run in read_history(output):

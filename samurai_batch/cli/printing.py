@@ -14,8 +14,9 @@ from samurai_batch.redaction import redact
 
 if TYPE_CHECKING:
     from samurai_batch.job import JobConfig
+    from samurai_batch.ledger.schema import TrackProblem
+    from samurai_batch.ledger.status import RunSummary
     from samurai_batch.runtime.progress import ProgressSink
-    from samurai_batch.runtime.summary import RunSummary, TrackProblem
 
 
 class PlainConsole(Console):
@@ -45,7 +46,7 @@ class _Raw:
 out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
-def watch_of(config: "JobConfig") -> "ProgressSink":
+def progress_sink(config: "JobConfig") -> "ProgressSink":
     """What people see of a running job, and on Ray its metrics as well."""
     from samurai_batch import storage
     from samurai_batch.runtime.progress import open_progress
@@ -60,7 +61,7 @@ def watch_of(config: "JobConfig") -> "ProgressSink":
 def print_summary(summary: "RunSummary") -> None:
     """Print how a run ended, and exit by its code."""
     from samurai_batch import storage
-    from samurai_batch.runtime.summary import exit_code
+    from samurai_batch.ledger.status import exit_code
 
     totals = summary.totals
     done = f"{totals.tracks_done} of {totals.tracks} tracks done"

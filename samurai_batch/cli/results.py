@@ -32,8 +32,8 @@ def render(
     Example: samurai-batch render out/ clip -o clip-masks.mp4
     """
     from samurai_batch import storage
+    from samurai_batch.ledger.status import recorded_video
     from samurai_batch.rendering import render as draw
-    from samurai_batch.runtime.status import recorded_video
 
     if (first is None) != (last is None):
         raise ConfigError("--first and --last belong together; give both, or none for all frames with rows")

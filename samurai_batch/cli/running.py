@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from samurai_batch.cli.job_options import DATASET, TRACKING, RunId, load_job_of, takes_options
-from samurai_batch.cli.printing import out, print_summary, watch_of
+from samurai_batch.cli.printing import out, print_summary, progress_sink
 from samurai_batch.tasks import Direction
 
 if TYPE_CHECKING:
@@ -154,4 +154,6 @@ def _run(
 ) -> None:
     from samurai_batch.runtime.run import run_job
 
-    print_summary(run_job(config, tracks=tracks, watch=watch_of(config), run_id=run_id, retry_failed=retry_failed))
+    print_summary(
+        run_job(config, tracks=tracks, progress=progress_sink(config), run_id=run_id, retry_failed=retry_failed)
+    )

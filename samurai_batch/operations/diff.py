@@ -1,21 +1,21 @@
-"""Two results of the same tracks, compared mask by mask: another model, other settings, another night."""
+"""Compares two results of the same tracks mask by mask, such as those of two models, settings or runs."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from samurai_batch import storage
+from samurai_batch.background import for_each
 from samurai_batch.errors import ConfigError
+from samurai_batch.ledger.schema import RUN_ID
+from samurai_batch.ledger.store import NUM_TRANSFERS, read_run, read_video_ledgers
 from samurai_batch.masks import bytes_to_table, decode_mask, mask_table_uri
 from samurai_batch.operations.history import superseded_uri
 from samurai_batch.rle import rle_from_coco
-from samurai_batch.runtime.ledger import RUN_ID, ledger_uri, read_run, read_video_ledger, run_uri
-from samurai_batch.runtime.parallel import for_each
 from samurai_batch.storage import join, quote_id, redact, unquote_id
 from samurai_batch.tasks import Rle, TrackId
 
 _RUN = re.compile(rf"(.+)@({RUN_ID})")
-_NUM_TRANSFERS = 16
 
 Masks = Mapping[int, Rle | None]
 """A track's masks by frame index; None where the object is absent."""
@@ -25,8 +25,8 @@ Masks = Mapping[int, Rle | None]
 class TrackDiff:
     """One track in two results, over the frames that either has a row for.
 
-    The IoU of a frame is 1 where both say that the object is absent, and 0 where one says so alone, or has no row.
-    ``worst_frame`` is the first of the lowest IoU, None if no frame differs.
+    The IoU of a frame is 1 if the object is absent in both, and 0 if it is absent in one, or if one has no row.
+    ``worst_frame`` is the first frame with the lowest IoU, None if no frame differs.
     """
 
     video_id: str
@@ -48,20 +48,19 @@ class Diff:
 
 
 def diff_results(a: str, b: str) -> Diff:
-    """Compare two results: each an output folder, or ``<output>@<run_id>`` for what one run of it had made.
+    """Compare two results: each is an output folder, or ``<output>@<run_id>`` for the tables of one run.
 
-    What was found on a picture is compared place by place, ``x#0`` with ``x#0``: the order is that of their scores.
-    One track is in memory at a time, and ``_NUM_TRANSFERS`` while they are read. Raises ConfigError if there is no
-    such result, LedgerError and StorageError.
+    Detections are compared by their number, ``x#0`` with ``x#0``: they are ordered by score. At most ``NUM_TRANSFERS``
+    tables are in memory. Raises ConfigError if there is no such result, LedgerError and StorageError.
     """
     tables_a, tables_b = _tables(a), _tables(b)
     both = sorted(tables_a.keys() & tables_b.keys())
     by_table = for_each(
-        lambda track: _diff_tables(track[0], _read(tables_a[track]), _read(tables_b[track])), both, _NUM_TRANSFERS
+        lambda track: _diff_tables(track[0], _read(tables_a[track]), _read(tables_b[track])), both, NUM_TRANSFERS
     )
-    found = [one for diffs in by_table for one in diffs]
+    diffs = [one for of_table in by_table for one in of_table]
     return Diff(
-        tuple(sorted(found, key=lambda one: (one.mean_iou, one.video_id, one.object_id))),
+        tuple(sorted(diffs, key=lambda one: (one.mean_iou, one.video_id, one.object_id))),
         tuple(sorted(tables_a.keys() - tables_b.keys())),
         tuple(sorted(tables_b.keys() - tables_a.keys())),
     )
@@ -105,12 +104,12 @@ def mask_iou(a: Rle | None, b: Rle | None) -> float:
 
 
 def _read(uri: str) -> dict[str, Masks]:
-    """The masks of each object in a table: of one, unless it holds what was found on a picture."""
+    """The masks of each object in a table: of one, or of all detections on a picture."""
     table = bytes_to_table(storage.read_bytes(uri)).select(["object_id", "frame_index", "segmentation"])
-    found: dict[str, dict[int, Rle | None]] = {}
+    masks: dict[str, dict[int, Rle | None]] = {}
     for object_id, frame, mask in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        found.setdefault(object_id, {})[frame] = rle_from_coco(mask) if mask else None
-    return dict(found)
+        masks.setdefault(object_id, {})[frame] = rle_from_coco(mask) if mask else None
+    return dict(masks)
 
 
 def _tables(result: str) -> dict[TrackId, str]:
@@ -123,27 +122,23 @@ def _tables(result: str) -> dict[TrackId, str]:
 
 
 def _tables_of_run(output: str, run_id: str) -> dict[TrackId, str]:
-    """Those that are superseded by now, and those that still stand; a prompt looked up in a video has none."""
-    if read_run(storage, run_uri(output, run_id)) is None:
+    """The tables that a run has made: the replaced ones, and those that are still current."""
+    if read_run(storage, output, run_id) is None:
         raise ConfigError(f"{redact(output)}: has no run {run_id}; `samurai-batch history` lists them")
-    folder = ledger_uri(output)
-    uris = [join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
-    ledgers = for_each(lambda uri: read_video_ledger(storage, uri), uris, _NUM_TRANSFERS)
     made = {
         (ledger.video_id, object_id)
-        for ledger in ledgers
-        if ledger is not None
+        for ledger in read_video_ledgers(storage, output)
         for object_id, entry in ledger.tracks.items()
         if entry.run_id == run_id and entry.status != "failed"
     }
-    standing = {track: uri for track, uri in _tables_below(output).items() if track in made}
-    return _tables_below(superseded_uri(output, run_id)) | standing
+    current = {track: uri for track, uri in _tables_below(output).items() if track in made}
+    return _tables_below(superseded_uri(output, run_id)) | current
 
 
 def _tables_below(output: str) -> dict[TrackId, str]:
     folder = join(output, "masks")
     videos = [unquote_id(name) for name in storage.list_names(folder)]
-    names = for_each(lambda video: storage.list_names(join(folder, quote_id(video))), videos, _NUM_TRANSFERS)
+    names = for_each(lambda video: storage.list_names(join(folder, quote_id(video))), videos, NUM_TRANSFERS)
     return {
         (video, object_id): mask_table_uri(output, video, object_id)
         for video, tables in zip(videos, names, strict=True)

@@ -1,7 +1,7 @@
-"""What each run changed, and the tables that newer ones have replaced.
+"""What each run changed, and the mask tables that later runs have replaced.
 
-``_ledger/changes/<run_id>.json`` says track by track what a run did and why; ``_superseded/<run_id>/masks`` keeps the
-tables that run had made, from when a later one replaces them, so that both can be compared.
+``_ledger/changes/<run_id>.json`` says track by track what a run did and why. ``_superseded/<run_id>/masks`` keeps the
+tables of a run that a later run has replaced, so that both can be compared.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from samurai_batch import storage
+from samurai_batch.background import for_each
 from samurai_batch.errors import LedgerError
+from samurai_batch.ledger.schema import RunRecord
+from samurai_batch.ledger.store import NUM_TRANSFERS, ledger_uri, list_runs, read_run
 from samurai_batch.masks import file_metadata, mask_table_uri
-from samurai_batch.runtime.ledger import RunRecord, ledger_uri, read_run, runs_uri
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import TrackId
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What became of one track in one run: why it ran (or "pruned"), and how it ended."""
+    """One track in one run: why it was computed, and how it ended; "pruned" if it was removed."""
 
     video_id: str
     object_id: str
@@ -36,7 +38,7 @@ class RunChanges:
 
 @dataclass(frozen=True)
 class PastRun:
-    """One run of an output; ``changes`` is None where nobody wrote them down, as `samurai-batch run` does not."""
+    """One run of an output. Only `reprocess` writes ``changes``; they are None for other runs."""
 
     record: RunRecord
     changes: tuple[Change, ...] | None
@@ -46,25 +48,23 @@ _CHANGES = TypeAdapter(RunChanges)
 
 
 def write_changes(output: str, changes: RunChanges) -> None:
-    """Keep what a run changed."""
+    """Store what a run changed."""
     storage.write_bytes(_changes_uri(output, changes.run_id), _CHANGES.dump_json(changes, indent=1))
 
 
 def read_history(output: str) -> list[PastRun]:
     """Every run of an output, the oldest first. Raises LedgerError, StorageError."""
-    folder = runs_uri(output)
-    names = [name for name in storage.list_names(folder) if name.endswith(".json") and not name.startswith("_")]
-    records = [read_run(storage, join(folder, name)) for name in names]
+    records = for_each(lambda run_id: read_run(storage, output, run_id), list_runs(storage, output), NUM_TRANSFERS)
     return [PastRun(record, _read_changes(output, record.run_id)) for record in records if record is not None]
 
 
 def superseded_uri(output: str, run_id: str) -> str:
-    """The output folder, so to speak, of tables that a run had made and that are replaced by now."""
+    """The folder of a run's replaced tables; it is laid out like an output."""
     return join(output, "_superseded", run_id)
 
 
 def keep_table(output: str, track: TrackId) -> None:
-    """Copy a track's table to where those of the run that made it lie once they are superseded; no table is fine."""
+    """Copy a track's table, if there is one, to the replaced tables of the run that made it."""
     try:
         data = storage.read_bytes(mask_table_uri(output, *track))
     except FileNotFoundError:
@@ -74,7 +74,7 @@ def keep_table(output: str, track: TrackId) -> None:
 
 
 def remove_tables(output: str, track: TrackId) -> None:
-    """Remove a track's table and every superseded one of it."""
+    """Delete a track's table and all replaced ones."""
     storage.delete(mask_table_uri(output, *track))
     for run_id in storage.list_names(join(output, "_superseded")):
         storage.delete(mask_table_uri(superseded_uri(output, run_id), *track))

@@ -1,6 +1,6 @@
-"""How long a plan takes on so many replicas, and what it costs: from rates that an earlier run has measured.
+"""How long a plan takes on a number of replicas, and what it costs, by the rates that an earlier run has measured.
 
-The rates are of that run's machines, model and picture size: a pilot on a few videos, on the GPUs meant, gives them.
+Rates depend on machine, model and image size: measure them by a pilot run of a few videos on the GPUs to be used.
 """
 
 import heapq
@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from samurai_batch import storage
+from samurai_batch.ledger.store import list_runs, read_run
 from samurai_batch.planning.rates import Rates
 from samurai_batch.runtime.dry_run import PlannedShard
-from samurai_batch.runtime.ledger import read_run, runs_uri
-from samurai_batch.storage import join
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What a plan takes. ``work_s`` is replica time; ``seconds`` go from the first shard to the last."""
+    """What a plan takes: ``work_s`` of replicas in all, and ``seconds`` from beginning to end."""
 
     replicas: int
     work_s: float
@@ -35,10 +34,10 @@ class Expectation:
 def expect(
     shards: Sequence[PlannedShard], rates: Rates, replicas: int, price_per_hour: float | None = None
 ) -> Expectation:
-    """The time of ``shards``, each given to the replica that is free first, the longest first.
+    """The time of ``shards``, the longest first, each on the replica that is idle first.
 
-    An upper bound where tracks of one shard cover different frames. ``price_per_hour`` is that of one replica's
-    machine; all of them are paid for until the last one has ended.
+    It is an upper bound if tracks of one shard cover different frames. ``price_per_hour`` is that of one replica's
+    machine; all machines are paid for until the last replica has ended.
     """
     assert replicas >= 1, replicas
     costs_s = sorted((_shard_s(shard, rates) for shard in shards), reverse=True)
@@ -51,11 +50,9 @@ def expect(
 
 
 def measured_rates(output: str) -> tuple[Rates, str] | None:
-    """The rates of the newest run of an output that followed anything, and its id. Raises LedgerError, StorageError."""
-    folder = runs_uri(output)
-    names = [name for name in storage.list_names(folder) if name.endswith(".json") and not name.startswith("_")]
-    for name in sorted(names, reverse=True):
-        record = read_run(storage, join(folder, name))
+    """The rates of the newest run that has propagated any track, and its id. Raises LedgerError, StorageError."""
+    for run_id in reversed(list_runs(storage, output)):
+        record = read_run(storage, output, run_id)
         if record is not None and record.rates is not None and record.totals.stats.track_frames:
             return record.rates, record.run_id
     return None

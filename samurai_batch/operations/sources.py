@@ -1,9 +1,9 @@
-"""What a job is asked to follow tonight: a prompts table, many of them, or rows that stand for videos to come.
+"""The tracks that a source has now: a prompts table, several of them, or rows with patterns for videos.
 
 ``prompts`` of a job may be a pattern such as ``s3://bucket/in/*.csv``: every table that matches now is read, so that a
-video may arrive together with its prompts. In any table, a ``video_uri`` with ``*`` or ``?`` in its last part stands
-for every file or folder that matches, and ``*`` in its ``video_id`` for that file's name without its ending: fixed
-cameras, whose videos all begin with the same prompts. A row of a video's own goes before a pattern.
+video may arrive together with its prompts. In any table, a ``video_uri`` with ``*`` or ``?`` in its last part is
+replaced by every file or folder that matches, and ``*`` in its ``video_id`` by that file's name without suffix. This is
+for fixed cameras, whose videos all begin with the same prompts. A row with the URI of a video precedes patterns.
 """
 
 import fnmatch
@@ -19,10 +19,10 @@ from samurai_batch.tasks import Track, TrackId, Video
 
 
 def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts) -> list[Track]:
-    """All tracks that ``prompts`` asks for at this moment, patterns replaced by what they match; ``read`` reads one.
+    """All tracks of ``prompts`` at this moment, patterns replaced by what they match; ``read`` reads one table.
 
-    Raises PromptsError for bad rows and for objects that two tables ask for, ConfigError for a pattern that cannot be
-    used, and StorageError. No match is no error: the videos may come later.
+    Raises PromptsError for bad rows and for objects that are in two tables, ConfigError for a pattern that cannot be
+    used, and StorageError. A pattern without a match is no error: the videos may come later.
     """
     tables = _matches(prompts) if is_pattern(prompts) else [prompts]
     found: dict[TrackId, Track] = {}
@@ -30,14 +30,14 @@ def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts)
         for track in _expanded(read(table)):
             if track.track_id in found:
                 video_id, object_id = track.track_id
-                problem = f"object {object_id} of video {video_id} stands in another table as well; remove one of them"
+                problem = f"object {object_id} of video {video_id} is in another table as well; remove one of them"
                 raise PromptsError(storage.redact(table), [problem])
             found[track.track_id] = track
     return with_absolute_videos(found.values())
 
 
 def is_pattern(uri: str) -> bool:
-    """Whether a URI stands for those that match it. What follows a remote ``?`` is a query, and no pattern."""
+    """Whether a URI has ``*`` or ``?``. In a remote URI, ``?`` begins a query and makes no pattern."""
     if storage.is_remote(uri):
         uri = uri.partition("?")[0]
     return "*" in uri or "?" in uri
@@ -54,7 +54,7 @@ def _expanded(tracks: Sequence[Track]) -> list[Track]:
             continue
         if "*" not in track.video.video_id:
             raise ConfigError(
-                f"video_id {track.video.video_id!r} stands for every video that matches {storage.redact(pattern)}; "
+                f"video_id {track.video.video_id!r} is used for every video that matches {storage.redact(pattern)}; "
                 "write * in it, which becomes the file's name"
             )
         if pattern not in matches:

@@ -13,12 +13,13 @@ import yaml
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.job import JobConfig
+from samurai_batch.ledger.lease import SystemClock
+from samurai_batch.ledger.schema import RunRecord
+from samurai_batch.ledger.status import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
+from samurai_batch.ledger.store import read_run
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.environment import SystemClock
-from samurai_batch.runtime.ledger import RunRecord, read_run, run_uri
 from samurai_batch.runtime.recipe import absolute, job_recipe
 from samurai_batch.runtime.run import new_run_id
-from samurai_batch.runtime.summary import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
 
 logger = get_logger(__name__)
 
@@ -143,7 +144,7 @@ class _Silence:
     def goes_on(self, seconds: float, why: str) -> int | None:
         """So much longer now; returns the job's exit code once it has ended by the ledger, or 1 out of patience."""
         if self._silent_s is None:
-            logger.warning("the cluster does not tell how the job stands (%s); asking on", why)
+            logger.warning("the cluster does not answer (%s); trying again", why)
             self._silent_s = 0.0
         self._silent_s += seconds
         record = self._record()
@@ -165,7 +166,7 @@ class _Silence:
     def _record(self) -> RunRecord | None:
         """The run's record; None if there is none yet, or storage does not answer either."""
         try:
-            return read_run(storage, run_uri(self._submitted.output, self._submitted.run_id))
+            return read_run(storage, self._submitted.output, self._submitted.run_id)
         except StorageError:
             return None
 
@@ -175,7 +176,7 @@ def exit_code_of(submitted: Submitted, driver_exit_code: int | None) -> int:
 
     Where there is none, the job was refused before it could begin: 2 if its driver says so, otherwise 1.
     """
-    record = read_run(storage, run_uri(submitted.output, submitted.run_id))
+    record = read_run(storage, submitted.output, submitted.run_id)
     if record is None:
         return EXIT_REFUSED if driver_exit_code == EXIT_REFUSED else EXIT_NOT_FINISHED
     if record.status != "finished":

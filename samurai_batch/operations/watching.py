@@ -1,64 +1,61 @@
-"""A run, watched from anywhere: what its ledger says, in words. Reads nothing itself."""
+"""The status of an output and its newest run in words. Reads nothing itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from samurai_batch.ledger.lease import STALE_AFTER_S
+from samurai_batch.ledger.schema import ReplicaWork, RunRecord
+from samurai_batch.ledger.status import OutputStatus
 from samurai_batch.planning.orders import TrackStatus
-from samurai_batch.runtime.ledger import ReplicaWork, RunRecord
-from samurai_batch.runtime.status import OutputStatus
-
-STALE_AFTER_S = 60.0
-"""A run that has shown no life for so long is taken for dead: `DriverSettings.stale_after_s`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How far and how fast a run is, by its last sign of life. Times are seconds.
+    """How far and how fast a run is, by its last heartbeat. Times are seconds.
 
-    ``num_waiting`` tracks have not ended yet. ``seconds_left`` is by whole tracks, at the pace of this run, and None
-    while none has ended in it. ``is_alive`` says that it runs, and has shown so lately.
+    ``num_waiting`` tracks have not ended yet. ``seconds_left`` counts whole tracks at the pace of this run; it is None
+    until a track has ended in this run. ``is_alive``: it is running, and its last heartbeat is recent.
     """
 
     num_waiting: int
     frames_per_s: float
     seconds_left: float | None
-    silence_s: float
+    heartbeat_age_s: float
     is_alive: bool
 
 
 def pace_of(run: RunRecord, now_s: float) -> Pace:
     """The pace of a run at a moment, in seconds since 1970."""
     totals = run.totals
-    ended = totals.tracks_done + totals.tracks_partial + totals.tracks_failed
-    ended_in_this_run = ended - totals.tracks_skipped
-    waiting = totals.tracks - ended
-    silence_s = max(0.0, now_s - run.heartbeat_at_s)
+    ended_in_this_run = totals.tracks_ended - totals.tracks_skipped
+    waiting = totals.tracks - totals.tracks_ended
+    heartbeat_age_s = max(0.0, now_s - run.heartbeat_at_s)
     return Pace(
         num_waiting=waiting,
         frames_per_s=totals.stats.track_frames / totals.seconds if totals.seconds > 0 else 0.0,
         seconds_left=totals.seconds * waiting / ended_in_this_run if ended_in_this_run > 0 else None,
-        silence_s=silence_s,
-        is_alive=run.status == "running" and silence_s <= STALE_AFTER_S,
+        heartbeat_age_s=heartbeat_age_s,
+        is_alive=run.status == "running" and heartbeat_age_s <= STALE_AFTER_S,
     )
 
 
-def has_ended(found: OutputStatus, now_s: float) -> bool:
-    """Whether there is nothing more to watch: the newest run has ended, or shows no life."""
-    return found.newest_run is not None and not pace_of(found.newest_run, now_s).is_alive
+def has_ended(status: OutputStatus, now_s: float) -> bool:
+    """Whether the newest run has ended, or has had no heartbeat for too long."""
+    return status.newest_run is not None and not pace_of(status.newest_run, now_s).is_alive
 
 
-def describe_status(found: OutputStatus, now_s: float) -> str:
+def describe_status(status: OutputStatus, now_s: float) -> str:
     """Two lines: the tracks in the ledger, and the newest run."""
-    counts = _counted(found.num_tracks)
-    first = f"{sum(found.num_tracks.values())} tracks of {found.num_videos} videos: {counts}; {found.num_rows} rows"
-    return first if found.newest_run is None else f"{first}\n{_describe_run(found.newest_run, now_s)}"
+    counts = _counted(status.num_tracks)
+    first = f"{sum(status.num_tracks.values())} tracks of {status.num_videos} videos: {counts}; {status.num_rows} rows"
+    return first if status.newest_run is None else f"{first}\n{_describe_run(status.newest_run, now_s)}"
 
 
-def describe_details(found: OutputStatus, now_s: float) -> str:
+def describe_details(status: OutputStatus, now_s: float) -> str:
     """A line for every replica of the newest run, and one for every video in the ledger."""
-    replicas = found.newest_run.totals.replicas if found.newest_run else {}
+    replicas = status.newest_run.totals.replicas if status.newest_run else {}
     lines = [_describe_replica(name, work, now_s) for name, work in sorted(replicas.items())]
-    for video in found.videos:
+    for video in status.videos:
         amount = f"{video.num_rows} rows, {video.seconds:.1f} s of replicas"
         lines.append(f"video {video.video_id}: {_counted(video.num_tracks)}; {amount}")
     return "\n".join(lines)
@@ -80,7 +77,7 @@ def _counted(num_tracks: Mapping[TrackStatus, int]) -> str:
 
 def _describe_run(run: RunRecord, now_s: float) -> str:
     pace = pace_of(run, now_s)
-    life = f"last sign of life {pace.silence_s:.0f} s ago"
+    life = f"last heartbeat {pace.heartbeat_age_s:.0f} s ago"
     if run.status != "running":
         return f"newest run {run.run_id}: {run.status}, {life}"
     state = "running" if pace.is_alive else "dead"

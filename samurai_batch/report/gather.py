@@ -7,12 +7,12 @@ import pandas as pd
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
+from samurai_batch.ledger.schema import RunRecord, TrackEntry, VideoLedger
+from samurai_batch.ledger.status import read_status
+from samurai_batch.ledger.store import read_video_ledgers
 from samurai_batch.masks import read_masks
 from samurai_batch.report.jpegs import InPage, Pictures, PictureStore, video_pictures
 from samurai_batch.report.moments import Moment, find_moments
-from samurai_batch.runtime.ledger import RunRecord, TrackEntry, VideoLedger, ledger_uri, read_video_ledger
-from samurai_batch.runtime.parallel import for_each
-from samurai_batch.runtime.status import read_status
 
 MAX_MOMENTS = 4
 MAX_VIDEOS = 100
@@ -81,12 +81,9 @@ def gather(
     if ``output`` has no finished or failed track, LedgerError and StorageError.
     """
     status = read_status(storage, output)
-    folder = ledger_uri(output)
-    uris = [storage.join(folder, name) for name in storage.list_names(folder) if name.endswith(".json")]
-    ledgers = [ledger for ledger in for_each(lambda uri: read_video_ledger(storage, uri), uris, 16) if ledger]
+    ledgers = read_video_ledgers(storage, output)
     if not ledgers:
         raise ConfigError(f"{storage.redact(output)}: no track has ended there; give the output folder of a job")
-    ledgers.sort(key=lambda one: one.video_id)
     others: list[VideoSummary] = []
     if len(ledgers) > max_videos:
         ranked = sorted((_summary(output, one) for one in ledgers), key=_worst_first)

@@ -10,11 +10,11 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup, escape
 
+from samurai_batch.ledger.schema import RunRecord, TrackEntry, VideoLedger
 from samurai_batch.redaction import redact
 from samurai_batch.report.gather import Report
 from samurai_batch.report.jpegs import MAX_MOMENTS_OF_VIDEO
 from samurai_batch.report.timeline import timeline
-from samurai_batch.runtime.ledger import RunRecord, TrackEntry, VideoLedger
 from samurai_batch.stats import STAGES
 from samurai_batch.storage import redact as redact_uri
 

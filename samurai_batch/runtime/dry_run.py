@@ -1,4 +1,4 @@
-"""What a run would do, said beforehand. Needs no GPU, no weights and no Ray, and writes nothing."""
+"""What a run would do. Needs no GPU, no weights and no Ray, and writes nothing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from samurai_batch import storage
 from samurai_batch.job import JobConfig
+from samurai_batch.ledger.schema import TrackProblem
+from samurai_batch.ledger.store import Store
 from samurai_batch.planning.chunks import first_chunk, frames_left
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
-from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.preparation import Preparation, prepare
 from samurai_batch.runtime.recipe import (
     checked_tracks,
@@ -17,13 +18,12 @@ from samurai_batch.runtime.recipe import (
     with_absolute_paths,
 )
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.summary import TrackProblem
 from samurai_batch.tasks import Track, TrackId
 
 
 @dataclass(frozen=True)
 class PlannedShard:
-    """Tracks that one replica follows together, and how many frames that takes; an estimate unless all are known."""
+    """Tracks that one replica propagates together. ``num_frames`` is an estimate if the video's length is unknown."""
 
     video_id: str
     reverse: bool
@@ -34,11 +34,11 @@ class PlannedShard:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run of this job would find and do. Weights are taken to be those the ledger knows.
+    """What a run of this job would do, if its weights are those that the ledger knows.
 
-    ``shards`` of pending tracks, the longest first; ``num_detect_orders`` pictures or prompts are looked at
-    besides, and what a prompt finds is not counted yet. ``unreachable`` tracks would fail at once; ``num_failed`` have
-    failed on their input, and would not be tried again.
+    ``shards`` are of pending tracks, the longest first. ``num_to_detect`` pictures or prompts are detected besides;
+    the tracks of their detections are not counted. ``unreachable`` tracks would fail at once. ``num_failed`` tracks
+    have failed because of their input, and would not be retried.
     """
 
     output: str
@@ -50,7 +50,7 @@ class Plan:
     num_stale: int
     num_failed_before: int
     num_failed: int
-    num_detect_orders: int
+    num_to_detect: int
     unreachable: tuple[TrackProblem, ...]
     shards: tuple[PlannedShard, ...]
 
@@ -58,15 +58,15 @@ class Plan:
         """A few lines for people."""
         pending = f"{self.num_new} new, {self.num_stale} stale, {self.num_failed_before} failed before"
         partial = f", {self.num_partial} partial" if self.num_partial else ""
-        partial += f", {self.num_failed} failed on their input" if self.num_failed else ""
+        partial += f", {self.num_failed} failed because of their input" if self.num_failed else ""
         lines = [
             f"{self.num_tracks} tracks of {self.num_videos} videos: {self.num_done} done already{partial}, {pending}",
             *(f"cannot start: {one.video_id} / {one.object_id}: {one.error}" for one in self.unreachable),
         ]
-        if self.num_detect_orders:
-            lines.append(f"{self.num_detect_orders} pictures or prompts to look at")
+        if self.num_to_detect:
+            lines.append(f"{self.num_to_detect} pictures or prompts to detect")
         if self.shards:
-            lines.append(f"{len(self.shards)} shards to follow, the longest first:")
+            lines.append(f"{len(self.shards)} shards to propagate, the longest first:")
         lines += [_describe_shard(shard) for shard in self.shards[:num_shown]]
         if len(self.shards) > num_shown:
             lines.append(f"  ... and {len(self.shards) - num_shown} more")
@@ -74,7 +74,7 @@ class Plan:
 
 
 def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: Store = storage) -> Plan:
-    """Compare a job with its output. ``tracks`` stand for the prompts table.
+    """Compare a job with its output. ``tracks`` replace the prompts table.
 
     Raises UsageError for what is wrong with the job, LedgerError and StorageError.
     """
@@ -101,20 +101,19 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
         num_stale=counts["done"] + counts["partial"],
         num_failed_before=counts["failed"],
         num_failed=counts["settled failed"],
-        num_detect_orders=counts["looks"],
+        num_to_detect=counts["to detect"],
         unreachable=tuple(unreachable),
         shards=tuple(row for _, row in sorted(shards, key=lambda pair: -pair[0])),
     )
 
 
 def _counts(part: Preparation) -> Counter[str]:
-    """Videos, tracks and looks; settled tracks by status; tracks to do by their status so far."""
+    """Counts videos and tracks: settled ones by status, and those to do by their status so far."""
     counts = Counter(f"settled {entry.status}" for _, entry in part.settled)
     for track, _ in part.to_do:
         before = part.videos[track.video.video_id].ledger.tracks.get(track.object_id)
         counts["new" if before is None else before.status] += 1
-    counts.update(videos=len(part.videos), tracks=len(part.tracks), looks=len(part.asking))
-    return counts
+    return counts + Counter({"videos": len(part.videos), "tracks": len(part.tracks), "to detect": len(part.to_detect)})
 
 
 def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, PlannedShard]]:

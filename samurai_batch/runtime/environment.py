@@ -1,66 +1,44 @@
-"""What the driver needs of the world: time and storage, as arguments, so that a simulation can replace them."""
+"""What a run gets from outside: storage, time, a pool, and whoever watches it. A simulation replaces all of it."""
 
-import platform
-import time
-from importlib.metadata import version
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
-from samurai_batch.storage import Identity
-
-
-class Clock(Protocol):
-    """Two readings of time, in seconds."""
-
-    def now_s(self) -> float:
-        """Seconds since 1970 (UTC), comparable between machines as far as their clocks agree."""
-        ...
-
-    def elapsed_s(self) -> float:
-        """Seconds since some fixed moment; never goes back."""
-        ...
+from samurai_batch.ledger.lease import Clock, Holder, this_process
+from samurai_batch.ledger.store import Store
+from samurai_batch.runtime.pool import Pool
+from samurai_batch.runtime.progress import ProgressSink
 
 
-class SystemClock:
-    """The time of the machine we are on."""
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What the driver works with."""
 
-    def now_s(self) -> float:
-        """Seconds since 1970 (UTC)."""
-        return time.time()
-
-    def elapsed_s(self) -> float:
-        """Seconds since this machine started."""
-        return time.monotonic()
-
-
-class Store(Protocol):
-    """What runtime uses of `samurai_batch.storage`; the module itself is one."""
-
-    def read_bytes(self, uri: str) -> bytes:
-        """The whole file. Raises FileNotFoundError."""
-        ...
-
-    def write_bytes(self, uri: str, data: bytes) -> None:
-        """Put the whole file in place at once."""
-        ...
-
-    def create_bytes(self, uri: str, data: bytes) -> bool:
-        """Put the whole file in place if there is none; False if another one stands there."""
-        ...
-
-    def list_names(self, uri: str) -> list[str]:
-        """The children of a folder; none if it is missing."""
-        ...
-
-    def delete(self, uri: str) -> None:
-        """Remove a file or a folder; missing is fine."""
-        ...
-
-    def identity(self, uri: str) -> Identity:
-        """Size and version of a file or folder. Raises FileNotFoundError."""
-        ...
+    store: Store
+    clock: Clock
+    progress: ProgressSink
+    make_pool: Callable[[], Pool]
+    should_stop: Callable[[], bool]
+    holder: Holder = field(default_factory=this_process)
+    remove_temporaries: Callable[[], None] = lambda: None
+    """Removes temporary files of killed processes from the output; called once, under the lease."""
 
 
-def versions() -> dict[str, str]:
-    """What a run's record says of the software it ran on."""
-    packages = ("samurai-batch", "torch", "ray", "pyarrow", "numpy", "av")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run's record says of it."""
+
+    run_id: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunHooks:
+    """What else is done to the output under the lease of a run: before all work, and after the run has finished.
+
+    Each is given a function to call often, which keeps the lease; it may raise OutputLockedError.
+    """
+
+    before: Callable[[Callable[[], None]], None] = lambda beat: None
+    after: Callable[[Callable[[], None]], None] = lambda beat: None

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from samurai_batch.errors import PromptError, StateError
+from samurai_batch.ledger.store import Store
 from samurai_batch.planning.orders import DetectMember, TrackSettled
-from samurai_batch.runtime.environment import Store
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Track
 

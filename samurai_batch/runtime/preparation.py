@@ -1,82 +1,119 @@
-"""Before any work: what is done already, what is pending, and what must not be left lying about."""
+"""Before any work: which tracks have ended, which are left to do, and which checkpoints nobody needs any more."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, islice
 
+from samurai_batch.background import for_each
+from samurai_batch.errors import StorageError
+from samurai_batch.ledger.checkpoints import delete_track, list_saved_chunks, list_saved_tracks
+from samurai_batch.ledger.schema import TrackEntry, VideoLedger
+from samurai_batch.ledger.store import Store, read_video_ledger
+from samurai_batch.masks import mask_table_name, mask_tables_uri
 from samurai_batch.planning.detect_batches import make_detect_batches
-from samurai_batch.planning.fingerprints import Recipe, fingerprint
+from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
 from samurai_batch.planning.job_state import KnownVideo, PendingTrack
 from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.resume import NOTHING_SAVED
-from samurai_batch.planning.retry import PERMANENT, Failure
+from samurai_batch.planning.retry import PERMANENT, Failure, FailureKind
 from samurai_batch.planning.shards import Shard, make_shards
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.found import detected_fingerprints, read_detections
-from samurai_batch.runtime.ledger import TrackEntry
-from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.video_states import VideoState, look_up_videos
-from samurai_batch.runtime.work import discard_track, saved_fingerprints, saved_work
-from samurai_batch.tasks import Track
+from samurai_batch.storage import redact, without_signature
+from samurai_batch.tasks import Track, Video
 
 logger = get_logger(__name__)
 
 VIDEOS_AT_ONCE = 500
-"""So many ledgers are held at a time: enough to keep storage busy, few beside what is to do."""
+"""So many videos are compared at a time: enough to keep storage busy, and few enough to hold their ledgers."""
+
+BYTES_PER_FRAME = 10_000
+"""The order of magnitude of compressed video; it only ranks videos that nobody has opened yet."""
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """A video in storage: its ledger, and its identity or why there is none.
+
+    ``tables`` are the names of the mask tables of its tracks.
+    """
+
+    video: Video
+    ledger: VideoLedger
+    tables: frozenset[str]
+    identity: VideoIdentity | None
+    failure: Failure | None
+
+    def known(self, num_frames: int, *, resumes: bool) -> KnownVideo:
+        """What is known of the video's length; the prompts ask for at least ``num_frames``.
+
+        A truncation that an earlier run has found counts only if this run ``resumes`` work that was saved under it:
+        without such work the video is read again, which may go further.
+        """
+        facts, cut = self.ledger.facts, self.ledger.cut
+        if facts is None:
+            size_bytes = self.identity.size_bytes if self.identity else 0
+            return KnownVideo(max(num_frames, size_bytes // BYTES_PER_FRAME))
+        truncation = Failure(FailureKind.TRUNCATED, cut.message, cut.frame_reached) if cut and resumes else None
+        return KnownVideo(facts.num_frames, facts, truncation)
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """A job, or a part of its videos, sorted out. ``shards`` are those that something is left of.
+    """The tracks of a job, or of some of its videos, by what is left to do for them.
 
-    ``looks`` are tracks that are answered at once, those of one order together; ``found`` were looked up by an earlier
-    run, whose ledger does not say so. ``unreachable`` tracks fail without work: their videos cannot be found.
+    ``settled`` tracks have ended in an earlier run, and ``unreachable`` ones fail at once: their videos cannot be
+    found. ``pending`` tracks are propagated, in ``shards`` that also hold other tracks of their videos. The prompts of
+    ``detect_batches`` are detected, each batch by one order; those of ``detected`` tracks were detected by an earlier
+    run that ended before its ledger said so.
     """
 
-    shards: list[Shard]
     videos: Mapping[str, VideoState]
-    pending: list[PendingTrack]
-    looks: list[tuple[DetectMember, ...]]
-    found: list[DetectMember]
     settled: list[tuple[Track, TrackEntry]]
     unreachable: list[tuple[Track, Failure]]
+    pending: list[PendingTrack]
+    shards: list[Shard]
+    detect_batches: list[tuple[DetectMember, ...]]
+    detected: list[DetectMember]
+
+    @property
+    def to_detect(self) -> list[DetectMember]:
+        """The members of all batches."""
+        return [member for batch in self.detect_batches for member in batch]
 
     @property
     def to_do(self) -> list[tuple[Track, str]]:
         """The tracks that need work, with their fingerprints."""
-        followed = [(one.track, one.fingerprint) for one in self.pending]
-        return followed + [(one.track, one.fingerprint) for one in self.asking]
+        pending = [(one.track, one.fingerprint) for one in self.pending]
+        return pending + [(one.track, one.fingerprint) for one in self.to_detect]
 
     @property
     def tracks(self) -> list[Track]:
-        """All its tracks, with those that stand for prompts looked up."""
-        settled = [track for track, _ in self.settled] + [one.track for one in self.found]
-        return settled + [track for track, _ in self.unreachable] + [track for track, _ in self.to_do]
-
-    @property
-    def asking(self) -> list[DetectMember]:
-        """Those who are answered at once, one by one."""
-        return [one for members in self.looks for one in members]
+        """All tracks, with those that detections have become."""
+        return [track for track, _ in self.settled] + self._open_tracks
 
     @property
     def open_videos(self) -> set[str]:
-        """The videos that have a track which is not settled."""
-        tracks = [track for track, _ in self.to_do] + [one.track for one in self.found]
-        return {track.video.video_id for track in (*tracks, *(track for track, _ in self.unreachable))}
+        """The videos with a track that is not settled."""
+        return {track.video.video_id for track in self._open_tracks}
+
+    @property
+    def _open_tracks(self) -> list[Track]:
+        done = [one.track for one in self.detected] + [track for track, _ in self.unreachable]
+        return done + [track for track, _ in self.to_do]
 
     def known_videos(self) -> dict[str, KnownVideo]:
-        """What the scheduler is told about each video's length: at least that the frames asked for exist."""
-        asked_for: dict[str, int] = {}
+        """What the scheduler is told about each video: at least that the frames of its prompts exist."""
+        num_frames: dict[str, int] = {}
         for shard in self.shards:
             last = max(max(leg.start_frame, leg.end_frame or 0) for leg in shard.legs)
-            asked_for[shard.video.video_id] = max(asked_for.get(shard.video.video_id, 0), last + 1)
-        going_on = {one.track.video.video_id for one in self.pending if one.saved.parts}
+            num_frames[shard.video.video_id] = max(num_frames.get(shard.video.video_id, 0), last + 1)
+        resumed = {one.track.video.video_id for one in self.pending if one.saved.parts}
         return {
-            video_id: self.videos[video_id].known(num_frames, goes_on=video_id in going_on)
-            for video_id, num_frames in asked_for.items()
+            video_id: self.videos[video_id].known(count, resumes=video_id in resumed)
+            for video_id, count in num_frames.items()
         }
 
 
@@ -89,21 +126,21 @@ def prepare(
     trust_weights: bool = False,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Preparation]:
-    """Compare the prompts table with the ledger and with what earlier runs have saved. Writes nothing.
+    """Compare the tracks of a job with the ledger and the checkpoints of its output. Writes nothing.
 
-    A track is settled if its mask table is there, and the ledger has it under the same fingerprint, done (or partial,
-    where the job keeps partial tracks); or if its input made it fail and is still the same, unless the job tries such
-    tracks again. While its video cannot be found, what is published stays. Prompts that were looked up are followed by
-    the tracks that stand for them. With ``trust_weights`` every entry is compared under the weights it was made with:
-    for who asks before having any.
+    A track is settled if its mask table is there and the ledger has it as done under the same fingerprint; or as
+    partial, if the job keeps partial tracks. It is also settled if it failed because of its input and the input is the
+    same, unless the job retries such tracks. While a video cannot be found, what is published of it stays. Prompts
+    that have been detected come with the tracks of their detections. With ``trust_weights`` every entry is compared
+    under the weights that it was made with, for callers without weights.
 
-    Each part has some of the videos, so that nobody has to hold the ledger of a large job; a video is in one of them.
-    ``meanwhile`` is called now and then: this may take minutes. Raises LedgerError, StateError, StorageError.
+    Each part has some of the videos, and each video is in one part, so that the ledger of a large job need not fit
+    into memory. ``on_progress`` is called often: this may take minutes. Raises LedgerError, StateError, StorageError.
     """
-    sorter = _Sorter(recipe, store, settings, trust_weights, on_progress)
+    preparer = _Preparer(recipe, store, settings, trust_weights, on_progress)
     for part in _by_videos(tracks, VIDEOS_AT_ONCE):
-        videos = look_up_videos({track.video for track in part}, store, settings, on_progress)
-        yield sorter.sort_out(part, videos)
+        videos = read_video_states({track.video for track in part}, store, settings, on_progress)
+        yield preparer.prepare(part, videos)
 
 
 def _by_videos(tracks: Sequence[Track], num_videos: int) -> Iterator[list[Track]]:
@@ -117,156 +154,175 @@ def _by_videos(tracks: Sequence[Track], num_videos: int) -> Iterator[list[Track]
 def prepare_detected(
     tracks: Sequence[Track], videos: Mapping[str, VideoState], recipe: Recipe, store: Store, settings: DriverSettings
 ) -> Preparation:
-    """The same for tracks that stand for a prompt of the job, which has just been looked up.
+    """The same for the tracks of detections that were made just now; they cannot have checkpoints yet."""
+    return _Preparer(recipe, store, settings, may_have_checkpoints=False).prepare(tracks, videos)
 
-    Nobody can have followed them yet, so storage is not asked for their work.
-    """
-    return _Sorter(recipe, store, settings, has_saved_work=False).sort_out(tracks, videos)
+
+def read_video_states(
+    videos: Iterable[Video], store: Store, settings: DriverSettings, on_progress: Callable[[], None]
+) -> dict[str, VideoState]:
+    """The state of each video, by its id. Raises LedgerError and StorageError."""
+    ordered = sorted(videos, key=lambda video: video.video_id)
+    states = for_each(
+        lambda video: _read_video_state(video, store, settings.output),
+        ordered,
+        settings.num_transfers,
+        on_progress=on_progress,
+    )
+    return {state.video.video_id: state for state in states}
+
+
+def _read_video_state(video: Video, store: Store, output: str) -> VideoState:
+    ledger = read_video_ledger(store, output, video.video_id)
+    if ledger is None:
+        ledger = VideoLedger(video_id=video.video_id, video_uri=video.uri)
+    tables = frozenset(store.list_names(mask_tables_uri(output, video.video_id)))
+    try:
+        in_storage = store.identity(video.uri)
+    except FileNotFoundError:
+        blanks = "; its URI begins or ends with blanks, remove them" if video.uri != video.uri.strip() else ""
+        failure = Failure(FailureKind.VIDEO, f"{redact(video.uri)} does not exist{blanks}")
+        return VideoState(video, ledger, tables, None, failure)
+    except StorageError as error:
+        return VideoState(video, ledger, tables, None, Failure(FailureKind.STORAGE, str(error)))
+    identity = VideoIdentity(without_signature(video.uri), in_storage.size_bytes, in_storage.version)
+    now = VideoLedger(video_id=video.video_id, video_uri=video.uri, identity=identity, tracks=ledger.tracks)
+    return VideoState(video, ledger if ledger.identity == now.identity else now, tables, identity, None)
 
 
 @dataclass(frozen=True)
-class _Case:
-    """A track and what the output says of it.
+class _Candidate:
+    """A track, its ledger entry, and the fingerprint that it has now: None while its video cannot be found.
 
-    ``fingerprint`` is None while its video cannot be found. ``stands``: its mask table, or what its prompt has found,
-    is there.
+    ``has_result``: its mask table is there or, if detections become tracks of their own, they are.
     """
 
     track: Track
     entry: TrackEntry | None
     fingerprint: str | None
-    stands: bool
+    has_result: bool = False
 
     @property
-    def kept_under(self) -> str | None:
-        """The fingerprint of the video as it is or, as long as it cannot be found, as it was."""
+    def result_fingerprint(self) -> str | None:
+        """The current fingerprint or, while the video cannot be found, that of its ledger entry."""
         return self.fingerprint or (self.entry.fingerprint if self.entry else None)
 
 
 @dataclass(frozen=True)
-class _Sorter:
-    """Tells tracks apart by what is to be done for them."""
+class _Preparer:
+    """Compares tracks with an output."""
 
     recipe: Recipe
     store: Store
     settings: DriverSettings
     trust_weights: bool = False
     on_progress: Callable[[], None] = lambda: None
-    has_saved_work: bool = True
+    may_have_checkpoints: bool = True
 
     @cached_property
-    def kept(self) -> set[str]:
-        """The fingerprints of prompts that were looked up."""
+    def detections(self) -> set[str]:
+        """The fingerprints of prompts whose detections are in storage."""
         return detected_fingerprints(self.store, self.settings.output)
 
     @cached_property
-    def saved(self) -> set[str]:
-        """The fingerprints under which work is saved."""
-        return saved_fingerprints(self.store, self.settings.output)
+    def checkpoints(self) -> set[str]:
+        """The fingerprints of tracks with checkpoints."""
+        return list_saved_tracks(self.store, self.settings.output) if self.may_have_checkpoints else set()
 
-    def sort_out(self, tracks: Sequence[Track], videos: Mapping[str, VideoState]) -> Preparation:
-        """What is found for one prompt is followed by itself, so that a resumed run meets the same batches."""
-        cases = [self._case(track, videos) for track in tracks]
-        looked_up = [case for case in cases if case.stands and self._asks(case.track)]
-        groups = [[track for track in tracks if not self._is_look(track)], *self._read_found(looked_up)]
-        cases += [self._case(track, videos) for group in groups[1:] for track in group]
-        settled = [(case.track, case.entry) for case in cases if case.entry and self._is_settled(case)]
-        others = [case for case in cases if not self._is_settled(case)]
-        to_do = [(case.track, case.fingerprint) for case in others if case.fingerprint is not None]
-        looks = [DetectMember(track, name) for track, name in to_do if self._is_look(track)]
-        found = [one for one in looks if self._is_found(one)]
-        pending = self._with_saved_work([(track, name) for track, name in to_do if not self._is_look(track)])
+    def prepare(self, tracks: Sequence[Track], videos: Mapping[str, VideoState]) -> Preparation:
+        task = self.settings.task
+        candidates = [self._candidate(track, videos) for track in tracks]
+        groups = [
+            [track for track in tracks if not task.is_detected(track)],
+            *self._tracks_of_detections(candidates),  # each prompt's in shards of its own, as when it was detected
+        ]
+        candidates += [self._candidate(track, videos) for group in groups[1:] for track in group]
+        settled = [(one.track, one.entry) for one in candidates if one.entry and self._is_settled(one)]
+        others = [one for one in candidates if not self._is_settled(one)]
+        to_do = [(one.track, one.fingerprint) for one in others if one.fingerprint is not None]
+        members = [DetectMember(track, name) for track, name in to_do if task.is_detected(track)]
+        pending = self._pending([(track, name) for track, name in to_do if not task.is_detected(track)])
         return Preparation(
-            shards=self._shards(groups, pending),
             videos=videos,
-            pending=pending,
-            looks=make_detect_batches(
-                [one for one in looks if not self._is_found(one)], self.settings.pictures_per_order or 1
-            ),
-            found=found,
             settled=settled,
-            unreachable=[(case.track, _why(case, videos)) for case in others if case.fingerprint is None],
+            unreachable=[(one.track, _failure_of(one.track, videos)) for one in others if one.fingerprint is None],
+            pending=pending,
+            shards=self._shards(groups, pending),
+            detect_batches=make_detect_batches(
+                [one for one in members if not self._is_detected_already(one)], task.videos_per_detect_order
+            ),
+            detected=[one for one in members if self._is_detected_already(one)],
         )
 
-    def _shards(self, groups: Sequence[Sequence[Track]], pending: Sequence[PendingTrack]) -> list[Shard]:
-        """All tracks of a video say how it is cut into shards; those that somebody has to follow are told."""
-        if not pending:
-            return []
-        wanted = {one.track.track_id for one in pending}
-        shards = [shard for group in groups for shard in make_shards(group, self.settings.max_tracks_per_shard)]
-        return [shard for shard in shards if any(leg.track.track_id in wanted for leg in shard.legs)]
-
-    def _asks(self, track: Track) -> bool:
-        """Whether other tracks stand for this one: on pictures, what a prompt finds is the answer itself."""
-        return track.auto_prompt is not None and self.settings.pictures_per_order is None
-
-    def _is_look(self, track: Track) -> bool:
-        return self.settings.pictures_per_order is not None or track.auto_prompt is not None
-
-    def _is_found(self, look: DetectMember) -> bool:
-        """Whether an earlier run has looked, and its ledger does not say so."""
-        return self._asks(look.track) and look.fingerprint in self.kept
-
-    def _case(self, track: Track, videos: Mapping[str, VideoState]) -> _Case:
+    def _candidate(self, track: Track, videos: Mapping[str, VideoState]) -> _Candidate:
         state = videos[track.video.video_id]
         entry = state.ledger.tracks.get(track.object_id)
-        made_by = self.recipe
+        recipe = self.recipe
         if self.trust_weights and entry:
-            made_by = replace(self.recipe, weights_digest=entry.weights_digest)
-        name = fingerprint(track, state.identity, made_by) if state.identity else None
-        if self._asks(track):
-            case = _Case(track, entry, name, stands=False)
-            return replace(case, stands=case.kept_under in self.kept)
-        return _Case(track, entry, name, stands=state.has_table(track.object_id))
+            recipe = replace(recipe, weights_digest=entry.weights_digest)
+        one = _Candidate(track, entry, fingerprint(track, state.identity, recipe) if state.identity else None)
+        if self.settings.task.has_detected_tracks(track):
+            return replace(one, has_result=one.result_fingerprint in self.detections)
+        return replace(one, has_result=mask_table_name(track.object_id) in state.tables)
 
-    def _read_found(self, looked_up: Sequence[_Case]) -> list[tuple[Track, ...]]:
-        def read(case: _Case) -> tuple[Track, ...]:
-            assert case.kept_under is not None
-            return read_detections(self.store, self.settings.output, case.track, case.kept_under)
-
-        return for_each(read, looked_up, self.settings.num_transfers, on_progress=self.on_progress)
-
-    def _is_settled(self, case: _Case) -> bool:
-        entry, keep_partial = case.entry, self.settings.keep_partial
+    def _is_settled(self, one: _Candidate) -> bool:
+        entry, keep_partial = one.entry, self.settings.keep_partial
         if entry is None:
             return False
         if entry.status == "failed":
             is_permanent = entry.error_kind in PERMANENT and not (keep_partial and entry.error_kind == "truncated")
-            is_same = case.fingerprint is not None and entry.fingerprint == case.fingerprint
+            is_same = one.fingerprint is not None and entry.fingerprint == one.fingerprint
             return is_permanent and is_same and not self.settings.retry_failed
-        if not case.stands:
-            return False
         is_kept = entry.status == "done" or (entry.status == "partial" and keep_partial)
-        return is_kept and case.fingerprint in (None, entry.fingerprint)
+        return one.has_result and is_kept and one.fingerprint in (None, entry.fingerprint)
 
-    def _with_saved_work(self, wanted: Sequence[tuple[Track, str]]) -> list[PendingTrack]:
+    def _is_detected_already(self, member: DetectMember) -> bool:
+        return self.settings.task.has_detected_tracks(member.track) and member.fingerprint in self.detections
+
+    def _tracks_of_detections(self, candidates: Sequence[_Candidate]) -> list[tuple[Track, ...]]:
+        """The tracks that each prompt's detections have become."""
+
+        def read(one: _Candidate) -> tuple[Track, ...]:
+            assert one.result_fingerprint is not None
+            return read_detections(self.store, self.settings.output, one.track, one.result_fingerprint)
+
+        task = self.settings.task
+        detected = [one for one in candidates if one.has_result and task.has_detected_tracks(one.track)]
+        return for_each(read, detected, self.settings.num_transfers, on_progress=self.on_progress)
+
+    def _shards(self, groups: Sequence[Sequence[Track]], pending: Sequence[PendingTrack]) -> list[Shard]:
+        """The shards with a pending track. All tracks of a video decide how it is cut into shards."""
+        if not pending:
+            return []
+        names = {one.track.track_id for one in pending}
+        shards = [shard for group in groups for shard in make_shards(group, self.settings.max_tracks_per_shard)]
+        return [shard for shard in shards if any(leg.track.track_id in names for leg in shard.legs)]
+
+    def _pending(self, to_do: Sequence[tuple[Track, str]]) -> list[PendingTrack]:
         output, chunk_frames = self.settings.output, self.settings.chunk_frames
 
-        def look(pair: tuple[Track, str]) -> PendingTrack:
-            track, name = pair
-            is_saved = self.has_saved_work and name in self.saved
-            return PendingTrack(
-                track, name, saved_work(self.store, output, name, chunk_frames) if is_saved else NOTHING_SAVED
-            )
+        saved_tracks = self.checkpoints if to_do else set()
 
-        return for_each(look, wanted, self.settings.num_transfers, on_progress=self.on_progress)
+        def with_checkpoints(track_and_fingerprint: tuple[Track, str]) -> PendingTrack:
+            track, name = track_and_fingerprint
+            is_saved = name in saved_tracks
+            saved = list_saved_chunks(self.store, output, name, chunk_frames) if is_saved else NOTHING_SAVED
+            return PendingTrack(track, name, saved)
+
+        return for_each(with_checkpoints, to_do, self.settings.num_transfers, on_progress=self.on_progress)
 
 
-def _why(case: _Case, videos: Mapping[str, VideoState]) -> Failure:
-    failure = videos[case.track.video.video_id].failure
-    assert failure is not None, "a video that can be found has an identity"
+def _failure_of(track: Track, videos: Mapping[str, VideoState]) -> Failure:
+    failure = videos[track.video.video_id].failure
+    assert failure is not None, "a video without an identity has a failure"
     return failure
 
 
-def sweep(
-    store: Store,
-    output: str,
-    needed: Iterable[str],
-    num_transfers: int,
-    on_progress: Callable[[], None] = lambda: None,
+def delete_leftovers(
+    store: Store, output: str, needed: Iterable[str], num_transfers: int, on_progress: Callable[[], None]
 ) -> None:
-    """Remove saved work under fingerprints that no pending track needs."""
-    leftovers = sorted(saved_fingerprints(store, output) - set(needed))
+    """Delete the checkpoints of tracks whose fingerprints are not ``needed``."""
+    leftovers = sorted(list_saved_tracks(store, output) - set(needed))
     if leftovers:
-        logger.info("removing the saved work of %d tracks that nobody goes on with", len(leftovers))
-    for_each(lambda name: discard_track(store, output, name), leftovers, num_transfers, on_progress=on_progress)
+        logger.info("deleting the checkpoints of %d tracks that are not continued", len(leftovers))
+    for_each(lambda name: delete_track(store, output, name), leftovers, num_transfers, on_progress=on_progress)

@@ -8,8 +8,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from samurai_batch.ledger.schema import Totals
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.ledger import Totals
 
 logger = get_logger(__name__)
 

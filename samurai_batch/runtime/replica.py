@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pyarrow as pa
 
+from samurai_batch.background import for_each
 from samurai_batch.errors import (
     PromptError,
     StateError,
@@ -18,6 +19,8 @@ from samurai_batch.errors import (
     TruncatedVideoError,
     VideoError,
 )
+from samurai_batch.ledger.checkpoints import part_uri, state_uri
+from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
 from samurai_batch.planning.chunks import first_chunk, frames_to_propagate, is_past, step
 from samurai_batch.planning.orders import (
@@ -37,11 +40,8 @@ from samurai_batch.planning.orders import (
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.environment import Store
 from samurai_batch.runtime.found import write_detections
-from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.sources import OpenVideo, StoppedError
-from samurai_batch.runtime.work import part_uri, state_uri
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Leg, Prompt, Track, Video

@@ -1,9 +1,10 @@
-"""What the replicas of a run have done: in all, by replica, and their failures by kind."""
+"""Counts what a run does: its tracks, its replicas, and their failures by kind."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
+from samurai_batch.ledger.lease import Clock
+from samurai_batch.ledger.schema import ReplicaWork, Totals
 from samurai_batch.planning.orders import (
     ChunkPropagated,
     Detected,
@@ -12,84 +13,113 @@ from samurai_batch.planning.orders import (
     OrderFailed,
     PublishOrder,
     Report,
+    TrackSettled,
     num_tracks_of,
 )
 from samurai_batch.planning.retry import Failure, FailureKind
-from samurai_batch.runtime.ledger import ReplicaWork, Totals
 from samurai_batch.stats import WorkStats
 
 
 class RunStats:
-    """Counts as the driver meets orders and answers. Replicas that are gone are left out; ``now_s`` is since 1970."""
+    """The totals of a run. It knows the replicas that are ready or at work; those that are gone are left out."""
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
-        self._now_s = now_s
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started_s = clock.elapsed_s()
+        self._counts: Counter[str] = Counter()  # by their names in `Totals`
+        self._stats = WorkStats()
+        self._failures: Counter[str] = Counter()
         self._replicas: dict[str, ReplicaWork] = {}
         self._orders: dict[str, Order] = {}  # of replicas at work
-        self._in_a_row: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
-        self._stats = WorkStats()
+        self._failures_in_a_row: Counter[str] = Counter()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self._clock.elapsed_s() - self._started_s
+
+    def totals(self, num_splits: int = 0) -> Totals:
+        """All that was counted so far."""
+        return Totals(
+            **self._counts,
+            stats=self._stats.rounded(),
+            splits=num_splits,
+            seconds=round(self.elapsed_s, 3),
+            failures=dict(self._failures),
+            replicas=dict(self._replicas),
+        )
+
+    # -- tracks
+
+    def count(self, **numbers: int) -> None:
+        """Add to counts, by their names in `Totals`."""
+        self._counts.update(numbers)
+
+    def settled(self, outcome: TrackSettled) -> None:
+        """A track has ended."""
+        self._counts.update({f"tracks_{outcome.status}": 1, "rows": outcome.num_rows})
+
+    # -- replicas
+
+    def has_replica(self, replica_id: str) -> bool:
+        """Whether a replica is ready or at work."""
+        return replica_id in self._replicas
 
     def ready(self, replica_id: str) -> None:
-        """A replica has come."""
-        self._replicas[replica_id] = ReplicaWork(heard_at_s=self._now_s())
+        """A replica has started."""
+        self._replicas[replica_id] = ReplicaWork(heard_at_s=self._clock.now_s())
 
-    def given(self, replica_id: str, order: Order) -> None:
-        """A replica has got something to do."""
+    def assigned(self, replica_id: str, order: Order) -> None:
+        """A replica was given an order."""
         self._replicas[replica_id] = replace(self._replicas[replica_id], video_id=_video_of(order))
         self._orders[replica_id] = order
 
-    def answered(self, replica_id: str, report: Report) -> None:
-        """A replica has done it, or failed to. A report that comes late or twice is not counted."""
+    def reported(self, replica_id: str, report: Report) -> None:
+        """A replica has carried its order out, or failed. A report that comes late or twice is not counted."""
         order = self._orders.get(replica_id)
         if order is None or order.order_id != report.order_id:
             return
         del self._orders[replica_id]
-        self._replicas[replica_id] = _after(self._replicas[replica_id], report, self._now_s())
+        self._replicas[replica_id] = _after(self._replicas[replica_id], report, self._clock.now_s())
         self._stats += _stats_of(report)
         if not isinstance(report, OrderFailed):
-            self._in_a_row[replica_id] = 0
+            self._failures_in_a_row[replica_id] = 0
             return
         self._failures[report.failure.kind] += 1
-        if _may_lie_in_the_replica(order, report.failure):
-            self._in_a_row[replica_id] += 1
+        if _may_be_the_replicas_fault(order, report.failure):
+            self._failures_in_a_row[replica_id] += 1
 
     def num_chunks(self, replica_id: str) -> int:
         """The chunks that a replica has propagated so far."""
         return self._replicas[replica_id].chunks
 
     def num_failures_in_a_row(self, replica_id: str) -> int:
-        """The orders a replica has failed, since the last one that went well, for reasons that may lie in it."""
-        return self._in_a_row[replica_id]
+        """The orders that a replica has failed since its last success and that may have failed because of it."""
+        return self._failures_in_a_row[replica_id]
 
-    def left(self, replica_id: str) -> None:
-        """A replica was let go."""
+    def replaced(self, replica_id: str) -> None:
+        """An idle replica was replaced."""
         del self._replicas[replica_id]
         self._forget(replica_id)
 
     def lost(self, replica_id: str, kind: FailureKind) -> None:
-        """A replica is gone."""
+        """A replica died or was lost with its node."""
         self._replicas.pop(replica_id, None)
         self._failures[kind] += 1
+        self._counts["replicas_lost"] += 1
         self._forget(replica_id)
 
     def _forget(self, replica_id: str) -> None:
         self._orders.pop(replica_id, None)
-        self._in_a_row.pop(replica_id, None)
-
-    def added_to(self, totals: Totals) -> Totals:
-        """The same totals, with what was counted here."""
-        return replace(
-            totals, stats=self._stats.rounded(), failures=dict(self._failures), replicas=dict(self._replicas)
-        )
+        self._failures_in_a_row.pop(replica_id, None)
 
 
 def _stats_of(report: Report) -> WorkStats:
     return report.stats if isinstance(report, ChunkPropagated | Detected) else WorkStats()
 
 
-def _may_lie_in_the_replica(order: Order, failure: Failure) -> bool:
-    """A device that computes nothing any more, or whose memory is taken; not a shard that is too large for it."""
+def _may_be_the_replicas_fault(order: Order, failure: Failure) -> bool:
+    """A broken device fails with internal errors. Full memory counts only for an order that cannot be split."""
     if failure.kind is FailureKind.OUT_OF_MEMORY:
         return num_tracks_of(order) == 1
     return failure.kind is FailureKind.INTERNAL

@@ -23,17 +23,17 @@ from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
+from samurai_batch.background import for_each
 from samurai_batch.errors import PromptError, VideoError
 from samurai_batch.images.finding import Finder
 from samurai_batch.images.pictures import PictureMask, segment_picture
 from samurai_batch.images.predictor import EncodedImage
+from samurai_batch.ledger.store import Store
 from samurai_batch.masks import MaskRow, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.planning.orders import Detected, DetectMember, DetectOrder, Order, OrderFailed, Report
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.runtime.device import within_memory
-from samurai_batch.runtime.environment import Store
-from samurai_batch.runtime.parallel import for_each
 from samurai_batch.runtime.replica import logged_failure
 from samurai_batch.runtime.sources import OpenVideo, StoppedError
 from samurai_batch.stats import WorkStats

@@ -1,22 +1,53 @@
-"""What the driver needs to know of a job."""
+"""What the driver needs to know of a job, and in what its two tasks differ."""
 
 from dataclasses import dataclass
 
 from samurai_batch.job import JobConfig
+from samurai_batch.ledger.lease import STALE_AFTER_S
 from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.tasks import Track
 
 LOSSES_PER_DEATH = 3
-"""A replica that is lost with its node says so much less of its chunk than one that dies by itself."""
+"""A chunk may lose so many replicas with their nodes for every replica that may die of it: a lost node says less."""
+
+
+@dataclass(frozen=True)
+class TrackTask:
+    """``task: track``: tracks are propagated. Automatic prompts (text, everything) are detected before that."""
+
+    videos_per_detect_order: int = 1
+
+    def is_detected(self, track: Track) -> bool:
+        """Whether a DetectOrder answers the track; others are propagated."""
+        return track.auto_prompt is not None
+
+    def has_detected_tracks(self, track: Track) -> bool:
+        """Whether each detection of the track becomes a track of its own, which is then propagated."""
+        return track.auto_prompt is not None
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """``task: segment``: every track is answered on its picture, and its detections are rows of its own table."""
+
+    videos_per_detect_order: int
+
+    def is_detected(self, track: Track) -> bool:
+        """Whether a DetectOrder answers the track: always."""
+        return True
+
+    def has_detected_tracks(self, track: Track) -> bool:
+        """Whether each detection becomes a track of its own: never."""
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
 class DriverSettings:
     """What the driver needs to know of a job. Times are seconds.
 
-    ``pictures_per_order``: every track is answered at once, on so many pictures by one order; None where tracks are
-    followed through videos. A replica is replaced after ``chunks_per_replica``; None keeps it. ``retry_failed`` tries
-    again what failed on its input before, though that is the same.
-    A run whose heartbeat is older than ``stale_after_s`` is taken for dead; that must be many heartbeats.
+    A replica is replaced after ``chunks_per_replica``; None keeps it. ``retry_failed`` retries tracks that failed
+    because of their input, though that has not changed. A run whose heartbeat is older than ``stale_after_s`` is
+    considered dead; that must be many times ``heartbeat_s``.
     """
 
     output: str
@@ -24,14 +55,14 @@ class DriverSettings:
     max_tracks_per_shard: int
     keep_partial: bool
     limits: RetryLimits
+    task: TrackTask | SegmentTask = TrackTask()
     split_shards: bool = True
     chunks_per_replica: int | None = None
-    pictures_per_order: int | None = None
     retry_failed: bool = False
     num_transfers: int = 16
     tick_s: float = 0.5
     heartbeat_s: float = 5.0
-    stale_after_s: float = 60.0
+    stale_after_s: float = STALE_AFTER_S
 
     @classmethod
     def of(cls, config: JobConfig, *, retry_failed: bool = False) -> "DriverSettings":
@@ -43,7 +74,7 @@ class DriverSettings:
             keep_partial=config.keep_partial,
             split_shards=config.split_shards,
             limits=RetryLimits(config.max_attempts, config.max_attempts, LOSSES_PER_DEATH * config.max_attempts),
-            pictures_per_order=config.pictures_per_batch if config.task == "segment" else None,
+            task=SegmentTask(config.pictures_per_batch) if config.task == "segment" else TrackTask(),
             retry_failed=retry_failed,
             chunks_per_replica=config.chunks_per_replica,
         )

@@ -141,7 +141,7 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
     assert len(read_masks(f"{s3_uri}/out")) == len(VIDEOS) * NUM_FRAMES
 
     assert re.search(r": running, [1-6] of 6 tracks to go", watched), watched
-    assert ": finished, last sign of life" in watched.splitlines()[-1]
+    assert ": finished, last heartbeat" in watched.splitlines()[-1]
     status = samurai_batch("status", f"{s3_uri}/out", "--json")
     found = json.loads(status.stdout)
     assert found["num_tracks"]["done"] == len(VIDEOS)

@@ -94,7 +94,7 @@ def main() -> None:
     remove_all()
     put_inputs()
     run_job(job(), tracks=finished_tracks())
-    assert run_job(job(), watch=CtrlC()).status == "interrupted"
+    assert run_job(job(), progress=CtrlC()).status == "interrupted"
     files = {name: without_the_machine(name, data) for name, data in read_all().items()}
     ARCHIVE.write_bytes(pack(files))
 

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from samurai_batch import storage
+from samurai_batch.ledger.status import read_status
 from samurai_batch.masks import compact_masks, read_masks
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.reprocess import Choice, plan_reprocess, reprocess
 from samurai_batch.report import write_report
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.status import read_status
 from samurai_batch.storage import Identity
 from tests.compatibility.fixture import OUTPUT, job, put_all, read_all, remove_all
 from tests.runtime.fakes import NoProgress
@@ -77,7 +77,7 @@ def test_its_ledger_is_read(output: str) -> None:
 
 def test_an_interrupted_track_goes_on_from_its_saved_state_and_nothing_else_is_computed(output: str) -> None:
     before = read_all()
-    summary = run_job(job(), watch=NoProgress())
+    summary = run_job(job(), progress=NoProgress())
     assert summary.status == "finished"
     totals = summary.totals
     assert (totals.tracks_skipped, totals.tracks_done, totals.tracks_failed) == (5, 5, 1)
@@ -97,22 +97,22 @@ def test_an_interrupted_track_goes_on_from_its_saved_state_and_nothing_else_is_c
 def test_a_new_night_computes_only_what_failed(output: str) -> None:
     first = plan_reprocess(job())
     assert {one.track.track_id for one in first.decisions} == {("second", "both"), ("broken", "box")}
-    night = reprocess(job(), Choice(), watch=NoProgress())
+    night = reprocess(job(), Choice(), progress=NoProgress())
     assert night.summary.totals.stats.track_frames == len(LEFT)
     again = plan_reprocess(job())
     assert {one.track.track_id for one in again.decisions} == {("broken", "box")}
-    assert not again.left
+    assert not again.removed
 
 
 def test_it_is_compared_with_what_this_version_makes_of_it(output: str) -> None:
-    run_job(job(), watch=NoProgress())
+    run_job(job(), progress=NoProgress())
     found = diff_results(output, output)
     assert len(found.tracks) == 5
     assert all(one.num_differing == 0 for one in found.tracks)
 
 
 def test_it_is_reported(output: str) -> None:
-    run_job(job(), watch=NoProgress())
+    run_job(job(), progress=NoProgress())
     page = storage.read_bytes(write_report(output)).decode()
     assert "not a readable video" in page
     assert "<img" in page
@@ -125,7 +125,7 @@ OLD_AND_NEW_ROWS = sum(FINISHED.values()) + 41 + len(UNFINISHED_ROWS)
 @pytest.fixture
 def mixed(output: str, tmp_path: Path) -> str:
     """On disk: the old tables, and that of the track which was finished by this version."""
-    run_job(job(), watch=NoProgress())
+    run_job(job(), progress=NoProgress())
     for name, data in read_all().items():
         if name.startswith("out/masks/"):
             storage.write_bytes(str(tmp_path / name), data)

@@ -15,6 +15,15 @@ from safetensors.torch import save
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError, LedgerError, PromptsError, StateError, VideoError
 from samurai_batch.job.loading import load_job
+from samurai_batch.ledger.schema import TrackEntry, VideoLedger
+from samurai_batch.ledger.store import (
+    read_run,
+    read_video_ledger,
+    run_uri,
+    video_ledger_uri,
+    write_run,
+    write_video_ledger,
+)
 from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.manifest.cells import png_mask
 from samurai_batch.masks import MaskRow, bytes_to_table, file_metadata, rows_to_table, table_to_bytes
@@ -23,16 +32,6 @@ from samurai_batch.planning.fingerprints import VideoIdentity
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco, rle_to_coco
 from samurai_batch.runtime.found import read_detections, write_detections
-from samurai_batch.runtime.ledger import (
-    TrackEntry,
-    VideoLedger,
-    read_run,
-    read_video_ledger,
-    run_uri,
-    video_ledger_uri,
-    write_run,
-    write_video_ledger,
-)
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.video import open_video
@@ -126,13 +125,13 @@ def _objects() -> list[Parser]:
         Parser(
             "ledger",
             stored(lambda output: write_video_ledger(storage, output, ledger), ledger_place),
-            reader(ledger_place, lambda output, uri: read_video_ledger(storage, uri)),
+            reader(ledger_place, lambda output, uri: read_video_ledger(storage, output, "v")),
             (LedgerError,),
         ),
         Parser(
             "run",
             stored(lambda output: write_run(storage, output, record), run_place),
-            reader(run_place, lambda output, uri: read_run(storage, uri)),
+            reader(run_place, lambda output, uri: read_run(storage, output, RUN_ID)),
             (LedgerError,),
         ),
         Parser(

@@ -12,20 +12,12 @@ from hypothesis import strategies as st
 
 from samurai_batch import storage
 from samurai_batch.errors import LedgerError, OutputLockedError
+from samurai_batch.ledger.lease import Lease, SystemClock, lease_uri, this_process
+from samurai_batch.ledger.schema import VideoLedger
+from samurai_batch.ledger.store import read_run, read_video_ledger, run_uri, video_ledger_uri, write_video_ledger
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.fingerprints import VideoIdentity
-from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.runtime.environment import SystemClock
-from samurai_batch.runtime.lease import Lease, lease_uri, this_process
-from samurai_batch.runtime.ledger import (
-    VideoLedger,
-    read_run,
-    read_video_ledger,
-    run_uri,
-    video_ledger_uri,
-    write_video_ledger,
-)
 from samurai_batch.tasks import Track
 from tests.hostile.test_hostile_jobs import files_below
 from tests.runtime.fakes import FakeTracker, box_track, run_tracks, write_video
@@ -48,9 +40,8 @@ def a_ledger() -> dict[str, Any]:
 
 
 def ledger_of(folder: Path, data: bytes) -> VideoLedger | None:
-    uri = video_ledger_uri(str(folder), "v")
-    storage.write_bytes(uri, data)
-    return read_video_ledger(storage, uri)
+    storage.write_bytes(video_ledger_uri(str(folder), "v"), data)
+    return read_video_ledger(storage, str(folder), "v")
 
 
 DEEP = b"[" * 100_000
@@ -90,7 +81,7 @@ def test_a_ledger_under_another_videos_name_is_refused(tmp_path: Path) -> None:
     write_video_ledger(storage, str(tmp_path), VideoLedger(video_id="v", video_uri="v.mp4"))
     shutil.copy(tmp_path / "_ledger/v.json", tmp_path / "_ledger/w.json")
     with pytest.raises(LedgerError, match=r"w\.json: this is the ledger of video 'v'"):
-        read_video_ledger(storage, video_ledger_uri(str(tmp_path), "w"))
+        read_video_ledger(storage, str(tmp_path), "w")
 
 
 OUTSIDE = b'{"run_id": "../../../etc/passwd"}'
@@ -101,13 +92,13 @@ def test_a_forged_lease_or_run_record_is_refused_or_names_no_holder(tmp_path: Pa
     storage.write_bytes(f"{lease_uri(str(tmp_path))}/000000000001.json", data)
     storage.write_bytes(run_uri(str(tmp_path), RUN), data)
     with pytest.raises(LedgerError):
-        read_run(storage, run_uri(str(tmp_path), RUN))
+        read_run(storage, str(tmp_path), RUN)
     lease = Lease(storage, str(tmp_path), SystemClock(), stale_after_s=60.0)
     try:
         lease.acquire(RUN, this_process(), {}, {})
     except (LedgerError, OutputLockedError):
         return
-    lease.release("finished", lease.record.totals, Rates(1.0, 1.0, 1.0))
+    lease.release("finished")
 
 
 # -- saved work

@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import arrays
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
+from samurai_batch.ledger.lease import SystemClock
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.operations.diff import diff_masks, diff_results, mask_iou
-from samurai_batch.runtime.environment import SystemClock
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.tasks import Rle
 

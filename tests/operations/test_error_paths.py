@@ -15,6 +15,7 @@ from samurai_batch import storage
 from samurai_batch.evaluation import evaluate
 from samurai_batch.exports import export_masks
 from samurai_batch.job import JobConfig, load_job, make_job
+from samurai_batch.ledger.status import check_has_ledger, read_status, recorded_video
 from samurai_batch.manifest import prompts_from_flags, read_pictures, read_prompts, write_prompts
 from samurai_batch.masks import compact_masks, read_masks
 from samurai_batch.modeling.checkpoints import load_weights
@@ -27,7 +28,6 @@ from samurai_batch.rendering import render
 from samurai_batch.report import write_report
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.status import check_has_ledger, read_status, recorded_video
 from samurai_batch.tasks import BoxPrompt, Track, Video
 from samurai_batch.video import StagingCache, open_staged
 from tests.runtime.fakes import NoProgress
@@ -70,7 +70,7 @@ class TellingApi:
 
 
 def run_a_job(uri: str, folder: Path) -> None:
-    run_job(job(folder), tracks=tracks(uri), watch=NoProgress())
+    run_job(job(folder), tracks=tracks(uri), progress=NoProgress())
     write_report(str(folder / "out"), None, True)
     read_history(str(folder / "out"))
     print_all = [read_status(storage, str(folder / "out")), read_history(str(folder / "out"))]
@@ -80,7 +80,7 @@ def run_a_job(uri: str, folder: Path) -> None:
 def run_a_night(uri: str, folder: Path) -> None:
     write_prompts(str(folder / "p.jsonl"), tracks(uri))
     config = make_job({**FIELDS, "prompts": str(folder / "p.jsonl"), "output": str(folder / "out")})
-    reprocess(config, Choice(), watch=NoProgress())
+    reprocess(config, Choice(), progress=NoProgress())
     raise ValueError(plan_reprocess(config, Choice()).describe())
 
 
@@ -134,10 +134,10 @@ ERROR_PATHS: dict[str, Callable[[str, Path], object]] = {
     "a run of two videos": lambda uri, folder: run_job(
         job(folder),
         tracks=tracks(uri, f"{uri}&b=1"),
-        watch=NoProgress(),
+        progress=NoProgress(),
     ),
     "a night": run_a_night,
-    "an output": lambda uri, folder: run_job(job(folder, output=uri), tracks=tracks("no.mp4"), watch=NoProgress()),
+    "an output": lambda uri, folder: run_job(job(folder, output=uri), tracks=tracks("no.mp4"), progress=NoProgress()),
 }
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from samurai_batch.ledger.schema import ReplicaWork, Totals
 from samurai_batch.operations import ray_metrics
 from samurai_batch.operations.ray_metrics import FAILURES, GAUGES, MetricsSink
-from samurai_batch.runtime.ledger import ReplicaWork, Totals
 from samurai_batch.runtime.progress import RunProgress
 from samurai_batch.stats import WorkStats
 from tests.runtime.fakes import NoProgress

@@ -18,6 +18,7 @@ from PIL import Image
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, OutputLockedError
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.lease import Lease, SystemClock, lease_uri, this_process
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import mask_table_uri, read_masks
 from samurai_batch.modeling.checkpoints import load_weights
@@ -25,8 +26,6 @@ from samurai_batch.operations import reprocess as operation
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.history import keep_table, read_history
 from samurai_batch.operations.reprocess import Choice, ReprocessPlan, parse_moment, plan_reprocess, reprocess
-from samurai_batch.runtime.environment import SystemClock
-from samurai_batch.runtime.lease import Lease, lease_uri, this_process
 from samurai_batch.tasks import BoxPrompt, Track, TrackId, Video
 from tests.runtime.fakes import NoProgress
 
@@ -84,7 +83,7 @@ def night(config: JobConfig, choice: Choice | None = None) -> dict[tuple[str, st
     before = sorted(Path(config.output).rglob("*"))
     said = reasons(plan_reprocess(config, choice))
     assert sorted(Path(config.output).rglob("*")) == before
-    done = reprocess(config, choice, watch=NoProgress())
+    done = reprocess(config, choice, progress=NoProgress())
     assert done.summary.status == "finished"
     assert reasons(done.plan) == said
     changes = read_history(config.output)
@@ -121,7 +120,7 @@ def test_every_night_computes_what_is_new_or_stale_and_had_said_so_before(archiv
         ("c", "one"): "changed: weights",
     }
 
-    assert reprocess(job, watch=NoProgress()).plan.decisions == ()
+    assert reprocess(job, progress=NoProgress()).plan.decisions == ()
     runs = read_history(job.output)
     assert [len(run.changes or ()) for run in runs] == [4, 4, 0]
     compared = diff_results(f"{job.output}@{runs[0].record.run_id}", f"{job.output}@{runs[1].record.run_id}")
@@ -199,14 +198,14 @@ def test_what_left_the_source_is_reported_and_removed_only_when_asked_for(archiv
     archive.write_prompts(boxed(a))
     night(archive.job())
     plan = plan_reprocess(archive.job())
-    assert plan.left == (("a", "two"), ("b", "one"))
-    assert "a / two: left the source" in plan.describe()
+    assert plan.removed == (("a", "two"), ("b", "one"))
+    assert "a / two: no longer in the source" in plan.describe()
     assert len(read_masks(archive.output)) == 3 * NUM_FRAMES
     night(archive.job(), Choice(prune=True))
     rows = read_masks(archive.output)
     assert set(zip(rows.video_id, rows.object_id, strict=True)) == {("a", "one")}
     assert not storage.exists(f"{archive.output}/_ledger/b.json")
-    assert not plan_reprocess(archive.job()).left
+    assert not plan_reprocess(archive.job()).removed
     pruned = [one for run in read_history(archive.output) for one in run.changes or () if one.status == "pruned"]
     assert [(one.video_id, one.object_id) for one in pruned] == [("a", "two"), ("b", "one")]
     assert len(read_history(archive.output)) == 3  # a run a night: what prunes is none of its own
@@ -250,7 +249,7 @@ def test_replaced_tables_are_copied_side_by_side_and_under_the_lease_of_the_run(
 
     monkeypatch.setattr(operation, "keep_table", keep_together)
     archive.write_prompts(*(boxed(track.video, left=16) for track in tracks))
-    done = reprocess(archive.job(), watch=NoProgress())
+    done = reprocess(archive.job(), progress=NoProgress())
     assert holders.isdisjoint(leases)
     assert len(holders) == 1
     [first, second] = read_history(archive.output)
@@ -268,5 +267,5 @@ def test_a_night_that_is_refused_copies_nothing(archive: Archive) -> None:
     other.acquire("20261101T000000.000Z-00000000", replace(this_process(), host="elsewhere"), {}, {})
     archive.write_prompts(boxed(video, left=16))
     with pytest.raises(OutputLockedError):
-        reprocess(archive.job(), Choice(prune=True), watch=NoProgress())
+        reprocess(archive.job(), Choice(prune=True), progress=NoProgress())
     assert not storage.list_names(f"{archive.output}/_superseded")

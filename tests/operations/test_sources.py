@@ -48,13 +48,13 @@ def test_a_pattern_of_tables_reads_every_one(tmp_path: Path) -> None:
 def test_an_object_in_two_tables_is_refused_with_the_tables_name(tmp_path: Path) -> None:
     for name in "ab":
         write_table(tmp_path / "in" / f"{name}.jsonl", row("a.mp4", "a"))
-    with pytest.raises(PromptsError, match=r"b\.jsonl.*\n.*object one of video a stands in another table"):
+    with pytest.raises(PromptsError, match=r"b\.jsonl.*\n.*object one of video a is in another table"):
         read_source(str(tmp_path / "in" / "*.jsonl"))
 
 
 def test_a_pattern_whose_videos_would_all_be_called_the_same_is_refused(tmp_path: Path) -> None:
     table = write_table(tmp_path / "prompts.jsonl", row(tmp_path / "*.mp4", "gate"))
-    with pytest.raises(ConfigError, match="video_id 'gate' stands for every video"):
+    with pytest.raises(ConfigError, match="video_id 'gate' is used for every video"):
         read_source(table)
 
 

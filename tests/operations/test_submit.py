@@ -10,8 +10,9 @@ import yaml
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.schema import RunStatus, Totals
+from samurai_batch.ledger.store import write_run
 from samurai_batch.operations.submit import exit_code_of, submit_job, wait_for
-from samurai_batch.runtime.ledger import RunStatus, Totals, write_run
 from tests.runtime.records import run_record
 
 NOTHING = Totals()
@@ -153,4 +154,4 @@ def test_waiting_ends_where_nobody_says_anything_new(tmp_path: Path, caplog: pyt
     assert wait_for(api, submitted, sleep=lambda _: None, patience_s=600.0) == 1
     assert api.looks == 301
     assert "neither the cluster nor the ledger has told anything new of job job-1 for 10 minutes" in caplog.text
-    assert caplog.text.count("asking on") == 1
+    assert caplog.text.count("trying again") == 1

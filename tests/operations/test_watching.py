@@ -1,11 +1,9 @@
 from dataclasses import replace
 
-import pytest
-
-from samurai_batch.operations.watching import STALE_AFTER_S, describe_details, describe_status, has_ended, pace_of
-from samurai_batch.runtime.ledger import ReplicaWork, RunRecord, Totals
-from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.status import OutputStatus, VideoStatus
+from samurai_batch.ledger.lease import STALE_AFTER_S
+from samurai_batch.ledger.schema import ReplicaWork, RunRecord, Totals
+from samurai_batch.ledger.status import OutputStatus, VideoStatus
+from samurai_batch.operations.watching import describe_details, describe_status, has_ended, pace_of
 from samurai_batch.stats import WorkStats
 from tests.runtime.records import run_record
 
@@ -26,7 +24,7 @@ def output(run: RunRecord | None) -> OutputStatus:
 
 def test_a_runs_pace_is_that_of_what_it_did_itself() -> None:
     pace = pace_of(RUN, now_s=1603.0)
-    assert (pace.num_waiting, pace.frames_per_s, pace.seconds_left, pace.silence_s) == (4, 15.0, 600.0, 3.0)
+    assert (pace.num_waiting, pace.frames_per_s, pace.seconds_left, pace.heartbeat_age_s) == (4, 15.0, 600.0, 3.0)
     assert pace.is_alive
     nothing_yet = replace(RUN, totals=Totals(tracks=3, tracks_skipped=3, tracks_done=3))
     assert pace_of(nothing_yet, 1603.0).seconds_left is None
@@ -47,7 +45,7 @@ def test_a_status_says_how_far_how_fast_and_how_lately() -> None:
     assert describe_status(output(RUN), 1603.0) == (
         "6 tracks of 2 videos: 5 done, 0 partial, 1 failed; 9000 rows\n"
         "newest run 20261122T010000Z-0123abcd: running, 4 of 10 tracks to go, 15.0 frames/s, about 10 min left, "
-        "last sign of life 3 s ago"
+        "last heartbeat 3 s ago"
     )
 
 
@@ -62,8 +60,3 @@ def test_details_are_a_line_for_every_replica_and_every_video() -> None:
         "video clip: 2 done, 0 partial, 1 failed; 300 rows, 12.2 s of replicas",
     ]
     assert describe_details(output(None), 1603.0) == ""
-
-
-def test_a_run_is_taken_for_dead_when_another_may_take_over() -> None:
-    fields = DriverSettings.__dataclass_fields__
-    assert fields["stale_after_s"].default == pytest.approx(STALE_AFTER_S)

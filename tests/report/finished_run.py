@@ -6,11 +6,12 @@ import numpy as np
 from PIL import Image
 
 from samurai_batch import storage
+from samurai_batch.ledger.schema import RunRecord, Totals, TrackEntry, VideoLedger
+from samurai_batch.ledger.store import write_run, write_video_ledger
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.runtime.ledger import RunRecord, Totals, TrackEntry, VideoLedger, write_run, write_video_ledger
 from samurai_batch.stats import WorkStats
 
 HEIGHT, WIDTH, NUM_FRAMES = 72, 128, 40

@@ -9,10 +9,11 @@ from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
+from samurai_batch.ledger.schema import VideoLedger
+from samurai_batch.ledger.store import write_video_ledger
 from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.report import write_report
 from samurai_batch.report.moments import find_moments
-from samurai_batch.runtime.ledger import VideoLedger, write_video_ledger
 from tests.report.finished_run import LOST, NUM_FRAMES, entry, rows, write_output
 
 VOID = {"meta", "link", "img", "wbr", "br"}

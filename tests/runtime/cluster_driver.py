@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.summary import exit_code
 from tests.runtime.gate import Gate, GatedPlan, make_gated_replica
 
 

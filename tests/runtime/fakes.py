@@ -15,20 +15,22 @@ from typing import Any, cast
 
 from samurai_batch import storage
 from samurai_batch.errors import TruncatedVideoError, VideoError
+from samurai_batch.ledger.lease import SystemClock
+from samurai_batch.ledger.status import RunSummary
+from samurai_batch.ledger.store import Store
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.pipeline import ChunkResult
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.driver import Environment, RunDescription, drive
-from samurai_batch.runtime.environment import Store, SystemClock
+from samurai_batch.runtime.driver import drive
+from samurai_batch.runtime.environment import Environment, RunDescription
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import RunProgress
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.sources import OpenVideo
-from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import BoxPrompt, Direction, Leg, Track, Video
 from samurai_batch.video import VideoSource
@@ -249,7 +251,7 @@ def run_tracks(
     environment = Environment(
         store=store,
         clock=SystemClock(),
-        watch=NoProgress(),
+        progress=NoProgress(),
         make_pool=make_pool or local_pool,
         should_stop=should_stop,
     )

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
-from samurai_batch.runtime.signals import stop_on_signals
-from samurai_batch.runtime.summary import exit_code
+from samurai_batch.runtime.run import stop_on_signals
 from samurai_batch.tasks import Track, Video
 from tests.runtime.fakes import box_track, run_tracks
 from tests.runtime.ray_worker import WorkerPlan, make_worker

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from samurai_batch.runtime.ledger import RunRecord
+from samurai_batch.ledger.schema import RunRecord
 
 
 def run_record(run_id: str, **changes: Any) -> RunRecord:

@@ -13,14 +13,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from samurai_batch.ledger.lease import Clock, SystemClock
+from samurai_batch.ledger.schema import TrackEntry, VideoLedger
+from samurai_batch.ledger.status import RunSummary
+from samurai_batch.ledger.store import video_ledger_uri
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.planning.fingerprints import VideoIdentity, fingerprint
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.runtime.driver import Environment, RunDescription, drive
-from samurai_batch.runtime.environment import Clock, SystemClock
-from samurai_batch.runtime.ledger import TrackEntry, VideoLedger, video_ledger_uri
+from samurai_batch.runtime.driver import drive
+from samurai_batch.runtime.environment import Environment, RunDescription
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.storage import Identity
 from samurai_batch.tasks import Track, Video
 from tests.runtime.fakes import RECIPE, NoProgress, box_track, driver_settings
@@ -103,7 +105,7 @@ def run_again(tracks: list[Track], store: FinishedStore, clock: Clock | None = N
         raise AssertionError("all is done already")
 
     environment = Environment(
-        store=store, clock=clock or SystemClock(), watch=NoProgress(), make_pool=no_pool, should_stop=lambda: False
+        store=store, clock=clock or SystemClock(), progress=NoProgress(), make_pool=no_pool, should_stop=lambda: False
     )
     return drive(tracks, RECIPE, driver_settings(OUTPUT, num_transfers=1), RunDescription("again", {}, {}), environment)
 

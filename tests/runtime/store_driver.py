@@ -45,7 +45,7 @@ class HoldingPool(KilledPool):
 def main(root: str, output: str, cache: str, mode: str) -> None:
     assembly.MACHINE_THREADS = 1
     pool = KilledPool if mode == "kill" else HoldingPool
-    run_job(make_config(root, output, cache_dir=cache), watch=NoProgress(), make_pool=pool)
+    run_job(make_config(root, output, cache_dir=cache), progress=NoProgress(), make_pool=pool)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import pytest
 from ray._private.authentication_test_utils import reset_auth_token_state
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.runtime import ray_cluster, ray_pool
 from samurai_batch.runtime.pool import PoolFailed, PoolWaits
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
-from samurai_batch.runtime.summary import exit_code
 from tests.runtime.autoscaling import autoscaling_cluster
 from tests.runtime.clusters import ROOT, wait_for
 from tests.runtime.fakes import box_track, run_tracks, write_video

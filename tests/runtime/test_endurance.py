@@ -11,15 +11,15 @@ import torch
 
 from samurai_batch import pipeline, storage
 from samurai_batch.errors import StorageError
+from samurai_batch.ledger.lease import Lease
+from samurai_batch.ledger.status import exit_code
+from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order, OrderFailed, Report
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime import assembly
-from samurai_batch.runtime.lease import Lease
-from samurai_batch.runtime.ledger import read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import Leg, Track
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import VideoSource
@@ -158,7 +158,7 @@ def test_where_a_video_is_cut_is_known_to_the_run_that_goes_on(tmp_path: Path) -
     out, tracker = tmp_path / "out", FakeTracker()
 
     def has_met_the_end() -> bool:
-        ledger = read_video_ledger(storage, video_ledger_uri(str(out), "a"))
+        ledger = read_video_ledger(storage, str(out), "a")
         return ledger is not None and ledger.cut is not None
 
     run_tracks(tracks, out, tracker, keep_partial=True, should_stop=has_met_the_end, heartbeat_s=0.0)

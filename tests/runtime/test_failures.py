@@ -6,20 +6,21 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.errors import OutputLockedError, PromptError, SamuraiBatchError
+from samurai_batch.ledger.lease import this_process
+from samurai_batch.ledger.schema import TrackEntry
+from samurai_batch.ledger.status import exit_code
+from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import Failure, FailureKind
-from samurai_batch.runtime.lease import this_process
-from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
-from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import BoxPrompt, Leg, Track, Video
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, run_tracks, write_video
 
 
 def entry_of(output: Path, track: Track) -> TrackEntry:
-    ledger = read_video_ledger(storage, video_ledger_uri(str(output), track.video.video_id))
+    ledger = read_video_ledger(storage, str(output), track.video.video_id)
     assert ledger is not None
     return ledger.tracks[track.object_id]
 

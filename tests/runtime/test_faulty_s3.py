@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from samurai_batch import storage
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.manifest import write_prompts
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.summary import exit_code
 from tests.runtime.faulty_proxy import FAULTS, faulty_proxy
 from tests.runtime.test_jobs import make_config, make_tracks, rows_of
 

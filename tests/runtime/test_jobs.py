@@ -13,15 +13,15 @@ from PIL import Image
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.lease import SystemClock
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import file_metadata, mask_table_uri, read_masks
 from samurai_batch.runtime import assembly
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica
 from samurai_batch.runtime.dry_run import plan_job
-from samurai_batch.runtime.environment import SystemClock
 from samurai_batch.runtime.pool import LocalPool, PoolEvent
 from samurai_batch.runtime.run import new_run_id, run_job
-from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import Track, Video
 from tests.runtime.fakes import NoProgress, box_track
 
@@ -89,7 +89,7 @@ def test_a_job_leaves_the_same_tables_however_it_is_run(tmp_path: Path) -> None:
     write_prompts(f"{root}/prompts.parquet", make_tracks(root))
     config = make_config(root, "out")
     assert plan_job(config).num_new == 4
-    summary = run_job(config, watch=NoProgress())
+    summary = run_job(config, progress=NoProgress())
     assert exit_code(summary) == 0
     assert summary.totals.rows == len(rows_of(config)) == 11 + 11 + 5 + 9
     assert plan_job(config).num_done == 4
@@ -98,9 +98,9 @@ def test_a_job_leaves_the_same_tables_however_it_is_run(tmp_path: Path) -> None:
     watch = NoProgress()
 
     with pytest.raises(KeyboardInterrupt):
-        run_job(stopped, watch=watch, make_pool=ImpatientPool)
+        run_job(stopped, progress=watch, make_pool=ImpatientPool)
     assert storage.list_names(f"{stopped.output}/_work")
-    assert exit_code(run_job(stopped, watch=watch)) == 0
+    assert exit_code(run_job(stopped, progress=watch)) == 0
     pd.testing.assert_frame_equal(rows_of(stopped), rows_of(config))
     assert not storage.list_names(f"{stopped.output}/_work")
 
@@ -109,7 +109,7 @@ def test_a_job_leaves_the_same_tables_however_it_is_run(tmp_path: Path) -> None:
 def test_a_table_says_how_it_was_made(tmp_path: Path) -> None:
     root = str(tmp_path)
     config = make_config(root, "out", mode="sam2", tracker={"fill_hole_area": 0})
-    summary = run_job(config, tracks=make_tracks(root)[:1], watch=NoProgress())
+    summary = run_job(config, tracks=make_tracks(root)[:1], progress=NoProgress())
     metadata = file_metadata(storage.read_bytes(mask_table_uri(config.output, "a", "one")))
     assert metadata["run_id"] == summary.run_id
     assert metadata["model"] == "nano"
@@ -122,13 +122,13 @@ def test_a_table_says_how_it_was_made(tmp_path: Path) -> None:
 @pytest.mark.server
 def test_prompts_videos_and_tables_may_all_lie_on_s3(tmp_path: Path, s3_uri: str) -> None:
     tracks = make_tracks(str(tmp_path))
-    run_job(make_config(str(tmp_path), "out"), tracks=tracks, watch=NoProgress())
+    run_job(make_config(str(tmp_path), "out"), tracks=tracks, progress=NoProgress())
     write_prompts(f"{s3_uri}/prompts.parquet", make_tracks(s3_uri))
     config = make_config(s3_uri, "out", cache_dir=str(tmp_path / "cache"))
-    assert exit_code(run_job(config, watch=NoProgress())) == 0
+    assert exit_code(run_job(config, progress=NoProgress())) == 0
     pd.testing.assert_frame_equal(rows_of(config), rows_of(make_config(str(tmp_path), "out")))
     assert not storage.list_names(f"{config.output}/_work")
-    assert run_job(config, watch=NoProgress()).totals.tracks_skipped == 4
+    assert run_job(config, progress=NoProgress()).totals.tracks_skipped == 4
 
 
 @pytest.mark.slow
@@ -138,8 +138,8 @@ def test_ray_replicas_give_what_a_local_one_gives(tmp_path: Path) -> None:
     root = str(tmp_path)
     tracks = make_tracks(root)
     local, on_ray = make_config(root, "out"), make_config(root, "ray", pool="ray", replicas=2)
-    run_job(local, tracks=tracks, watch=NoProgress())
-    assert exit_code(run_job(on_ray, tracks=tracks, watch=NoProgress())) == 0
+    run_job(local, tracks=tracks, progress=NoProgress())
+    assert exit_code(run_job(on_ray, tracks=tracks, progress=NoProgress())) == 0
     pd.testing.assert_frame_equal(rows_of(on_ray), rows_of(local))
 
 
@@ -160,11 +160,11 @@ def test_a_job_that_cannot_run_is_refused_before_anything_is_read(
 
 def test_a_run_may_be_named_beforehand_and_a_name_is_used_once(tmp_path: Path) -> None:
     config, name = make_config(str(tmp_path), str(tmp_path / "out")), new_run_id(SystemClock())
-    assert run_job(config, tracks=[], watch=NoProgress(), run_id=name).run_id == name
-    with pytest.raises(ConfigError, match=f"run_id {name}: .*out has had that run"):
-        run_job(config, tracks=[], watch=NoProgress(), run_id=name)
-    with pytest.raises(ConfigError, match=r"run_id '\.\./a' is no name of a run"):
-        run_job(config, tracks=[], watch=NoProgress(), run_id="../a")
+    assert run_job(config, tracks=[], progress=NoProgress(), run_id=name).run_id == name
+    with pytest.raises(ConfigError, match=f"run_id {name}: .*out already has this run"):
+        run_job(config, tracks=[], progress=NoProgress(), run_id=name)
+    with pytest.raises(ConfigError, match=r"run_id '\.\./a' is not the name of a run"):
+        run_job(config, tracks=[], progress=NoProgress(), run_id="../a")
 
 
 @pytest.mark.parametrize(

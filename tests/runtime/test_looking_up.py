@@ -11,14 +11,15 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.images import finding
 from samurai_batch.images.text import Detection
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.schema import TrackEntry
+from samurai_batch.ledger.status import exit_code
+from samurai_batch.ledger.store import read_video_ledger, video_ledger_uri
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.runtime import asking
 from samurai_batch.runtime.dry_run import plan_job
-from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, TextPrompt, Track, Video
 from tests.deterministic import SMALL, write_frames
 
@@ -60,7 +61,7 @@ def asked(video: Video, words: str) -> Track:
 
 
 def entries(config: JobConfig, video_id: str) -> dict[str, TrackEntry]:
-    ledger = read_video_ledger(storage, video_ledger_uri(config.output, video_id))
+    ledger = read_video_ledger(storage, config.output, video_id)
     return ledger.tracks if ledger else {}
 
 
@@ -68,7 +69,7 @@ def test_what_prompts_find_is_followed_and_looked_up_once(tmp_path: Path, clip: 
     config = job(tmp_path)
     everything = Track(video=clip, object_id="all", prompts=(EverythingPrompt(1),))
     tracks = [asked(clip, "dog"), asked(clip, "cat"), everything]
-    assert plan_job(config, tracks).num_detect_orders == 3
+    assert plan_job(config, tracks).num_to_detect == 3
     summary = run_job(config, tracks=tracks)
     assert exit_code(summary) == 0
     assert summary.totals.tracks_done == summary.totals.tracks

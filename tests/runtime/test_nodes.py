@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.runtime import ray_cluster
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
-from samurai_batch.runtime.summary import exit_code
 from tests.runtime.clusters import ROOT, node_settings
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.ray_worker import WorkerPlan, make_worker, worker_of_one_node

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from samurai_batch.runtime.ledger import Totals
+from samurai_batch.ledger.schema import Totals
 from samurai_batch.runtime.progress import ProgressBar, ProgressLog, RunProgress, describe, open_progress
 from samurai_batch.stats import WorkStats
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from samurai_batch import storage
+from samurai_batch.ledger.schema import RunRecord
+from samurai_batch.ledger.status import exit_code
+from samurai_batch.ledger.store import list_runs, read_run
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.rle import decode_mask
-from samurai_batch.runtime.ledger import RunRecord, read_run, runs_uri
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import Rle, Track, Video
 from tests.runtime import cluster_driver, loss_driver
 from tests.runtime.cluster_driver import cluster_job
@@ -64,14 +65,14 @@ def least_iou(rows: pd.DataFrame, others: pd.DataFrame) -> float:
 
 
 def runs_of(output: str) -> list[RunRecord]:
-    found = [read_run(storage, f"{runs_uri(output)}/{name}") for name in storage.list_names(runs_uri(output))]
-    return [record for record in found if record is not None]
+    records = [read_run(storage, output, run_id) for run_id in list_runs(storage, output)]
+    return [record for record in records if record is not None]
 
 
 def test_ten_kills_change_no_row_and_cost_a_chunk_each(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     write_prompts(str(tmp_path / "prompts.parquet"), make_tracks(tmp_path))
-    undisturbed = run_job(cluster_job(tmp_path, "undisturbed", pool="local"), watch=NoProgress())
+    undisturbed = run_job(cluster_job(tmp_path, "undisturbed", pool="local"), progress=NoProgress())
     assert exit_code(undisturbed) == 0
 
     gate = Gate(str(tmp_path / "gate"))

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from samurai_batch import storage
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.masks import read_masks
-from samurai_batch.runtime.summary import exit_code
 from tests.runtime.fakes import run_tracks, write_video
 from tests.runtime.ray_driver import tracks_in
 

@@ -11,11 +11,11 @@ import pytest
 import ray
 
 from samurai_batch.errors import ConfigError, SamuraiBatchError
+from samurai_batch.ledger.status import exit_code
 from samurai_batch.masks import read_masks
 from samurai_batch.runtime import ray_pool as ray_pool_module
 from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, PoolWaits, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
-from samurai_batch.runtime.summary import exit_code
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.ray_worker import WorkerPlan, failing_worker, make_worker, worker_that_dies
 

@@ -9,13 +9,8 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import make_job
-from samurai_batch.planning.fingerprints import VideoIdentity
-from samurai_batch.planning.retry import Failure, FailureKind
-from samurai_batch.runtime.assembly import ReplicaPlan, make_pool
-from samurai_batch.runtime.ledger import (
-    Cut,
-    TrackEntry,
-    VideoLedger,
+from samurai_batch.ledger.schema import Cut, TrackEntry, VideoLedger
+from samurai_batch.ledger.store import (
     read_run,
     read_video_ledger,
     run_uri,
@@ -23,8 +18,11 @@ from samurai_batch.runtime.ledger import (
     write_run,
     write_video_ledger,
 )
+from samurai_batch.planning.fingerprints import VideoIdentity
+from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.runtime.assembly import ReplicaPlan, make_pool
+from samurai_batch.runtime.preparation import read_video_states
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.video_states import look_up_videos
 from samurai_batch.tasks import Video
 from tests.runtime.records import run_record
 
@@ -55,14 +53,14 @@ def test_a_ledger_with_secrets_that_an_older_version_left_is_read_without(tmp_pa
     path = storage.local_path(video_ledger_uri(str(tmp_path), "v"))
     path.write_text(path.read_text().replace(CLEAN, URI))
     assert "hunter2" in path.read_text()
-    read = read_video_ledger(storage, str(path))
+    read = read_video_ledger(storage, str(tmp_path), "v")
     assert read == ledger()
     assert "hunter2" not in repr(read)
     record = run_record("20261122T010000.000Z-0123abcd", config={"prompts": "p.csv"})
     write_run(storage, str(tmp_path), record)
     path = storage.local_path(run_uri(str(tmp_path), record.run_id))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"config": {"prompts": URI}}))
-    run = read_run(storage, str(path))
+    run = read_run(storage, str(tmp_path), record.run_id)
     assert run is not None
     assert run.config == {"prompts": CLEAN}
 
@@ -74,11 +72,11 @@ def test_a_failure_is_without_secrets() -> None:
 def test_the_error_for_a_missing_video_mentions_spaces_around_its_uri(tmp_path: Path) -> None:
     config = make_job({"prompts": "p.csv", "output": str(tmp_path), "model": "nano"})
     videos = [Video("blank", f"{tmp_path}/a.mp4 "), Video("plain", f"{tmp_path}/a.mp4")]
-    found = look_up_videos(videos, storage, DriverSettings.of(config), lambda: None)
+    found = read_video_states(videos, storage, DriverSettings.of(config), lambda: None)
     blank, plain = found["blank"].failure, found["plain"].failure
     assert blank is not None
     assert plain is not None
-    assert blank.message == f"{tmp_path}/a.mp4  does not exist; blanks stand around it, remove them"
+    assert blank.message == f"{tmp_path}/a.mp4  does not exist; its URI begins or ends with blanks, remove them"
     assert plain.message == f"{tmp_path}/a.mp4 does not exist"
 
 

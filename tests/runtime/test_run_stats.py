@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from samurai_batch.ledger.schema import ReplicaWork
 from samurai_batch.planning.orders import (
     ChunkPropagated,
     OpenOrder,
@@ -9,10 +10,10 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.runtime.ledger import ReplicaWork, Totals
 from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Video
+from tests.ledger.test_lease import FakeClock
 from tests.runtime.fakes import box_track
 
 VIDEO = Video("clip", "clip.mp4")
@@ -30,41 +31,40 @@ LEG = TRACK.legs[0]
 
 
 def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
-    now_s = 100.0
-    tally = RunStats(lambda: now_s)
-    tally.ready("r1")
-    tally.given("r1", OpenOrder(1, VIDEO))
-    assert tally.added_to(Totals()).replicas == {"r1": ReplicaWork(heard_at_s=100.0, video_id="clip")}
-    now_s = 103.0
-    tally.answered("r1", VideoOpened(1, VideoFacts(9, 4, 4), 3.0))
-    tally.given("r1", FOLLOW)
-    now_s = 107.0
-    tally.answered("r1", FOLLOWED)
-    assert tally.added_to(Totals()).replicas == {
-        "r1": ReplicaWork(heard_at_s=107.0, chunks=1, busy_s=7.0, stats=FOLLOWED.stats)
-    }
+    clock = FakeClock(100.0)
+    stats = RunStats(clock)
+    stats.ready("r1")
+    stats.assigned("r1", OpenOrder(1, VIDEO))
+    assert stats.totals().replicas == {"r1": ReplicaWork(heard_at_s=100.0, video_id="clip")}
+    clock.moment_s = 103.0
+    stats.reported("r1", VideoOpened(1, VideoFacts(9, 4, 4), 3.0))
+    stats.assigned("r1", FOLLOW)
+    clock.moment_s = 107.0
+    stats.reported("r1", FOLLOWED)
+    assert stats.totals().replicas == {"r1": ReplicaWork(heard_at_s=107.0, chunks=1, busy_s=7.0, stats=FOLLOWED.stats)}
 
 
 def test_stats_are_summed_and_failures_by_kind() -> None:
-    tally = RunStats(lambda: 0.0)
-    tally.ready("r1")
+    stats = RunStats(FakeClock(0.0))
+    stats.ready("r1")
     for _ in range(2):
-        tally.given("r1", FOLLOW)
-        tally.answered("r1", FOLLOWED)
-    tally.given("r1", FOLLOW)
-    tally.answered("r1", OrderFailed(2, Failure(FailureKind.STORAGE, "no"), 1.0))
-    tally.lost("r1", FailureKind.PREEMPTED)
-    tally.answered("r1", FOLLOWED)  # late: it does not count, and the replica does not come back
-    totals = tally.added_to(Totals(tracks=5))
+        stats.assigned("r1", FOLLOW)
+        stats.reported("r1", FOLLOWED)
+    stats.assigned("r1", FOLLOW)
+    stats.reported("r1", OrderFailed(2, Failure(FailureKind.STORAGE, "no"), 1.0))
+    stats.lost("r1", FailureKind.PREEMPTED)
+    stats.reported("r1", FOLLOWED)  # late: it does not count, and the replica does not come back
+    stats.count(tracks=5)
+    totals = stats.totals()
     assert totals.stats == FOLLOWED.stats + FOLLOWED.stats
     assert totals.failures == {"storage": 1, "replica_preempted": 1}
     assert totals.replicas == {}
-    assert totals.tracks == 5
+    assert (totals.tracks, totals.replicas_lost) == (5, 1)
 
 
 def test_failures_in_a_row_are_those_that_may_lie_in_the_replica() -> None:
-    tally = RunStats(lambda: 0.0)
-    tally.ready("r1")
+    stats = RunStats(FakeClock(0.0))
+    stats.ready("r1")
     too_many = replace(FOLLOW, legs=(LEG, LEG))
     for order, kind, expected in (
         (FOLLOW, FailureKind.INTERNAL, 1),
@@ -72,9 +72,9 @@ def test_failures_in_a_row_are_those_that_may_lie_in_the_replica() -> None:
         (too_many, FailureKind.OUT_OF_MEMORY, 1),
         (replace(FOLLOW, legs=(LEG,)), FailureKind.OUT_OF_MEMORY, 2),
     ):
-        tally.given("r1", order)
-        tally.answered("r1", OrderFailed(2, Failure(kind, "no"), 1.0))
-        assert tally.num_failures_in_a_row("r1") == expected
-    tally.given("r1", FOLLOW)
-    tally.answered("r1", FOLLOWED)
-    assert tally.num_failures_in_a_row("r1") == 0
+        stats.assigned("r1", order)
+        stats.reported("r1", OrderFailed(2, Failure(kind, "no"), 1.0))
+        assert stats.num_failures_in_a_row("r1") == expected
+    stats.assigned("r1", FOLLOW)
+    stats.reported("r1", FOLLOWED)
+    assert stats.num_failures_in_a_row("r1") == 0

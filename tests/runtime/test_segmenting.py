@@ -20,6 +20,9 @@ from samurai_batch.images.predictor import EncodedImage, ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import Detection
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.schema import TrackEntry
+from samurai_batch.ledger.status import RunSummary, exit_code, read_status
+from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.manifest import read_pictures, write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import SAM_MODELS
@@ -30,12 +33,9 @@ from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco
 from samurai_batch.runtime import asking
 from samurai_batch.runtime.assembly import ReplicaPlan
 from samurai_batch.runtime.dry_run import plan_job
-from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, video_ledger_uri
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.status import read_status
-from samurai_batch.runtime.summary import RunSummary, exit_code
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track, Video
 from tests.images.small import SMALL_SAM
 from tests.images.small import picture as drawn
@@ -85,7 +85,7 @@ def nobody(plan: ReplicaPlan) -> Pool:
 
 
 def entry_of(config: JobConfig, name: str) -> TrackEntry:
-    ledger = read_video_ledger(storage, video_ledger_uri(config.output, name))
+    ledger = read_video_ledger(storage, config.output, name)
     assert ledger is not None
     return ledger.tracks["mask"]
 
@@ -159,7 +159,7 @@ def test_what_failed_is_tried_again_only_if_asked_or_changed(tmp_path: Path) -> 
     first = run_job(config)
     assert_the_five_bad_ones_failed(first, 2)
     assert_nothing_is_done_again(config, first)
-    assert "2 done already, 5 failed on their input, 0 new" in plan_job(config).describe()
+    assert "2 done already, 5 failed because of their input, 0 new" in plan_job(config).describe()
 
     put(f"{tmp_path}/in/one.png", drawn(24, 40))  # mended
     mended = run_job(config)
@@ -310,7 +310,7 @@ def test_a_sam_is_refused_for_tracking_in_one_clear_sentence(tmp_path: Path) -> 
         ConfigError, match=r"'sam_vit_b' segments single images and follows nothing; .*`samurai-batch s"
     ):
         run_job(config.model_copy(update={"task": "track"}))
-    assert plan_job(config).num_detect_orders == 1
+    assert plan_job(config).num_to_detect == 1
     with pytest.raises(ConfigError, match="image_size 64: sam_vit_b knows 1024 alone"):
         plan_job(config.model_copy(update={"image_size": 64}))
 

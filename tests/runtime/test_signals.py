@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from samurai_batch.runtime.signals import stop_on_signals
+from samurai_batch.runtime.run import stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -15,12 +15,11 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.errors import OutputLockedError, StoreError
 from samurai_batch.job import JobConfig
+from samurai_batch.ledger.status import exit_code, read_status
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.masks.compact import compact_masks
 from samurai_batch.runtime.run import run_job
-from samurai_batch.runtime.status import read_status
-from samurai_batch.runtime.summary import exit_code
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.test_jobs import make_config, make_tracks, one_thread, rows_of
@@ -55,7 +54,7 @@ def rows_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], pd.Da
     def rows() -> pd.DataFrame:
         folder = str(tmp_path_factory.mktemp("disk"))
         config = make_config(folder, "out")
-        assert exit_code(run_job(config, tracks=make_tracks(folder), watch=NoProgress())) == 0
+        assert exit_code(run_job(config, tracks=make_tracks(folder), progress=NoProgress())) == 0
         return rows_of(config)
 
     return rows
@@ -69,10 +68,10 @@ def test_a_killed_job_is_resumed_and_leaves_the_tables_that_it_leaves_on_disk(
         assert driver.wait(timeout=240) == -signal.SIGKILL
     config = make_config(root, "out", cache_dir=str(tmp_path / "cache"))
     assert storage.list_names(f"{config.output}/_work")
-    assert exit_code(run_job(config, watch=NoProgress())) == 0
+    assert exit_code(run_job(config, progress=NoProgress())) == 0
     pd.testing.assert_frame_equal(rows_of(config), rows_on_disk())
     assert not storage.list_names(f"{config.output}/_work")
-    assert run_job(config, watch=NoProgress()).totals.tracks_skipped == 4
+    assert run_job(config, progress=NoProgress()).totals.tracks_skipped == 4
     assert read_status(storage, config.output).num_tracks["done"] == 4
     compacted = read_masks(compact_masks(config.output))
     assert len(compacted) == len(rows_on_disk())
@@ -85,7 +84,7 @@ def test_of_two_drivers_on_one_output_one_is_refused(root: str, tmp_path: Path) 
             assert driver.stdout is not None
             assert driver.stdout.readline() == b"running\n"
             with pytest.raises(OutputLockedError, match=r"is writing here"):
-                run_job(make_config(root, "out", cache_dir=str(tmp_path / "other")), watch=NoProgress())
+                run_job(make_config(root, "out", cache_dir=str(tmp_path / "other")), progress=NoProgress())
         finally:
             driver.kill()
 
@@ -109,7 +108,7 @@ def test_an_output_in_a_bucket_that_does_not_exist_is_refused(
     scheme = str(request.getfixturevalue(f"{store}_uri")).partition("://")[0]
     config = make_config(str(tmp_path), "out").model_copy(update={"output": f"{scheme}://no-such-bucket/out"})
     with pytest.raises(StoreError, match=rf"the (bucket|container) {scheme}://no-such-bucket does not exist"):
-        run_job(config, tracks=make_tracks(str(tmp_path))[:1], watch=NoProgress())
+        run_job(config, tracks=make_tracks(str(tmp_path))[:1], progress=NoProgress())
 
 
 # -- videos on a web server
@@ -130,7 +129,7 @@ def test_a_track_is_done_although_its_server_is_busy_at_first_and_cuts_the_line(
         config, videos = job_over(server, tmp_path, ["a"])
         busy, cut = Answer(status=503), Answer(is_cut=True)
         server.answers["/a.mp4"] = [busy, busy, Answer(), Answer(), busy, busy, cut]
-        summary = run_job(config, tracks=[box_track(videos[0], "x")], watch=NoProgress())
+        summary = run_job(config, tracks=[box_track(videos[0], "x")], progress=NoProgress())
         assert not server.answers["/a.mp4"]
     assert exit_code(summary) == 0
     assert len(read_masks(config.output)) == 6
@@ -140,7 +139,7 @@ def test_one_video_that_is_forbidden_fails_its_track_and_no_other(tmp_path: Path
     with web_server() as server:
         config, videos = job_over(server, tmp_path, ["a", "b"])
         server.answers["/b.mp4"] = [Answer(status=403)] * 50
-        summary = run_job(config, tracks=[box_track(video, "x") for video in videos], watch=NoProgress())
+        summary = run_job(config, tracks=[box_track(video, "x") for video in videos], progress=NoProgress())
     assert exit_code(summary) == 3
     (problem,) = summary.problems
     assert problem.video_id == "b"
@@ -152,5 +151,5 @@ def test_a_server_that_is_down_for_a_while_is_waited_for(tmp_path: Path) -> None
     with web_server() as server:
         config, videos = job_over(server, tmp_path, ["a"])
         server.down_until_s = time.monotonic() + 3
-        summary = run_job(config, tracks=[box_track(videos[0], "x")], watch=NoProgress())
+        summary = run_job(config, tracks=[box_track(videos[0], "x")], progress=NoProgress())
     assert exit_code(summary) == 0

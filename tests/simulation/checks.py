@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable
 
+from samurai_batch.ledger.lease import lease_uri
+from samurai_batch.ledger.schema import TrackEntry
+from samurai_batch.ledger.status import RunSummary
+from samurai_batch.ledger.store import read_video_ledger, run_uri, video_ledger_uri
 from samurai_batch.masks import bytes_to_table, mask_table_uri
 from samurai_batch.planning.orders import DetectOrder, Order, PropagateOrder, PublishOrder
-from samurai_batch.runtime.lease import lease_uri
-from samurai_batch.runtime.ledger import TrackEntry, read_video_ledger, run_uri, video_ledger_uri
-from samurai_batch.runtime.summary import RunSummary
 from samurai_batch.tasks import Track
 from tests.simulation.accounts import Accounts
 from tests.simulation.jobs import Ending, SimulatedJob
@@ -106,7 +107,7 @@ class Checks:
         return [*self._job.tracks, *(one for track in detected for one in self._job.found[_key(track)])]
 
     def entries(self, video_id: str) -> dict[str, TrackEntry]:
-        ledger = read_video_ledger(self._store, video_ledger_uri(self._output, video_id))
+        ledger = read_video_ledger(self._store, self._output, video_id)
         return ledger.tracks if ledger else {}
 
     def _lease_taken(self, run_id: str) -> None:

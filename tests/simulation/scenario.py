@@ -4,13 +4,14 @@ import random
 from collections.abc import Callable
 
 from samurai_batch.errors import OutputLockedError, SamuraiBatchError, StorageError
+from samurai_batch.ledger.lease import Holder
+from samurai_batch.ledger.status import RunSummary
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.driver import Environment, RunDescription, drive
-from samurai_batch.runtime.lease import Holder
+from samurai_batch.runtime.driver import drive
+from samurai_batch.runtime.environment import Environment, RunDescription
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.summary import RunSummary
 from tests.runtime.fakes import RECIPE, NoProgress
 from tests.simulation.checks import Checks
 from tests.simulation.faults import CALM, DriverWeather, draw_faults
@@ -137,7 +138,7 @@ class SimulatedDriver:
         environment = Environment(
             store=StoreView(scenario.store, self._weather),
             clock=scenario.timeline,
-            watch=NoProgress(),
+            progress=NoProgress(),
             make_pool=self._make_pool,
             should_stop=lambda: self._is_stopping,
             holder=Holder("a machine of the simulation", 1, self.run_id),

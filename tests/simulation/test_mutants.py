@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from samurai_batch.ledger.lease import Lease
+from samurai_batch.ledger.writer import LedgerWriter
 from samurai_batch.planning import scheduler as scheduling
 from samurai_batch.planning.backlog import Backlog
 from samurai_batch.planning.job_state import JobState
@@ -16,9 +18,6 @@ from samurai_batch.planning.retry import Failure, Verdict
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.runtime import driver as driving
 from samurai_batch.runtime import preparation
-from samurai_batch.runtime.bookkeeper import Bookkeeper
-from samurai_batch.runtime.lease import Lease
-from samurai_batch.runtime.recorder import LedgerWriter
 from samurai_batch.runtime.run_stats import RunStats
 from tests.simulation.scenario import Scenario
 
@@ -27,11 +26,11 @@ SEEDS = (107, 151, 209, 283, *range(100))
 
 
 def the_ledger_is_written_before_the_lease_is_checked(patch: Patch) -> None:
-    def write(self: Bookkeeper) -> None:
-        self._ledger_writer.flush()
-        self._heartbeat.beat_now()
+    def write(self: LedgerWriter) -> None:
+        self.flush()
+        self._lease.beat()
 
-    patch.setattr(Bookkeeper, "write", write)
+    patch.setattr(LedgerWriter, "write", write)
 
 
 def the_lease_is_never_checked(patch: Patch) -> None:
@@ -53,14 +52,14 @@ def finished_legs_are_not_cut_by_a_truncation(patch: Patch) -> None:
 
 
 def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
-    original = RunStats.answered
+    original = RunStats.reported
 
-    def answered(self: RunStats, replica_id: str, report: Report) -> None:
+    def reported(self: RunStats, replica_id: str, report: Report) -> None:
         if replica_id not in self._orders and isinstance(report, ChunkPropagated):
             self._stats += report.stats
         original(self, replica_id, report)
 
-    patch.setattr(RunStats, "answered", answered)
+    patch.setattr(RunStats, "reported", reported)
 
 
 def a_late_answer_makes_a_busy_replica_idle(patch: Patch) -> None:
@@ -142,23 +141,23 @@ def a_shard_goes_to_two_replicas(patch: Patch) -> None:
 
 
 def the_ledger_is_ignored_on_resume(patch: Patch) -> None:
-    patch.setattr(preparation._Sorter, "_is_settled", lambda *args: False)
+    patch.setattr(preparation._Preparer, "_is_settled", lambda *args: False)
 
 
 def finished_tracks_are_not_in_the_ledger(patch: Patch) -> None:
-    original = LedgerWriter._write
+    original = LedgerWriter._write_video
 
     def write(self: LedgerWriter, video_id: str) -> None:
         kept = {name: entry for name, entry in self._ledgers[video_id].tracks.items() if entry.status != "done"}
         self._ledgers[video_id] = replace(self._ledgers[video_id], tracks=kept)
         original(self, video_id)
 
-    patch.setattr(LedgerWriter, "_write", write)
+    patch.setattr(LedgerWriter, "_write_video", write)
 
 
 def saved_work_is_not_deleted(patch: Patch) -> None:
-    patch.setattr(driving, "work_uri", lambda output: f"{output}/_elsewhere")
-    patch.setattr("samurai_batch.runtime.recorder.discard_track", lambda *args: None)
+    patch.setattr(driving, "checkpoints_uri", lambda output: f"{output}/_elsewhere")
+    patch.setattr("samurai_batch.ledger.writer.delete_track", lambda *args: None)
 
 
 def invalid_tracks_are_given_up_without_a_reason(patch: Patch) -> None:

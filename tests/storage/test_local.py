@@ -86,7 +86,7 @@ storage.write_bytes(sys.argv[1], b"half a table")
 def finished_output(folder: Path) -> str:
     """An output with one table in it, and a ledger."""
     output = str(folder / "out")
-    run_job(make_config(str(folder), "out"), tracks=[], watch=NoProgress())
+    run_job(make_config(str(folder), "out"), tracks=[], progress=NoProgress())
     row = {"video_id": "v", "object_id": "1", "frame_index": 0, "timestamp_s": 0.0, "height": 2, "width": 2}
     scores = {"object_score": 1.0, "mask_score": 1.0, "mask_index": 0, "prompted": True}
     boxes = {"area": 1, "bbox_x": 0, "bbox_y": 0, "bbox_w": 1, "bbox_h": 1, "motion_score": None}
@@ -112,7 +112,7 @@ def test_temporary_files_of_a_killed_writer_disturb_no_reader_and_the_next_run_r
     assert len(left) == 1
     assert pl.scan_parquet(f"{output}/masks").collect().height == 1
     assert len(pd.read_parquet(f"{output}/masks")) == len(read_masks(output)) == 1
-    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoProgress())
+    run_job(make_config(str(tmp_path), "out"), tracks=[], progress=NoProgress())
     assert not left[0].exists()
 
 
@@ -120,7 +120,7 @@ def test_the_next_run_removes_temporary_files_that_earlier_versions_left_among_t
     output = finished_output(tmp_path)
     old = tmp_path / "out/masks/v" / f"{storage.TEMPORARY_PREFIX}0123"
     old.write_bytes(b"half a table")
-    run_job(make_config(str(tmp_path), "out"), tracks=[], watch=NoProgress())
+    run_job(make_config(str(tmp_path), "out"), tracks=[], progress=NoProgress())
     assert not old.exists()
     assert pl.scan_parquet(f"{output}/masks").collect().height == 1
 

@@ -35,7 +35,7 @@ def test_the_error_for_a_missing_client_names_the_extra_to_install(missing: str,
         storage.read_bytes(uri)
     track = box_track(Video("a", f"{uri}/a.mp4"), "x")
     with pytest.raises(UsageError, match=message):
-        run_job(make_config(str(tmp_path), "out"), tracks=[track], watch=NoProgress())
+        run_job(make_config(str(tmp_path), "out"), tracks=[track], progress=NoProgress())
     with pytest.raises(UsageError, match=message):
         plan_job(make_config(str(tmp_path), "out"), tracks=[track])
     assert not (tmp_path / "out").exists()
@@ -81,7 +81,7 @@ def test_unknown_protocols_and_missing_packages_are_reported(uri: str) -> None:
 def test_an_output_that_cannot_be_written_is_refused_beforehand(uri: str, message: str, tmp_path: Path) -> None:
     config = make_config(str(tmp_path), "out").model_copy(update={"output": uri})
     with pytest.raises(StoreError, match=message) as caught:
-        run_job(config, tracks=[], watch=NoProgress())
+        run_job(config, tracks=[], progress=NoProgress())
     assert isinstance(caught.value, UsageError)
     assert "secret" not in str(caught.value)
     with pytest.raises(StoreError, match=message):
@@ -98,10 +98,10 @@ def test_outputs_that_can_be_written_are_not_refused(uri: str) -> None:
 def test_memory_uris_are_refused_for_replicas_on_ray(tmp_path: Path) -> None:
     config = make_config(str(tmp_path), "out", pool="ray")
     with pytest.raises(StoreError, match=r"memory:// is not shared between processes.*pool: local"):
-        run_job(config.model_copy(update={"output": "memory://out"}), tracks=[], watch=NoProgress())
+        run_job(config.model_copy(update={"output": "memory://out"}), tracks=[], progress=NoProgress())
     track = box_track(Video("a", "memory://videos/a.mp4"), "x")
     with pytest.raises(StoreError, match=r"memory:// is not shared between processes"):
-        run_job(config, tracks=[track], watch=NoProgress())
+        run_job(config, tracks=[track], progress=NoProgress())
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])

@@ -6,10 +6,10 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.ledger.schema import Totals, TrackProblem, VideoLedger
+from samurai_batch.ledger.status import RunSummary, exit_code, read_status, recorded_video, to_json
+from samurai_batch.ledger.store import write_video_ledger
 from samurai_batch.runtime.dry_run import plan_job
-from samurai_batch.runtime.ledger import Totals, VideoLedger, write_video_ledger
-from samurai_batch.runtime.status import read_status, recorded_video, to_json
-from samurai_batch.runtime.summary import RunSummary, TrackProblem, exit_code
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import box_track, run_tracks, write_video
 

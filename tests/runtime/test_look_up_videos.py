@@ -1,6 +1,6 @@
 from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.runtime.preparation import read_video_states
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.video_states import look_up_videos
 from samurai_batch.storage import Identity
 from samurai_batch.tasks import Video
 
@@ -32,7 +32,7 @@ def test_a_video_whose_url_is_signed_anew_every_night_stays_the_same_video() -> 
         output="out", chunk_frames=10, max_tracks_per_shard=1, keep_partial=False, limits=RetryLimits()
     )
     states = [
-        look_up_videos(
+        read_video_states(
             [Video("clip", f"https://x.org/clip.mp4?X-Amz-Signature={night}")], OneFile(), settings, lambda: None
         )["clip"]
         for night in ("a", "b")

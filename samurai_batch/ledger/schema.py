@@ -1,17 +1,14 @@
-"""The ledger: small JSON objects beside the mask tables that say what is done, how, and what failed and why.
+"""The values of the ledger and their JSON.
 
-``_ledger/<video_id>.json`` holds the tracks of one video, ``_ledger/runs/<run_id>.json`` one run. The driver of
-the one run that holds the output's lease writes them; anybody may read them at any time.
-
-Records are redacted when they are made, and so when they are written, and when older ones are read.
+Values are redacted when they are made, and so before they are written and when older ones are read. A change that
+older programs would misread raises `LEDGER_VERSION`; a field that is only added has a default.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, TypeAdapter, ValidationError, model_serializer, model_validator
+from pydantic import SerializerFunctionWrapHandler, TypeAdapter, model_serializer, model_validator
 
-from samurai_batch.errors import LedgerError
 from samurai_batch.planning.fingerprints import VideoIdentity
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.planning.rates import Rates
@@ -19,25 +16,30 @@ from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import redact as redact_text
 from samurai_batch.redaction import redact_values
-from samurai_batch.runtime.environment import Store
 from samurai_batch.stats import COUNTS, STAGES, WorkStats
-from samurai_batch.storage import join, quote_id, redact
+from samurai_batch.storage import redact
 
 LEDGER_VERSION = 1
 RUN_ID = r"\d{8}T\d{6}(?:\.\d{3})?Z-[0-9a-f]{8}"
 """The names of runs, as `run.new_run_id` makes them: they sort by time."""
 RunStatus = Literal["running", "finished", "interrupted", "crashed"]
 
-_REMEDY = "restore it from a backup, or delete it to have what it lists computed again"
 
-T = TypeVar("T", "VideoLedger", "RunRecord")
+@dataclass(frozen=True)
+class TrackProblem:
+    """A track that is not "done", and why."""
+
+    video_id: str
+    object_id: str
+    status: TrackStatus
+    error: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackEntry:
     """How one track ended. ``error`` says why it is not "done"; ``seconds`` is its share of replica time.
 
-    ``video`` is the state of the video that it was computed from, which may have changed since for other tracks.
+    ``video`` is the state of the video that it was computed from; other tracks may have been computed from another.
     """
 
     fingerprint: str | None
@@ -56,7 +58,7 @@ class TrackEntry:
         if self.error is not None:
             object.__setattr__(self, "error", redact_text(self.error))
         if self.video is not None:
-            object.__setattr__(self, "video", replace(self.video, uri=redact(self.video.uri)))
+            object.__setattr__(self, "video", _redacted(self.video))
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoLedger:
-    """All tracks of one video that have ended, by object id; ``facts`` and ``cut`` are of that state of the video."""
+    """All tracks of one video that have ended, by object id. ``facts`` and ``cut`` belong to ``identity``."""
 
     video_id: str
     video_uri: str
@@ -85,7 +87,16 @@ class VideoLedger:
     def __post_init__(self) -> None:
         object.__setattr__(self, "video_uri", redact(self.video_uri))
         if self.identity is not None:
-            object.__setattr__(self, "identity", replace(self.identity, uri=redact(self.identity.uri)))
+            object.__setattr__(self, "identity", _redacted(self.identity))
+
+    @property
+    def problems(self) -> list[TrackProblem]:
+        """Its tracks that are not "done", by object id."""
+        return [
+            TrackProblem(self.video_id, object_id, entry.status, entry.error or "")
+            for object_id, entry in sorted(self.tracks.items())
+            if entry.status != "done"
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +185,8 @@ class RunRecord:
 
     @model_validator(mode="before")
     @classmethod
-    def _upgrade(cls, values: Any) -> Any:
-        """Records of version 0.1.0 call ``propagate_s`` ``follow_s``."""
+    def _upgraded(cls, values: Any) -> Any:
+        """A record under today's names: version 0.1.0 called ``propagate_s`` ``follow_s``."""
         if not isinstance(values, dict):
             return values
         measured = {name: values[name] for name in ("totals", "rates") if isinstance(values.get(name), dict)}
@@ -185,82 +196,13 @@ class RunRecord:
         object.__setattr__(self, "config", redact_values(self.config))
 
 
+VIDEO_LEDGER_JSON = TypeAdapter(VideoLedger)
+RUN_RECORD_JSON = TypeAdapter(RunRecord)
+
+
 def _renamed(values: dict[str, Any], before: str, now: str) -> dict[str, Any]:
     return {now if name == before else name: value for name, value in values.items()}
 
 
-_VIDEO = TypeAdapter(VideoLedger)
-_RUN = TypeAdapter(RunRecord)
-
-
-def ledger_uri(output: str) -> str:
-    """The folder of all ledger objects of an output."""
-    return join(output, "_ledger")
-
-
-def video_ledger_uri(output: str, video_id: str) -> str:
-    """Where the ledger of one video lies."""
-    return join(ledger_uri(output), _file_name(video_id))
-
-
-def _file_name(video_id: str) -> str:
-    return f"{quote_id(video_id)}.json"
-
-
-def runs_uri(output: str) -> str:
-    """The folder of all runs of an output."""
-    return join(ledger_uri(output), "runs")
-
-
-def run_uri(output: str, run_id: str) -> str:
-    """Where the record of one run lies."""
-    return join(runs_uri(output), f"{run_id}.json")
-
-
-def read_video_ledger(store: Store, uri: str) -> VideoLedger | None:
-    """The ledger of a video; None if there is none yet. Raises LedgerError."""
-    ledger = _read(store, uri, _VIDEO)
-    if ledger is not None and not ledger.video_id:
-        raise LedgerError(f"{redact(uri)}: damaged ledger (video_id is empty); {_REMEDY}")
-    if ledger is not None and not uri.endswith(f"/{_file_name(ledger.video_id)}"):
-        raise LedgerError(
-            f"{redact(uri)}: this is the ledger of video {ledger.video_id!r}, put in another's place; "
-            "restore the right one from a backup, or delete it to have what it lists computed again"
-        )
-    return ledger
-
-
-def write_video_ledger(store: Store, output: str, ledger: VideoLedger) -> None:
-    """Replace the ledger of a video."""
-    store.write_bytes(video_ledger_uri(output, ledger.video_id), _VIDEO.dump_json(ledger, indent=1))
-
-
-def read_run(store: Store, uri: str) -> RunRecord | None:
-    """The record of a run; None if there is none. Raises LedgerError."""
-    return _read(store, uri, _RUN)
-
-
-def write_run(store: Store, output: str, record: RunRecord) -> None:
-    """Replace the record of a run."""
-    store.write_bytes(run_uri(output, record.run_id), _RUN.dump_json(record, indent=1))
-
-
-def _read(store: Store, uri: str, adapter: TypeAdapter[T]) -> T | None:
-    try:
-        data = store.read_bytes(uri)
-    except FileNotFoundError:
-        return None
-    try:
-        record = adapter.validate_json(data)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise LedgerError(
-            f"{redact(uri)}: damaged ledger ({place + ': ' if place else ''}{problem['msg']}); {_REMEDY}"
-        ) from error
-    if record.version != LEDGER_VERSION:
-        raise LedgerError(
-            f"{redact(uri)}: ledger of version {record.version}, this program reads version {LEDGER_VERSION}; "
-            "use the program that wrote it, or another output folder"
-        )
-    return record
+def _redacted(identity: VideoIdentity) -> VideoIdentity:
+    return replace(identity, uri=redact(identity.uri))

@@ -11,9 +11,10 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.errors import LedgerError, OutputLockedError, StorageError
+from samurai_batch.ledger.lease import Holder, Lease, is_gone, lease_uri, this_process
+from samurai_batch.ledger.schema import Totals
+from samurai_batch.ledger.store import read_run, run_uri, runs_uri
 from samurai_batch.planning.rates import Rates
-from samurai_batch.runtime.lease import Holder, Lease, is_gone, lease_uri, this_process
-from samurai_batch.runtime.ledger import Totals, read_run, run_uri, runs_uri
 
 ELSEWHERE = Holder("elsewhere", 17, "0")
 RATES = Rates(1.0, 1.0, 1.0)
@@ -39,11 +40,12 @@ def test_a_fresh_heartbeat_keeps_others_out(tmp_path: Path) -> None:
     first = lease_on(tmp_path, clock)
     first.acquire("run-1", ELSEWHERE, {}, {})
     clock.moment_s += 50
-    first.beat(Totals(tracks=5), RATES)
+    first.update(Totals(tracks=5), RATES)
+    first.beat()
     clock.moment_s += 50
-    with pytest.raises(OutputLockedError, match=r"run-1 \(process 17 on elsewhere\) .* showed life 50 s ago"):
+    with pytest.raises(OutputLockedError, match=r"run-1 \(process 17 on elsewhere\) .* last heartbeat was 50 s ago"):
         lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
-    found = read_run(storage, run_uri(str(tmp_path), "run-1"))
+    found = read_run(storage, str(tmp_path), "run-1")
     assert found is not None
     assert (found.totals.tracks, found.heartbeat_at_s) == (5, 1050.0)
 
@@ -55,8 +57,8 @@ def test_a_run_that_shows_no_life_is_taken_over_and_stops_when_it_wakes(tmp_path
     clock.moment_s += 61
     second.acquire("run-2", ELSEWHERE, {}, {})
     with pytest.raises(OutputLockedError, match="run-2 has taken this output over from run-1"):
-        first.beat(Totals(), RATES)
-    second.beat(Totals(), RATES)
+        first.beat()
+    second.beat()
 
 
 @pytest.mark.parametrize("status", ["finished", "interrupted", "crashed"])
@@ -64,7 +66,7 @@ def test_a_run_that_has_ended_keeps_nobody_out(tmp_path: Path, status: str) -> N
     clock = FakeClock()
     first = lease_on(tmp_path, clock)
     first.acquire("run-1", ELSEWHERE, {}, {})
-    first.release(status, Totals(), None)  # type: ignore[arg-type]
+    first.release(status)  # type: ignore[arg-type]
     lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
 
 
@@ -150,17 +152,17 @@ def test_a_crashed_run_whose_clock_was_ahead_is_taken_over_after_watching_it(tmp
 def test_a_live_run_whose_clock_is_ahead_keeps_others_out(tmp_path: Path) -> None:
     first = crash_with_a_clock_ahead(tmp_path, 86_400.0)
     ahead = FakeClock(1000.0 + 86_400.0)
-    first._clock = ahead
+    first.clock = ahead
 
     def beat() -> None:
         ahead.moment_s += 5.0
-        first.beat(Totals(), RATES)
+        first.beat()
 
     clock = WatchedClock(beat)
     with pytest.raises(OutputLockedError, match="run-1"):
         Lease(storage, str(tmp_path), clock, stale_after_s=60.0, sleep=clock.sleep).acquire("run-2", ELSEWHERE, {}, {})
     assert clock.moment_s - 1000.0 <= 10.0
-    first.beat(Totals(), RATES)
+    first.beat()
 
 
 def test_a_run_that_loses_the_race_leaves_no_record(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_a_run_whose_lease_storage_does_not_take_is_no_running_one(tmp_path: Pat
 
     with pytest.raises(StorageError):
         Lease(LateStore(fail), str(tmp_path), FakeClock(), stale_after_s=60.0).acquire("run-1", ELSEWHERE, {}, {})
-    record = read_run(storage, run_uri(str(tmp_path), "run-1"))
+    record = read_run(storage, str(tmp_path), "run-1")
     assert record is not None
     assert record.status == "crashed"
 
@@ -211,7 +213,7 @@ def check_that_one_of_two_gets_the_lease(output: str) -> None:
     second = Lease(store, output, clock, stale_after_s=60.0)
     with pytest.raises(OutputLockedError, match="another run has begun to write here in the same moment"):
         second.acquire("run-2", ELSEWHERE, {}, {})
-    first.beat(Totals(), RATES)
+    first.beat()
     assert len(storage.list_names(lease_uri(output))) == 1
 
 
@@ -228,8 +230,8 @@ def test_a_lease_that_somebody_removed_is_not_ours(tmp_path: Path) -> None:
     lease = lease_on(tmp_path, FakeClock())
     lease.acquire("run-1", ELSEWHERE, {}, {})
     storage.delete(lease_uri(str(tmp_path)))
-    with pytest.raises(OutputLockedError, match="somebody has taken this output over"):
-        lease.beat(Totals(), RATES)
+    with pytest.raises(OutputLockedError, match="another process has taken this output over"):
+        lease.beat()
 
 
 def test_a_damaged_lease_says_what_to_do(tmp_path: Path) -> None:
@@ -240,5 +242,5 @@ def test_a_damaged_lease_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_lease_that_is_being_written_is_anothers(tmp_path: Path) -> None:
     storage.write_bytes(str(tmp_path / "_ledger/lease/000000000001.json"), b"")
-    with pytest.raises(OutputLockedError, match="another run takes this output at this moment"):
+    with pytest.raises(OutputLockedError, match="another run is taking this lease at this moment"):
         lease_on(tmp_path, FakeClock()).acquire("run-1", ELSEWHERE, {}, {})
