@@ -1,4 +1,6 @@
-"""Boxes as plain numbers: xyxy corners in pixels unless a name says otherwise."""
+"""Boxes, as xyxy corners in pixels unless a name says otherwise, and masks as arrays."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,3 +33,24 @@ def mask_box_xywh(mask: NDArray[np.bool_]) -> Box | None:
     rows = np.flatnonzero(mask.any(axis=1))
     left, top = int(columns[0]), int(rows[0])
     return float(left), float(top), float(columns[-1] - left + 1), float(rows[-1] - top + 1)
+
+
+def to_label_map(
+    masks: Sequence[NDArray[np.bool_]], labels: Sequence[int], scores: Sequence[float], height: int, width: int
+) -> NDArray[np.uint8]:
+    """One (height, width) uint8 map of several masks (H, W): 0 for the background, else the label of the mask there.
+
+    Where masks overlap, the one with the highest score keeps the pixel; of equal ones, the first.
+    """
+    assert all(0 < label < 256 for label in labels), labels
+    label_map = np.zeros((height, width), np.uint8)
+    for index in sorted(range(len(masks)), key=lambda index: (scores[index], -index)):
+        label_map[masks[index]] = labels[index]
+    return label_map
+
+
+def num_shared_pixels(masks: Sequence[NDArray[np.bool_]]) -> int:
+    """How many pixels belong to more than one of the masks."""
+    if not masks:
+        return 0
+    return int(np.count_nonzero(np.sum(masks, axis=0, dtype=np.int32) > 1))

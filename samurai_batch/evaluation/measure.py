@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from samurai_batch.evaluation.boxes import BoxErrors, BoxProtocol, box_errors
 from samurai_batch.evaluation.regions import contour_accuracy, region_similarity
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth
-from samurai_batch.masks.label_map import to_label_map
+from samurai_batch.geometry import to_label_map
 from samurai_batch.rle import decode_mask, rle_from_coco
 
 Mask = NDArray[np.bool_]

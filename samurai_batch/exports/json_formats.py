@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from samurai_batch.exports.tracks import MaskOnFrame, VideoMasks
+from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
 from samurai_batch.masks.coco import CATEGORY, coco_annotations, frame_file_name, mask_fields
 from samurai_batch.rle import areas_and_boxes, rle_from_coco, rle_to_coco
 from samurai_batch.storage import quote_id
@@ -16,14 +16,14 @@ Files = Iterator[tuple[str, bytes]]
 
 
 def coco(videos: Iterable[VideoMasks]) -> Files:
-    """``annotations.json``: an image for each frame, an annotation for each mask on it."""
+    """``annotations.json``: an image per frame, an annotation per mask."""
     yield "annotations.json", _dumped(coco_annotations(pd.concat([video.rows for video in videos])))
 
 
 def youtube_vis(videos: Iterable[VideoMasks]) -> Files:
-    """``instances.json``: an annotation for each track, with null where the object is absent.
+    """``instances.json``: an annotation per object, with null where the object is absent.
 
-    A video is as long as its last frame with a row.
+    A video ends with its last frame that has a row.
     """
     listed: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def youtube_vis(videos: Iterable[VideoMasks]) -> Files:
 def sav(videos: Iterable[VideoMasks]) -> Files:
     """``<video_id>_auto.json``, as SA-V's training set has it: ``masklet[frame][object]``, empty masks where absent.
 
-    ``masklet_object_id`` is ours; the data set's own scenery ("Indoor"), split and stability scores are left empty.
+    ``masklet_object_id`` is an addition. Environment, split and stability scores, which tables do not have, are empty.
     """
     for video in videos:
         yield f"{quote_id(video.video_id)}_auto.json", _dumped(_sav_video(video))
@@ -106,7 +106,7 @@ def _empty(video: VideoMasks) -> Any:
 
 
 def _duration_s(rows: pd.DataFrame) -> float:
-    """From the first frame's time to the end of the last one's, taken to last as long as the mean."""
+    """The time from the first frame to the end of the last one, which is taken to last as long as the mean frame."""
     times = rows.drop_duplicates("frame_index").sort_values("frame_index")
     span = float(times["timestamp_s"].iloc[-1] - times["timestamp_s"].iloc[0])
     steps = int(times["frame_index"].iloc[-1] - times["frame_index"].iloc[0])
@@ -118,7 +118,7 @@ def _bucket(area_px: float) -> str:
 
 
 def _visibility_changes(visible: Any) -> int:
-    """How often it comes or goes after it came first."""
+    """The number of changes between visible and not, after the first visible frame."""
     after = visible[int(np.argmax(visible)) :]
     return int(np.count_nonzero(after[1:] != after[:-1]))
 

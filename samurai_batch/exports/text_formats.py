@@ -1,10 +1,16 @@
-"""Text files of multi-object tracking: MOT (boxes) and MOTS (masks), one for each video; frames count from 1."""
+"""Text files, one per video: MOT and MOTS for multi-object tracking, GOT-10k and TrackingNet for their servers.
+
+MOT and MOTS count frames from 1. A submission to GOT-10k or TrackingNet (zip the folder's content) has a line
+``left,top,width,height`` in pixels for every frame up to the last one with a row: zeros where the object is absent or
+the frame has no row. Its first line is the tracker's own box on the prompted frame.
+"""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from samurai_batch.exports.tracks import VideoMasks
+from samurai_batch.errors import ConfigError
+from samurai_batch.exports.video_masks import VideoMasks
 from samurai_batch.rle import areas_and_boxes, encode_mask
 from samurai_batch.storage import quote_id
 
@@ -48,8 +54,31 @@ def mots(videos: Iterable[VideoMasks]) -> Files:
 
 
 def _numbers(video: VideoMasks) -> dict[str, int]:
-    """A number from 1 on for each object: its own, if all ids are numbers."""
+    """A number from 1 for each object: its id, if all ids are such numbers."""
     ids = video.object_ids
     if all(text.isdecimal() and text == str(int(text)) and int(text) > 0 for text in ids):
         return {text: int(text) for text in ids}
     return {text: number for number, text in enumerate(ids, start=1)}
+
+
+def got10k(videos: Iterable[VideoMasks]) -> Files:
+    """``<video>/<video>_001.txt``. There is no ``<video>_time.txt``: mask tables have no processing time per frame."""
+    for video in videos:
+        name = quote_id(video.video_id)
+        yield f"{name}/{name}_001.txt", _boxes(video, decimals=3)
+
+
+def trackingnet(videos: Iterable[VideoMasks]) -> Files:
+    """``<video>.txt``."""
+    for video in videos:
+        yield f"{quote_id(video.video_id)}.txt", _boxes(video, decimals=2)
+
+
+def _boxes(video: VideoMasks, decimals: int) -> bytes:
+    ids = video.object_ids
+    if len(ids) != 1:
+        raise ConfigError(f"{video.video_id}: has {len(ids)} objects, the server takes one; choose it with --object")
+    boxes = np.zeros((video.num_frames, 4))
+    present = [(mask.frame_index, mask.rle) for mask in video.masks() if mask.rle is not None]
+    boxes[[frame_index for frame_index, _ in present]] = areas_and_boxes([rle for _, rle in present])[1]
+    return "".join(",".join(f"{value:.{decimals}f}" for value in box) + "\n" for box in boxes.tolist()).encode()

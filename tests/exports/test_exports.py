@@ -13,7 +13,7 @@ from PIL import Image
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.exports import FORMATS, export_masks
-from samurai_batch.exports.pictures import davis_palette
+from samurai_batch.exports.png_formats import davis_palette
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, read_masks, rows_to_table, table_to_bytes
 from samurai_batch.rle import decode_mask, rle_from_coco
 

@@ -1,4 +1,4 @@
-"""The rows of one video, as exports need them: by object and frame, masks checked."""
+"""The rows of one video for the exports: by frame and object, with checked masks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
-from samurai_batch.masks.label_map import num_shared_pixels, to_label_map
+from samurai_batch.geometry import num_shared_pixels, to_label_map
 from samurai_batch.rle import decode_mask, rle_from_coco
 from samurai_batch.tasks import Rle
 
@@ -28,7 +28,7 @@ class MaskOnFrame:
 
 @dataclass(frozen=True, eq=False)
 class VideoMasks:
-    """All rows of one video. ``num_frames`` reaches to the last frame that has a row."""
+    """All rows of one video."""
 
     video_id: str
     height: int
@@ -48,12 +48,12 @@ class VideoMasks:
 
     @property
     def object_ids(self) -> list[str]:
-        """Numbers in their own order, then texts."""
+        """The object ids: numbers in ascending order, then other texts."""
         ids = {str(object_id) for object_id in self.rows["object_id"].unique()}
         return sorted(ids, key=lambda text: (not text.isdecimal(), int(text) if text.isdecimal() else 0, text))
 
     def labels(self) -> dict[str, int]:
-        """A label from 1 to 254 for each object: its own number if all ids are such numbers, else counted through.
+        """A label from 1 to 254 for each object: its id if all ids are such numbers, else its position, counted from 1.
 
         Raises ConfigError if there are more objects than labels.
         """
@@ -76,7 +76,10 @@ class VideoMasks:
             yield masks[0].frame_index, [mask for mask in masks if mask.rle is not None]
 
     def label_map(self, masks: list[MaskOnFrame], labels: Mapping[str, int]) -> tuple[NDArray[np.uint8], int]:
-        """One label per pixel (H, W) uint8, the surer mask first, and how many pixels several masks wanted."""
+        """One label per pixel, (H, W) uint8, and the number of pixels on which masks overlap.
+
+        On such pixels the mask with the higher score wins.
+        """
         decoded = [decode_mask(mask.rle) for mask in masks if mask.rle is not None]
         chosen = [labels[mask.object_id] for mask in masks]
         scores = [mask.score for mask in masks]

@@ -1,4 +1,4 @@
-"""PNGs: DAVIS' palette pictures of labels, and one black and white picture for each track and frame."""
+"""PNGs: DAVIS' label maps with its palette, and one black and white PNG per object and frame."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samurai_batch.exports.tracks import VideoMasks
+from samurai_batch.exports.video_masks import VideoMasks
 from samurai_batch.rle import decode_mask
 from samurai_batch.storage import quote_id
 
@@ -16,10 +16,10 @@ Files = Iterator[tuple[str, bytes]]
 
 
 def davis(videos: Iterable[VideoMasks]) -> Files:
-    """``Annotations/<video>/<frame>.png`` with the labels of ``objects.json``, and ``PerObject/...`` besides.
+    """``Annotations/<video>/<frame>.png`` with the labels of ``objects.json``, and ``PerObject/...``.
 
-    A pixel has one label: where masks overlap, that of the higher mask score. Videos in which that happens also get
-    every mask whole, in ``PerObject/<video>/<object>/<frame>.png``.
+    A pixel has one label: where masks overlap, that of the higher mask score. For videos with overlapping masks, the
+    complete masks are in ``PerObject/<video>/<object>/<frame>.png`` as well.
     """
     all_labels: dict[str, dict[str, int]] = {}
     for video in videos:
@@ -35,7 +35,7 @@ def davis(videos: Iterable[VideoMasks]) -> Files:
 
 
 def per_object_png(videos: Iterable[VideoMasks]) -> Files:
-    """``<video>/<object>/<frame>.png`` for every row: 255 on the object, 0 beside it."""
+    """``<video>/<object>/<frame>.png`` for every row: 255 on the object, 0 elsewhere."""
     for video in videos:
         nothing = np.zeros((video.height, video.width), np.bool_)
         for mask in video.masks():
