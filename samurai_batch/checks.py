@@ -1,132 +1,142 @@
-"""Values of prompts and tracks, checked where they are made. A wrong one raises PromptError with value and remedy.
+"""Checks of the values in prompts and tracks: frame indices, boxes, points, labels, texts.
 
-Each function returns the value as plain Python has it: numpy's arrays and lists become tuples, its scalars numbers.
-Most values are plain already, and tables of prompts are long: ``is_plain_...`` tell so in a few comparisons.
+A check returns the value in plain Python types (arrays and lists become tuples) or raises ValueError with what it
+should be. `checked` makes a PromptError of that; `manifest` reports it with the row, the command line with the option.
+Tables of prompts are long and most values are right: ``is_plain_...`` recognise those in a few comparisons.
 """
 
 import difflib
 import os
-from collections.abc import Collection
-from math import inf
-from typing import Any
+import re
+from collections.abc import Callable, Collection
+from decimal import Decimal
+from typing import Any, TypeVar
 
 from samurai_batch.errors import PromptError
 from samurai_batch.redaction import redact, redact_uri
 
 MAX_FRAME_INDEX = 2**31 - 1
+_LARGEST = 1e308  # about the largest float: every whole number up to it can become one
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _MAX_SHOWN = 80  # characters of a value in a message
-NUMBER_TYPES = {int, float}  # and not bool, which isinstance would let pass
+_NUMBER_TYPES = {int, float}  # bool is a subclass of int, but not a number here
 
 Box = tuple[float, float, float, float]
+Value = TypeVar("Value")
+
+
+def checked(check: Callable[[Any], Value], value: object, name: str) -> Value:
+    """What the check makes of a value. Raises PromptError with the name, the value and what it should be."""
+    try:
+        return check(value)
+    except ValueError as error:
+        raise PromptError(f"{name} is {shown(value)}: {error}") from None
 
 
 def is_plain_frame(value: object) -> bool:
-    """Whether `frame_index` would return the value as it is: most are, and need not be looked at more closely."""
+    """Whether `frame_index` would return the value unchanged."""
     return type(value) is int and 0 <= value <= MAX_FRAME_INDEX
 
 
 def is_plain_box(value: object) -> bool:
-    """The same of `box`."""
-    if type(value) is not tuple or len(value) != 4 or not NUMBER_TYPES.issuperset(map(type, value)):
+    """Whether `box` would return the value unchanged."""
+    if type(value) is not tuple or len(value) != 4 or not _NUMBER_TYPES.issuperset(map(type, value)):
         return False
     x1, y1, x2, y2 = value
-    return bool(-inf < x1 < x2 < inf and -inf < y1 < y2 < inf)  # NaN fails every comparison
+    return bool(-_LARGEST < x1 < x2 < _LARGEST and -_LARGEST < y1 < y2 < _LARGEST)  # NaN fails every comparison
 
 
 def is_box_in_units(box_xyxy: Box) -> bool:
-    """Whether a box can only be meant in units of 0 to 1: smaller than 2 pixels both ways, with no number above 1."""
+    """Whether a box seems to be in units of 0 to 1 instead of pixels: below 2 pixels, and no number above 1."""
     x1, y1, x2, y2 = box_xyxy
     return max(box_xyxy) <= 1 and x2 - x1 < 2 and y2 - y1 < 2
 
 
 def are_points_in_units(points_xy: Collection[tuple[float, float]]) -> bool:
-    """Whether points can only be meant in units of 0 to 1: all in the first pixel, and not all on its corners."""
+    """Whether points seem to be in units of 0 to 1 not pixels: all in the first pixel, not all at its corners."""
     numbers = [number for point in points_xy for number in point]
     return all(0 <= number <= 1 for number in numbers) and any(0 < number < 1 for number in numbers)
 
 
-def frame_index(value: Any, name: str = "frame_index") -> int:
+def frame_index(value: object) -> int:
     """The index of a frame, from 0."""
-    number = _plain(value)
+    number = plain(value)
     if type(number) is not int:
-        raise PromptError(f"{name} is {shown(value)}: it should be a whole number, the index of a frame from 0")
+        raise ValueError("it should be a whole number, the index of a frame; the first frame is 0")
     if number < 0:
-        raise PromptError(f"{name} is {number}: it should not be negative; frames count from 0")
+        raise ValueError("it should not be negative; the first frame is 0")
     if number > MAX_FRAME_INDEX:
-        raise PromptError(f"{name} is {number}: it should be at most {MAX_FRAME_INDEX}")
+        raise ValueError(f"it should be at most {MAX_FRAME_INDEX}")
     return number
 
 
-def box(value: Any, where: str) -> Box:
+def box(value: object) -> Box:
     """The corners x1, y1, x2, y2: four finite numbers, the second corner below and to the right of the first."""
     numbers = _numbers(value)
     if numbers is None or len(numbers) != 4:
-        raise PromptError(f"box_xyxy {shown(value)} {where} is not four numbers; give the corners as (x1, y1, x2, y2)")
-    if not all(-inf < number < inf for number in numbers):
-        raise PromptError(f"box_xyxy {shown(value)} {where} holds NaN or infinity; give four finite numbers")
+        hint = "; write decimals with a point, not a comma" if numbers is not None and len(numbers) == 8 else ""
+        raise ValueError(f"it should be four numbers, the corners [x1, y1, x2, y2]{hint}")
+    _check_finite(numbers)
     if not is_plain_box(numbers):
-        reason = "x2 should be greater than x1, and y2 than y1; give the corners, not width and height"
-        raise PromptError(f"box_xyxy {shown(value)} {where}: {reason}")
+        raise ValueError("x2 should be greater than x1, and y2 than y1; give the corners, not width and height")
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
-def points(value: Any, where: str) -> tuple[tuple[float, float], ...]:
-    """One click or more, each as x and y."""
-    given = _plain(value)
+def points(value: object) -> tuple[tuple[float, float], ...]:
+    """At least one point, each as x and y."""
+    given = plain(value)
     pairs = [_numbers(pair) for pair in given] if isinstance(given, list | tuple) else []
-    checked = [(pair[0], pair[1]) for pair in pairs if pair is not None and len(pair) == 2]
-    if not pairs or len(checked) != len(pairs):
-        raise PromptError(f"points_xy {shown(value)} {where} is not a list of points; give ((x, y), ...)")
-    if not all(-inf < number < inf for pair in checked for number in pair):
-        raise PromptError(f"points_xy {shown(value)} {where} holds NaN or infinity; give ((x, y), ...)")
-    return tuple(checked)
+    found = [(pair[0], pair[1]) for pair in pairs if pair is not None and len(pair) == 2]
+    if not pairs or len(found) != len(pairs):
+        raise ValueError("it should be a list of points, [[x, y], ...]")
+    _check_finite([number for pair in found for number in pair])
+    return tuple(found)
 
 
-def labels(value: Any, num_points: int, where: str) -> tuple[int, ...]:
-    """As many as there are points: 1 on the object, 0 beside it."""
-    given = _plain(value)
-    if not isinstance(given, list | tuple) or any(_plain(label) not in (0, 1) for label in given):
-        raise PromptError(f"labels {shown(value)} {where}: a label is 1 for a point on the object, 0 for one beside it")
-    if len(given) != num_points:
-        raise PromptError(f"{len(given)} label(s) for {num_points} point(s) {where}; give one label for each point")
+def labels(value: object) -> tuple[int, ...]:
+    """The label of each point: 1 on the object, 0 beside it."""
+    given = plain(value)
+    if not isinstance(given, list | tuple) or any(plain(label) not in (0, 1) for label in given):
+        raise ValueError("it should be a list of labels, 1 for a point on the object and 0 for one beside it")
     return tuple(int(label) for label in given)
 
 
-def text(value: Any, name: str) -> str:
-    """A text that can be stored and is more than blanks."""
-    if not isinstance(value, str):
-        raise PromptError(f"{name} is {shown(value)}: it should be text; write it in quotes")
-    if not value.strip():
-        raise PromptError(f"{name} is {value!r}: it should not be blank")
-    return _storable(value, name)
+def text(value: object) -> str:
+    """A text that can be stored and is not blank."""
+    name = identifier(value)
+    if not name.strip():
+        raise ValueError("it should not be blank")
+    return name
 
 
-def identifier(value: Any, name: str) -> str:
-    """The name of a video or an object: any text that can be stored, but for none at all."""
+def identifier(value: object) -> str:
+    """The id of a video or an object: any text that can be stored and is not empty."""
     if type(value) is str and value.isascii() and value.isprintable() and value:
         return value
     if not isinstance(value, str):
-        raise PromptError(f"{name} is {shown(value)}: it should be text; write it in quotes")
+        raise ValueError("it should be text; write it in quotes")
     if not value:
-        raise PromptError(f"{name} is empty; give it a name")
-    return _storable(value, name)
-
-
-def _storable(value: str, name: str) -> str:
-    if not is_storable(value):
-        raise PromptError(f"{name} is {shown(value)}: it holds a character that cannot be stored; remove it")
+        raise ValueError("it should not be empty")
+    if _NOT_STORABLE.search(value):
+        raise ValueError("it holds a character that cannot be stored; remove it")
     return value
 
 
-def uri(value: Any, name: str) -> str:
-    """The same of a path or URI, which may be a `pathlib.Path`."""
-    return text(os.fspath(value) if isinstance(value, os.PathLike) else value, name)
+def uri(value: object) -> str:
+    """A path or URI; a `pathlib.Path` becomes text."""
+    return text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
-def one_of(value: Any, known: Collection[str], name: str) -> None:
-    """Raise PromptError for a word that is not among the known ones; says which of them may be meant."""
-    if value not in known:
-        raise PromptError(f"{name} is {shown(value)}: {suggestion(value, known)}")
+def one_of(known: Collection[Value]) -> Callable[[object], Value]:
+    """The check that a value is one of the known words."""
+
+    def check(value: object) -> Value:
+        for word in known:
+            if isinstance(value, str) and value == word:
+                return word
+        raise ValueError(suggestion(value, [str(word) for word in known]))
+
+    return check
 
 
 def suggestion(value: object, known: Collection[str], more: Collection[str] = ()) -> str:
@@ -137,30 +147,28 @@ def suggestion(value: object, known: Collection[str], more: Collection[str] = ()
 
 def shown(value: object) -> str:
     """A value as error messages show it: at most 80 characters, without credentials."""
-    plain = _plain(value)
-    text = repr(redact_uri(plain)) if isinstance(plain, str) else redact(repr(plain))
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+    given = plain(value)
+    written = repr(redact_uri(given)) if isinstance(given, str) else redact(repr(given))
+    return written if len(written) <= _MAX_SHOWN else written[: _MAX_SHOWN - 3] + "..."
 
 
-def _numbers(value: Any) -> tuple[float, ...] | None:
-    """The numbers of a list; None if it is not a list of numbers alone. Whole numbers stay whole."""
-    given = _plain(value)
-    if not isinstance(given, list | tuple):
-        return None
-    numbers = tuple(_plain(number) for number in given)
-    return numbers if NUMBER_TYPES.issuperset(map(type, numbers)) else None
-
-
-def _plain(value: Any) -> Any:
-    """What numpy's arrays and scalars stand for."""
+def plain(value: Any) -> Any:
+    """The list or number of Python that a numpy array, a numpy scalar or a decimal stands for."""
+    if isinstance(value, Decimal):
+        return float(value)
     to_list = getattr(value, "tolist", None)
     return to_list() if callable(to_list) else value
 
 
-def is_storable(value: str) -> bool:
-    """Whether files and tables can hold a text: without NUL, and all of it Unicode."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in value
+def _numbers(value: object) -> tuple[float, ...] | None:
+    """The numbers of a list; None if it is not a list of numbers alone. Whole numbers stay ints."""
+    given = plain(value)
+    if not isinstance(given, list | tuple):
+        return None
+    numbers = tuple(plain(number) for number in given)
+    return numbers if _NUMBER_TYPES.issuperset(map(type, numbers)) else None
+
+
+def _check_finite(numbers: Collection[float]) -> None:
+    if not all(-_LARGEST < number < _LARGEST for number in numbers):
+        raise ValueError("it should hold finite numbers, not NaN or infinity")

@@ -153,7 +153,7 @@ def _by_name(argument: str, objects: Objects | None) -> list[tuple[str, Any]]:
 def _clicks(frame: int, clicks: Any, labels: Any) -> PointsPrompt:
     """Points, or one as (x, y) alone; without labels all are on the object."""
     is_one = isinstance(clicks, list | tuple | np.ndarray) and len(clicks) == 2 and all(map(np.isscalar, clicks))
-    checked = checks.points([clicks] if is_one else clicks, f"on frame {frame}")
+    checked = checks.checked(checks.points, [clicks] if is_one else clicks, f"points on frame {frame}")
     given: Any = (1,) * len(checked) if labels is None else labels
     if np.isscalar(given):
         given = (given,)

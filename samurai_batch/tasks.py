@@ -1,7 +1,7 @@
-"""What there is to do: videos, prompts, tracks. Plain frozen values, used by every layer.
+"""Videos, prompts and tracks: plain frozen values, used by every layer.
 
-They cannot be wrong: what makes no sense in itself raises PromptError when it is made. Whether a prompt fits its video
-is known once that is opened (`planning.validation`).
+Making one with a wrong value raises PromptError. Whether a prompt lies inside its video is checked when the video is
+opened (`planning.validation`).
 """
 
 from collections import Counter
@@ -12,11 +12,12 @@ from itertools import groupby
 from typing import Literal, get_args
 
 from samurai_batch import checks
+from samurai_batch.checks import checked, shown
 from samurai_batch.errors import PromptError
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
-Box = tuple[float, float, float, float]
+Box = checks.Box
 TrackId = tuple[str, str]
 """What names a track in one output: video_id and object_id."""
 
@@ -40,12 +41,12 @@ class BoxPrompt:
     def __post_init__(self) -> None:
         _check_frame(self)
         if not checks.is_plain_box(self.box_xyxy):
-            _put(self, "box_xyxy", checks.box(self.box_xyxy, f"on frame {self.frame_index}"))
+            _put(self, "box_xyxy", checked(checks.box, self.box_xyxy, f"box_xyxy on frame {self.frame_index}"))
 
 
 @dataclass(frozen=True, slots=True)
 class PointsPrompt:
-    """Clicks in pixels of the original video; a label is 1 on the object, 0 beside it."""
+    """Points in pixels of the original video, and a label for each: 1 on the object, 0 beside it."""
 
     frame_index: int
     points_xy: tuple[tuple[float, float], ...]
@@ -54,13 +55,16 @@ class PointsPrompt:
     def __post_init__(self) -> None:
         _check_frame(self)
         where = f"on frame {self.frame_index}"
-        _put(self, "points_xy", checks.points(self.points_xy, where))
-        _put(self, "labels", checks.labels(self.labels, len(self.points_xy), where))
+        _put(self, "points_xy", checked(checks.points, self.points_xy, f"points_xy {where}"))
+        _put(self, "labels", checked(checks.labels, self.labels, f"labels {where}"))
+        if len(self.labels) != len(self.points_xy):
+            counts = f"{len(self.labels)} label(s) for {len(self.points_xy)} point(s)"
+            raise PromptError(f"{counts} {where}; give one label for each point")
 
 
 @dataclass(frozen=True, slots=True)
 class MaskPrompt:
-    """The object's mask at the original video's size; `encode_mask` makes it of an array."""
+    """The object's mask at the size of the original video; `encode_mask` makes one from an array."""
 
     frame_index: int
     mask: Rle
@@ -68,26 +72,26 @@ class MaskPrompt:
     def __post_init__(self) -> None:
         _check_frame(self)
         if not isinstance(self.mask, Rle):
-            what = "None, as of a mask without a pixel" if self.mask is None else f"of type {type(self.mask).__name__}"
-            reason = "give what encode_mask makes of a (height, width) array of bool with at least one True"
-            raise PromptError(f"the mask on frame {self.frame_index} is {what}: {reason}")
+            what = "empty" if self.mask is None else f"of type {type(self.mask).__name__}"
+            remedy = "give encode_mask(array), where array is (height, width), bool, and has at least one True"
+            raise PromptError(f"mask on frame {self.frame_index} is {what}: {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
 class TextPrompt:
-    """Words that are looked up on a frame: every object found there becomes a track of its own."""
+    """A text for an open-vocabulary detector: every object detected on the frame becomes a track of its own."""
 
     frame_index: int
     text: str
 
     def __post_init__(self) -> None:
         _check_frame(self)
-        checks.text(self.text, f"the text on frame {self.frame_index}")
+        checked(checks.text, self.text, f"text on frame {self.frame_index}")
 
 
 @dataclass(frozen=True, slots=True)
 class EverythingPrompt:
-    """Nothing in particular: every automatic mask of the frame becomes a track of its own."""
+    """No particular object: every automatic mask of the frame (SAM's everything mode) becomes a track of its own."""
 
     frame_index: int
 
@@ -96,31 +100,31 @@ class EverythingPrompt:
 
 
 AutoPrompt = TextPrompt | EverythingPrompt
-"""What has to be looked up before anything can be followed; such a prompt stands alone in its track."""
+"""A prompt whose objects are detected before they are tracked. It is the only prompt of its track."""
 
 Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AutoPrompt
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One file or one folder of numbered frames."""
+    """A video file, or a folder of numbered frames."""
 
     video_id: str
     uri: str
 
     def __post_init__(self) -> None:
-        checks.identifier(self.video_id, "video_id")
-        _put(self, "uri", checks.uri(self.uri, f"the uri of video {self.video_id!r}"))
+        checked(checks.identifier, self.video_id, "video_id")
+        _put(self, "uri", checked(checks.uri, self.uri, f"uri of video {self.video_id!r}"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
-    """One direction of one track: the frames it covers, from its first conditioning frame on.
+    """One direction of a track: the frames through which its mask is propagated.
 
-    ``start_frame`` is that first conditioning frame; ``end_frame`` is the last frame, included, or None for the end
-    of the video. A reverse leg has ``end_frame <= start_frame``. ``first_row`` is the first frame that the leg writes
-    a row for: the backward leg of a track that goes both ways begins on the prompted frame, whose row the forward leg
-    writes. ``fingerprint`` names the saved work of the track in a job; it is "" where no work is saved.
+    ``start_frame`` is the first conditioning frame, ``end_frame`` the last frame, included; None: the end of the video.
+    A reverse leg has ``end_frame <= start_frame``. ``first_row`` is the first frame for which the leg writes a row: the
+    prompted frame of a track that goes both ways is written by the forward leg.
+    ``fingerprint`` names the saved work of the track in a job; it is "" if no work is saved.
     """
 
     track: "Track" = field(repr=False)
@@ -131,7 +135,7 @@ class Leg:
     fingerprint: str = ""
 
     def covers(self, frame_index: int) -> bool:
-        """Whether the track is propagated on this frame."""
+        """Whether the mask is propagated to this frame."""
         if self.reverse:
             assert self.end_frame is not None
             return self.end_frame <= frame_index <= self.start_frame
@@ -146,11 +150,11 @@ class Leg:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Track:
-    """One object to follow through one video.
+    """One object to track through one video.
 
-    ``start_frame`` and ``end_frame`` (both included, None for the video's own) bound the frames followed; every
-    prompt lies between them. Going forward starts at the first prompted frame, going backward at the last;
-    going both ways starts at the first prompted frame in both directions.
+    ``start_frame`` and ``end_frame``, both included, are the first and last frame of the track (None: of the video);
+    every prompt lies between them. The direction forward starts at the first prompted frame, backward at the last one,
+    both at the first one in both directions.
     """
 
     video: Video
@@ -162,11 +166,11 @@ class Track:
 
     def __post_init__(self) -> None:
         if not isinstance(self.video, Video):
-            raise PromptError(f"video is {checks.shown(self.video)}: it should be a Video(video_id, uri)")
-        checks.identifier(self.object_id, "object_id")
+            raise PromptError(f"video is {shown(self.video)}: it should be a Video(video_id, uri)")
+        checked(checks.identifier, self.object_id, "object_id")
         try:
             _put(self, "prompts", _checked_prompts(self.prompts))
-            checks.one_of(self.direction, DIRECTIONS, "direction")
+            checked(checks.one_of(DIRECTIONS), self.direction, "direction")
             self._check_span()
             _check_together(self.prompts)
         except PromptError as error:
@@ -175,10 +179,10 @@ class Track:
     def _check_span(self) -> None:
         for name, value in (("start_frame", self.start_frame), ("end_frame", self.end_frame)):
             if value is not None and not checks.is_plain_frame(value):
-                _put(self, name, checks.frame_index(value, name))
+                _put(self, name, checked(checks.frame_index, value, name))
         start, end = self.start_frame or 0, self.end_frame
         if end is not None and end < start:
-            raise PromptError(f"end_frame {end} lies before start_frame {start}; exchange them")
+            raise PromptError(f"end_frame {end} is before start_frame {start}; exchange them")
         for prompt in self.prompts:
             if prompt.frame_index < start or (end is not None and prompt.frame_index > end):
                 span = f"{start} to {'the last' if end is None else end}"
@@ -192,12 +196,12 @@ class Track:
 
     @property
     def auto_prompt(self) -> AutoPrompt | None:
-        """The prompt that has to be looked up before anything can be followed; None if there is none."""
+        """The prompt whose objects are detected first; None if the track has none."""
         first = next(iter(self.prompts), None)
         return first if isinstance(first, AutoPrompt) else None
 
     def tracks_of_detections(self, found: Sequence[Prompt]) -> "tuple[Track, ...]":
-        """The tracks in place of this one once it is looked up: ``<object_id>#0``, ``#1``, … one for each prompt."""
+        """The tracks that replace this one, one for each detected prompt, called ``<object_id>#0``, ``#1``, …"""
         return tuple(
             replace(self, object_id=f"{self.object_id}#{number}", prompts=(prompt,))
             for number, prompt in enumerate(found)
@@ -205,7 +209,7 @@ class Track:
 
     @property
     def legs(self) -> tuple[Leg, ...]:
-        """The one or two directions in which this track is propagated; their rows do not overlap."""
+        """One leg for each direction; their rows do not overlap."""
         leg = partial(Leg, track=self)
         frames = [prompt.frame_index for prompt in self.prompts]
         first, last, lowest = min(frames), max(frames), self.start_frame or 0
@@ -233,38 +237,37 @@ def check_distinct(tracks: Iterable[Track]) -> None:
 
 def _check_frame(prompt: "Prompt") -> None:
     if not checks.is_plain_frame(prompt.frame_index):
-        _put(prompt, "frame_index", checks.frame_index(prompt.frame_index))
+        _put(prompt, "frame_index", checked(checks.frame_index, prompt.frame_index, "frame_index"))
 
 
-_put = object.__setattr__
-"""How a frozen value takes what a check has made of one of its fields."""
+_put = object.__setattr__  # sets a field of a frozen dataclass while it is being made
 
 
 def _checked_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
     if isinstance(prompts, Prompt) or not isinstance(prompts, Iterable):
         raise PromptError(f"prompts is a {type(prompts).__name__}: it should be a tuple of prompts")
-    checked = prompts if type(prompts) is tuple else tuple(prompts)
-    if not checked:
+    found = prompts if type(prompts) is tuple else tuple(prompts)
+    if not found:
         raise PromptError("it has no prompt; give at least one, such as BoxPrompt(0, (x1, y1, x2, y2))")
-    for prompt in checked:
+    for prompt in found:
         if not isinstance(prompt, Prompt):
-            raise PromptError(f"{checks.shown(prompt)} is not a prompt; give a BoxPrompt, PointsPrompt or MaskPrompt")
-    return checked
+            raise PromptError(f"{shown(prompt)} is not a prompt; give a BoxPrompt, PointsPrompt or MaskPrompt")
+    return found
 
 
 def _check_together(prompts: Sequence[Prompt]) -> None:
-    """What finds objects stands alone in its track; each frame says where the object is, by one box or mask at most."""
+    """Check that an auto prompt is alone in its track, and that each frame has one box or mask, or a positive point."""
     if len(prompts) == 1 and not isinstance(prompts[0], PointsPrompt):
         return
     if any(isinstance(prompt, AutoPrompt) for prompt in prompts):
-        raise PromptError("what is looked up (text, everything) finds objects of its own; give it a track of its own")
+        raise PromptError("a text or everything prompt detects several objects; give it an object_id of its own")
     by_frame = sorted(prompts, key=lambda prompt: prompt.frame_index)
     for frame_index, group in groupby(by_frame, key=lambda prompt: prompt.frame_index):
-        of_frame = set(group)  # what is said twice is said once
+        of_frame = set(group)  # repeated prompts count once
         kinds = Counter(map(type, of_frame))
         if kinds[BoxPrompt] > 1:
             raise PromptError(f"frame {frame_index} has {kinds[BoxPrompt]} boxes; keep one of them")
         if kinds[MaskPrompt] and len(of_frame) > 1:
-            raise PromptError(f"frame {frame_index} has a mask, which stands alone; remove its other prompts")
+            raise PromptError(f"frame {frame_index} has a mask and other prompts; keep the mask alone")
         if not any(1 in prompt.labels if isinstance(prompt, PointsPrompt) else True for prompt in of_frame):
             raise PromptError(f"frame {frame_index} has only negative points; add a box, or a point with label 1")

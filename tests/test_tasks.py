@@ -96,25 +96,31 @@ MASK = MaskPrompt(4, Rle(2, 2, "04"))
         (lambda: BoxPrompt(1.5, (0, 0, 5, 5)), "frame_index is 1.5: it should be a whole number"),  # type: ignore[arg-type]
         (lambda: BoxPrompt(True, (0, 0, 5, 5)), "frame_index is True: it should be a whole number"),
         (lambda: BoxPrompt(2**31, (0, 0, 5, 5)), "it should be at most 2147483647"),
-        (lambda: BoxPrompt(7, (0, 0, NAN, 5)), r"box_xyxy \(0, 0, nan, 5\) on frame 7 holds NaN or infinity"),
-        (lambda: BoxPrompt(0, (0, 0, float("inf"), 5)), "holds NaN or infinity"),
+        (
+            lambda: BoxPrompt(7, (0, 0, NAN, 5)),
+            r"box_xyxy on frame 7 is \(0, 0, nan, 5\): it should hold",
+        ),
+        (lambda: BoxPrompt(0, (0, 0, float("inf"), 5)), "it should hold finite numbers"),
         (lambda: BoxPrompt(0, (5, 0, 0, 5)), "x2 should be greater than x1, and y2 than y1; give the corners"),
         (lambda: BoxPrompt(0, (0, 5, 5, 5)), "x2 should be greater than x1, and y2 than y1"),
-        (lambda: BoxPrompt(0, (0, 0, 5)), "is not four numbers"),  # type: ignore[arg-type]
-        (lambda: BoxPrompt(0, "0,0,5,5"), "is not four numbers"),  # type: ignore[arg-type]
-        (lambda: BoxPrompt(0, None), "is not four numbers"),  # type: ignore[arg-type]
-        (lambda: PointsPrompt(0, (), ()), "is not a list of points"),
-        (lambda: PointsPrompt(0, (1.0, 2.0), (1,)), "is not a list of points"),  # type: ignore[arg-type]
-        (lambda: PointsPrompt(0, ((1, NAN),), (1,)), "holds NaN or infinity"),
+        (lambda: BoxPrompt(0, (0, 0, 5)), "it should be four numbers"),  # type: ignore[arg-type]
+        (lambda: BoxPrompt(0, "0,0,5,5"), "it should be four numbers"),  # type: ignore[arg-type]
+        (lambda: BoxPrompt(0, None), "it should be four numbers"),  # type: ignore[arg-type]
+        (lambda: PointsPrompt(0, (), ()), "it should be a list of points"),
+        (lambda: PointsPrompt(0, (1.0, 2.0), (1,)), "it should be a list of points"),  # type: ignore[arg-type]
+        (lambda: PointsPrompt(0, ((1, NAN),), (1,)), "it should hold finite numbers"),
         (lambda: PointsPrompt(3, ((1, 2),), (1, 0)), r"2 label\(s\) for 1 point\(s\) on frame 3; give one label"),
-        (lambda: PointsPrompt(0, ((1, 2),), (2,)), r"labels \(2,\) on frame 0: a label is 1 for a point on the object"),
-        (lambda: PointsPrompt(0, ((1, 2),), 1), "labels 1 on frame 0"),  # type: ignore[arg-type]
-        (lambda: MaskPrompt(0, np.ones((2, 2), bool)), "of type ndarray: give what encode_mask makes"),  # type: ignore[arg-type]
-        (lambda: MaskPrompt(0, encode_mask(np.zeros((2, 2), bool))), "as of a mask without a pixel"),  # type: ignore[arg-type]
-        (lambda: TextPrompt(2, "  "), "the text on frame 2 is '  ': it should not be blank"),
+        (
+            lambda: PointsPrompt(0, ((1, 2),), (2,)),
+            r"labels on frame 0 is \(2,\): it should be a list",
+        ),
+        (lambda: PointsPrompt(0, ((1, 2),), 1), "labels on frame 0 is 1"),  # type: ignore[arg-type]
+        (lambda: MaskPrompt(0, np.ones((2, 2), bool)), "mask on frame 0 is of type ndarray: give encode_mask"),  # type: ignore[arg-type]
+        (lambda: MaskPrompt(0, encode_mask(np.zeros((2, 2), bool))), "mask on frame 0 is empty: give encode_mask"),  # type: ignore[arg-type]
+        (lambda: TextPrompt(2, "  "), "text on frame 2 is '  ': it should not be blank"),
         (lambda: EverythingPrompt(-2), "frame_index is -2"),
-        (lambda: Video("", "v.mp4"), "video_id is empty; give it a name"),
-        (lambda: Video("v", ""), "the uri of video 'v' is '': it should not be blank"),
+        (lambda: Video("", "v.mp4"), "video_id is '': it should not be empty"),
+        (lambda: Video("v", ""), "uri of video 'v' is '': it should not be empty"),
         (lambda: Video("v\0", "v.mp4"), "a character that cannot be stored"),
         (lambda: Video("\ud800", "v.mp4"), "a character that cannot be stored"),
     ],
@@ -133,12 +139,12 @@ def test_a_value_that_makes_no_sense_is_refused_where_it_is_made(make: Callable[
         ({"direction": "sideways"}, "direction is 'sideways': known are forward, backward, both"),
         ({"direction": "backwards"}, "direction is 'backwards': did you mean backward?"),
         ({"start_frame": -1}, "start_frame is -1: it should not be negative"),
-        ({"start_frame": 9, "end_frame": 8}, "end_frame 8 lies before start_frame 9; exchange them"),
+        ({"start_frame": 9, "end_frame": 8}, "end_frame 8 is before start_frame 9; exchange them"),
         ({"start_frame": 5}, "the prompt on frame 4 is outside the frames of its track, 5 to the last"),
         ({"end_frame": 3}, "the prompt on frame 4 is outside the frames of its track, 0 to 3"),
         ({"prompts": (BOX, BoxPrompt(4, (1, 1, 9, 9)))}, "frame 4 has 2 boxes; keep one"),
-        ({"prompts": (MASK, BOX)}, "frame 4 has a mask, which stands alone"),
-        ({"prompts": (TextPrompt(4, "a dog"), BOX)}, "what is looked up .text, everything. finds objects of its own"),
+        ({"prompts": (MASK, BOX)}, "frame 4 has a mask and other prompts"),
+        ({"prompts": (TextPrompt(4, "a dog"), BOX)}, "a text or everything prompt detects several objects"),
         ({"prompts": (PointsPrompt(4, ((1, 2),), (0,)),)}, "frame 4 has only negative points"),
     ],
 )

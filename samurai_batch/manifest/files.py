@@ -1,10 +1,12 @@
-"""Prompts tables as files: Parquet, CSV and JSON Lines, at any URI; which of them, the name's ending says.
+"""Prompts tables as files: Parquet, CSV, TSV or JSON Lines, by the ending of their name, at any path or URI.
 
-A folder of such files, as Spark writes it, is one table.
+A folder of such files, as Spark writes it, is read as one table. Jobs that segment pictures also read a folder of
+pictures or a list of their URIs: a picture is a video of one frame, its video_id is its file name, and its only track,
+``mask``, has an everything prompt.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,10 +14,20 @@ import pyarrow as pa
 
 from samurai_batch import storage
 from samurai_batch.errors import PromptsError, StorageError
-from samurai_batch.manifest import text_files
-from samurai_batch.manifest.formats import ENDINGS, FORMATS, Format, TableRead, one_line, write_csv, write_tsv
-from samurai_batch.manifest.problems import Problems
+from samurai_batch.manifest.formats import (
+    ENDINGS,
+    FORMATS,
+    Format,
+    TableRead,
+    decoded,
+    one_line,
+    why_not_decoded,
+    write_csv,
+    write_tsv,
+)
 from samurai_batch.manifest.rows import parse_prompts, parse_rows
+from samurai_batch.manifest.tracks import Problems
+from samurai_batch.redaction import holds_secret
 from samurai_batch.rle import rle_to_coco
 from samurai_batch.tasks import (
     BoxPrompt,
@@ -25,9 +37,13 @@ from samurai_batch.tasks import (
     Prompt,
     TextPrompt,
     Track,
+    Video,
     check_distinct,
 )
 
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+LIST_SUFFIX = ".txt"
+OBJECT_ID = "mask"
 _ADVICE = {
     ".xlsx": "; in Excel, save it as 'CSV UTF-8'",
     ".xls": "; in Excel, save it as 'CSV UTF-8'",
@@ -40,8 +56,9 @@ _ADVICE = {
 def read_prompts(uri: str) -> list[Track]:
     """The tracks of a prompts table: ``.parquet``, ``.csv``, ``.tsv`` or ``.jsonl`` (``.ndjson``), or a folder of them.
 
-    CSV may be separated by commas, semicolons, tabs or bars. Rows count from 1, without the header and without blank
-    lines, and on through the files of a folder in the order of their names. Raises PromptsError with all that is wrong.
+    CSV may be separated by commas, semicolons, tabs or bars. Row numbers in messages start at 1 and skip the header and
+    blank lines; in a folder they go on from file to file, in the order of the names. Raises PromptsError with all
+    mistakes.
     """
     table = _read_table(uri)
     problems = Problems(uri, table.row_numbers)
@@ -53,9 +70,9 @@ def read_prompts(uri: str) -> list[Track]:
 
 
 def write_prompts(uri: str, tracks: Sequence[Track] | pd.DataFrame) -> None:
-    """Write a prompts table that `read_prompts` reads back as the same tracks; of a data frame, once it is checked.
+    """Write a prompts table, from which `read_prompts` reads the same tracks. A data frame is checked first.
 
-    Raises PromptsError with all that is wrong in a data frame, PromptError for two tracks of one name.
+    Raises PromptsError with all mistakes in a data frame, PromptError for two tracks with the same ids.
     """
     _, write = _known_format(uri)
     tracks = parse_prompts(tracks) if isinstance(tracks, pd.DataFrame) else tracks
@@ -69,7 +86,7 @@ def write_prompts(uri: str, tracks: Sequence[Track] | pd.DataFrame) -> None:
 
 
 def is_table(uri: str) -> bool:
-    """Whether a name ends as those of prompts tables do."""
+    """Whether a name has the ending of a prompts table."""
     return uri.lower().endswith(tuple(ending for endings, _, _ in FORMATS for ending in endings))
 
 
@@ -79,7 +96,7 @@ def _read_table(uri: str) -> TableRead:
     _known_format(uri)
     try:
         data = storage.read_bytes(uri)
-    except (FileNotFoundError, StorageError) as error:  # the second is what reading a folder of a disk leads to
+    except (FileNotFoundError, StorageError) as error:  # StorageError: it is a local folder
         if _is_folder(uri):
             return _read_folder(uri)
         if isinstance(error, StorageError):
@@ -93,7 +110,7 @@ def _parsed(uri: str, data: bytes) -> TableRead:
     try:
         return read(data)
     except UnicodeDecodeError as error:
-        raise _refusal(uri, text_files.why_not_decoded(data, error)) from error
+        raise _refusal(uri, why_not_decoded(data, error)) from error
     except (pa.ArrowException, OSError, csv.Error) as error:
         raise _refusal(uri, f"cannot be read ({one_line(error)}); write it again") from error
 
@@ -103,12 +120,12 @@ def _is_folder(uri: str) -> bool:
 
 
 def _read_folder(uri: str) -> TableRead:
-    """All tables directly in a folder as one; what begins with ``_`` or a dot is none."""
+    """All tables directly in a folder as one table. Names that start with ``_`` or a dot are ignored."""
     inside = storage.list_children(uri)
     names = [name for name in inside.files if not name.startswith(("_", ".")) and _format(name)]
     folders = [name for name in inside.folders if not name.startswith(("_", "."))]
     if not names or folders:
-        what = f"the folder {folders[0]} lies in it" if folders else "no table lies in it"
+        what = f"it contains the folder {folders[0]}" if folders else "it contains no table"
         raise _refusal(uri, f"it is a folder, and {what}; give a folder of {ENDINGS} files, or one of its files")
     uris = [storage.join(uri, name) for name in names]
     return _one_after_another([_parsed(one, storage.read_bytes(one)) for one in uris])
@@ -120,7 +137,7 @@ def _one_after_another(parts: Sequence[TableRead]) -> TableRead:
     num_rows = 0
     for part in parts:
         if not part.frame.columns.is_unique:
-            return part  # which is refused, whatever the others say
+            return part  # the check of columns will refuse it
         row_numbers += [num_rows + number for number in part.row_numbers]
         unreadable |= {num_rows + number: problem for number, problem in part.unreadable.items()}
         num_rows += len(part.row_numbers) + len(part.unreadable)
@@ -141,12 +158,12 @@ def _known_format(uri: str) -> Format:
     if known is None:
         path = uri.partition("?")[0] if storage.is_remote(uri) else uri
         advice = next((advice for ending, advice in _ADVICE.items() if path.lower().endswith(ending)), "")
-        raise _refusal(uri, f"its name does not say which format it is in; let it end in one of {ENDINGS}{advice}")
+        raise _refusal(uri, f"its format is not known; the name should end in one of {ENDINGS}{advice}")
     return known
 
 
 def _rows_of(track: Track) -> list[dict[str, Any]]:
-    """A track's prompts as rows that leave out what is not given."""
+    """One row for each prompt of a track, without the cells that are None."""
     whole: dict[str, Any] = {
         "video_id": track.video.video_id,
         "video_uri": track.video.uri,
@@ -176,3 +193,57 @@ def _cells_of(prompt: Prompt) -> dict[str, Any]:
 
 def _refusal(uri: str, text: str) -> PromptsError:
     return PromptsError(storage.redact(uri), [text])
+
+
+def read_pictures(uri: str) -> list[Track]:
+    """The tracks of a folder of pictures (not its subfolders), of a ``.txt`` file with a URI per line, or of a table.
+
+    Raises PromptsError with all mistakes.
+    """
+    if is_table(uri):
+        return read_prompts(uri)
+    if uri.lower().endswith(LIST_SUFFIX) and not storage.is_directory(uri):
+        return _everything_on(_listed(uri), uri)
+    names = [
+        name for name in storage.list_names(uri) if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+    ]
+    if not names:
+        reason = "it contains no pictures" if storage.is_directory(uri) else "it is no folder"
+        raise _refusal(uri, f"{reason}; give a folder of {', '.join(PICTURE_SUFFIXES)} files")
+    return _everything_on((storage.join(uri, name) for name in names), uri)
+
+
+def _listed(uri: str) -> list[str]:
+    try:
+        lines = decoded(storage.read_bytes(uri)).splitlines()
+    except FileNotFoundError as error:
+        raise _refusal(uri, "there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise _refusal(uri, f"it is not text in UTF-8 ({error.reason}); write one URI per line") from error
+    uris = [line.strip() for line in lines if line.strip()]
+    if not uris:
+        raise _refusal(uri, "it is empty; write the URI of one picture per line")
+    return uris
+
+
+def _picture_id(uri: str) -> str:
+    """The file name and the query; without a query that holds secrets, because the id is written to every table."""
+    name = (
+        (uri.partition("?")[0] if storage.is_remote(uri) and holds_secret(uri) else uri).rstrip("/").rpartition("/")[2]
+    )
+    return storage.redact(name)
+
+
+def _everything_on(pictures: Iterable[str], source: str) -> list[Track]:
+    uris: dict[str, str] = {}
+    problems = []
+    for uri in pictures:
+        name = _picture_id(uri)
+        if uris.setdefault(name, uri) != uri:
+            both = f"{storage.redact(uris[name])} and {storage.redact(uri)} have the same name"
+            problems.append(f"{both}; give a table with a video_id, video_uri and kind everything for each")
+    if problems:
+        raise PromptsError(storage.redact(source), problems)
+    return [
+        Track(video=Video(name, uri), object_id=OBJECT_ID, prompts=(EverythingPrompt(0),)) for name, uri in uris.items()
+    ]

@@ -1,4 +1,4 @@
-"""Prompts given on the command line: one video, one frame, and boxes, points or masks on it."""
+"""Prompts from options of the command line: boxes, points or masks on one frame of one video."""
 
 import posixpath
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ def prompts_from_flags(
     end_frame: int | None = None,
     direction: Direction = "forward",
 ) -> list[Track]:
-    """The tracks that flags describe, called "1", "2", ...; the video is called by its file's name.
+    """The tracks, with the object_ids "1", "2", ...; the video_id is the file name without its ending.
 
-    ``boxes`` are ``"x1,y1,x2,y2"``, ``points`` (on the object) and ``negatives`` (beside it) ``"x,y"``, all in
-    pixels; ``masks`` are URIs of PNGs. Every box and every mask is an object of its own. Points belong to the
-    one box there is, or are one object together. Raises ConfigError with the flag, its value and the remedy.
+    ``boxes`` are ``"x1,y1,x2,y2"``, ``points`` (on the object) and ``negatives`` (beside it) ``"x,y"``, all in pixels;
+    ``masks`` are URIs of PNGs. Each box and each mask is one object. All points together belong to the only box, or are
+    one object. Raises ConfigError with the option, its value and the remedy.
     """
-    _parsed("--frame", frame, cells.whole_number)
+    _parsed("--frame", frame, cells.frame_index)
     box_prompts = [BoxPrompt(frame, _parsed("--box", text, _box)) for text in boxes]
     mask_prompts = [MaskPrompt(frame, _parsed("--mask", uri, cells.png_mask)) for uri in masks]
     clicks = _clicks(frame, points, negatives)
@@ -64,26 +64,26 @@ def _clicks(frame: int, points: Sequence[str], negatives: Sequence[str]) -> Poin
 
 
 def _with_clicks(objects: list[tuple[Prompt, ...]], clicks: PointsPrompt) -> tuple[Prompt, ...]:
-    """The one object there is, with points that say more about it."""
+    """The prompts of the only object: its box, if it has one, and the points."""
     if len(objects) > 1:
         raise ConfigError(
-            f"--point and --negative cannot tell which of {len(objects)} objects they mean; write a prompts table"
+            f"--point and --negative belong to one object, but there are {len(objects)}; write a prompts table"
         )
     if not objects and 1 not in clicks.labels:
-        raise ConfigError("--negative alone says where the object is not; add --point x,y or --box x1,y1,x2,y2")
+        raise ConfigError("--negative alone does not mark the object; add --point x,y or --box x1,y1,x2,y2")
     if objects and isinstance(objects[0][0], MaskPrompt):
-        raise ConfigError("--mask stands alone on its frame; remove --point and --negative")
+        raise ConfigError("--mask cannot be combined with points; remove --point and --negative")
     return (*objects[0], clicks) if objects else (clicks,)
 
 
 def _check_span(frame: int, start_frame: int | None, end_frame: int | None) -> None:
     for flag, value in (("--start-frame", start_frame), ("--end-frame", end_frame)):
         if value is not None:
-            _parsed(flag, value, cells.whole_number)
+            _parsed(flag, value, cells.frame_index)
     if start_frame is not None and frame < start_frame:
-        raise ConfigError(f"--frame {frame} lies before --start-frame {start_frame}; exchange them")
+        raise ConfigError(f"--frame {frame} is before --start-frame {start_frame}; exchange them")
     if end_frame is not None and frame > end_frame:
-        raise ConfigError(f"--frame {frame} lies after --end-frame {end_frame}; exchange them")
+        raise ConfigError(f"--frame {frame} is after --end-frame {end_frame}; exchange them")
 
 
 def _parsed(flag: str, value: object, parse: Callable[[object], Value]) -> Value:
@@ -106,14 +106,14 @@ def _comma_separated(text: object, example: str) -> list[float]:
     try:
         numbers = [float(part) for part in str(text).split(",")]
     except ValueError as error:
-        raise ValueError(f"is not numbers between commas; write {example} in pixels") from error
+        raise ValueError(f"it should be numbers separated by commas; write {example} in pixels") from error
     if len(numbers) != example.count(",") + 1:
-        raise ValueError(f"has {len(numbers)} number(s); write {example} in pixels")
+        raise ValueError(f"it has {len(numbers)} number(s); write {example} in pixels")
     return numbers
 
 
 def video_id_of(uri: str) -> str:
-    """What a video is called where nobody names it: its file's name, without the ending."""
+    """The default video_id: the file name without its ending."""
     path = uri.partition("?")[0] if storage.is_remote(uri) else uri
     name = posixpath.basename(path.rstrip("/"))
     return posixpath.splitext(name)[0] or "video"

@@ -1,11 +1,12 @@
-"""The formats of prompts tables: bytes into a table, and rows into bytes."""
+"""The file formats of prompts tables: Parquet, CSV, TSV and JSON Lines, from bytes and to bytes."""
 
+import codecs
 import contextlib
 import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import pandas as pd
@@ -14,13 +15,21 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from samurai_batch.manifest import text_files
-from samurai_batch.manifest.cells import is_blank, whole_number
+from samurai_batch.manifest.cells import frame_index, is_blank
 from samurai_batch.manifest.rows import COLUMNS
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-_NO_NAME = re.compile(r"|Unnamed: \d+")  # the second is what pandas calls the first
-_WITH_BLANKS = ("video_id", "object_id", "text")  # everywhere else in a CSV file, blanks around a cell say nothing
+_NO_NAME = re.compile(r"|Unnamed: \d+")  # pandas calls a column without a name "Unnamed: 0"
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark starts with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # a first line that Excel reads
+_WITH_BLANKS = ("video_id", "object_id", "text")  # blanks around all other cells of CSV are removed
 
 PROMPTS_SCHEMA = pa.schema(
     [
@@ -42,7 +51,7 @@ PROMPTS_SCHEMA = pa.schema(
 
 
 class TableRead:
-    """A table as read: its rows, what a person calls each, and what was wrong with rows that could not be read."""
+    """A table as read: its rows, the number of each in messages, and the mistake in each row that cannot be read."""
 
     def __init__(self, frame: pd.DataFrame, row_numbers: Sequence[int], unreadable: dict[int, str]) -> None:
         self.frame = frame
@@ -53,8 +62,8 @@ class TableRead:
 def read_parquet(data: bytes) -> TableRead:
     """A Parquet file. Raises ArrowException and OSError."""
     table = pq.ParquetFile(pa.BufferReader(data)).read()
-    table.validate(full=True)  # texts that are no UTF-8, for one
-    # An index that pandas wrote along says nothing; one with a name of ours is a column.
+    table.validate(full=True)  # finds text that is not UTF-8
+    # The unnamed index of a data frame is dropped; an index with the name of a column is that column.
     kept = [place for place, name in enumerate(table.column_names) if not _PANDAS_INDEX.fullmatch(name)]
     frame = _without_index(_framed(table.select(kept)))
     return TableRead(frame, range(1, len(frame) + 1), {})
@@ -62,15 +71,15 @@ def read_parquet(data: bytes) -> TableRead:
 
 def read_csv(data: bytes) -> TableRead:
     """A CSV file with any of the usual separators. Raises ArrowException, UnicodeDecodeError and csv.Error."""
-    body, separator = text_files.separated(text_files.decoded(data), set(COLUMNS))
-    names = text_files.header(body, separator)
+    body, separator = separated(decoded(data), set(COLUMNS))
+    names = header(body, separator)
     unreadable: dict[int, str] = {}
 
-    sign = _CALLED.get(separator, repr(separator))
+    sign = SEPARATORS.get(separator, repr(separator))
 
     def skip(row: pacsv.InvalidRow) -> str:
         widths = f"{row.actual_columns} cell(s), but the header {row.expected_columns}"
-        unreadable[row.number - 1] = f"has {widths}; quote cells that hold {sign}, and give every cell"
+        unreadable[row.number - 1] = f"it has {widths}; quote cells that contain {sign}, and write all cells"
         return "skip"
 
     encoded = body.encode()
@@ -94,24 +103,24 @@ def _trimmed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 def read_jsonl(data: bytes) -> TableRead:
     """JSON Lines, or one JSON array of objects. Raises UnicodeDecodeError."""
     rows, row_numbers, unreadable = [], [], {}
-    for number, line in enumerate(_json_lines(text_files.decoded(data)), start=1):
+    for number, line in enumerate(_json_lines(decoded(data)), start=1):
         try:
             row = json.loads(line) if isinstance(line, str) else line
         except (ValueError, RecursionError) as error:
-            unreadable[number] = f"is not JSON ({one_line(error)}); write one object on one line"
+            unreadable[number] = f"it is not JSON ({one_line(error)}); write one object per line"
             continue
         if isinstance(row, dict):
             rows.append(row)
             row_numbers.append(number)
         else:
-            unreadable[number] = "is not a JSON object; write {...} on one line"
+            unreadable[number] = "it is not a JSON object; write {...} on one line"
     names = dict.fromkeys(name for row in rows for name in row) if rows else dict.fromkeys(COLUMNS)
     frame = pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
     return TableRead(frame, row_numbers, unreadable)
 
 
 def _json_lines(body: str) -> list[Any]:
-    """The lines that are not blank; of one JSON array, what is in it."""
+    """The lines that are not blank, or the elements of one JSON array."""
     if body.lstrip().startswith("["):
         with contextlib.suppress(ValueError, RecursionError):
             return list(json.loads(body))
@@ -119,28 +128,68 @@ def _json_lines(body: str) -> list[Any]:
 
 
 def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table without columns that nobody named: row numbers at its beginning, and empty ones."""
+    """The table without its unnamed columns, if they are empty or are row numbers in the first column."""
     kept = []
     for place, name in enumerate(frame.columns):
         cells = [cell for cell in frame.iloc[:, place] if not is_blank(cell)] if _NO_NAME.fullmatch(name) else None
-        says_nothing = cells is not None and (not cells or (place == 0 and all(_is_row_number(one) for one in cells)))
-        if not says_nothing:
+        is_dropped = cells is not None and (not cells or (place == 0 and all(_is_row_number(one) for one in cells)))
+        if not is_dropped:
             kept.append(place)
     return frame if len(kept) == len(frame.columns) else frame.iloc[:, kept]
 
 
 def _is_row_number(cell: object) -> bool:
     try:
-        whole_number(cell)
+        frame_index(cell)
     except ValueError:
         return False
     return True
 
 
 def _framed(table: pa.Table) -> pd.DataFrame:
-    """The columns as they are, also two of one name."""
+    """The table as a data frame, which may have two columns of the same name."""
     frame = pd.DataFrame(dict(enumerate(column.to_pandas() for column in table.columns)))
     return frame.set_axis(table.column_names, axis="columns")
+
+
+def decoded(data: bytes) -> str:
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 if a byte order mark or zero bytes show that.
+
+    Raises UnicodeDecodeError. Encodings with one byte per letter, such as Windows-1252, are refused, because there
+    is no way to tell them from each other.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding)
+    zeros = tuple(place for place, byte in enumerate(data[:4]) if byte == 0)
+    guessed = "utf-16-le" if zeros == (1, 3) else "utf-16-be" if zeros == (0, 2) else None
+    return data.decode(guessed or "utf-8")
+
+
+def why_not_decoded(data: bytes, error: UnicodeDecodeError) -> str:
+    """The error message for bytes that `decoded` refuses."""
+    line = data[: error.start].count(b"\n") + 1
+    return f"cannot be read ({error}, in line {line}); it is not UTF-8, perhaps Windows-1252: save it as 'CSV UTF-8'"
+
+
+def separated(text: str, columns: Set[str]) -> tuple[str, str]:
+    """The table without a first line ``sep=;``, and the separator of its columns.
+
+    That is the separator in such a line, or else the one with which the header has most of these columns.
+    """
+    named = _SEPARATOR_LINE.match(text)
+    if named:
+        return text[named.end() :], named[1]
+    return text, max(SEPARATORS, key=lambda sign: _num_known(header(text, sign), columns))
+
+
+def header(text: str, separator: str) -> list[str]:
+    """The names of the columns, unchanged."""
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+
+
+def _num_known(names: Sequence[str], columns: Set[str]) -> int:
+    return len(columns & {name.strip() for name in names})
 
 
 def write_parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -173,7 +222,7 @@ def write_jsonl(rows: list[dict[str, Any]]) -> bytes:
 
 
 def one_line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return str(error).partition("\n")[0]
 
 
@@ -186,4 +235,3 @@ FORMATS = (
     ((".jsonl", ".ndjson"), read_jsonl, write_jsonl),
 )
 ENDINGS = ", ".join(ending for endings, _, _ in FORMATS for ending in endings)
-_CALLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

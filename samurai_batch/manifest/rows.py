@@ -1,6 +1,5 @@
-"""Rows of a prompts table into tracks: each cell by itself, then the rows of a track against each other."""
+"""Parse the rows of a prompts table: first each cell, then the rows of each track against each other."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -8,12 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from samurai_batch import checks
 from samurai_batch.manifest import cells
-from samurai_batch.manifest.problems import Problems
-from samurai_batch.manifest.tracks import DIRECTIONS, Rows, check_tracks, group_tracks
+from samurai_batch.manifest.tracks import Problems, Rows, check_tracks, group_tracks
 from samurai_batch.tasks import (
+    DIRECTIONS,
     BoxPrompt,
-    Direction,
     EverythingPrompt,
     MaskPrompt,
     PointsPrompt,
@@ -36,14 +35,15 @@ TRACK_COLUMNS = ("start_frame", "end_frame", "direction")
 COLUMNS = (*REQUIRED_COLUMNS, *PROMPT_COLUMNS, *TRACK_COLUMNS)
 
 Value = TypeVar("Value")
-_ParseKind = Callable[[NDArray[np.int64], Sequence[int | None]], list[Prompt | None]]
+_Positions = NDArray[np.int64]
+_Frames = Sequence[int | None]
 
 
 def parse_prompts(frame: pd.DataFrame, source: str = "prompts") -> list[Track]:
-    """The tracks that a data frame of prompts describes, in the order in which they first appear.
+    """The tracks in a data frame of prompts, in the order in which they first appear.
 
-    ``source`` names the table in messages. Lists may be lists, arrays or JSON text; missing values None, NaN or
-    empty. Raises PromptsError with all bad rows, the first row being 1. Masks given as PNGs are read.
+    ``source`` names the table in messages. Lists may be lists, arrays or JSON text; missing values may be None, NaN or
+    empty. PNG masks are read. Raises PromptsError with all bad rows; the first row is row 1.
     """
     problems = Problems(source, range(1, len(frame) + 1))
     tracks = parse_rows(frame, problems)
@@ -52,7 +52,7 @@ def parse_prompts(frame: pd.DataFrame, source: str = "prompts") -> list[Track]:
 
 
 def parse_rows(frame: pd.DataFrame, problems: Problems) -> list[Track]:
-    """As `parse_prompts`, but what is wrong is left in ``problems``; then the tracks mean nothing."""
+    """As `parse_prompts`, but mistakes are added to ``problems``; no tracks are returned then."""
     if not _columns_are_right(list(frame.columns), problems):
         return []
     rows = _Cells(frame, problems).rows()
@@ -66,17 +66,15 @@ def _columns_are_right(names: Sequence[object], problems: Problems) -> bool:
         problems.about_table(f"column {name} is missing; a prompts table needs {', '.join(REQUIRED_COLUMNS)}")
     unknown = [str(name) for name in names if name not in COLUMNS]
     for name in unknown:
-        near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]}?" if near else f"remove it; known are {', '.join(COLUMNS)}"
-        problems.about_table(f"column {name} is not known; {remedy}")
+        problems.about_table(f"column {name} is not known; {checks.suggestion(name, COLUMNS)}")
     twice = [name for name in COLUMNS if names.count(name) > 1]
     for name in twice:
-        problems.about_table(f"column {name} stands there twice; keep one")
+        problems.about_table(f"column {name} appears twice; keep one")
     return not (missing or unknown or twice)
 
 
 class _Cells:
-    """The cells of one table: parsed column by column, what is wrong goes to ``problems``."""
+    """Parses the cells of one table column by column; mistakes are added to ``problems``."""
 
     def __init__(self, frame: pd.DataFrame, problems: Problems) -> None:
         self._frame = frame
@@ -84,14 +82,14 @@ class _Cells:
         self._given = {name: _given(name, frame[name]) for name in frame.columns}
 
     def rows(self) -> Rows:
-        """All rows whose place (video, object, frame) could be read; what else could not be read is None."""
-        video_ids = self._required("video_id", cells.check_id)
-        video_uris = self._required("video_uri", cells.check_text)
-        object_ids = self._required("object_id", cells.check_id)
-        frames = self._required("frame_index", cells.whole_number)
+        """All rows with valid video_id, object_id and frame_index; other cells with mistakes are None."""
+        video_ids = self._required("video_id", cells.identifier)
+        video_uris = self._required("video_uri", checks.text)
+        object_ids = self._required("object_id", cells.identifier)
+        frames = self._required("frame_index", cells.frame_index)
         prompts = self._prompts(frames)
-        starts, ends = (self._optional(name, cells.whole_number) for name in ("start_frame", "end_frame"))
-        directions = self._optional("direction", _direction)
+        starts, ends = (self._optional(name, cells.frame_index) for name in ("start_frame", "end_frame"))
+        directions = self._optional("direction", checks.one_of(DIRECTIONS))
         place = zip(video_ids, object_ids, frames, strict=True)
         kept = [position for position, parts in enumerate(place) if None not in parts]
         return Rows(
@@ -120,15 +118,15 @@ class _Cells:
         return values
 
     def _prompts(self, frames: Sequence[int | None]) -> list[Prompt | None]:
-        """The prompt of each row; None where it, its kind or its frame could not be read."""
-        kinds = np.array(self._required("kind", _kind), dtype=object)
+        """The prompt of each row; None where the row has a mistake."""
+        kinds = np.array(self._required("kind", checks.one_of(tuple(COLUMNS_OF_KIND))), dtype=object)
         prompts: list[Prompt | None] = [None] * len(kinds)
-        parse_kind: dict[str, _ParseKind] = {
-            "box": self._boxes,
+        parse_kind: dict[str, Callable[[_Positions, _Frames], list[Prompt | None]]] = {
+            "box": lambda rows, frames: _made(BoxPrompt, frames, self._parsed("box_xyxy", rows, cells.box)),
             "points": self._points,
             "mask": self._masks,
-            "text": self._texts,
-            "everything": lambda _, at: [None if frame is None else EverythingPrompt(frame) for frame in at],
+            "text": lambda rows, frames: _made(TextPrompt, frames, self._parsed("text", rows, checks.text)),
+            "everything": lambda _, frames: [None if frame is None else EverythingPrompt(frame) for frame in frames],
         }
         for kind, names in COLUMNS_OF_KIND.items():
             positions = np.flatnonzero((kinds == kind) & self._has_only(kind, names, kinds == kind))
@@ -140,7 +138,7 @@ class _Cells:
         return prompts
 
     def _has_only(self, kind: str, names: Sequence[str], of_kind: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which rows give all columns of their kind; those that lack one, or give another, are reported."""
+        """Which rows fill all columns of their kind. Rows that fill a column of another kind are reported as well."""
         complete = np.ones(len(of_kind), np.bool_)
         for name in PROMPT_COLUMNS:
             given = self._given.get(name, np.zeros(len(of_kind), np.bool_))
@@ -150,18 +148,11 @@ class _Cells:
                     self._problems.about_missing(position, name, f"a row of kind {kind} needs it")
                 continue
             for position in np.flatnonzero(of_kind & given).tolist():
-                reason = f"a row of kind {kind} has no {name}; leave it empty, or give it a row of its own"
+                reason = f"a row of kind {kind} has no {name}; leave it empty, or write another row"
                 self._problems.about_cell(position, name, self._frame[name].iloc[position], reason)
         return complete
 
-    def _boxes(self, positions: NDArray[np.int64], frames: Sequence[int | None]) -> list[Prompt | None]:
-        boxes = self._parsed("box_xyxy", positions, cells.box)
-        return [
-            None if box is None or frame is None else BoxPrompt(frame, box)
-            for frame, box in zip(frames, boxes, strict=True)
-        ]
-
-    def _points(self, positions: NDArray[np.int64], frames: Sequence[int | None]) -> list[Prompt | None]:
+    def _points(self, positions: _Positions, frames: _Frames) -> list[Prompt | None]:
         all_points = self._parsed("points_xy", positions, cells.points)
         all_labels = self._parsed("labels", positions, cells.labels)
         prompts: list[Prompt | None] = [None] * len(frames)
@@ -175,7 +166,7 @@ class _Cells:
                 prompts[index] = PointsPrompt(frame, points, labels)
         return prompts
 
-    def _masks(self, positions: NDArray[np.int64], frames: Sequence[int | None]) -> list[Prompt | None]:
+    def _masks(self, positions: _Positions, frames: _Frames) -> list[Prompt | None]:
         given = self._parsed("mask", positions, cells.mask_or_uri)
         pngs = cells.read_masks_of_pngs(mask for mask in given if isinstance(mask, str))
         prompts: list[Prompt | None] = [None] * len(frames)
@@ -187,15 +178,8 @@ class _Cells:
                 prompts[index] = MaskPrompt(frame, mask)
         return prompts
 
-    def _texts(self, positions: NDArray[np.int64], frames: Sequence[int | None]) -> list[Prompt | None]:
-        texts = self._parsed("text", positions, cells.check_text)
-        return [
-            None if text is None or frame is None else TextPrompt(frame, text)
-            for frame, text in zip(frames, texts, strict=True)
-        ]
-
-    def _parsed(self, name: str, positions: NDArray[np.int64], parse: Callable[[object], Value]) -> list[Value | None]:
-        """The cells at these positions, parsed; a wrong one is reported, and None."""
+    def _parsed(self, name: str, positions: _Positions, parse: Callable[[object], Value]) -> list[Value | None]:
+        """The parsed cells at these positions; None for one with a mistake, which is reported."""
         column = self._frame[name].iloc[positions]
         values, wrong = _outcomes(column, parse)
         for index, error in sorted(wrong.items()):
@@ -204,7 +188,7 @@ class _Cells:
 
 
 def _given(name: str, column: "pd.Series[Any]") -> NDArray[np.bool_]:
-    """Which cells say something."""
+    """Which cells are not empty."""
     blank_texts = ("", "[]", "null") if name in PROMPT_COLUMNS else ("",)
     if not _is_plain(column):
         is_given = [not (cell in blank_texts if isinstance(cell, str) else cells.is_blank(cell)) for cell in column]
@@ -216,7 +200,7 @@ def _given(name: str, column: "pd.Series[Any]") -> NDArray[np.bool_]:
 def _outcomes(
     column: "pd.Series[Any]", parse: Callable[[object], Value]
 ) -> tuple[list[Value | None], dict[int, ValueError]]:
-    """Each given cell parsed, and what is wrong with those that cannot be; in a plain column once per value."""
+    """The parsed cells, and the mistakes by index. In a plain column, each distinct value is parsed once."""
     if not _is_plain(column):
         return _attempts(column.tolist(), parse)
     distinct, cells_once = pd.factorize(column)
@@ -240,21 +224,14 @@ def _attempts(
 
 
 def _is_plain(column: "pd.Series[Any]") -> bool:
-    """Whether equal cells mean the same: in a column of objects True equals 1, and lists cannot be compared."""
+    """Whether equal cells have equal meaning. In a column of objects True equals 1, and lists cannot be compared."""
     return column.dtype != object or {str, type(None)}.issuperset(map(type, column.tolist()))
 
 
-def _kind(cell: object) -> str:
-    if not isinstance(cell, str) or cell not in COLUMNS_OF_KIND:
-        raise ValueError(f"is not a kind of prompt; use {', '.join(COLUMNS_OF_KIND)}")
-    return cell
-
-
-def _direction(cell: object) -> Direction:
-    for direction in DIRECTIONS:
-        if isinstance(cell, str) and cell == direction:
-            return direction
-    raise ValueError(f"is not a direction; use {', '.join(DIRECTIONS)}, or leave it empty for forward")
+def _made(make: Callable[[int, Value], Prompt], frames: _Frames, values: Sequence[Value | None]) -> list[Prompt | None]:
+    """The prompt of each frame and value; None where one of them is missing."""
+    pairs = zip(frames, values, strict=True)
+    return [None if frame is None or value is None else make(frame, value) for frame, value in pairs]
 
 
 def _picked(values: Sequence[Value], positions: Sequence[int]) -> list[Value]:

@@ -1,4 +1,4 @@
-"""Rows that can be read by themselves into tracks, and what is wrong between the rows of one track."""
+"""Group parsed rows into tracks, and find rows that contradict each other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,64 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from samurai_batch import storage
 from samurai_batch.checks import shown
-from samurai_batch.manifest.problems import Problems
+from samurai_batch.errors import PromptsError
 from samurai_batch.tasks import AutoPrompt, BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
 
-DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 _KINDS = (BoxPrompt, PointsPrompt, MaskPrompt)  # the order of one frame's prompts in a track
 
 Codes = NDArray[np.int64]
 Value = TypeVar("Value")
 
 
+class Problems:
+    """Collects the mistakes in one table, in any order, and raises them in the order of the rows.
+
+    A position counts the rows of the data frame from 0; ``row_numbers`` holds the number of each in messages, from 1.
+    """
+
+    def __init__(self, source: str, row_numbers: Sequence[int]) -> None:
+        self._source = source
+        self.row_numbers = row_numbers
+        self._found: list[tuple[int, int, str]] = []
+
+    def row(self, position: int) -> str:
+        """The name of a row in messages."""
+        return f"row {self.row_numbers[position]}"
+
+    def about_table(self, text: str) -> None:
+        """Add a mistake of the whole table."""
+        self._found.append((0, len(self._found), text))
+
+    def about_row(self, row_number: int, text: str) -> None:
+        """Add a mistake of a whole row."""
+        self._found.append((row_number, len(self._found), f"row {row_number}: {text}"))
+
+    def about_cell(self, position: int, column: str, value: object, reason: str) -> None:
+        """Add a mistake of one cell; ``reason`` says what is wrong and how to correct it."""
+        self.about_row(self.row_numbers[position], f"{column} is {shown(value)}: {reason}")
+
+    def about_missing(self, position: int, column: str, reason: str) -> None:
+        """Add a mistake of a cell that must not be empty; ``reason`` says why."""
+        self.about_row(self.row_numbers[position], f"{column} is missing: {reason}")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no mistake was added."""
+        return not self._found
+
+    def raise_if_any(self) -> None:
+        """Raise PromptsError with all mistakes, in the order of the rows."""
+        if self._found:
+            raise PromptsError(storage.redact(self._source), [text for _, _, text in sorted(self._found)])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Rows whose place could be read, in the order of the table; None where a value is not given or unreadable.
+    """Parsed rows, column by column, in the order of the table; None where a cell is empty or has a mistake.
 
-    ``positions`` are the places of these rows in the table, counted from 0.
+    ``positions`` are the positions of these rows in the data frame, from 0. Indices below are indices of these lists.
     """
 
     positions: Codes
@@ -45,13 +87,13 @@ class Rows:
         objects = _codes(self.object_ids)
         return _codes(self.videos() * (objects.max(initial=0) + 1) + objects)
 
-    def called(self, index: int, problems: Problems) -> str:
-        """What a person calls the row at ``index`` of these lists."""
-        return f"row {problems.row_number(int(self.positions[index]))}"
+    def name(self, index: int, problems: Problems) -> str:
+        """The name of a row in messages."""
+        return problems.row(int(self.positions[index]))
 
     def report(self, index: int, text: str, problems: Problems) -> None:
-        """Say what is wrong with the row at ``index`` of these lists."""
-        problems.about_row(problems.row_number(int(self.positions[index])), text)
+        """Add a mistake of a row."""
+        problems.about_row(problems.row_numbers[int(self.positions[index])], text)
 
 
 def check_tracks(rows: Rows, problems: Problems) -> None:
@@ -63,7 +105,7 @@ def check_tracks(rows: Rows, problems: Problems) -> None:
     _check_agreement("end_frame", rows.ends, tracks, "track", rows, problems)
     _check_spans(rows, tracks, problems)
     _check_alone(rows, tracks, problems)
-    for members in _frames_to_look_at(rows, tracks):
+    for members in _suspicious_frames(rows, tracks):
         _check_frame(rows, members, problems)
 
 
@@ -95,7 +137,7 @@ def group_tracks(rows: Rows) -> list[Track]:
 def _check_agreement(
     column: str, values: Sequence[object], groups: Codes, of: str, rows: Rows, problems: Problems
 ) -> None:
-    """Rows of one group say the same, or nothing."""
+    """Rows of one group have the same value in this column, or none."""
     codes = _codes(values)
     given = np.flatnonzero(codes >= 0)
     first_of = np.zeros(groups.max(initial=-1) + 1, np.int64)
@@ -104,12 +146,12 @@ def _check_agreement(
     firsts = first_of[groups[given]]
     contradicts = codes[given] != codes[firsts]
     for index, first in zip(given[contradicts].tolist(), firsts[contradicts].tolist(), strict=True):
-        reason = f"{rows.called(first, problems)} of the same {of} says {shown(values[first])}; make them agree"
+        reason = f"{rows.name(first, problems)} of the same {of} has {shown(values[first])}; make them agree"
         problems.about_cell(int(rows.positions[index]), column, values[index], reason)
 
 
 def _check_spans(rows: Rows, tracks: Codes, problems: Problems) -> None:
-    """Spans do not end before they start, and every prompt lies in the span of its track."""
+    """No track ends before it starts, and every prompt is within the frames of its track."""
     starts, ends = _given_by_group(rows.starts, tracks), _given_by_group(rows.ends, tracks)
     if not starts and not ends:
         return
@@ -118,25 +160,25 @@ def _check_spans(rows: Rows, tracks: Codes, problems: Problems) -> None:
         position = int(rows.positions[index])
         if end is not None and end < start:
             if rows.ends[index] is not None:
-                reason = f"its track starts later, at start_frame {start}; exchange them"
+                reason = f"it is before start_frame {start} of the same track; exchange them"
                 problems.about_cell(position, "end_frame", end, reason)
         elif frame < start or (end is not None and frame > end):
             span = f"{start} to {'the last' if end is None else end}"
-            reason = f"outside the frames of its track, {span}; move the prompt or widen the span"
+            reason = f"it is outside the frames of its track, {span}; move the prompt or extend the track"
             problems.about_cell(position, "frame_index", frame, reason)
 
 
 def _check_alone(rows: Rows, tracks: Codes, problems: Problems) -> None:
-    """A prompt that starts as many tracks as it finds objects is the only one of its object_id."""
+    """A text or everything prompt is the only prompt of its object_id."""
     sizes = np.bincount(tracks)
     for index, prompt in enumerate(rows.prompts):
         if isinstance(prompt, AutoPrompt) and sizes[tracks[index]] > 1:
-            reason = "its object_id has other prompts, and what it finds is several objects; give it one of its own"
+            reason = "this prompt detects several objects, but its object_id has other prompts; use another object_id"
             problems.about_cell(int(rows.positions[index]), "object_id", rows.object_ids[index], reason)
 
 
-def _frames_to_look_at(rows: Rows, tracks: Codes) -> Iterator[list[int]]:
-    """The rows of each frame of each track on which something may be wrong: most frames have one good box."""
+def _suspicious_frames(rows: Rows, tracks: Codes) -> Iterator[list[int]]:
+    """The rows of each frame that needs a closer check: most frames have one valid box and do not."""
     frames = _codes(tracks * 2**31 + rows.frames)
     kinds = _kinds(rows)
     num_frames = int(frames.max(initial=-1)) + 1
@@ -155,21 +197,21 @@ def _frames_to_look_at(rows: Rows, tracks: Codes) -> Iterator[list[int]]:
 
 
 def _check_frame(rows: Rows, members: Sequence[int], problems: Problems) -> None:
-    """A frame has at most one box, a mask stands alone, nothing is said twice, and something is on the object."""
+    """A frame has one box at most, or a mask alone; no prompt is repeated; one prompt is positive."""
     first_of: dict[Prompt, int] = {}
     for index in members:
         prompt = rows.prompts[index]
         if prompt is not None and first_of.setdefault(prompt, index) != index:
-            rows.report(index, f"repeats {rows.called(first_of[prompt], problems)}; remove one of them", problems)
+            rows.report(index, f"repeats {rows.name(first_of[prompt], problems)}; remove one of them", problems)
     boxes = [index for prompt, index in first_of.items() if isinstance(prompt, BoxPrompt)]
     masks = [index for prompt, index in first_of.items() if isinstance(prompt, MaskPrompt)]
     place = f"frame {int(rows.frames[members[0]])} of its track"
     for index in boxes[1:]:
-        first = rows.called(boxes[0], problems)
+        first = rows.name(boxes[0], problems)
         rows.report(index, f"a second box on {place}, after {first}; keep one of them", problems)
     for index in [index for index in first_of.values() if masks and index != masks[0]]:
-        first = rows.called(masks[0], problems)
-        rows.report(index, f"{place} has a mask in {first}, and a mask stands alone; keep one of them", problems)
+        first = rows.name(masks[0], problems)
+        rows.report(index, f"{place} has a mask in {first}, which excludes other prompts; keep one of them", problems)
     is_clear = any(not isinstance(prompt, PointsPrompt) or 1 in prompt.labels for prompt in first_of)
     if not is_clear and None not in (rows.prompts[index] for index in members):
         text = f"{place} has only negative points; add a box, or a point with label 1"
@@ -177,7 +219,7 @@ def _check_frame(rows: Rows, members: Sequence[int], problems: Problems) -> None
 
 
 def _kinds(rows: Rows) -> Codes:
-    """Which of `_KINDS` each row's prompt is; their number for one that could not be read."""
+    """The index in `_KINDS` of each row's prompt; len(_KINDS) for any other prompt and for none."""
     place_of: dict[type, int] = {kind: place for place, kind in enumerate(_KINDS)}
     return np.array([place_of.get(type(prompt), len(_KINDS)) for prompt in rows.prompts], np.int64)
 
@@ -198,5 +240,5 @@ def _given_by_group(values: Sequence[Value | None], groups: Codes) -> dict[int, 
 
 
 def _checked(value: Value | None) -> Value:
-    assert value is not None, "rows with problems are not grouped"
+    assert value is not None, "rows with mistakes are not grouped"
     return value

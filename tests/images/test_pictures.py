@@ -10,7 +10,7 @@ from samurai_batch.errors import PromptsError, VideoError
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.job import load_job
 from samurai_batch.manifest import read_pictures
-from samurai_batch.manifest.pictures import SUFFIXES
+from samurai_batch.manifest.files import PICTURE_SUFFIXES
 from samurai_batch.video import open_video, picture_files
 from tests.images.small import picture as drawn
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_same_names_are_pictures_everywhere() -> None:
-    assert SUFFIXES == picture_files.SUFFIXES
+    assert PICTURE_SUFFIXES == picture_files.SUFFIXES
 
 
 def test_a_picture_is_a_video_of_one_frame(folder: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_bad_picture_is_refused_with_the_reason(folder: Path, name: str) -> No
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PromptsError, match="holds no pictures"):
+    with pytest.raises(PromptsError, match="contains no pictures"):
         read_pictures(str(tmp_path))
 
 

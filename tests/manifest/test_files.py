@@ -36,18 +36,18 @@ GOOD = b'v,v.mp4,o,0,box,"[1,2,3,4]"\n'
             "a.csv",
             HEADER + GOOD + b"v,v.mp4\n" + b"\n" + b'v,v.mp4,p,-1,box,"[1,2,3,4]"\n' + b"v,v.mp4,q,0,box,1,2,3,4\n",
             [
-                "row 2: has 2 cell(s), but the header 6",
-                "row 3: frame_index is '-1': is negative",
-                "row 4: has 9 cell(s), but the header 6",
+                "row 2: it has 2 cell(s), but the header 6",
+                "row 3: frame_index is '-1': it should not be negative",
+                "row 4: it has 9 cell(s), but the header 6",
             ],
         ),
-        ("a.csv", HEADER.replace(b"kind", b"object_id") + GOOD, ["column kind is missing", "column object_id stands"]),
+        ("a.csv", HEADER.replace(b"kind", b"object_id") + GOOD, ["column kind is missing", "column object_id appears"]),
         (
             "a.jsonl",
             b'{"video_id": "v"\n[1]\n\n' + json.dumps({**BOX, "frame_index": -2}).encode(),
             [
-                "row 1: is not JSON (Expecting ',' delimiter",
-                "row 2: is not a JSON object",
+                "row 1: it is not JSON (Expecting ',' delimiter",
+                "row 2: it is not a JSON object",
                 "row 3: frame_index is -2",
             ],
         ),
@@ -58,8 +58,8 @@ GOOD = b'v,v.mp4,o,0,box,"[1,2,3,4]"\n'
         ),
         ("a.parquet", b"PAR1", ["cannot be read ("]),
         ("a.parquet", b"", ["cannot be read ("]),
-        ("a.xlsx", b"", ["its name does not say which format it is in; let it end in one of .parquet"]),
-        ("a.csv.gz", b"", ["its name does not say which format it is in"]),
+        ("a.xlsx", b"", ["its format is not known; the name should end in one of .parquet"]),
+        ("a.csv.gz", b"", ["its format is not known"]),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(name: str, data: bytes, problems: list[str], tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
 def test_a_parquet_table_with_a_doubled_column_is_refused(tmp_path: Path) -> None:
     table = pa.table([["v"], ["w"]], names=["video_id", "video_id"])
     pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(PromptsError, match="column video_id stands there twice"):
+    with pytest.raises(PromptsError, match="column video_id appears twice"):
         read_prompts(str(tmp_path / "a.parquet"))
 
 

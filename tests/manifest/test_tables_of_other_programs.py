@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from samurai_batch import storage
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest import read_prompts, write_prompts
-from samurai_batch.manifest.text_files import separated
+from samurai_batch.manifest.formats import separated
 from samurai_batch.tasks import Box, BoxPrompt, PointsPrompt, Track, Video
 from tests.manifest.prompt_rows import tracks_of_a_job
 
@@ -112,13 +112,13 @@ def test_decimals_are_numbers(tmp_path: Path) -> None:
         pa.table({**columns, "box_xyxy": boxes, "frame_index": pa.array([Decimal("0.5")], pa.decimal128(9, 1))}),
         tmp_path / "b.parquet",
     )
-    with pytest.raises(PromptsError, match="is not a whole number"):
+    with pytest.raises(PromptsError, match="it should be a whole number"):
         read_prompts(str(tmp_path / "b.parquet"))
 
 
 def test_decimals_with_commas_are_told_to_take_points() -> None:
     [problem] = refusal(table(";", row=[*ROW[:5], "[1,5, 2,5, 30,5, 40,5]"]).encode())
-    assert "write the corners as [x1, y1, x2, y2], with points in decimals, not commas" in problem
+    assert "write decimals with a point, not a comma" in problem
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
@@ -144,11 +144,11 @@ def test_rows_of_a_folder_count_on_through_its_files(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_tables_or_with_folders_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(PromptsError, match=r"it is a folder, and no table lies in it; give a folder of \.parquet"):
+    with pytest.raises(PromptsError, match=r"it is a folder, and it contains no table; give a folder of \.parquet"):
         read_prompts(str(tmp_path))
     (tmp_path / "day=1").mkdir()
     (tmp_path / "a.csv").write_bytes(table().encode())
-    with pytest.raises(PromptsError, match="it is a folder, and the folder day=1 lies in it"):
+    with pytest.raises(PromptsError, match="it is a folder, and it contains the folder day=1"):
         read_prompts(str(tmp_path))
 
 
@@ -157,7 +157,7 @@ def test_a_json_array_is_read_as_lines_are(indent: int | None) -> None:
     rows = [dict(zip(NAMES, ROW, strict=True)), {**dict(zip(NAMES, ROW, strict=True)), "object_id": "p"}]
     assert [track.object_id for track in read(json.dumps(rows, indent=indent).encode(), "a.jsonl")] == ["o", "p"]
     assert refusal(json.dumps([*rows, 7]).encode(), "a.jsonl") == [
-        "row 3: is not a JSON object; write {...} on one line"
+        "row 3: it is not a JSON object; write {...} on one line"
     ]
 
 
@@ -178,7 +178,7 @@ def test_a_format_that_is_not_read_is_named_with_the_remedy(name: str, remedy: s
 @pytest.mark.parametrize("box", [[0.1, 0.3, 0.5, 0.7], [0, 0, 1, 1], [-0.1, 0.2, 0.5, 0.9], "[0.1, 0.3, 0.5, 0.7]"])
 def test_a_box_in_units_of_0_to_1_is_refused(box: object) -> None:
     [problem] = refusal(json.dumps({**dict(zip(NAMES, ROW, strict=True)), "box_xyxy": box}).encode(), "a.jsonl")
-    assert problem.endswith("give it in pixels of the original video")
+    assert problem.endswith("in pixels of the original video")
 
 
 @pytest.mark.parametrize("box", [(-100, -3, 1, 1), (0, 0, 1.5, 1), (5, 5, 5.5, 5.5)])
@@ -192,7 +192,7 @@ def test_clicks_in_units_of_0_to_1_are_refused_and_those_on_the_corner_are_not()
         values = {**dict(zip(NAMES, ROW, strict=True)), "kind": "points", "labels": [1] * len(points)}
         return json.dumps({**values, "box_xyxy": None, "points_xy": points}).encode()
 
-    assert refusal(row([[0.2, 0.4], [1, 0]]), "a.jsonl")[0].endswith("give it in pixels of the original video")
+    assert refusal(row([[0.2, 0.4], [1, 0]]), "a.jsonl")[0].endswith("in pixels of the original video")
     for points in ([[0.0, 0.0]], [[1.0, 0.0], [1.0, 1.0]], [[0.2, 0.4], [7.5, 0.0]]):
         [track] = read(row(points), "a.jsonl")
         assert isinstance(track.prompts[0], PointsPrompt)
