@@ -222,7 +222,7 @@ def test_prompts_videos_and_output_on_s3_give_the_same_rows(
     pd.testing.assert_frame_equal(remote, local)
 
 
-def test_one_video_is_followed_without_ray(videos: Path, finished: tuple[str, str], tmp_path: Path) -> None:
+def test_one_video_is_tracked_without_ray(videos: Path, finished: tuple[str, str], tmp_path: Path) -> None:
     box = ",".join(str(value) for value in BOX_A)
     model = ["--model", "nano", "--weights", "untrained:0", "--image-size", "64"]
     done = command("track", f"{videos}/b.mp4", "--box", box, "-o", str(tmp_path / "out"), *model)

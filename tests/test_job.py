@@ -18,8 +18,8 @@ MINIMAL = "prompts: prompts.csv\noutput: out\n"
 
 
 def load(text: str, **overrides: str) -> JobConfig:
-    storage.write_bytes("memory://job/night.yaml", text.encode())
-    return load_job("memory://job/night.yaml", overrides)
+    storage.write_bytes("memory://job/job.yaml", text.encode())
+    return load_job("memory://job/job.yaml", overrides)
 
 
 def problems_of(text: str, **overrides: str) -> list[str]:
@@ -125,11 +125,11 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
     ],
 )
 def test_a_wrong_value_is_named_with_file_line_and_remedy(line: str, problem: str) -> None:
-    text = "# tonight\n" + "".join(known for known in MINIMAL.splitlines(True) if known[:6] != line[:6])
+    text = "# a comment\n" + "".join(known for known in MINIMAL.splitlines(True) if known[:6] != line[:6])
     (found,) = problems_of(f"{text}{line}\n")
     field = problem.split(" ")[0]
     number = 1 + next(n for n, known in enumerate(f"{text}{line}".splitlines()) if known.startswith(f"{field}:"))
-    assert found.startswith(f"memory://job/night.yaml:{number}: {problem}")
+    assert found.startswith(f"memory://job/job.yaml:{number}: {problem}")
     assert "secret" not in found
 
 
@@ -138,11 +138,11 @@ def test_all_mistakes_are_told_each_on_its_line() -> None:
         "output: out\nreplicas: -1\ntracker:\n  fill_hole_area: 1\n  mode: [a]\nmodle: x\n", max_attempts="none"
     )
     assert [line.split(" is ")[0] for line in found] == [
-        "memory://job/night.yaml: prompts",
-        "memory://job/night.yaml:5: tracker.mode",
-        "memory://job/night.yaml:2: replicas",
+        "memory://job/job.yaml: prompts",
+        "memory://job/job.yaml:5: tracker.mode",
+        "memory://job/job.yaml:2: replicas",
         "command line: max_attempts",
-        "memory://job/night.yaml:6: modle",
+        "memory://job/job.yaml:6: modle",
     ]
     assert found[0].endswith(
         "prompts is missing; add it (prompts table: path or URI of a .parquet, .csv or .jsonl file)"
@@ -174,19 +174,19 @@ def test_all_mistakes_are_told_each_on_its_line() -> None:
 )
 def test_a_file_that_is_no_job_is_refused_with_the_line(text: str, problem: str) -> None:
     (found,) = problems_of(text)
-    assert found.startswith(f"memory://job/night.yaml{problem}")
+    assert found.startswith(f"memory://job/job.yaml{problem}")
 
 
 def test_an_empty_file_lacks_what_a_job_needs() -> None:
     assert [line.split(" is ")[0] for line in problems_of("# nothing yet\n")] == [
-        "memory://job/night.yaml: prompts",
-        "memory://job/night.yaml: output",
+        "memory://job/job.yaml: prompts",
+        "memory://job/job.yaml: output",
     ]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"night\.yaml: there is no such file; give the path"):
-        load_job(str(tmp_path / "night.yaml"))
+    with pytest.raises(ConfigError, match=r"job\.yaml: there is no such file; give the path"):
+        load_job(str(tmp_path / "job.yaml"))
 
 
 @given(st.text(max_size=30) | st.binary(max_size=30).map(lambda data: data.decode("latin-1")))
@@ -222,8 +222,8 @@ def test_settings_that_do_not_exist_are_told_with_their_lines() -> None:
         MINIMAL + "tracker:\n  fill_hole_area: 1\n  kf_weight: 0.1\neverything:\n  points_per_side: 0\n"
     )
     assert found == [
-        "memory://job/night.yaml:5: tracker.kf_weight is not a setting; did you mean kf_score_weight?",
-        "memory://job/night.yaml:7: everything.points_per_side is 0: it should be greater than or equal to 1 "
+        "memory://job/job.yaml:5: tracker.kf_weight is not a setting; did you mean kf_score_weight?",
+        "memory://job/job.yaml:7: everything.points_per_side is 0: it should be greater than or equal to 1 "
         "(number of point prompts along each side of the image)",
     ]
 
@@ -231,7 +231,7 @@ def test_settings_that_do_not_exist_are_told_with_their_lines() -> None:
 def test_typos_of_settings_are_told_from_a_file_and_from_the_command_line() -> None:
     meant = "is not a setting; did you mean stable_frames_threshold?"
     assert problems_of(MINIMAL + "tracker: {stable_frame_threshold: 3}\n") == [
-        f"memory://job/night.yaml:3: tracker.stable_frame_threshold {meant}"
+        f"memory://job/job.yaml:3: tracker.stable_frame_threshold {meant}"
     ]
     assert problems_of(MINIMAL, **{"tracker.stable_frame_threshold": "3"}) == [
         f"command line: tracker.stable_frame_threshold {meant}"

@@ -94,7 +94,7 @@ def test_points_and_masks_show_objects_as_well(clip: str, monkeypatch: pytest.Mo
     assert {(track.start_frame, track.end_frame, track.direction) for track in seen} == {(1, 6, "both")}
 
 
-def test_frames_direction_and_settings_are_those_that_are_asked_for(clip: str) -> None:
+def test_frames_direction_and_settings_are_those_given(clip: str) -> None:
     found = samurai_batch.track(
         clip, points=[(20, 16)], masks={"m": mask()}, frame=4, frames=range(2, 7), direction="both", **SMALL
     )

@@ -31,17 +31,17 @@ PIXELS = deterministic_frames(NUM_FRAMES, WIDTH)[:, :HEIGHT]
 
 @dataclass
 class FakeSource:
-    """Frames out of an array, with a clock that is not even; remembers what was asked for."""
+    """Frames out of an array, with a clock that is not even; remembers the requested frames."""
 
     pixels: NDArray[np.uint8]
-    asked: list[range]
+    requested: list[range]
 
     @property
     def info(self) -> VideoInfo:
         return VideoInfo(*self.pixels.shape[:3])
 
     def frames(self, indices: range) -> Iterator[Frame]:
-        self.asked.append(indices)
+        self.requested.append(indices)
         for index in indices:
             yield Frame(index, timestamp_of(index), np.ascontiguousarray(self.pixels[index]))
 
@@ -183,7 +183,7 @@ def test_a_mask_prompt_comes_back_as_its_own_mask() -> None:
 def test_only_frames_that_a_track_needs_are_read_and_each_is_encoded_once() -> None:
     video = source()
     result = propagate_chunk(tracker(), video, legs_of(TRACKS[1:2]), range(3, 10))
-    assert video.asked == [range(3, 10)]
+    assert video.requested == [range(3, 10)]
     assert (result.stats.frames_encoded, result.stats.track_frames) == (7, 7)
     assert all(seconds > 0 for seconds in result.stats.stage_s.values())
 
@@ -191,9 +191,9 @@ def test_only_frames_that_a_track_needs_are_read_and_each_is_encoded_once() -> N
     assert (shared.stats.frames_encoded, shared.stats.track_frames) == (5, 7)
 
     track_video(tracker(), video := source(), [TRACKS[1]], chunk_frames=5)
-    assert video.asked == [range(3, 5), range(5, 10), range(10, 13)]
+    assert video.requested == [range(3, 5), range(5, 10), range(10, 13)]
     track_video(tracker(), video := source(), [TRACKS[2]], chunk_frames=5)
-    assert video.asked == [range(11, 9, -1), range(9, 4, -1), range(4, 1, -1)]
+    assert video.requested == [range(11, 9, -1), range(9, 4, -1), range(4, 1, -1)]
 
 
 def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
@@ -206,14 +206,14 @@ def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
 
 
 @pytest.mark.parametrize("frames_per_batch", [2, 4, 100])
-def test_frames_encoded_together_are_followed_as_one_by_one(frames_per_batch: int) -> None:
+def test_frames_encoded_together_give_the_rows_of_single_frames(frames_per_batch: int) -> None:
     cast, frames = legs_of(TRACKS[:2]), range(13)
     alone = propagate_chunk(tracker(), source(), cast, frames)
     together = propagate_chunk(tracker(), source(), cast, frames, frames_per_batch=frames_per_batch)
     assert together.stats.frames_encoded == alone.stats.frames_encoded == 13
     for name, table in alone.tables.items():
-        for ours, theirs in zip(together.tables[name].to_pylist(), table.to_pylist(), strict=True):
-            assert ours == {key: nearly(value) for key, value in theirs.items()}
+        for ours, single in zip(together.tables[name].to_pylist(), table.to_pylist(), strict=True):
+            assert ours == {key: nearly(value) for key, value in single.items()}
 
 
 def nearly(value: object) -> object:
@@ -264,7 +264,7 @@ def test_a_track_that_does_not_fit_its_video_is_refused_before_any_work(
     with pytest.raises(PromptError, match=reason) as refusal:
         track_video(tracker(), video, [TRACKS[0], replace(TRACKS[0], object_id="bad", **changes)])  # type: ignore[arg-type]
     assert "'bad'" in str(refusal.value)
-    assert not video.asked
+    assert not video.requested
 
 
 @pytest.mark.parametrize(
@@ -276,13 +276,11 @@ def test_a_track_that_does_not_fit_its_video_is_refused_before_any_work(
         ((replace(TRACKS[0], prompts=(MaskPrompt(0, Rle(HEIGHT, WIDTH, "04")),)),), "the mask on frame 0 is damaged"),
     ],
 )
-def test_tracks_that_cannot_be_told_apart_or_followed_are_refused_before_any_work(
-    tracks: Sequence[Track], reason: str
-) -> None:
+def test_ambiguous_or_unusable_tracks_are_refused_before_any_work(tracks: Sequence[Track], reason: str) -> None:
     video = source()
     with pytest.raises(PromptError, match=reason):
         track_video(tracker(), video, tracks)
-    assert not video.asked
+    assert not video.requested
 
 
 @pytest.mark.parametrize("name", ["chunk_frames", "frames_per_batch"])

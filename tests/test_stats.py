@@ -41,7 +41,7 @@ def test_seconds_are_rounded_to_milliseconds() -> None:
     }
 
 
-def test_a_stage_that_nobody_declared_is_refused() -> None:
+def test_an_undeclared_stage_is_refused() -> None:
     with pytest.raises(AssertionError, match="unknown stages"):
         WorkStats(stage_s={"sleep": 1.0})
 

@@ -42,16 +42,16 @@ class LocalCluster:
     ray_address: str
 
 
-def ask(url: str) -> Any:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
-    return urllib.request.urlopen(request, timeout=60)  # noqa: S310
+def request(url: str) -> Any:
+    with_token = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+    return urllib.request.urlopen(with_token, timeout=60)  # noqa: S310
 
 
 def scrape_until(url: str, names: Set[str], limit_s: float) -> str:
-    """What Prometheus would read, once all our metrics of these names are in it: Ray passes them on bit by bit."""
+    """What Prometheus would read, once all our metrics of these names are in it: Ray exports them gradually."""
     deadline = time.monotonic() + limit_s
     while True:
-        with ask(url) as answer:
+        with request(url) as answer:
             read = str(answer.read().decode())
         missing = names - metric_names(read)
         if not missing:
@@ -66,7 +66,7 @@ def metric_names(read: str) -> set[str]:
 
 def answers(url: str) -> bool:
     try:
-        with ask(url):
+        with request(url):
             return True
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
@@ -114,7 +114,7 @@ def printed(log: TextIO) -> str:
 
 def num_nodes(address: str) -> int:
     try:
-        with ask(f"{address}/nodes?view=summary") as answer:
+        with request(f"{address}/nodes?view=summary") as answer:
             return len(json.load(answer)["data"]["summary"])
     except (urllib.error.URLError, TimeoutError, ConnectionError, KeyError):
         return 0
@@ -124,7 +124,7 @@ def test_a_submitted_job_is_watched_from_elsewhere_and_leaves_no_secret(
     cluster: LocalCluster, s3_uri: str, tmp_path: Path
 ) -> None:
     archive = Archive(tmp_path)
-    tracks = [boxed(archive.add_video(name, night=1)) for name in VIDEOS]
+    tracks = [boxed(archive.add_video(name, day=1)) for name in VIDEOS]
     write_prompts(f"{s3_uri}/prompts.csv", tracks)
     job = tmp_path / "job.yaml"
     job.write_text(f"prompts: {s3_uri}/prompts.csv\noutput: {s3_uri}/out\nmodel: nano\nweights: untrained:0\n")
@@ -174,10 +174,10 @@ def test_a_job_that_is_refused_there_exits_with_2(cluster: LocalCluster, s3_uri:
 
 
 @pytest.mark.parametrize("verb", ["run", "submit"])
-def test_who_has_no_token_is_told_so_in_one_line(
+def test_a_missing_token_is_reported_in_one_line(
     cluster: LocalCluster, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video = Archive(tmp_path).add_video("a", night=1)
+    video = Archive(tmp_path).add_video("a", day=1)
     write_prompts(f"{tmp_path}/prompts.csv", [boxed(video)])
     job = tmp_path / "job.yaml"
     job.write_text(f"prompts: {tmp_path}/prompts.csv\noutput: {tmp_path}/out\nmodel: nano\nweights: untrained:0\n")
@@ -191,7 +191,7 @@ def test_who_has_no_token_is_told_so_in_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_an_address_where_nobody_answers_is_one_clear_line(tmp_path: Path) -> None:
+def test_an_address_without_an_answer_is_one_clear_line(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text(f"prompts: {tmp_path}/p.csv\noutput: {tmp_path}/out\nmodel: nano\nweights: untrained:0\n")
     done = samurai_batch("submit", str(job), "--address", f"http://127.0.0.1:{free_ports(1)}")

@@ -73,7 +73,7 @@ def test_no_replica_is_placed_on_the_head_and_workers_come_with_the_work() -> No
     assert [(group["minReplicas"], group["replicas"]) for group in spec["workerGroupSpecs"]] == [(0, 0)]
 
 
-def test_the_plain_cron_job_keeps_two_nights_apart_and_may_do_no_more_than_it_needs() -> None:
+def test_the_plain_cron_job_forbids_overlapping_runs_and_has_minimal_rights() -> None:
     cron, account, role, binding = manifests("cronjob.yaml")
     assert cron["spec"]["concurrencyPolicy"] == "Forbid"
     assert cron["spec"]["startingDeadlineSeconds"] > 0

@@ -94,11 +94,11 @@ def test_an_interrupted_track_goes_on_from_its_saved_state_and_nothing_else_is_c
     pd.testing.assert_frame_equal(comparable(kept)[list(saved.columns)], comparable(saved))
 
 
-def test_a_new_night_computes_only_what_failed(output: str) -> None:
+def test_a_new_reprocess_computes_only_what_failed(output: str) -> None:
     first = plan_reprocess(job())
     assert {one.track.track_id for one in first.decisions} == {("second", "both"), ("broken", "box")}
-    night = reprocess(job(), Choice(), progress=NoProgress())
-    assert night.summary.totals.stats.track_frames == len(LEFT)
+    reprocessed = reprocess(job(), Choice(), progress=NoProgress())
+    assert reprocessed.summary.totals.stats.track_frames == len(LEFT)
     again = plan_reprocess(job())
     assert {one.track.track_id for one in again.decisions} == {("broken", "box")}
     assert not again.removed

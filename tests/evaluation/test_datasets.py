@@ -74,7 +74,7 @@ def test_the_sequence_of_otb_that_begins_late_does_so_here(tmp_path: Path) -> No
     assert (track.prompts[0].frame_index, track.end_frame) == (299, 304)
 
 
-def test_masks_are_read_by_label_and_the_void_is_told_apart(tmp_path: Path) -> None:
+def test_masks_are_read_by_label_without_the_void(tmp_path: Path) -> None:
     folders.davis17(tmp_path)
     (pair,) = read_sequences("davis17", tmp_path)
     truth = pair.objects["2"]

@@ -103,7 +103,7 @@ def test_a_track_that_starts_late_is_compared_frame_by_frame(root: Path, run: st
     assert found.overall["average_overlap"].iloc[0] == 1.0
 
 
-def test_missing_tracks_are_named_and_count_as_absent_only_when_asked(root: Path, run: str) -> None:
+def test_missing_tracks_are_named_and_count_as_absent_only_on_request(root: Path, run: str) -> None:
     folders.davis16(root)
     folders.write_track(run, "bear", "1", PERFECT)
     with pytest.raises(ConfigError, match=r"1 track\(s\) of the benchmark have no table \(swan/1\)"):

@@ -242,4 +242,4 @@ def test_what_cannot_be_exported_is_refused(run: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="format 'voc' is not known; use one of coco, youtube-vis"):
         export_masks(run, str(tmp_path), "voc")
     with pytest.raises(ConfigError, match="there are no mask rows to export"):
-        export_masks(run, str(tmp_path), "coco", videos=["nobody"])
+        export_masks(run, str(tmp_path), "coco", videos=["unknown"])

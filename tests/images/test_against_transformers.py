@@ -65,7 +65,7 @@ def baseline_sam2(tensors: dict[str, Tensor]) -> Any:
 
 
 def both(family: str) -> tuple[ImageNetwork, Any]:
-    """Ours and theirs, float32, the same weights."""
+    """Our network and that of transformers, in float32 with the same weights."""
     if family == "sam":
         sam = seeded_sam(SMALL_SAM).float()
         return SamNetwork(sam), baseline_sam(sam.state_dict())
@@ -90,21 +90,21 @@ PROMPTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("multimask", [True, False])
 @torch.inference_mode()
 def test_transformers_computes_the_same_from_the_same_weights(family: str, multimask: bool) -> None:
-    ours, theirs = both(family)
+    ours, reference = both(family)
     pixels = normalised(picture(SIZE, SIZE), torch.float32)
     (features,) = ours.encode(pixels)
     predictor = ImagePredictor(ours)
     predictor.set_image(EncodedImage(features, SIZE, SIZE))
     for name, prompt in PROMPTS.items():
-        asked: dict[str, Any] = {}
+        inputs: dict[str, Any] = {}
         if "points_xy" in prompt:
-            asked["input_points"] = torch.tensor([[prompt["points_xy"]]], dtype=torch.float32)
-            asked["input_labels"] = torch.tensor([[prompt["labels"]]])
+            inputs["input_points"] = torch.tensor([[prompt["points_xy"]]], dtype=torch.float32)
+            inputs["input_labels"] = torch.tensor([[prompt["labels"]]])
         if "box_xyxy" in prompt:
-            asked["input_boxes"] = torch.tensor([[prompt["box_xyxy"]]], dtype=torch.float32)
+            inputs["input_boxes"] = torch.tensor([[prompt["box_xyxy"]]], dtype=torch.float32)
         if "mask_logits" in prompt:
-            asked["input_masks"] = torch.from_numpy(prompt["mask_logits"]).float()[None, None]
-        expected = theirs(pixel_values=pixels, **asked, multimask_output=multimask)
+            inputs["input_masks"] = torch.from_numpy(prompt["mask_logits"]).float()[None, None]
+        expected = reference(pixel_values=pixels, **inputs, multimask_output=multimask)
         found = predictor.predict(**prompt, multimask=multimask)
         np.testing.assert_allclose(found.ious, expected.iou_scores[0, 0].numpy(), rtol=0, atol=1e-4, err_msg=name)
         np.testing.assert_allclose(

@@ -18,7 +18,7 @@ from tests.images.small import seeded_sam
 GOLDEN = Path(__file__).parent.parent / "golden"
 SIZE = 1024
 BOX, POINT = (205, 256, 563, 614), (400, 460)
-ASKED: dict[str, dict[str, Any]] = {
+PROMPTS: dict[str, dict[str, Any]] = {
     "point": {"points_xy": [POINT], "labels": [1]},
     "points": {"points_xy": [POINT, (700, 300), (300, 500)], "labels": [1, 0, 1]},
     "box": {"box_xyxy": BOX},
@@ -53,15 +53,15 @@ def test_the_authors_numbers_for_one_image_are_reproduced(name: str, make: Any) 
     predictor.set_image(EncodedImage(features, SIZE, SIZE))
     with np.load(GOLDEN / f"{name}_image.npz") as golden:
         assert_close(features.image[0, :, ::4, ::4].numpy(), golden["image_embedding_16"])
-        for asked, prompt in ASKED.items():
+        for name_of_prompt, prompt in PROMPTS.items():
             for kind in ("multi", "single"):
                 found = predictor.predict(**prompt, multimask=kind == "multi")
-                assert_close(found.ious, golden[f"{asked}_{kind}_iou"])
-                assert_close(found.low_res_logits[:, ::4, ::4], golden[f"{asked}_{kind}_low_res_mask"])
+                assert_close(found.ious, golden[f"{name_of_prompt}_{kind}_iou"])
+                assert_close(found.low_res_logits[:, ::4, ::4], golden[f"{name_of_prompt}_{kind}_low_res_mask"])
         # The previous mask is the first of the three that the click alone gives.
         clicked = (
             predictor.ask(check_prompts([[POINT]], [[1]], None, None, SIZE // 4), multimask=True).logits[0, 0].numpy()
         )
-        found = predictor.predict(**ASKED["point"], mask_logits=clicked, multimask=False)
+        found = predictor.predict(**PROMPTS["point"], mask_logits=clicked, multimask=False)
         assert_close(found.ious, golden["point_and_mask_single_iou"])
         assert_close(found.low_res_logits[:, ::4, ::4], golden["point_and_mask_single_low_res_mask"])

@@ -47,7 +47,7 @@ def test_every_kind_of_prompt_gives_masks_of_the_images_size(
     assert found.ious[found.best] == found.ious.max()
 
 
-def test_prompts_asked_together_are_answered_as_if_asked_alone(predictor: ImagePredictor) -> None:
+def test_prompts_predicted_together_give_the_masks_of_each_alone(predictor: ImagePredictor) -> None:
     points = np.array([[(20, 10)], [(60, 40)], [(79, 0)]])
     together = predictor.predict_batch(points_xy=points, labels=[[1], [1], [0]], return_logits=True)
     assert together.logits is not None
@@ -125,7 +125,7 @@ def test_a_prompt_that_is_none_is_refused_in_one_sentence(
         predictor.predict(**prompt)
 
 
-def test_asking_before_an_image_is_set_says_so() -> None:
+def test_prediction_before_an_image_is_set_is_refused() -> None:
     with pytest.raises(PromptError, match="call set_image first"):
         ImagePredictor(small_network("sam2")).predict(box_xyxy=(0, 0, 5, 5))
 
@@ -153,7 +153,7 @@ def test_a_box_in_units_of_0_to_1_is_refused(predictor: ImagePredictor) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("num_pixels", [1, 6])
-def test_a_mask_of_few_pixels_asks_for_something(family: str, num_pixels: int) -> None:
+def test_a_prompt_mask_of_few_pixels_is_used(family: str, num_pixels: int) -> None:
     mask = np.zeros((1080, 1920), bool)
     mask[700, 1201 : 1201 + num_pixels] = True
     logits = small_network(family).mask_input(mask)

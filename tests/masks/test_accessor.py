@@ -80,8 +80,8 @@ def test_iou_meets_the_rows_of_the_same_object_and_frame() -> None:
     a[:10, :10] = True
     b[:10, 5:15] = True
     mine = table([a, a, a, none, none]).iloc[::-1]
-    theirs = pd.concat([table([b, a, none, none]), table([b] * 5, object_id="2")])
-    found = mine.masks.iou(theirs)
+    expected = pd.concat([table([b, a, none, none]), table([b] * 5, object_id="2")])
+    found = mine.masks.iou(expected)
     assert found.index.tolist() == [4, 3, 2, 1, 0]
     assert found.sort_index().tolist()[:4] == [50 / 150, 1.0, 0.0, 1.0]
     assert np.isnan(found[4])

@@ -65,10 +65,10 @@ def test_files_are_cut_by_size_and_never_inside_a_track(output: str) -> None:
 
 def test_filters_work_on_compacted_files_as_on_the_tracks_own(output: str) -> None:
     compact_masks(output)
-    asked = {"videos": ["a", "b"], "objects": ["%"], "frames": range(1, 3), "min_score": 0.515}
-    found = read_masks(storage.join(output, "compact"), **asked)  # type: ignore[arg-type]
+    filters = {"videos": ["a", "b"], "objects": ["%"], "frames": range(1, 3), "min_score": 0.515}
+    found = read_masks(storage.join(output, "compact"), **filters)  # type: ignore[arg-type]
     assert found[KEYS].to_numpy().tolist() == [["a", "%", 2], ["b", "%", 2]]
-    pd.testing.assert_frame_equal(found, read_masks(output, **asked))  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(found, read_masks(output, **filters))  # type: ignore[arg-type]
 
 
 def test_nothing_is_written_until_something_changes_and_the_generation_before_is_kept(output: str) -> None:
@@ -95,11 +95,11 @@ def test_readers_see_the_old_generation_until_the_new_one_is_complete(
     write = storage.write_bytes
     seen = []
 
-    def looked_at(uri: str, data: bytes) -> None:
+    def read_then_write(uri: str, data: bytes) -> None:
         seen.append(read_masks(storage.join(output, "compact")))
         write(uri, data)
 
-    monkeypatch.setattr(storage, "write_bytes", looked_at)
+    monkeypatch.setattr(storage, "write_bytes", read_then_write)
     compact_masks(output, file_bytes=1)
     assert len(seen) == 13 + 1  # a file for each track, and the pointer
     for found in seen:

@@ -150,8 +150,8 @@ def test_an_empty_track_has_the_same_columns_and_types(local_output: str) -> Non
     pd.testing.assert_series_equal(nothing.dtypes, empty.dtypes)
 
 
-def test_filters_keep_what_was_asked_for(output: str) -> None:
-    frame = read_masks(output, videos=["masks", "_private"], objects=["_2", "nobody"], frames=[0, 5, 99])
+def test_filters_keep_matching_rows(output: str) -> None:
+    frame = read_masks(output, videos=["masks", "_private"], objects=["_2", "unknown"], frames=[0, 5, 99])
     assert frame[["video_id", "object_id", "frame_index"]].to_numpy().tolist() == [
         ["_private", "_2", 0],
         ["_private", "_2", 5],
@@ -194,7 +194,7 @@ def test_filtered_reading_equals_filtering_what_was_read(
     pd.testing.assert_frame_equal(got, expected)
 
 
-def test_files_not_asked_for_are_not_opened(tmp_path: Path) -> None:
+def test_files_that_the_filters_exclude_are_not_opened(tmp_path: Path) -> None:
     output = str(tmp_path)
     data = table_to_bytes(rows_to_table(rows("v", "1")), {})
     storage.write_bytes(mask_table_uri(output, "v", "1"), data)
@@ -258,7 +258,7 @@ def test_a_folder_of_other_things_is_named_and_an_empty_answer_is_none(tmp_path:
         read_masks(str(tmp_path), videos=["a"], objects=["1"])
     copied = tmp_path / "copied"
     shutil.copytree(f"{local_output}/masks", copied)
-    assert read_masks(str(copied), videos=["nobody"]).empty
+    assert read_masks(str(copied), videos=["unknown"]).empty
 
 
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_polars_reads_the_whole_output_and_one_video(local_output: str, tmp_path
 
 
 @pytest.mark.parametrize("is_absolute", [True, False])
-def test_duckdb_reads_the_files_values_also_below_folders_that_look_like_partitions(
+def test_duckdb_reads_the_files_values_also_below_folders_named_like_partitions(
     is_absolute: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "video_id=zzz" / "height=999"

@@ -77,7 +77,7 @@ def test_the_schema_is_the_one_that_was_promised() -> None:
 
 
 @given(rows)
-def test_area_and_box_follow_from_the_mask_and_are_null_with_it(some_rows: list[MaskRow]) -> None:
+def test_area_and_box_are_those_of_the_mask_and_null_without_it(some_rows: list[MaskRow]) -> None:
     for got, given_row in zip(rows_to_table(some_rows).to_pylist(), some_rows, strict=True):
         if given_row.segmentation is None:
             assert (got["area"], got["bbox_x"], got["bbox_h"]) == (0, None, None)

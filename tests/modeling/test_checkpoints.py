@@ -111,7 +111,7 @@ def test_a_released_file_loads_strictly_into_the_largest_model(tmp_path: Path) -
     assert not model.training
 
 
-def test_half_precision_weights_load_and_run_in_the_precision_asked_for(
+def test_half_precision_weights_load_and_run_in_the_requested_precision(
     small_row: str, small_tensors: dict[str, Tensor], tmp_path: Path
 ) -> None:
     halves = {key: value.half() for key, value in small_tensors.items()}

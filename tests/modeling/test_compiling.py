@@ -31,8 +31,8 @@ def test_a_compiled_encoder_says_what_the_plain_one_does_of_full_and_of_last_bat
         compiled = encode_image(batch)
         with torch.inference_mode():
             plain = model.encode_image(batch)
-        for ours, theirs in zip((compiled.image, *compiled.high_res), (plain.image, *plain.high_res), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+        for ours, eager in zip((compiled.image, *compiled.high_res), (plain.image, *plain.high_res), strict=True):
+            torch.testing.assert_close(ours, eager, rtol=1e-4, atol=1e-4)
 
 
 def test_a_machine_without_a_compiler_is_told_so_before_any_frame(monkeypatch: pytest.MonkeyPatch) -> None:

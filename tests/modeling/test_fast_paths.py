@@ -18,7 +18,7 @@ from samurai_batch.modeling.memory_attention import MemoryAttention
 from samurai_batch.modeling.products import by_rows, linear, one_by_one
 from tests.deterministic import SMALL, seeded_model
 from tests.modeling import plain
-from tests.modeling.test_network import follow, model_of
+from tests.modeling.test_network import model_of, track_frames
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 2e-2}  # of values around one
 ROWS = 32
@@ -248,12 +248,12 @@ def test_positions_of_the_trunk_are_resized_bicubically() -> None:
         assert_near(trunk._positions(height, width), expected, 1e-12)
 
 
-def test_eight_frames_in_float32_are_followed_as_by_the_plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_frames_in_float32_are_tracked_as_by_the_plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within 1e-4 of the logits' scale, over everything that a track remembers and feeds on."""
-    fast = follow(model_of(SMALL, 64, torch.float32), num_frames=8)
+    fast = track_frames(model_of(SMALL, 64, torch.float32), num_frames=8)
     monkeypatch.setattr(MemoryAttention, "forward", plain.memory_attention_of_tracker)
     with plain_kernels():
-        slow = follow(model_of(SMALL, 64, torch.float32), num_frames=8)
+        slow = track_frames(model_of(SMALL, 64, torch.float32), num_frames=8)
     for a, b in zip(fast, slow, strict=True):
         scale = float(b.low_res_logits.abs().max())
         assert a.mask_index == b.mask_index

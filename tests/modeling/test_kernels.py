@@ -18,7 +18,7 @@ from samurai_batch.modeling.kernels import choose, cpu_kernels, plain_kernels, u
 from samurai_batch.modeling.layers import Conv2d, ConvTranspose2d
 from samurai_batch.modeling.products import linear, runs_on_cpu
 from tests.deterministic import SMALL
-from tests.modeling.test_network import follow, model_of
+from tests.modeling.test_network import model_of, track_frames
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_BFLOAT16 = choose(vectors="AVX2", has_onednn=False, has_bfloat16=False)
@@ -133,9 +133,9 @@ def test_products_of_bfloat16_without_the_hardware_are_exact_sums_rounded_once()
 
 def test_a_network_in_bfloat16_is_the_plain_one_within_its_rounding() -> None:
     with using(WITHOUT_BFLOAT16):
-        ours = follow(model_of(SMALL, 64, torch.bfloat16), num_frames=3)
+        ours = track_frames(model_of(SMALL, 64, torch.bfloat16), num_frames=3)
     with plain_kernels():
-        plain = follow(model_of(SMALL, 64, torch.bfloat16), num_frames=3)
+        plain = track_frames(model_of(SMALL, 64, torch.bfloat16), num_frames=3)
     for a, b in zip(ours, plain, strict=True):
         scale = float(b.low_res_logits.abs().max())
         assert float((a.low_res_logits - b.low_res_logits).abs().mean()) < 0.02 * scale

@@ -22,7 +22,7 @@ def model_of(config: Sam2Config, image_size: int, dtype: torch.dtype = torch.flo
     return build_model(weights, image_size, dtype)
 
 
-def follow(model: SAM2, num_frames: int) -> list[TrackResult]:
+def track_frames(model: SAM2, num_frames: int) -> list[TrackResult]:
     """One track from a box, over frames of the model's own size."""
     tracker, size = Tracker(model, TrackerSettings()), model.image_size
     state = TrackState(num_frames)
@@ -36,7 +36,7 @@ def follow(model: SAM2, num_frames: int) -> list[TrackResult]:
 
 @pytest.mark.parametrize("image_size", [32, 64, 96, 160, 512])
 def test_every_multiple_of_32_is_an_image_size(image_size: int) -> None:
-    for result in follow(model_of(SMALL, image_size), num_frames=3):
+    for result in track_frames(model_of(SMALL, image_size), num_frames=3):
         assert result.low_res_logits.shape == (image_size // 4, image_size // 4)
         assert result.low_res_logits.isfinite().all()
 
@@ -55,17 +55,17 @@ def test_every_multiple_of_32_is_an_image_size(image_size: int) -> None:
 def test_widths_depths_and_memory_channels_are_free(changes: dict[str, object]) -> None:
     config = replace(SMALL, **changes)  # type: ignore[arg-type]
     model = model_of(config, 64)
-    assert all(result.low_res_logits.isfinite().all() for result in follow(model, num_frames=3))
+    assert all(result.low_res_logits.isfinite().all() for result in track_frames(model, num_frames=3))
 
 
 def test_the_embedded_model_is_a_row_like_any_other() -> None:
-    results = follow(model_of(MODELS["nano"], 64, torch.float32), num_frames=2)
+    results = track_frames(model_of(MODELS["nano"], 64, torch.float32), num_frames=2)
     assert results[-1].low_res_logits.shape == (16, 16)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)])
 def test_lower_precisions_stay_near_float64(dtype: torch.dtype, tolerance: float) -> None:
-    exact, rounded = (follow(model_of(SMALL, 64, kind), num_frames=2) for kind in (torch.float64, dtype))
+    exact, rounded = (track_frames(model_of(SMALL, 64, kind), num_frames=2) for kind in (torch.float64, dtype))
     for a, b in zip(exact, rounded, strict=True):
         scale = float(a.low_res_logits.abs().max())
         assert b.low_res_logits.dtype == torch.float32

@@ -21,7 +21,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, torch.get_num
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C library is left as it is")
-def test_a_prepared_process_takes_the_same_memory_again_without_asking_the_system() -> None:
+def test_a_prepared_process_takes_the_same_memory_again_without_a_system_call() -> None:
     command = [sys.executable, "-c", FAULTS_OF_TAKING_MEMORY_AGAIN]
     num_faults, num_threads = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert int(num_faults) < 1000  # of 58,590 pages of 4 kB

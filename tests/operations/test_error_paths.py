@@ -77,7 +77,7 @@ def run_a_job(uri: str, folder: Path) -> None:
     raise ValueError(repr(print_all))
 
 
-def run_a_night(uri: str, folder: Path) -> None:
+def run_reprocess(uri: str, folder: Path) -> None:
     write_prompts(str(folder / "p.jsonl"), tracks(uri))
     config = make_job({**FIELDS, "prompts": str(folder / "p.jsonl"), "output": str(folder / "out")})
     reprocess(config, Choice(), progress=NoProgress())
@@ -136,7 +136,7 @@ ERROR_PATHS: dict[str, Callable[[str, Path], object]] = {
         tracks=tracks(uri, f"{uri}&b=1"),
         progress=NoProgress(),
     ),
-    "a night": run_a_night,
+    "reprocess": run_reprocess,
     "an output": lambda uri, folder: run_job(job(folder, output=uri), tracks=tracks("no.mp4"), progress=NoProgress()),
 }
 

@@ -82,6 +82,6 @@ def test_another_kind_of_address_is_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["", "http://", "https://"])
-def test_an_address_where_nobody_listens_is_one_line(scheme: str) -> None:
+def test_an_unreachable_address_is_reported_in_one_line(scheme: str) -> None:
     with pytest.raises(ConfigError, match="no Ray job API answers there"):
         JobApi(f"{scheme}127.0.0.1:{free_ports(1)}")

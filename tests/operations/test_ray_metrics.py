@@ -47,7 +47,7 @@ def gauges(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[float, dict[
     return FakeGauge.values
 
 
-def test_the_gauges_follow_the_run_every_two_seconds(gauges: dict[str, Any]) -> None:
+def test_the_gauges_are_updated_every_two_seconds(gauges: dict[str, Any]) -> None:
     inner = NoProgress()
     with MetricsSink(inner, "s3://bucket/out") as watch:
         watch.show(at(0.0, replicas={}))

@@ -35,17 +35,17 @@ NUM_FRAMES = 3
 
 
 class Archive:
-    """A folder of videos that grows, its prompts table, and the job that follows them."""
+    """A folder of videos that grows, its prompts table, and the job that tracks them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.output = str(root / "out")
 
-    def add_video(self, name: str, night: int, seed: int = 0) -> Video:
-        """Write a video's frames, dated on the evening before this night of November 2026."""
+    def add_video(self, name: str, day: int, seed: int = 0) -> Video:
+        """Write a video's frames, dated 20:00 UTC on this day of November 2026."""
         folder = self.root / "videos" / name
         pictures = np.random.default_rng(seed).integers(0, 255, (NUM_FRAMES, 32, 48, 3), np.uint8)
-        moment_s = datetime(2026, 11, night, 20, tzinfo=UTC).timestamp()
+        moment_s = datetime(2026, 11, day, 20, tzinfo=UTC).timestamp()
         for index, picture in enumerate(pictures):
             data = io.BytesIO()
             Image.fromarray(picture).save(data, "png")
@@ -77,8 +77,8 @@ def reasons(plan: ReprocessPlan) -> dict[tuple[str, str], str]:
     return {one.track.track_id: one.reason for one in plan.decisions}
 
 
-def night(config: JobConfig, choice: Choice | None = None) -> dict[tuple[str, str], str]:
-    """Run one night, after a dry run that wrote nothing and said the same; what the ledger says ran."""
+def run_reprocess(config: JobConfig, choice: Choice | None = None) -> dict[tuple[str, str], str]:
+    """Run a plan, after checks that it writes nothing; returns the reasons in the ledger, which are those planned."""
     choice = choice or Choice()
     before = sorted(Path(config.output).rglob("*"))
     said = reasons(plan_reprocess(config, choice))
@@ -95,25 +95,25 @@ def night(config: JobConfig, choice: Choice | None = None) -> dict[tuple[str, st
 
 
 @pytest.mark.slow
-def test_every_night_computes_what_is_new_or_stale_and_had_said_so_before(archive: Archive) -> None:
-    a, b, c = (archive.add_video(name, night=1) for name in "abc")
+def test_each_run_computes_what_is_new_or_stale_as_the_plan_said(archive: Archive) -> None:
+    a, b, c = (archive.add_video(name, day=1) for name in "abc")
     archive.write_prompts(boxed(a), boxed(a, "two", 20), boxed(b), boxed(c))
     job, weights = archive.job(), archive.root / "weights.pt"
     torch.save(load_weights("nano", "untrained:0").tensors, weights)
     other_job = archive.job(output=str(archive.root / "other"), weights=str(weights))
     first = {("a", "one"): "new", ("a", "two"): "new", ("b", "one"): "new", ("c", "one"): "new"}
-    assert night(job) == first
-    assert night(other_job) == first
+    assert run_reprocess(job) == first
+    assert run_reprocess(other_job) == first
 
-    d, e = (archive.add_video(name, night=2) for name in "de")
-    archive.add_video("b", night=2, seed=7)
+    d, e = (archive.add_video(name, day=2) for name in "de")
+    archive.add_video("b", day=2, seed=7)
     second_prompt_moved = boxed(a, "two", 12)
     archive.write_prompts(boxed(a), second_prompt_moved, boxed(b), boxed(c), boxed(d), boxed(e))
     torch.save(load_weights("nano", "untrained:1").tensors, weights)
     changed = {("a", "two"): "changed: prompts", ("b", "one"): "changed: video"}
     new = {("d", "one"): "new", ("e", "one"): "new"}
-    assert night(job) == changed | new
-    assert night(other_job) == new | {
+    assert run_reprocess(job) == changed | new
+    assert run_reprocess(other_job) == new | {
         ("a", "one"): "changed: weights",
         ("a", "two"): "changed: weights, prompts",
         ("b", "one"): "changed: video, weights",
@@ -129,7 +129,7 @@ def test_every_night_computes_what_is_new_or_stale_and_had_said_so_before(archiv
 
 
 @pytest.mark.slow
-def test_a_night_without_work_does_not_wait_for_torch(archive: Archive) -> None:
+def test_reprocess_without_work_does_not_import_torch(archive: Archive) -> None:
     archive.write_prompts()
     job = archive.job().model_dump_json()
     code = (
@@ -142,11 +142,11 @@ def test_a_night_without_work_does_not_wait_for_torch(archive: Archive) -> None:
 
 @pytest.mark.slow
 def test_a_changed_setting_is_named_and_a_table_that_is_gone_is_made_again(archive: Archive) -> None:
-    a, b = (archive.add_video(name, night=1) for name in "ab")
+    a, b = (archive.add_video(name, day=1) for name in "ab")
     archive.write_prompts(boxed(a), boxed(b))
-    night(archive.job())
+    run_reprocess(archive.job())
     storage.delete(mask_table_uri(archive.output, "a", "one"))
-    assert night(archive.job()) == {("a", "one"): "its table is gone"}
+    assert run_reprocess(archive.job()) == {("a", "one"): "its table is gone"}
     stale = reasons(plan_reprocess(archive.job(mode="sam2", image_size=96)))
     assert stale.keys() == {("a", "one"), ("b", "one")}
     assert all(reason.startswith("changed: image_size, tracker.") for reason in stale.values())
@@ -154,35 +154,35 @@ def test_a_changed_setting_is_named_and_a_table_that_is_gone_is_made_again(archi
 
 
 @pytest.mark.slow
-def test_what_failed_is_taken_up_alone_when_asked_for(archive: Archive) -> None:
-    a, missing = archive.add_video("a", night=1), Video("b", str(archive.root / "videos" / "b"))
+def test_only_failed_restricts_a_run_to_failed_tracks(archive: Archive) -> None:
+    a, missing = archive.add_video("a", day=1), Video("b", str(archive.root / "videos" / "b"))
     archive.write_prompts(boxed(a), boxed(missing))
-    assert night(archive.job())[("b", "one")].startswith("its video cannot be read: ")
-    archive.add_video("b", night=2)
+    assert run_reprocess(archive.job())[("b", "one")].startswith("its video cannot be read: ")
+    archive.add_video("b", day=2)
     archive.write_prompts(boxed(a, left=8), boxed(missing))
-    ran = night(archive.job(), Choice(only_failed=True))
+    ran = run_reprocess(archive.job(), Choice(only_failed=True))
     assert ran.keys() == {("b", "one")}
     assert ran["b", "one"].startswith("failed before: ")
-    assert night(archive.job()) == {("a", "one"): "changed: prompts"}
+    assert run_reprocess(archive.job()) == {("a", "one"): "changed: prompts"}
 
 
 @pytest.mark.slow
 def test_a_changed_video_is_the_reason_also_for_a_track_that_was_left_out_before(archive: Archive) -> None:
-    a = archive.add_video("a", night=1)
+    a = archive.add_video("a", day=1)
     broken = replace(boxed(a, "two"), prompts=(BoxPrompt(NUM_FRAMES + 5, (4.0, 4.0, 24.0, 24.0)),))
     archive.write_prompts(boxed(a), broken)
-    night(archive.job())
-    archive.add_video("a", night=2, seed=3)
+    run_reprocess(archive.job())
+    archive.add_video("a", day=2, seed=3)
     archive.write_prompts(boxed(a), boxed(a, "two"))
-    assert night(archive.job(), Choice(only_failed=True)).keys() == {("a", "two")}
-    assert night(archive.job()) == {("a", "one"): "changed: video"}
+    assert run_reprocess(archive.job(), Choice(only_failed=True)).keys() == {("a", "two")}
+    assert run_reprocess(archive.job()) == {("a", "one"): "changed: video"}
 
 
 @pytest.mark.slow
 def test_since_takes_the_videos_that_were_written_since(archive: Archive) -> None:
-    archive.write_prompts(boxed(archive.add_video("a", night=1)), boxed(archive.add_video("b", night=2)))
-    assert night(archive.job(), Choice(since_s=parse_moment("2026-11-02"))) == {("b", "one"): "new"}
-    assert night(archive.job(), Choice(since_s=parse_moment("2026-11-01T00:00+00:00"))) == {("a", "one"): "new"}
+    archive.write_prompts(boxed(archive.add_video("a", day=1)), boxed(archive.add_video("b", day=2)))
+    assert run_reprocess(archive.job(), Choice(since_s=parse_moment("2026-11-02"))) == {("b", "one"): "new"}
+    assert run_reprocess(archive.job(), Choice(since_s=parse_moment("2026-11-01T00:00+00:00"))) == {("a", "one"): "new"}
 
 
 def test_a_moment_that_is_none_is_refused() -> None:
@@ -191,24 +191,24 @@ def test_a_moment_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_what_left_the_source_is_reported_and_removed_only_when_asked_for(archive: Archive) -> None:
-    a, b = (archive.add_video(name, night=1) for name in "ab")
+def test_tracks_that_left_the_source_are_reported_and_removed_only_with_prune(archive: Archive) -> None:
+    a, b = (archive.add_video(name, day=1) for name in "ab")
     archive.write_prompts(boxed(a), boxed(a, "two"), boxed(b))
-    night(archive.job())
+    run_reprocess(archive.job())
     archive.write_prompts(boxed(a))
-    night(archive.job())
+    run_reprocess(archive.job())
     plan = plan_reprocess(archive.job())
     assert plan.removed == (("a", "two"), ("b", "one"))
     assert "a / two: no longer in the source" in plan.describe()
     assert len(read_masks(archive.output)) == 3 * NUM_FRAMES
-    night(archive.job(), Choice(prune=True))
+    run_reprocess(archive.job(), Choice(prune=True))
     rows = read_masks(archive.output)
     assert set(zip(rows.video_id, rows.object_id, strict=True)) == {("a", "one")}
     assert not storage.exists(f"{archive.output}/_ledger/b.json")
     assert not plan_reprocess(archive.job()).removed
     pruned = [one for run in read_history(archive.output) for one in run.changes or () if one.status == "pruned"]
     assert [(one.video_id, one.object_id) for one in pruned] == [("a", "two"), ("b", "one")]
-    assert len(read_history(archive.output)) == 3  # a run a night: what prunes is none of its own
+    assert len(read_history(archive.output)) == 3  # one run each time: pruning is not a run of its own
 
 
 def test_pruning_by_an_empty_source_is_refused(archive: Archive) -> None:
@@ -218,17 +218,17 @@ def test_pruning_by_an_empty_source_is_refused(archive: Archive) -> None:
 
 @pytest.mark.slow
 def test_a_replaced_table_stays_for_comparison_unless_told_otherwise(archive: Archive) -> None:
-    a = archive.add_video("a", night=1)
+    a = archive.add_video("a", day=1)
     archive.write_prompts(boxed(a))
-    night(archive.job())
+    run_reprocess(archive.job())
     old = read_masks(archive.output)
     archive.write_prompts(boxed(a, left=16))
-    night(archive.job())
+    run_reprocess(archive.job())
     [run, _] = read_history(archive.output)
     kept = read_masks(f"{archive.output}/_superseded/{run.record.run_id}")
     pd.testing.assert_series_equal(kept.mask_score, old.mask_score)
     archive.write_prompts(boxed(a, left=10))
-    night(archive.job(), Choice(keep_superseded=False))
+    run_reprocess(archive.job(), Choice(keep_superseded=False))
     assert storage.list_names(f"{archive.output}/_superseded") == [run.record.run_id]
 
 
@@ -236,9 +236,9 @@ def test_a_replaced_table_stays_for_comparison_unless_told_otherwise(archive: Ar
 def test_replaced_tables_are_copied_side_by_side_and_under_the_lease_of_the_run(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracks = [boxed(archive.add_video(name, night=1)) for name in "abcd"]
+    tracks = [boxed(archive.add_video(name, day=1)) for name in "abcd"]
     archive.write_prompts(*tracks)
-    night(archive.job())
+    run_reprocess(archive.job())
     leases = storage.list_names(lease_uri(archive.output))
     together, holders = threading.Barrier(len(tracks)), set()
 
@@ -258,10 +258,10 @@ def test_replaced_tables_are_copied_side_by_side_and_under_the_lease_of_the_run(
 
 
 @pytest.mark.slow
-def test_a_night_that_is_refused_copies_nothing(archive: Archive) -> None:
-    video = archive.add_video("a", night=1)
+def test_a_refused_reprocess_copies_nothing(archive: Archive) -> None:
+    video = archive.add_video("a", day=1)
     archive.write_prompts(boxed(video))
-    night(archive.job())
+    run_reprocess(archive.job())
     clock = SystemClock()
     other = Lease(storage, archive.output, clock, stale_after_s=60.0)
     other.acquire("20261101T000000.000Z-00000000", replace(this_process(), host="elsewhere"), {}, {})

@@ -58,7 +58,7 @@ def reprocess(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.server
 def test_no_secret_is_printed_or_written(tmp_path: Path, server: str) -> None:
     archive = Archive(tmp_path)
-    archive.write_prompts(boxed(archive.add_video("a", night=1)), name="served/prompts.csv")
+    archive.write_prompts(boxed(archive.add_video("a", day=1)), name="served/prompts.csv")
     address = f"http://user:{IN_A_URI}@{server}/prompts.csv?signature={IN_A_URI}"
     job = tmp_path / "job.yaml"
     job.write_text(f"prompts: {address}\noutput: {archive.output}\nmodel: nano\nweights: untrained:0\npool: local\n")

@@ -47,7 +47,7 @@ def test_nothing_to_do_takes_no_time() -> None:
     assert expect([], RATES, 4, 2.0).cost == 0.0
 
 
-def test_rates_are_those_of_the_newest_run_that_followed_anything(tmp_path: Path) -> None:
+def test_rates_are_those_of_the_newest_run_that_tracked_anything(tmp_path: Path) -> None:
     output = str(tmp_path)
     assert measured_rates(output) is None
     for name, track_frames in (("1", 10), ("2", 20), ("3", 0)):

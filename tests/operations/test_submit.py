@@ -26,23 +26,23 @@ class FakeState:
 
 @dataclass
 class FakeApi:
-    """A cluster whose job ends at the third look."""
+    """A cluster whose job ends at the third poll."""
 
     exit_code: int | None = 0
     sent: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-    looks: int = 0
+    num_polls: int = 0
 
     def submit(self, entrypoint: str, folder: Path, code: Path | None, metadata: dict[str, str]) -> str:
         self.sent.append((entrypoint, yaml.safe_load((folder / "job.yaml").read_text())))
         return "job-1"
 
     def state(self, job_id: str) -> FakeState:
-        self.looks += 1
-        has_ended = self.looks == 3
+        self.num_polls += 1
+        has_ended = self.num_polls == 3
         return FakeState(has_ended, self.exit_code if has_ended else None)
 
     def log(self, job_id: str) -> str:
-        return "".join(f"line {number}\n" for number in range(self.looks))
+        return "".join(f"line {number}\n" for number in range(self.num_polls))
 
 
 def a_job(tmp_path: Path, **changes: object) -> JobConfig:
@@ -62,7 +62,7 @@ def test_a_job_is_sent_with_what_differs_from_the_defaults_and_its_exit_code_is_
     assert entrypoint == f"python -m samurai_batch reprocess job.yaml --run-id {submitted.run_id} --prune"
     assert sent == job.model_dump(exclude_defaults=True)
     write_record(job.output, submitted.run_id, totals=Totals(tracks=3, tracks_done=3))
-    write_record(job.output, "somebody-elses", totals=Totals(tracks_failed=1))
+    write_record(job.output, "of-another-user", totals=Totals(tracks_failed=1))
     told: list[str] = []
     assert wait_for(api, submitted, told.append, sleep=lambda _: None) == 0
     assert "".join(told) == "line 0\nline 1\nline 2\n"
@@ -103,26 +103,26 @@ def test_a_job_that_cannot_run_there_is_refused_here(tmp_path: Path) -> None:
 
 @dataclass
 class FarApi(FakeApi):
-    """A cluster that does not answer at some looks; ``meanwhile`` happens whenever it does not."""
+    """A cluster that does not answer at some polls; ``on_progress`` is called whenever it does not."""
 
-    silent_looks: range = range(0)
+    silent_polls: range = range(0)
     on_progress: Callable[[], None] = lambda: None
 
     def state(self, job_id: str) -> FakeState:
-        if self.looks + 1 in self.silent_looks:
-            self.looks += 1
+        if self.num_polls + 1 in self.silent_polls:
+            self.num_polls += 1
             self.on_progress()
             raise ConnectionError("Connection refused")
         return super().state(job_id)
 
 
 def test_a_tunnel_that_is_down_for_a_while_changes_nothing(tmp_path: Path) -> None:
-    api = FarApi(silent_looks=range(2, 3))
+    api = FarApi(silent_polls=range(2, 3))
     submitted = submit_job(api, a_job(tmp_path))
     told: list[str] = []
 
     def sleep(seconds: float) -> None:
-        if api.looks == 2:
+        if api.num_polls == 2:
             write_record(submitted.output, submitted.run_id, totals=Totals(tracks=3, tracks_failed=1))
 
     assert wait_for(api, submitted, told.append, sleep=sleep) == 3
@@ -130,7 +130,7 @@ def test_a_tunnel_that_is_down_for_a_while_changes_nothing(tmp_path: Path) -> No
 
 
 def test_where_the_head_is_gone_the_ledger_says_how_the_job_ended(tmp_path: Path) -> None:
-    api = FarApi(silent_looks=range(2, 10_000))
+    api = FarApi(silent_polls=range(2, 10_000))
     submitted = submit_job(api, a_job(tmp_path))
     beats = iter(range(1, 1000))
 
@@ -144,14 +144,14 @@ def test_where_the_head_is_gone_the_ledger_says_how_the_job_ended(tmp_path: Path
 
     api.on_progress = work_on
     assert wait_for(api, submitted, sleep=lambda _: None, patience_s=100.0) == 0
-    assert api.looks == 901  # of two seconds each: longer than patience, as it has shown life all the time
+    assert api.num_polls == 901  # of two seconds each: longer than patience, as it has shown life all the time
 
 
-def test_waiting_ends_where_nobody_says_anything_new(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    api = FarApi(silent_looks=range(1, 10_000))
+def test_waiting_ends_without_news_from_cluster_and_ledger(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    api = FarApi(silent_polls=range(1, 10_000))
     submitted = submit_job(api, a_job(tmp_path))
     write_record(submitted.output, submitted.run_id, "running")
     assert wait_for(api, submitted, sleep=lambda _: None, patience_s=600.0) == 1
-    assert api.looks == 301
+    assert api.num_polls == 301
     assert "neither the cluster nor the ledger has told anything new of job job-1 for 10 minutes" in caplog.text
     assert caplog.text.count("trying again") == 1

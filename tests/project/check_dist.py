@@ -67,9 +67,9 @@ def contents_problems(dist: Path, files: set[str]) -> list[str]:
 def output_of(command: Iterable[str | Path], folder: Path) -> str:
     """A command's standard output; if it fails, exits with all its output."""
     # PYTHONPATH may lead to this tree, which would then be imported instead of the installed package.
-    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     words = [str(word) for word in command]
-    run = subprocess.run(words, cwd=folder, env=surroundings, check=False, capture_output=True, text=True)
+    run = subprocess.run(words, cwd=folder, env=environment, check=False, capture_output=True, text=True)
     if run.returncode:
         raise SystemExit(f"{run.stdout}{run.stderr}\n{' '.join(words)}\nended with exit code {run.returncode}")
     return run.stdout

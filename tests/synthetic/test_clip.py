@@ -100,12 +100,12 @@ def test_a_clip_of_each_suite_is_what_it_always_was(name: str, areas: list[int],
     assert clip.frames.mean() == pytest.approx(mean, abs=0.05)
 
 
-def test_the_distractor_suite_holds_look_alikes_and_the_occlusion_suite_occluders() -> None:
+def test_the_distractor_suite_has_distractors_and_the_occlusion_suite_occluders() -> None:
     assert "lookalike" in SUITES["distractors"].clip(0).roles
     assert "occluder" in SUITES["occlusion"].clip(0).roles
 
 
-def test_the_demo_shows_two_look_alikes_and_hides_the_first_for_a_while() -> None:
+def test_the_demo_shows_two_similar_objects_and_hides_the_first_for_a_while() -> None:
     clip = demo_clip()
     assert clip.roles[:2] == ("object", "lookalike")
     areas = clip.masks[:, :2].sum(axis=(2, 3))

@@ -50,7 +50,7 @@ def tracker_of(meta: dict[str, Any]) -> Tracker:
     return Tracker(model, settings)
 
 
-def follow(meta: dict[str, Any], num_frames: int) -> dict[str, list[Any]]:
+def track_frames(meta: dict[str, Any], num_frames: int) -> dict[str, list[Any]]:
     tracker = tracker_of(meta)
     state = TrackState(num_frames=meta["frames"])
     seen: dict[str, list[Any]] = {}
@@ -102,7 +102,7 @@ def test_a_golden_file_is_reproduced_until_motion_has_its_say() -> None:
 def compare(golden: dict[str, Any]) -> None:
     """Follow as many frames as the arrays hold: the same decisions, and numbers within 1e-6."""
     meta = json.loads(str(golden["meta"]))
-    seen = follow(meta, len(golden["ious"]))
+    seen = track_frames(meta, len(golden["ious"]))
     for key in ("mem_frames", "n_pointers", "stable", "mask_area"):
         np.testing.assert_array_equal(np.array(seen[key]), golden[key], err_msg=key)
     for key in ("object_score", "motion_score", "obj_ptr", "kf_mean"):

@@ -33,7 +33,7 @@ def test_a_motion_model_that_has_no_state_starts_on_the_best_scored_candidate(st
     np.testing.assert_array_equal(choice.motion.filter.mean, kalman.initiate(HERE, "xyah").mean)
 
 
-def test_a_start_does_not_ask_how_good_the_candidate_is() -> None:
+def test_the_first_frame_ignores_the_scores_of_candidates() -> None:
     choice = choose_by_motion([0.0, 0.0, 0.01], THREE, Motion(), SETTINGS)
     assert (choice.index, choice.motion.stable) == (2, 1)
 
@@ -114,7 +114,7 @@ scores = st.floats(0, 1).map(lambda value: round(value, 3))
 
 @settings(max_examples=80, deadline=None)
 @given(rows=st.lists(st.tuples(scores, scores, scores), min_size=1, max_size=30))
-def test_phases_follow_one_another_as_the_rules_say(rows: list[tuple[float, float, float]]) -> None:
+def test_phases_change_as_the_rules_say(rows: list[tuple[float, float, float]]) -> None:
     state, seen = Motion(), [0]
     for row in rows:
         before = state

@@ -32,7 +32,7 @@ def test_overrides_are_the_settings_that_differ_from_their_defaults() -> None:
     assert TrackerSettings(**settings.overrides()) == settings
 
 
-def test_whole_numbers_stay_whole_as_fingerprints_tell_them_apart() -> None:
+def test_whole_numbers_stay_whole_because_fingerprints_distinguish_them() -> None:
     settings = TrackerSettings(memory_bank_obj_score_threshold=0, kf_score_weight=1)
     assert [repr(settings.memory_bank_obj_score_threshold), repr(settings.kf_score_weight)] == ["0", "1"]
     assert repr(settings.overrides()) == "{'kf_score_weight': 1, 'memory_bank_obj_score_threshold': 0}"

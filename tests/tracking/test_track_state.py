@@ -45,7 +45,7 @@ def saved() -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["samurai", "sam2"])
-def test_going_through_bytes_after_every_frame_changes_no_bit_of_what_follows(mode: str) -> None:
+def test_going_through_bytes_after_every_frame_changes_no_bit_of_later_results(mode: str) -> None:
     tracker = make_tracker(TrackerSettings(mode="sam2" if mode == "sam2" else "samurai", stable_frames_threshold=3))
     video = features(tracker.model)
     expected = play(tracker, EIGHT, video)

@@ -39,7 +39,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_eight_tracks_together_are_each_as_followed_alone(variant: str) -> None:
+def test_eight_tracks_together_give_the_results_of_each_alone(variant: str) -> None:
     tracker = make_tracker(VARIANTS[variant])
     video = features(tracker.model)
     together = play(tracker, EIGHT, video)
@@ -74,7 +74,7 @@ def test_the_test_video_reaches_every_rule() -> None:
     assert any(len(state.bank.recent) == 7 for *_, state in seen)
 
 
-def test_a_second_video_is_followed_bit_for_bit_as_by_a_fresh_tracker() -> None:
+def test_a_second_video_is_tracked_bit_for_bit_as_by_a_fresh_tracker() -> None:
     used, fresh = make_tracker(), make_tracker()
     play(used, EIGHT, features(used.model, seed=3))
     video = features(fresh.model)
@@ -82,7 +82,7 @@ def test_a_second_video_is_followed_bit_for_bit_as_by_a_fresh_tracker() -> None:
         assert all(are_the_same(a[frame_index], b[frame_index]) for frame_index in b)
 
 
-def test_following_changes_nothing_in_the_network() -> None:
+def test_tracking_changes_nothing_in_the_network() -> None:
     model = small_model()
     before = {name: value.clone() for name, value in [*model.named_parameters(), *model.named_buffers()]}
     play(make_tracker(), EIGHT, features(model))
@@ -168,7 +168,7 @@ def test_samurai_and_sam2_differ_where_the_rules_do() -> None:
     assert not torch.equal(a[NUM_FRAMES - 1].low_res_logits, b[NUM_FRAMES - 1].low_res_logits)
 
 
-def test_a_track_of_one_frame_is_followed() -> None:
+def test_a_track_of_one_frame_is_tracked() -> None:
     tracker = make_tracker()
     (found,) = play(tracker, [Script({4: clicks((25, 28, 1))}, end_frame=4)], features(tracker.model))
     assert list(found) == [4]

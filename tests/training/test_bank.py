@@ -89,7 +89,7 @@ def bank_clip(seed: int) -> Clip:
     return generate_clip(seed, scene, 4, 64, assets.surfaces, assets=assets)
 
 
-def test_a_bank_clip_shows_the_banks_things_and_has_the_look_alike_of_each() -> None:
+def test_a_bank_clip_shows_the_banks_things_and_has_the_distractor_of_each() -> None:
     clip = bank_clip(3)
     assert clip.roles[:2] == ("object", "lookalike")
     assert clip.masks[0, 0].any()
