@@ -1,17 +1,21 @@
 """Tracking by box: success, precision, normalised precision, average overlap and success rates of one sequence.
 
-What the benchmarks share is here; where their official toolkits differ, a `BoxProtocol` says how. Boxes are xywh in
-pixels: left, top, width, height. (Toolkits that count the last pixel as inside get the same overlaps and distances.)
+A `BoxProtocol` has the differences between the benchmarks' official toolkits. Boxes are xywh in pixels: left, top,
+width, height. (Toolkits that count the last pixel as inside get the same overlaps and distances.)
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from samurai_batch.evaluation.truth import BoxTruth
 
 Boxes = NDArray[np.float64]
 
+BOX_COLUMNS = ["bbox_x", "bbox_y", "bbox_w", "bbox_h"]
 OVERLAP_THRESHOLDS = np.linspace(0.0, 1.0, 21)
 PRECISION_AT_PX = 20.0
 NORMALISED_PRECISION_AT = 0.2
@@ -19,13 +23,13 @@ NORMALISED_PRECISION_AT = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class BoxProtocol:
-    """How one benchmark counts.
+    """How a benchmark's official toolkit counts.
 
-    ``absent_prediction``: a frame without a predicted box repeats the last one, or counts as an empty box.
-    ``counts_absent``: frames without the target count, as failures. ``first_frame``: the frame of the prompt counts
-    as perfect, or not at all. ``pooled``: the set's numbers are over all frames, not means of sequences.
-    ``whole_pixels``: boxes are rounded first. ``clipped``: boxes are cut at the picture's borders first.
-    ``precision``: its value at 20 px and 0.2, or the area under its curve up to 50 px and 0.5.
+    ``absent_prediction``: a frame without a predicted box repeats the last box, or has an empty box.
+    ``counts_absent``: frames without the target count, as failures. ``first_frame``: the prompted frame counts as
+    perfect, or does not count. ``pooled``: scores are over the frames of all sequences, not means of sequences.
+    ``whole_pixels``: boxes are rounded first. ``clipped``: boxes are clipped to the frame first.
+    ``precision``: the value at 20 px and 0.2, or the area under the curve up to 50 px and 0.5.
     """
 
     absent_prediction: Literal["repeat", "empty"]
@@ -38,15 +42,15 @@ class BoxProtocol:
 
     @property
     def distance_thresholds_px(self) -> NDArray[np.float64]:
-        """Where the precision curve is measured; divided by 100, the normalised one."""
+        """The thresholds of the precision curve; divided by 100, those of the normalised one."""
         return np.linspace(0.0, 50.0, 51 if self.precision == "at" else 21)
 
 
 @dataclass(frozen=True)
 class BoxErrors:
-    """Of the frames that count: ``overlap`` (n,), ``distance_px`` (n,), ``normalised_distance`` (n,).
+    """The frames that count: ``overlap`` (n,), ``distance_px`` (n,), ``normalised_distance`` (n,).
 
-    Where the target is absent and that counts, the overlap is -1 and the distances are infinite.
+    If frames without the target count, their overlap is -1 and their distances are infinite.
     """
 
     overlap: NDArray[np.float64]
@@ -59,7 +63,7 @@ class BoxErrors:
 
 @dataclass(frozen=True)
 class BoxScores:
-    """All from 0 to 1; the curves over OVERLAP_THRESHOLDS and the protocol's distances."""
+    """All from 0 to 1. The curves are over OVERLAP_THRESHOLDS and the protocol's distances."""
 
     success_auc: float
     precision: float
@@ -92,11 +96,11 @@ def box_errors(
 ) -> BoxErrors:
     """Overlaps and distances of one sequence, on the frames that the protocol counts.
 
-    ``predicted_xywh`` (T, 4) is NaN where nothing was found; ``truth_xywh`` (T, 4) begins on the prompted frame;
-    ``visible`` (T,) says where the target can be seen. A truth without width or height is not visible either.
+    ``predicted_xywh`` (T, 4) is NaN on frames without a box; ``truth_xywh`` (T, 4) begins on the prompted frame;
+    ``visible`` (T,) is True where the target is visible. A box without width or height counts as not visible.
     """
     assert predicted_xywh.shape == truth_xywh.shape, (predicted_xywh.shape, truth_xywh.shape)
-    predicted, truth = _as_the_protocol_sees(predicted_xywh, truth_xywh, protocol, height, width)
+    predicted, truth = _prepared(predicted_xywh, truth_xywh, protocol, height, width)
     present = visible & (truth_xywh[:, 2:] > 0).all(axis=1) & np.isfinite(truth_xywh).all(axis=1)
     counted = np.ones_like(present) if protocol.counts_absent else present.copy()
     counted[0] &= protocol.first_frame == "perfect"
@@ -108,8 +112,19 @@ def box_errors(
     return BoxErrors(overlap[counted], distance_px[counted], normalised[counted])
 
 
+def object_box_errors(rows: pd.DataFrame, truth: BoxTruth, protocol: BoxProtocol) -> BoxErrors:
+    """Overlaps and distances of one track, from its mask rows. A frame without a row has no box."""
+    num_frames = len(truth.boxes_xywh)
+    predicted = np.full((num_frames, 4), np.nan)
+    places = rows["frame_index"].to_numpy() - truth.start
+    inside = (places >= 0) & (places < num_frames)
+    predicted[places[inside]] = rows.loc[inside, BOX_COLUMNS].to_numpy(np.float64)
+    height, width = (int(rows[name].iloc[0]) if len(rows) else 1 for name in ("height", "width"))
+    return box_errors(predicted, truth.boxes_xywh, truth.visible, protocol, height, width)
+
+
 def box_scores(errors: BoxErrors, protocol: BoxProtocol) -> BoxScores:
-    """The measures over frames that count; NaN if there are none."""
+    """The scores over the frames that count; NaN if there are none."""
     distances = protocol.distance_thresholds_px
     success = _share(errors.overlap[:, None] > OVERLAP_THRESHOLDS)
     precision = _share(errors.distance_px[:, None] <= distances)
@@ -129,7 +144,7 @@ def box_scores(errors: BoxErrors, protocol: BoxProtocol) -> BoxScores:
 
 
 def success_auc(curve: NDArray[np.float64], protocol: BoxProtocol) -> float:
-    """The area under a success curve: TrackingNet integrates it, the others take the mean of its points."""
+    """The area under a success curve: TrackingNet integrates by trapezoids, the others average the points."""
     return _area(curve) if protocol.precision == "area" else float(curve.mean())
 
 
@@ -140,18 +155,16 @@ def _precision(curve: NDArray[np.float64], thresholds: NDArray[np.float64], at: 
 
 
 def _area(curve: NDArray[np.float64]) -> float:
-    """By trapezoids, over a range of length 1."""
+    """The area under a curve over a range of length 1, by trapezoids."""
     return float((curve[1:] + curve[:-1]).mean() / 2)
 
 
 def _share(hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Per threshold, the share of frames; NaN if there are none."""
+    """The share of frames for each threshold; NaN if there are no frames."""
     return hits.mean(axis=0) if len(hits) else np.full(hits.shape[1], np.nan)
 
 
-def _as_the_protocol_sees(
-    predicted: Boxes, truth: Boxes, protocol: BoxProtocol, height: int, width: int
-) -> tuple[Boxes, Boxes]:
+def _prepared(predicted: Boxes, truth: Boxes, protocol: BoxProtocol, height: int, width: int) -> tuple[Boxes, Boxes]:
     predicted = predicted.copy()
     if protocol.first_frame == "perfect":
         predicted[0] = truth[0]
@@ -168,6 +181,6 @@ def _as_the_protocol_sees(
 
 
 def _clipped(boxes: Boxes, height: int, width: int) -> Boxes:
-    """Cut at the borders as GOT-10k's toolkit does: the corner first, then the size where it sticks out."""
+    """Boxes clipped to the frame as GOT-10k's toolkit does: first the corner, then the size."""
     corner = np.clip(boxes[:, :2], 0, (width, height))
     return np.concatenate([corner, np.clip(boxes[:, 2:], 0, (width, height) - corner)], axis=1)

@@ -1,4 +1,4 @@
-"""The benchmarks by name, how each counts, and their prompts as tracks."""
+"""The benchmarks by name, with their protocols, and their prompts as tracks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from samurai_batch.errors import ConfigError, PromptError
-from samurai_batch.evaluation import box_datasets, mask_datasets
+from samurai_batch.evaluation import readers
 from samurai_batch.evaluation.boxes import BoxProtocol
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence, Truth
 from samurai_batch.geometry import mask_box_xywh
@@ -26,9 +26,10 @@ OTB_PROTOCOL = BoxProtocol(absent_prediction="repeat", counts_absent=False)
 
 @dataclass(frozen=True)
 class Dataset:
-    """One benchmark. ``protocol`` is None where masks are measured, by J and F.
+    """One benchmark. ``protocol`` is None if it has masks, which are measured by J and F.
 
-    ``exclusive``: every pixel belongs to one object, so where predicted masks overlap, the surer one keeps it.
+    ``exclusive``: a pixel belongs to one object at most. Where predicted masks overlap, the one with the higher mask
+    score keeps the pixel.
     """
 
     name: str
@@ -40,21 +41,21 @@ class Dataset:
 DATASETS = {
     dataset.name: dataset
     for dataset in (
-        Dataset("davis16", mask_datasets.davis16),
-        Dataset("davis17", mask_datasets.davis17, exclusive=True),
-        Dataset("sav", mask_datasets.sav),
-        Dataset("lasot", box_datasets.lasot, LASOT_PROTOCOL),
-        Dataset("lasot-ext", box_datasets.lasot, LASOT_PROTOCOL),
-        Dataset("got10k", box_datasets.got10k, GOT10K_PROTOCOL),
-        Dataset("trackingnet", box_datasets.trackingnet, TRACKINGNET_PROTOCOL),
-        Dataset("otb", box_datasets.otb, OTB_PROTOCOL),
-        Dataset("nfs", box_datasets.nfs, OTB_PROTOCOL),
+        Dataset("davis16", readers.davis16),
+        Dataset("davis17", readers.davis17, exclusive=True),
+        Dataset("sav", readers.sav),
+        Dataset("lasot", readers.lasot, LASOT_PROTOCOL),
+        Dataset("lasot-ext", readers.lasot, LASOT_PROTOCOL),
+        Dataset("got10k", readers.got10k, GOT10K_PROTOCOL),
+        Dataset("trackingnet", readers.trackingnet, TRACKINGNET_PROTOCOL),
+        Dataset("otb", readers.otb, OTB_PROTOCOL),
+        Dataset("nfs", readers.nfs, OTB_PROTOCOL),
     )
 }
 
 
 def dataset_named(name: str) -> Dataset:
-    """The benchmark of this name. Raises ConfigError if it is not known."""
+    """The benchmark of this name. Raises ConfigError if there is none."""
     if name not in DATASETS:
         raise ConfigError(f"dataset {name!r} is not known; use one of {', '.join(DATASETS)}")
     return DATASETS[name]
@@ -86,12 +87,12 @@ def write_dataset_prompts(
 
 
 def sequence_tracks(sequence: Sequence, kind: PromptKind = "box") -> list[Track]:
-    """The tracks of one sequence, each with one prompt where its truth begins: a box, or the whole mask.
+    """The tracks of one sequence, each with one prompt on the first frame of its ground truth: a box or a mask.
 
-    Raises ConfigError if masks are asked of a benchmark that has none.
+    Raises ConfigError if the kind is "mask" and the benchmark has only boxes.
     """
     if kind not in ("box", "mask"):
-        raise ConfigError(f"prompts by {kind!r} are not known; use box or mask")
+        raise ConfigError(f"prompts of kind {kind!r} are not known; use box or mask")
     video = Video(sequence.name, str(sequence.frames_folder.absolute()))
     return [
         Track(
@@ -105,7 +106,7 @@ def sequence_tracks(sequence: Sequence, kind: PromptKind = "box") -> list[Track]
 
 
 def _end_frame(truth: Truth) -> int | None:
-    """Where boxes stop, tracking may. A single box is no truth to stop at: the rest of it is not public."""
+    """The last frame with a box. None for masks, and for a single box: the rest of that ground truth is not public."""
     if isinstance(truth, MaskTruth) or len(truth.boxes_xywh) == 1:
         return None
     return truth.first_frame() + len(truth.boxes_xywh) - 1
@@ -114,7 +115,7 @@ def _end_frame(truth: Truth) -> int | None:
 def _prompt(truth: Truth, kind: PromptKind, name: str) -> Prompt:
     if isinstance(truth, BoxTruth):
         if kind == "mask":
-            raise ConfigError(f"{name}: this benchmark has boxes alone; use prompts by box")
+            raise ConfigError(f"{name}: this benchmark has only boxes; use prompts of kind box")
         try:
             return BoxPrompt(truth.first_frame(), _xyxy(*truth.boxes_xywh[0].tolist()))
         except PromptError as error:

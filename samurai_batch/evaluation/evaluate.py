@@ -1,4 +1,4 @@
-"""``samurai-batch evaluate``: the mask tables of a run against a benchmark's truth, as tables and plots."""
+"""``samurai-batch evaluate``: scores of a run's mask tables on a benchmark, as tables and plots."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,12 +10,17 @@ import pandas as pd
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.evaluation.boxes import BoxErrors, BoxProtocol, BoxScores, box_scores
+from samurai_batch.evaluation.boxes import (
+    BOX_COLUMNS,
+    BoxErrors,
+    BoxProtocol,
+    BoxScores,
+    box_scores,
+    object_box_errors,
+)
 from samurai_batch.evaluation.datasets import Dataset, dataset_named, read_sequences
-from samurai_batch.evaluation.measure import BOX_COLUMNS, object_box_errors, regions_per_frame
-from samurai_batch.evaluation.plots import score_plots
-from samurai_batch.evaluation.published import published_scores
-from samurai_batch.evaluation.regions import statistics
+from samurai_batch.evaluation.plots import published_scores, score_plots
+from samurai_batch.evaluation.regions import regions_per_frame, statistics
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence
 from samurai_batch.masks import read_masks
 
@@ -28,11 +33,11 @@ _CURVES = ("success_curve", "precision_curve", "normalised_precision_curve")
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What an evaluation found. All scores are from 0 to 1.
+    """The scores of a run on a benchmark, from 0 to 1.
 
-    ``objects``: a row per track; ``sequences``: a row per video; ``overall``: one row, the benchmark's own numbers, and
-    below it what SAMURAI's authors published.
-    ``frames``: J and F frame by frame (masks only). ``plots``: SVG text by name (boxes only).
+    ``objects`` has a row per track, ``sequences`` a row per video. The first row of ``overall`` has the benchmark's
+    scores of this run; the rows below are the scores that SAMURAI's authors published.
+    ``frames``: J and F of each frame (masks only). ``plots``: SVG text by name (boxes only).
     """
 
     dataset: str
@@ -43,7 +48,7 @@ class Evaluation:
     plots: Mapping[str, str]
 
     def write(self, folder: str) -> None:
-        """Leave all of it in a folder, as CSV and SVG files."""
+        """Write the tables and plots to a folder, as CSV and SVG files."""
         for name in ("objects", "sequences", "overall", "frames"):
             table = cast(pd.DataFrame, getattr(self, name))
             if len(table):
@@ -60,10 +65,11 @@ def evaluate(
     sequences: Iterable[str] | None = None,
     missing_is_absent: bool = False,
 ) -> Evaluation:
-    """Measure an output folder (``masks_uri``) against a benchmark's folder (``root``), and write it to ``output``.
+    """Evaluate an output folder (``masks_uri``) on a benchmark's folder (``root``), and write the result to ``output``.
 
-    The benchmark's sequences are the video ids, as `write_dataset_prompts` names them; ``sequences`` keeps a part of
-    them. A track without a table is an error, or counts as absent throughout. Raises ConfigError.
+    Video ids must be the names of the benchmark's sequences, as in the tables of `write_dataset_prompts`.
+    ``sequences`` selects some of them. Raises ConfigError, also for a track without a table unless
+    ``missing_is_absent``: then its object counts as absent on all frames.
     """
     kind, chosen = dataset_named(dataset), list(read_sequences(dataset, root, sequences))
     _check_tracks(masks_uri, chosen, missing_is_absent)
@@ -85,7 +91,7 @@ def _check_tracks(masks_uri: str, sequences: list[Sequence], missing_is_absent: 
         named = ", ".join(f"{video}/{object_id}" for video, object_id in missing[:5])
         raise ConfigError(
             f"{storage.redact(masks_uri)}: {len(missing)} track(s) of the benchmark have no table ({named}"
-            f"{', ...' if len(missing) > 5 else ''}); run what is missing, choose sequences, or count it as absent"
+            f"{', ...' if len(missing) > 5 else ''}); run them, select sequences, or count them as absent"
         )
 
 
@@ -107,7 +113,7 @@ def _evaluate_masks(masks_uri: str, dataset: Dataset, sequences: list[Sequence])
     )
     scores = [name for name in objects.columns if name not in ("video_id", "object_id", "num_frames")]
     by_sequence = objects.groupby("video_id", sort=False)[scores].mean().reset_index()
-    # Over objects, as DAVIS 2017 and SA-V; DAVIS 2016 has one each.
+    # The mean over objects, as in DAVIS 2017 and SA-V; DAVIS 2016 has one object per video.
     overall = _beside_published(dataset.name, objects[scores].mean().to_dict())
     return Evaluation(dataset.name, objects, by_sequence, overall, per_frame, {})
 
@@ -142,7 +148,7 @@ def _evaluate_boxes(masks_uri: str, dataset: Dataset, sequences: list[Sequence],
         for object_id, truth in sequence.objects.items():
             assert isinstance(truth, BoxTruth)
             if len(truth.boxes_xywh) == 1:
-                message = "only its first box is public; `samurai-batch export` writes what its server takes"
+                message = "only its first box is public; `samurai-batch export` writes the files for its server"
                 raise ConfigError(f"{sequence.name}: {message}")
             own = rows[rows["object_id"] == object_id].reset_index(drop=True)
             errors[sequence.name, object_id] = object_box_errors(own, truth, protocol)
@@ -172,10 +178,10 @@ def _pooled(errors: Mapping[tuple[str, str], BoxErrors], protocol: BoxProtocol) 
 
 
 def _mean_scores(scores: list[BoxScores]) -> BoxScores:
-    """Every score and curve averaged over tracks; those without a frame that counts are left out."""
+    """Every score and curve, averaged over the tracks with a frame that counts."""
     counted = [one for one in scores if np.isfinite(one.success_curve).all()]
     if not counted:
-        raise ConfigError("no track has a frame that counts; is the truth of this set public?")
+        raise ConfigError("no track has a frame that counts; the ground truth of this set may not be public")
     means: dict[str, Any] = {name: float(np.nanmean([getattr(one, name) for one in counted])) for name in _SCORES}
     means |= {name: np.mean([getattr(one, name) for one in counted], axis=0) for name in _CURVES}
     return replace(counted[0], **means)

@@ -1,4 +1,4 @@
-"""What a benchmark gives: sequences, and where each object really is."""
+"""The sequences of a benchmark, and the ground truth of their objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ VOID_LABEL = 255
 
 @dataclass(frozen=True, eq=False)
 class BoxTruth:
-    """A box on every frame from frame ``start`` on: ``boxes_xywh`` (T, 4), and where the target is ``visible`` (T,).
+    """Boxes on consecutive frames from ``start``: ``boxes_xywh`` (T, 4), and whether the target is ``visible`` (T,).
 
-    Pixels and their origin are as the benchmark's files have them.
+    Pixels count as in the benchmark's files.
     """
 
     start: int
@@ -35,9 +35,9 @@ class BoxTruth:
 
 @dataclass(frozen=True)
 class MaskTruth:
-    """A PNG for some frames, by frame index.
+    """PNGs of the annotated frames, by frame index.
 
-    ``label`` is the object's value in PNGs of labels (255 is void); in binary ones all that is not 0 is the object.
+    In PNGs of kind "labels", ``label`` is the object's value and 255 is void; in "binary" ones the object is not 0.
     """
 
     pngs: Mapping[int, Path]
@@ -45,7 +45,7 @@ class MaskTruth:
     label: int = 1
 
     def read(self, frame_index: int) -> tuple[Mask, Mask | None]:
-        """The mask of an annotated frame, (H, W) bool, and the void pixels if the benchmark has such."""
+        """The mask of an annotated frame, (H, W) bool, and its void pixels if the benchmark has them."""
         values = read_png(self.pngs[frame_index])
         if self.kind == "binary":
             return values != 0, None
@@ -65,7 +65,7 @@ Truth: TypeAlias = BoxTruth | MaskTruth
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video of a benchmark: a folder of frames, and the truth of each object by its id."""
+    """One video of a benchmark: a folder of frames, and the ground truth of each object by its id."""
 
     name: str
     frames_folder: Path
