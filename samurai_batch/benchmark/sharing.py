@@ -1,6 +1,6 @@
 """Measures a video whose shard is split over replicas, and compares it with the cost model's prediction.
 
-A shard of n tracks costs E + n * M per frame, and half of it E + n/2 * M (`planning.splitting`). Replicas on one
+A shard of n tracks costs E + n * M per frame, and half of it E + n/2 * M (`planning.shards`). Replicas on one
 machine slow each other a little, because cores share a cache with each other and with Ray's processes. So E and M are
 measured with as many replicas at work, each on a video of its own.
 """

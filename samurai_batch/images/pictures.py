@@ -1,35 +1,78 @@
-"""What the prompts of a track mean on one picture: masks at the picture's own size, with what speaks for each.
+"""The objects that prompts mean on one picture or frame: detections of auto prompts, and masks of all prompts.
 
-                       found on the picture                                         masks
-box, points, mask      their one object                                             <object_id>
-text                   every object that the words describe, by the detector        <object_id>#0, #1, … best first
-everything             every automatic mask                                         <object_id>#0, #1, … best first
+prompt                 objects                                                      object ids of their masks
+box, points, mask      one                                                          <object_id>
+text                   each that the text describes, by a detector                  <object_id>#0, #1, … best first
+everything             each automatic mask                                          <object_id>#0, #1, … best first
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samurai_batch.errors import PromptError
+from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.images.everything import segment_everything
-from samurai_batch.images.finding import Finder
 from samurai_batch.images.predictor import MASK_THRESHOLD, EncodedImage, ImagePredictor
 from samurai_batch.images.prompts import BatchPrompts, check_prompts
+from samurai_batch.images.settings import EverythingSettings
+from samurai_batch.images.text import Detector, make_detector
 from samurai_batch.rle import decode_mask, encode_mask
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, TextPrompt, Track
+from samurai_batch.tasks import (
+    AutoPrompt,
+    BoxPrompt,
+    EverythingPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    Rle,
+    TextPrompt,
+    Track,
+)
 
 Kind = TypeVar("Kind", BoxPrompt, PointsPrompt, MaskPrompt)
 
 
 @dataclass(frozen=True)
-class PictureMask:
-    """One object on a picture; ``mask`` is None where the network finds nothing at its prompts.
+class ObjectDetector:
+    """Detects the objects that an auto prompt means.
 
-    mask_index says which of the decoder's alternatives this is, object_score is the logit of there being an object
-    (SAM 2; infinite for SAM, which always sees one).
+    ``detector_name`` is a detector of `make_detector`; None where no text prompt comes. ``threshold`` is the least
+    score of its detections.
+    """
+
+    predictor: ImagePredictor
+    detector_name: str | None = None
+    threshold: float = 0.25
+    settings: EverythingSettings | None = None
+
+    @cached_property
+    def text_detector(self) -> Detector:
+        """Loaded with the first text prompt. Raises ConfigError where none is named, and what `make_detector` does."""
+        if self.detector_name is None:
+            raise ConfigError("prompts of kind text need a detector; name one in the field detector")
+        return make_detector(self.detector_name, self.predictor, self.threshold, self.settings)
+
+    def detect(self, prompt: AutoPrompt, pixels: NDArray[np.uint8]) -> list[Prompt]:
+        """One prompt for each object on the frame (H, W, 3), best first: boxes for text, masks for everything."""
+        match prompt:
+            case TextPrompt():
+                boxes = self.text_detector.detect(pixels, prompt.text)
+                return [BoxPrompt(prompt.frame_index, one.box_xyxy) for one in boxes]
+            case EverythingPrompt():
+                masks = segment_everything(self.predictor, pixels, self.settings)
+                return [MaskPrompt(prompt.frame_index, one.mask) for one in masks]
+
+
+@dataclass(frozen=True)
+class PictureMask:
+    """One object on a picture; ``mask`` is None where the network finds no object at its prompts.
+
+    mask_index: which of the decoder's candidates; object_score: logit of "in the picture", infinite for SAM, which has
+    no such output.
     """
 
     object_id: str
@@ -39,22 +82,24 @@ class PictureMask:
     mask_index: int
 
 
-def segment_picture(finder: Finder, track: Track, pixels: NDArray[np.uint8], image: EncodedImage) -> list[PictureMask]:
-    """The objects that the track's prompts mean on a picture (H, W, 3), which the finder's predictor has encoded.
+def segment_picture(
+    detector: ObjectDetector, track: Track, pixels: NDArray[np.uint8], image: EncodedImage
+) -> list[PictureMask]:
+    """The masks of the track's prompts on a picture (H, W, 3), which the detector's predictor has encoded as ``image``.
 
-    Raises PromptError for a prompt that does not fit the picture, ConfigError where the finder lacks what is needed.
+    Raises PromptError for a prompt that does not fit the picture, and ConfigError for text without a text detector.
     """
     match track.auto_prompt:
         case EverythingPrompt():
-            found = segment_everything(finder.predictor, pixels, finder.settings, image)
-            masks = [(one.mask, one.predicted_iou, one.object_score, one.mask_index) for one in found]
+            everything = segment_everything(detector.predictor, pixels, detector.settings, image)
+            masks = [(one.mask, one.predicted_iou, one.object_score, one.mask_index) for one in everything]
             return [PictureMask(f"{track.object_id}#{number}", *mask) for number, mask in enumerate(masks)]
         case TextPrompt() as text:
-            prompted = track.tracks_of_detections(finder.find(text, pixels))
+            prompted = track.tracks_of_detections(detector.detect(text, pixels))
         case None:
             prompted = (track,)
-    finder.predictor.set_image(image)
-    return [_segment_one(finder.predictor, one) for one in prompted]
+    detector.predictor.set_image(image)
+    return [_segment_one(detector.predictor, one) for one in prompted]
 
 
 def _segment_one(predictor: ImagePredictor, track: Track) -> PictureMask:

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from samurai_batch.planning.chunks import step
 from samurai_batch.planning.rates import RateMeter, Rates
 from samurai_batch.planning.records import DetectRecord, ShardRecord, Tries, VideoRecord
-from samurai_batch.planning.shards import num_covered
-from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
+from samurai_batch.planning.shards import LEAST_GAIN, Outlook, best_split, num_covered
 from samurai_batch.planning.work_queue import WorkQueue
 
 MOST_DRIFT = 1.25

@@ -13,7 +13,9 @@ import torch
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StorageError
-from samurai_batch.images.networks import Sam2Network, build_network, load_image_weights
+from samurai_batch.images.networks import ImageNetwork, Sam2Network, build_network, load_image_weights
+from samurai_batch.images.pictures import ObjectDetector
+from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
 from samurai_batch.modeling.compiling import compiled_encoder
@@ -22,12 +24,11 @@ from samurai_batch.modeling.process import prepare_process
 from samurai_batch.pipeline import ChunkResult, propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
-from samurai_batch.runtime.device import within_memory
-from samurai_batch.runtime.looking_up import look_up, make_finder
+from samurai_batch.runtime.detection import detect
+from samurai_batch.runtime.failures import within_memory
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
-from samurai_batch.runtime.replica import Replica
+from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.segmenting import PictureReplica
-from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.tasks import Leg
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video
@@ -65,7 +66,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     if config.task == "segment":
         network = build_network(plan.weights, config.image_size, DTYPES[config.dtype], device_of(config))
         return PictureReplica(
-            finder=make_finder(network, config),
+            detector=_make_detector(network, config),
             open_video=open_video,
             store=storage,
             output=config.output,
@@ -73,7 +74,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
         )
     assert not isinstance(plan.weights.config, SamConfig), "a job that tracks is refused without a tracker"
     tracker = make_tracker(config, plan.weights)
-    finder = make_finder(Sam2Network(tracker.model), config)
+    detector = _make_detector(Sam2Network(tracker.model), config)
 
     def propagate(
         source: VideoSource,
@@ -88,12 +89,16 @@ def make_replica(plan: ReplicaPlan) -> Worker:
 
     return Replica(
         propagate=propagate,
-        look_up=lambda source, track: within_memory(partial(look_up, finder, source, track)),
+        detect=lambda source, track: within_memory(partial(detect, detector, source, track)),
         open_video=open_video,
         store=storage,
         output=config.output,
         metadata=plan.metadata,
     )
+
+
+def _make_detector(network: ImageNetwork, config: JobConfig) -> ObjectDetector:
+    return ObjectDetector(ImagePredictor(network), config.detector, config.detector_threshold, config.everything)
 
 
 def make_replica_process(plan: ReplicaPlan) -> Worker:

@@ -24,8 +24,8 @@ from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.detection import detected_before, read_detections
 from samurai_batch.runtime.environment import Environment, RunDescription, RunHooks
-from samurai_batch.runtime.found import detected_before, read_detections
 from samurai_batch.runtime.pool import (
     Answered,
     GrowingPool,

@@ -11,15 +11,14 @@ from samurai_batch.ledger.checkpoints import delete_track, list_saved_chunks, li
 from samurai_batch.ledger.schema import TrackEntry, VideoLedger
 from samurai_batch.ledger.store import Store, read_video_ledger
 from samurai_batch.masks import mask_table_name, mask_tables_uri
-from samurai_batch.planning.detect_batches import make_detect_batches
 from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
 from samurai_batch.planning.job_state import KnownVideo, PendingTrack
 from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import PERMANENT, Failure, FailureKind
-from samurai_batch.planning.shards import Shard, make_shards
+from samurai_batch.planning.shards import Shard, make_detect_batches, make_shards
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.found import detected_fingerprints, read_detections
+from samurai_batch.runtime.detection import detected_fingerprints, read_detections
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.storage import redact, without_signature
 from samurai_batch.tasks import Track, Video

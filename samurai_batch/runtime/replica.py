@@ -1,7 +1,7 @@
-"""One copy of the model at work: opens videos, follows chunks, publishes tracks. A plain class; pools wrap it.
+"""One copy of the model at work: opens videos, propagates chunks, publishes tracks. A plain class; pools wrap it.
 
-A replica keeps the video it has open and nothing else between orders: everything it needs to know about a track
-it reads from storage, and everything it learns it writes there. Whatever goes wrong becomes a report.
+Between orders a replica keeps only the video it has open: track states and rows are read from storage and written to
+it. Every failure becomes a report.
 """
 
 import time
@@ -13,11 +13,7 @@ import pyarrow as pa
 
 from samurai_batch.background import for_each
 from samurai_batch.errors import (
-    PromptError,
     StateError,
-    StorageError,
-    TruncatedVideoError,
-    VideoError,
 )
 from samurai_batch.ledger.checkpoints import part_uri, state_uri
 from samurai_batch.ledger.store import Store
@@ -37,11 +33,11 @@ from samurai_batch.planning.orders import (
     TrackPublished,
     VideoOpened,
 )
-from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.found import write_detections
-from samurai_batch.runtime.sources import OpenVideo, StoppedError
+from samurai_batch.runtime.detection import write_detections
+from samurai_batch.runtime.failures import StoppedError, as_failure
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Leg, Prompt, Track, Video
@@ -70,15 +66,18 @@ class Propagate(Protocol):
         ...
 
 
-LookUp = Callable[["VideoSource", Track], Sequence[Prompt]]
-"""The prompts that stand for a track's own, which names no place, in its video."""
+Detect = Callable[["VideoSource", Track], Sequence[Prompt]]
+"""A box or mask for each object that the auto prompt of a track means in its video."""
+
+OpenVideo = Callable[[str], "VideoSource"]
+"""Opens the video at a URI. Raises VideoError for one that is missing or damaged, StorageError."""
 
 
 class Replica:
     """Carries out orders, one at a time.
 
-    ``look_up`` may be left out where no prompt has to be looked up. ``metadata`` goes into every mask table, beside the
-    fingerprint; ``num_transfers`` bounds the reads and writes of track states that run at once.
+    ``detect`` is needed only for auto prompts. ``metadata`` goes into every mask table, beside the fingerprint;
+    ``num_transfers`` bounds the reads and writes of track states that run at once.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Replica:
         store: Store,
         output: str,
         metadata: Mapping[str, str],
-        look_up: LookUp | None = None,
+        detect: Detect | None = None,
         num_transfers: int = 8,
     ) -> None:
         self._propagate = propagate
@@ -97,7 +96,7 @@ class Replica:
         self._store = store
         self._output = output
         self._metadata = metadata
-        self._look_up = look_up
+        self._detect = detect
         self._num_transfers = num_transfers
         self._open: tuple[Video, VideoSource] | None = None
         self._is_stopping = False
@@ -117,11 +116,11 @@ class Replica:
                     num_rows = self._publish(order)
                     return TrackPublished(order.order_id, num_rows, time.monotonic() - started_s)
                 case DetectOrder():
-                    answers = tuple(self._look(member) for member in order.members)
+                    answers = tuple(self._detect_objects(member) for member in order.members)
                     return Detected(order.order_id, answers, time.monotonic() - started_s)
         except Exception as error:  # a replica outlives every order; what nobody foresaw is "internal"
             self.close()  # a reader that has failed once is not asked again
-            return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
+            return OrderFailed(order.order_id, as_failure(error), time.monotonic() - started_s)
 
     def stop(self) -> None:
         """Called from another thread: the running order ends at its next frame, unsaved."""
@@ -143,18 +142,18 @@ class Replica:
         if self._is_stopping:
             raise StoppedError("the job is being stopped")
 
-    # -- what prompts without a place mean
+    # -- auto prompts
 
-    def _look(self, member: DetectMember) -> int | Failure:
-        """Keep what stands for one prompt; it has no rows of its own."""
+    def _detect_objects(self, member: DetectMember) -> int | Failure:
+        """Detect the objects of one auto prompt and keep them; the prompt itself has no rows."""
         self._check_not_stopping()
-        assert self._look_up is not None, "no prompt of this job has to be looked up"
+        assert self._detect is not None, "this job has no auto prompts"
         try:
             source = self._source(member.track.video)
-            write_detections(self._store, self._output, member.fingerprint, self._look_up(source, member.track))
+            write_detections(self._store, self._output, member.fingerprint, self._detect(source, member.track))
         except Exception as error:
             self.close()
-            return logged_failure(error)
+            return as_failure(error)
         return 0
 
     # -- one chunk
@@ -241,30 +240,3 @@ def _check_whose(table: pa.Table, track: Track) -> None:
         others = set(table[name].unique().to_pylist()) - {own}
         if others:
             raise StateError(f"the saved parts hold rows whose {name} is {others.pop()!r}, not {own!r}")
-
-
-def logged_failure(error: Exception) -> Failure:
-    """An exception as a value; what nobody foresaw leaves its traceback in the log."""
-    failure = as_failure(error)
-    if failure.kind is FailureKind.INTERNAL and not isinstance(error, StoppedError):
-        logger.exception("an order failed")
-    return failure
-
-
-def as_failure(error: Exception) -> Failure:
-    """An exception as a value."""
-    if isinstance(error, TruncatedVideoError):
-        return Failure(FailureKind.TRUNCATED, str(error), error.frame_reached)
-    for error_type, kind in _KINDS:
-        if isinstance(error, error_type):
-            return Failure(kind, str(error) or "the device ran out of memory")
-    return Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
-
-
-_KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
-    (VideoError, FailureKind.VIDEO),
-    (PromptError, FailureKind.PROMPT),
-    (StateError, FailureKind.STATE),
-    (StorageError, FailureKind.STORAGE),
-    (MemoryError, FailureKind.OUT_OF_MEMORY),
-)

@@ -23,7 +23,7 @@ from samurai_batch.ledger.store import read_run
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.asking import check_auto_prompts
+from samurai_batch.runtime.detection import check_auto_prompts
 from samurai_batch.runtime.driver import drive
 from samurai_batch.runtime.environment import Environment, RunDescription, RunHooks
 from samurai_batch.runtime.pool import Pool

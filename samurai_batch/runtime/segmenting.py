@@ -1,20 +1,19 @@
-"""One copy of the network at work on pictures: reads some, encodes them together, publishes what each prompt finds.
-
-Where a picture's masks lie, in this one place:
+"""The replica of ``task: segment``: one copy of the network that reads pictures, encodes them together, and publishes
+the masks of each track.
 
     masks/<picture>/<object_id>.parquet   the rows of one track of the job, in the mask table's schema:
 
     video_id        the picture's id: its file name, or the video_id of the prompts table
-    object_id       the track's own; with kind text and everything, <object_id>#0, #1, … for what was found, best first
+    object_id       the track's own; with kind text and everything, <object_id>#0, #1, … of each object, best first
     frame_index     0, at timestamp_s 0: a picture is a video of one frame
-    segmentation    at the picture's own size; null where the network finds nothing at a box or a click
+    segmentation    at the picture's own size; null where the network finds no object at a box or a click
     mask_score      the predicted IoU
     object_score    the logit of there being an object; infinite for SAM, which always sees one
     motion_score    null
     mask_index      which of the decoder's alternatives this is
     prompted        true
 
-A table without rows says that nothing was found.
+A table without rows means that no object was found.
 """
 
 import time
@@ -25,17 +24,15 @@ from typing import TypeVar
 
 from samurai_batch.background import for_each
 from samurai_batch.errors import PromptError, VideoError
-from samurai_batch.images.finding import Finder
-from samurai_batch.images.pictures import PictureMask, segment_picture
+from samurai_batch.images.pictures import ObjectDetector, PictureMask, segment_picture
 from samurai_batch.images.predictor import EncodedImage
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import MaskRow, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.planning.orders import Detected, DetectMember, DetectOrder, Order, OrderFailed, Report
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.runtime.device import within_memory
-from samurai_batch.runtime.replica import logged_failure
-from samurai_batch.runtime.sources import OpenVideo, StoppedError
+from samurai_batch.runtime.failures import StoppedError, as_failure, within_memory
+from samurai_batch.runtime.replica import OpenVideo
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Video
@@ -45,7 +42,7 @@ T = TypeVar("T")
 
 
 class PictureReplica:
-    """Carries out looks at pictures, one order at a time; keeps nothing between them.
+    """Carries out DetectOrders on pictures, one at a time; keeps no state between them.
 
     ``metadata`` goes into every mask table, beside the fingerprint; ``num_transfers`` bounds the reads that run at
     once.
@@ -54,14 +51,14 @@ class PictureReplica:
     def __init__(
         self,
         *,
-        finder: Finder,
+        detector: ObjectDetector,
         open_video: OpenVideo,
         store: Store,
         output: str,
         metadata: Mapping[str, str],
         num_transfers: int = 8,
     ) -> None:
-        self._finder = finder
+        self._detector = detector
         self._open_video = open_video
         self._store = store
         self._output = output
@@ -70,20 +67,20 @@ class PictureReplica:
         self._is_stopping = False
 
     def run(self, order: Order) -> Report:
-        """Carry out an order: what fails on one picture fails there alone, the rest as an OrderFailed."""
-        assert isinstance(order, DetectOrder), "on pictures there is nothing but looks"
+        """Carry out an order. A picture that fails does not affect the others; any other failure is an OrderFailed."""
+        assert isinstance(order, DetectOrder), "a job on pictures has detect orders only"
         started_s = time.monotonic()
         try:
-            answers, num_encoded = self._look(order.members)
+            answers, num_encoded = self._segment(order.members)
         except Exception as error:  # a replica outlives every order
-            return OrderFailed(order.order_id, logged_failure(error), time.monotonic() - started_s)
+            return OrderFailed(order.order_id, as_failure(error), time.monotonic() - started_s)
         return Detected(order.order_id, answers, time.monotonic() - started_s, WorkStats(frames_encoded=num_encoded))
 
     def stop(self) -> None:
         """Called from another thread: the running order ends at its next picture."""
         self._is_stopping = True
 
-    def _look(self, members: Sequence[DetectMember]) -> tuple[tuple[int | Failure, ...], int]:
+    def _segment(self, members: Sequence[DetectMember]) -> tuple[tuple[int | Failure, ...], int]:
         """The answers, and how many pictures were encoded for them."""
         videos = list(dict.fromkeys(member.track.video for member in members))
         frames = for_each(lambda video: _or_failure(lambda: self._read(video)), videos, self._num_transfers)
@@ -101,44 +98,44 @@ class PictureReplica:
         return tuple(answers), len(pictures)
 
     def _read(self, video: Video) -> Frame:
-        self._go_on()
+        self._check_not_stopping()
         with closing(self._open_video(video.uri)) as source:
             if (num_frames := source.info.num_frames) != 1:
                 raise VideoError(
                     f"{redact(video.uri)} holds {num_frames} pictures or frames, and task segment takes one a file;"
-                    " save each as a file of its own, or follow objects through them with task track"
+                    " save each as a file of its own, or use task track for a video"
                 )
             (frame,) = source.frames(range(1))
             return frame
 
     def _encode(self, pictures: Collection[Frame]) -> list[EncodedImage]:
-        return self._finder.predictor.encode([one.pixels for one in pictures]) if pictures else []
+        return self._detector.predictor.encode([one.pixels for one in pictures]) if pictures else []
 
     def _answer(self, member: DetectMember, picture: Frame, image: EncodedImage) -> int:
         """Publish the masks of one track on one picture; their number."""
-        self._go_on()
+        self._check_not_stopping()
         if problem := validation_error(member.track, VideoFacts(1, image.height, image.width)):
             raise PromptError(problem)
-        masks = segment_picture(self._finder, member.track, picture.pixels, image)
+        masks = segment_picture(self._detector, member.track, picture.pixels, image)
         table = rows_to_table([_row(mask, member.track.video, image) for mask in masks])
         data = table_to_bytes(table, {**self._metadata, "fingerprint": member.fingerprint})
         uri = mask_table_uri(self._output, member.track.video.video_id, member.track.object_id)
         self._store.write_bytes(uri, data)
         return len(masks)
 
-    def _go_on(self) -> None:
+    def _check_not_stopping(self) -> None:
         if self._is_stopping:
             raise StoppedError("the job is being stopped")
 
 
 def _or_failure(step: Callable[[], T]) -> T | Failure:
-    """What a step gives, or why it gives nothing; only being stopped ends the whole order."""
+    """The result of ``step``, or its failure; only StoppedError ends the whole order."""
     try:
         return within_memory(step)
     except StoppedError:
         raise
     except Exception as error:
-        return logged_failure(error)
+        return as_failure(error)
 
 
 def _row(mask: PictureMask, video: Video, image: EncodedImage) -> MaskRow:

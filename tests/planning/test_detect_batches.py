@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samurai_batch.planning.detect_batches import make_detect_batches
 from samurai_batch.planning.job_state import KnownVideo, PendingTrack
 from samurai_batch.planning.orders import Detected, DetectMember, DetectOrder, OrderFailed, Outcome, TrackSettled
 from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
-from samurai_batch.planning.shards import make_shards
+from samurai_batch.planning.shards import make_detect_batches, make_shards
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Track
 from tests.planning.builders import track, video

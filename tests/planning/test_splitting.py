@@ -6,8 +6,7 @@ from samurai_batch.planning.orders import ChunkPropagated, Order, PropagateOrder
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
-from samurai_batch.planning.shards import even_bounds
-from samurai_batch.planning.splitting import LEAST_GAIN, Outlook, best_split
+from samurai_batch.planning.shards import LEAST_GAIN, Outlook, best_split, even_bounds
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from tests.planning.builders import track, video

@@ -27,10 +27,9 @@ from samurai_batch.runtime.driver import drive
 from samurai_batch.runtime.environment import Environment, RunDescription
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import RunProgress
-from samurai_batch.runtime.replica import Replica
+from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.sources import OpenVideo
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import BoxPrompt, Direction, Leg, Track, Video
 from samurai_batch.video import VideoSource
@@ -204,7 +203,7 @@ def find_two(source: object, track: Track) -> list[BoxPrompt]:
 def make_replica(output: str, tracker: FakeTracker, store: Store = storage) -> Replica:
     return Replica(
         propagate=tracker.propagate,
-        look_up=find_two,
+        detect=find_two,
         open_video=video_opener(store.read_bytes),
         store=store,
         output=output,

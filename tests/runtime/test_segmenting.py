@@ -13,7 +13,7 @@ from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.images import finding
+from samurai_batch.images import pictures
 from samurai_batch.images.everything import segment_everything
 from samurai_batch.images.networks import load_network
 from samurai_batch.images.predictor import EncodedImage, ImagePredictor
@@ -30,7 +30,7 @@ from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.reprocess import reprocess
 from samurai_batch.report.gather import gather
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco
-from samurai_batch.runtime import asking
+from samurai_batch.runtime import detection
 from samurai_batch.runtime.assembly import ReplicaPlan
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.pool import Pool
@@ -242,8 +242,8 @@ class OneBox:
 
 @pytest.fixture
 def words_find_one_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "make_detector", lambda *_: OneBox())
-    monkeypatch.setattr(asking, "check_detector", lambda name: None)
+    monkeypatch.setattr(pictures, "make_detector", lambda *_: OneBox())
+    monkeypatch.setattr(detection, "check_detector", lambda name: None)
 
 
 @pytest.mark.usefixtures("words_find_one_box")

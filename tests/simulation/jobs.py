@@ -91,7 +91,7 @@ def detections_of(track: Track) -> list[BoxPrompt]:
 
 
 def look_up(source: VideoSource, track: Track) -> list[BoxPrompt]:
-    """As `runtime.looking_up.look_up`, without a network."""
+    """As `runtime.detection.detect`, without a network."""
     info, prompted = source.info, track.prompts[0].frame_index
     if problem := validation_error(track, VideoFacts(info.num_frames, info.height, info.width)):
         raise PromptError(problem)

@@ -52,7 +52,7 @@ class SimulatedReplica:
         self.view = StoreView(cluster.store, self.weather)
         self._worker = Replica(
             propagate=FakeTracker(before_frame=self._before_frame).propagate,
-            look_up=self._look_up,
+            detect=self._look_up,
             open_video=video_opener(self.view.read_bytes),
             store=self.view,
             output=cluster.output,

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError, PromptError
-from samurai_batch.images import finding
+from samurai_batch.images import pictures
 from samurai_batch.images.everything import segment_everything
-from samurai_batch.images.finding import Finder
+from samurai_batch.images.pictures import ObjectDetector
 from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import Detection
@@ -37,19 +37,19 @@ def track_of(prompt: Prompt) -> Track:
 
 @pytest.fixture
 def two_dogs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "make_detector", lambda *_: TwoDogs())
+    monkeypatch.setattr(pictures, "make_detector", lambda *_: TwoDogs())
 
 
 def test_words_become_a_box_for_each_object_found(two_dogs: None) -> None:
-    finder = Finder(ImagePredictor(small_network("sam2")), "tiny")
-    found = finder.find(TextPrompt(3, "dog"), picture(60, 80))
+    detector = ObjectDetector(ImagePredictor(small_network("sam2")), "tiny")
+    found = detector.detect(TextPrompt(3, "dog"), picture(60, 80))
     assert found == [BoxPrompt(3, (5.0, 6.0, 40.0, 30.0)), BoxPrompt(3, (8.0, 9.0, 20.0, 25.0))]
-    assert finder.find(TextPrompt(3, "cat"), picture(60, 80)) == []
+    assert detector.detect(TextPrompt(3, "cat"), picture(60, 80)) == []
 
 
 def test_everything_becomes_each_automatic_mask() -> None:
     predictor = ImagePredictor(small_network("sam2"))
-    found = Finder(predictor, settings=EASY).find(EverythingPrompt(2), picture(60, 80))
+    found = ObjectDetector(predictor, settings=EASY).detect(EverythingPrompt(2), picture(60, 80))
     assert found == [MaskPrompt(2, one.mask) for one in segment_everything(predictor, picture(60, 80), EASY)]
 
 
@@ -64,7 +64,7 @@ def test_what_was_found_stands_for_the_track_under_numbered_names() -> None:
 
 def test_words_without_a_detector_are_refused_with_the_remedy() -> None:
     with pytest.raises(ConfigError, match="name one in the field detector"):
-        Finder(ImagePredictor(small_network("sam2"))).find(TextPrompt(0, "dog"), picture(60, 80))
+        ObjectDetector(ImagePredictor(small_network("sam2"))).detect(TextPrompt(0, "dog"), picture(60, 80))
 
 
 def test_a_prompt_that_was_not_looked_up_is_never_followed_as_something_else() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.images import finding
+from samurai_batch.images import pictures
 from samurai_batch.images.text import Detection
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.ledger.schema import TrackEntry
@@ -17,7 +17,7 @@ from samurai_batch.ledger.store import read_video_ledger, video_ledger_uri
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.operations.diff import diff_results
-from samurai_batch.runtime import asking
+from samurai_batch.runtime import detection
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import BoxPrompt, EverythingPrompt, TextPrompt, Track, Video
@@ -38,8 +38,8 @@ class TwoDogs:
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     monkeypatch.setitem(MODELS, SMALL.name, SMALL)
-    monkeypatch.setattr(finding, "make_detector", lambda *_: TwoDogs())
-    monkeypatch.setattr(asking, "check_detector", lambda name: None)
+    monkeypatch.setattr(pictures, "make_detector", lambda *_: TwoDogs())
+    monkeypatch.setattr(detection, "check_detector", lambda name: None)
     TwoDogs.num_auto_prompts = 0
 
 
@@ -133,7 +133,9 @@ def test_words_without_a_detector_are_refused_before_any_work(tmp_path: Path, cl
 
 def test_a_name_that_a_found_object_would_take_is_refused(tmp_path: Path, clip: Video) -> None:
     taken = Track(video=clip, object_id="dog#7", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))
-    with pytest.raises(ConfigError, match=r"'dog#7' of video 'clip' is what an object found for 'dog' may be"):
+    with pytest.raises(
+        ConfigError, match=r"'dog#7' of video 'clip' is reserved for an object that is detected for 'dog'"
+    ):
         run_job(job(tmp_path), tracks=[taken, asked(clip, "dog")])
 
 
@@ -151,7 +153,7 @@ def test_a_look_up_that_keeps_failing_is_given_up_after_three_times_and_tried_ag
     config = job(tmp_path)
     box = Track(video=clip, object_id="box", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))
     with monkeypatch.context() as patch:
-        patch.setattr(finding, "make_detector", lambda *_: Broken())
+        patch.setattr(pictures, "make_detector", lambda *_: Broken())
         summary = run_job(config, tracks=[asked(clip, "dog"), box])
     (problem,) = summary.problems
     assert problem.error.startswith("answering the prompt failed 3 times, the last time with: ValueError: a bug in a")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from samurai_batch.runtime.device import within_memory
+from samurai_batch.runtime.failures import within_memory
 
 
 def failing(error: Exception) -> None:

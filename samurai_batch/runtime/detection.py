@@ -1,0 +1,97 @@
+"""Auto prompts (text, everything) of a job on videos: checked, run on their frame, and their detections kept.
+
+A replica detects the objects of an auto prompt on its frame, and writes them to `<output>/_prompts/<fingerprint>.json`.
+The driver reads them from there: each object becomes a track of its own. A later run with the same fingerprint reads
+them again instead of detecting. On pictures the detections are the result itself (`segmenting`), and none are kept.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from samurai_batch.errors import ConfigError, PromptError, StateError
+from samurai_batch.images.text_models import check_detector
+from samurai_batch.job import JobConfig
+from samurai_batch.ledger.store import Store
+from samurai_batch.planning.orders import DetectMember, TrackSettled
+from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.storage import join, redact
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, TextPrompt, Track
+
+if TYPE_CHECKING:  # torch is for replicas
+    from samurai_batch.images.pictures import ObjectDetector
+    from samurai_batch.video import VideoSource
+
+_DETECTIONS = TypeAdapter(list[BoxPrompt | MaskPrompt])
+_SUFFIX = ".json"
+
+
+def check_auto_prompts(tracks: Sequence[Track], config: JobConfig) -> None:
+    """Raise ConfigError or CheckpointError if the auto prompts of these tracks lack a detector or a free object_id."""
+    detecting = [track for track in tracks if track.auto_prompt is not None]
+    if any(isinstance(track.auto_prompt, TextPrompt) for track in detecting):
+        if config.detector is None:
+            raise ConfigError("prompts of kind text need a detector; name one in the field detector")
+        check_detector(config.detector)
+    reserved = {track.track_id for track in detecting}
+    for track in tracks:
+        object_id, _, number = track.object_id.rpartition("#")
+        if number.isdecimal() and (track.video.video_id, object_id) in reserved:
+            raise ConfigError(
+                f"object_id {track.object_id!r} of video {track.video.video_id!r} is reserved for an object that is"
+                f" detected for {object_id!r}; rename one of them"
+            )
+
+
+def detect(detector: "ObjectDetector", source: "VideoSource", track: Track) -> list[Prompt]:
+    """A box or mask for each object that the track's auto prompt means in its video, best first.
+
+    Raises PromptError if the prompt lies outside the video, and what reading its frame raises.
+    """
+    prompt, info = track.auto_prompt, source.info
+    assert prompt is not None
+    if problem := validation_error(track, VideoFacts(info.num_frames, info.height, info.width)):
+        raise PromptError(problem)
+    (frame,) = source.frames(range(prompt.frame_index, prompt.frame_index + 1))
+    return detector.detect(prompt, frame.pixels)
+
+
+def write_detections(store: Store, output: str, fingerprint: str, prompts: Sequence[Prompt]) -> None:
+    """Keep the boxes or masks of an auto prompt, best first; an empty list means that no object was found."""
+    store.write_bytes(_uri(output, fingerprint), _DETECTIONS.dump_json(list(prompts)))  # type: ignore[arg-type]
+
+
+def read_detections(store: Store, output: str, track: Track, fingerprint: str) -> tuple[Track, ...]:
+    """The tracks of the objects detected for ``track``. Raises StateError if the file is damaged."""
+    uri = _uri(output, fingerprint)
+    try:
+        return track.tracks_of_detections(_DETECTIONS.validate_json(store.read_bytes(uri)))
+    except (ValidationError, PromptError) as error:
+        raise StateError(f"{redact(uri)} is damaged; delete it to have its prompt detected again") from error
+
+
+def detected_fingerprints(store: Store, output: str) -> set[str]:
+    """The fingerprints of all auto prompts whose detections are kept."""
+    return {name.removesuffix(_SUFFIX) for name in store.list_names(_folder(output)) if name.endswith(_SUFFIX)}
+
+
+def detected_before(member: DetectMember) -> TrackSettled:
+    """The outcome of an auto prompt whose detections an earlier run has kept, but not entered into the ledger."""
+    return TrackSettled(
+        track=member.track,
+        fingerprint=member.fingerprint,
+        status="done",
+        num_rows=0,
+        attempts=1,
+        seconds=0.0,
+        failure=None,
+    )
+
+
+def _folder(output: str) -> str:
+    return join(output, "_prompts")
+
+
+def _uri(output: str, fingerprint: str) -> str:
+    return join(_folder(output), fingerprint + _SUFFIX)
