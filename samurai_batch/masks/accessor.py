@@ -64,11 +64,11 @@ class MasksAccessor:
         """
         if other.duplicated(KEYS).any():
             raise ConfigError("other has several rows for one video, object and frame; keep one of each")
-        theirs = {key: position for position, key in enumerate(_keys(other))}
-        positions = [theirs.get(key) for key in _keys(self._columns(*KEYS))]
-        there = MasksAccessor(other)
+        position_in_other = {key: position for position, key in enumerate(_keys(other))}
+        positions = [position_in_other.get(key) for key in _keys(self._columns(*KEYS))]
+        other_masks = MasksAccessor(other)
         values = [
-            np.nan if match is None else _overlap(self._rle(position), there._rle(match))
+            np.nan if match is None else _overlap(self._rle(position), other_masks._rle(match))
             for position, match in enumerate(positions)
         ]
         return pd.Series(values, index=self._frame.index, name="iou", dtype=np.float64)

@@ -46,7 +46,7 @@ def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -
     if CURRENT_NAME in below.files:
         return _compacted_paths(uri)
     if tables := _tables(below):
-        return [posixpath.join(root, name) for name in tables if _is_asked(name, objects)]
+        return [posixpath.join(root, name) for name in tables if _is_selected(name, objects)]
     is_output = _is_output(uri, below.folders)
     masks = storage.join(uri, MASKS_FOLDER) if is_output else uri
     names = _track_names(masks, videos, objects)
@@ -101,7 +101,7 @@ def _is_output(uri: str, folders: list[str]) -> bool:
 
 def _track_names(masks: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
     if videos is None:
-        return [name for name in track_names(masks) if _is_asked(name, objects)]
+        return [name for name in track_names(masks) if _is_selected(name, objects)]
     folders = sorted({storage.quote_id(video) for video in videos})
     if objects is not None and len(folders) * len(objects) <= _MAX_NAMED:
         tables = sorted({storage.quote_id(an_object) + TABLE_SUFFIX for an_object in objects})
@@ -109,7 +109,7 @@ def _track_names(masks: str, videos: list[str] | None, objects: list[str] | None
     names = [
         f"{folder}/{name}" for folder in folders for name in _tables(storage.list_children(storage.join(masks, folder)))
     ]
-    return [name for name in names if _is_asked(name, objects)]
+    return [name for name in names if _is_selected(name, objects)]
 
 
 def _existing(masks: str, names: list[str]) -> list[str]:
@@ -122,7 +122,7 @@ def _is_table(name: str) -> bool:
     return name.endswith(TABLE_SUFFIX) and not name.startswith(("_", "."))
 
 
-def _is_asked(name: str, objects: list[str] | None) -> bool:
+def _is_selected(name: str, objects: list[str] | None) -> bool:
     object_id = storage.unquote_id(posixpath.basename(name).removesuffix(TABLE_SUFFIX))
     return objects is None or object_id in objects
 

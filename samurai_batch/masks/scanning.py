@@ -86,10 +86,10 @@ def _read_file(
         there = set(file.schema_arrow.names)
         found = []
         for number in range(file.num_row_groups):
-            left = _left_to_ask(file.metadata.row_group(number), conditions)
+            left = _conditions_left(file.metadata.row_group(number), conditions)
             if left is not None:
-                asked = dict.fromkeys([*names, *(one.column for one in left)])
-                columns = [name for name in asked if name in there] or ["frame_index"]  # so that rows are counted
+                needed = dict.fromkeys([*names, *(one.column for one in left)])
+                columns = [name for name in needed if name in there] or ["frame_index"]  # so that rows are counted
                 rows = file.read_row_group(number, columns=columns, use_threads=not is_small)
                 found.append(with_columns(_filtered(rows.replace_schema_metadata(None), left), names))
         return found
@@ -101,8 +101,8 @@ def _filtered(rows: pa.Table, conditions: Sequence[Condition]) -> pa.Table:
     return rows.filter(functools.reduce(operator.and_, [one.expression() for one in conditions]))
 
 
-def _left_to_ask(group: pq.RowGroupMetaData, conditions: Sequence[Condition]) -> list[Condition] | None:
-    """The conditions that each row must be asked for; None if no row can meet them all."""
+def _conditions_left(group: pq.RowGroupMetaData, conditions: Sequence[Condition]) -> list[Condition] | None:
+    """The conditions to be checked for each row; None if no row can meet them all."""
     left = []
     for one in conditions:
         statistics = group.column(_PLACE_OF[one.column]).statistics

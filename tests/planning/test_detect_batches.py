@@ -17,7 +17,7 @@ from tests.planning.builders import track, video
 from tests.planning.simulation import Scenario, fingerprint_of, make_scheduler, run
 
 
-def asking(video_id: str, object_id: str = "all") -> Track:
+def auto_prompted(video_id: str, object_id: str = "all") -> Track:
     return Track(video=video(video_id), object_id=object_id, prompts=(EverythingPrompt(3),))
 
 
@@ -25,9 +25,11 @@ def members(tracks: Iterable[Track]) -> list[DetectMember]:
     return [DetectMember(track, fingerprint_of(track)) for track in tracks]
 
 
-def looking(*video_ids: str, per_look: int = 8) -> Scheduler:
+def detect_scheduler(*video_ids: str, videos_per_batch: int = 8) -> Scheduler:
     scheduler = make_scheduler([])
-    scheduler.enter_detections(make_detect_batches(members(asking(name) for name in video_ids), per_look))
+    scheduler.enter_detections(
+        make_detect_batches(members(auto_prompted(name) for name in video_ids), videos_per_batch)
+    )
     return scheduler
 
 
@@ -45,22 +47,22 @@ def settled(outcomes: Iterable[Outcome]) -> dict[str, TrackSettled]:
     return {one.track.video.video_id: one for one in outcomes if isinstance(one, TrackSettled)}
 
 
-def test_looks_hold_whole_videos_and_so_many_of_them() -> None:
-    tracks = [asking("a", "1"), asking("b"), asking("a", "2"), asking("c")]
-    looks = make_detect_batches(members(tracks), 2)
-    assert [[one.fingerprint for one in look] for look in looks] == [["a/1", "a/2", "b/all"], ["c/all"]]
+def test_a_batch_holds_whole_videos_up_to_the_limit() -> None:
+    tracks = [auto_prompted("a", "1"), auto_prompted("b"), auto_prompted("a", "2"), auto_prompted("c")]
+    batches = make_detect_batches(members(tracks), 2)
+    assert [[one.fingerprint for one in batch] for batch in batches] == [["a/1", "a/2", "b/all"], ["c/all"]]
 
 
-def test_a_look_settles_its_tracks_with_the_rows_that_were_published() -> None:
-    scheduler = looking("a", "b")
+def test_a_detect_order_settles_its_tracks_with_the_published_rows() -> None:
+    scheduler = detect_scheduler("a", "b")
     order = only(scheduler)
     outcomes = settled(scheduler.reported("r", Detected(order.order_id, (5, 0), 1.0)))
     assert {name: (one.status, one.num_rows) for name, one in outcomes.items()} == {"a": ("done", 5), "b": ("done", 0)}
     assert scheduler.is_finished
 
 
-def test_one_that_fails_is_tried_again_alone_and_given_up_after_three_times() -> None:
-    scheduler = looking("a", "b", "c")
+def test_a_prompt_that_fails_is_retried_alone_and_given_up_after_three_times() -> None:
+    scheduler = detect_scheduler("a", "b", "c")
     order = only(scheduler)
     boom = Failure(FailureKind.INTERNAL, "boom")
     assert settled(scheduler.reported("r", Detected(order.order_id, (1, boom, 1), 1.0))).keys() == {"a", "c"}
@@ -73,8 +75,8 @@ def test_one_that_fails_is_tried_again_alone_and_given_up_after_three_times() ->
     assert scheduler.is_finished
 
 
-def test_one_that_cannot_be_read_is_not_tried_again() -> None:
-    scheduler = looking("a", "b")
+def test_an_unreadable_video_is_not_retried() -> None:
+    scheduler = detect_scheduler("a", "b")
     order = only(scheduler)
     failure = Failure(FailureKind.VIDEO, "is empty")
     outcomes = settled(scheduler.reported("r", Detected(order.order_id, (failure, 1), 1.0)))
@@ -82,8 +84,8 @@ def test_one_that_cannot_be_read_is_not_tried_again() -> None:
     assert scheduler.is_finished
 
 
-def test_one_that_ends_replicas_is_given_up_after_three_and_takes_no_other_with_it() -> None:
-    scheduler = looking(*"abcdefgh")
+def test_a_prompt_that_kills_replicas_is_given_up_after_three_and_the_others_succeed() -> None:
+    scheduler = detect_scheduler(*"abcdefgh")
     deaths = 0
     published: set[str] = set()
     while not scheduler.is_finished:
@@ -103,8 +105,8 @@ def test_one_that_ends_replicas_is_given_up_after_three_and_takes_no_other_with_
     assert failure.message == "answering the prompt ended 3 replicas, the last one with: killed"
 
 
-def test_a_look_too_large_for_the_device_is_halved() -> None:
-    scheduler = looking(*"abcd")
+def test_a_batch_too_large_for_the_device_is_halved() -> None:
+    scheduler = detect_scheduler(*"abcd")
     order = only(scheduler)
     scheduler.reported("r", OrderFailed(order.order_id, Failure(FailureKind.OUT_OF_MEMORY, "full"), 1.0))
     assert sorted(names(one.order) for one in scheduler.assign(["r", "s"]) if isinstance(one.order, DetectOrder)) == [
@@ -114,21 +116,21 @@ def test_a_look_too_large_for_the_device_is_halved() -> None:
 
 
 @pytest.mark.parametrize(("keep_partial", "status"), [(True, "partial"), (False, "failed")])
-def test_what_is_found_on_a_video_that_is_known_to_be_cut_ends_there_too(keep_partial: bool, status: str) -> None:
+def test_detections_on_a_video_known_to_be_truncated_end_there_too(keep_partial: bool, status: str) -> None:
     known = {"v": KnownVideo(20, VideoFacts(20, 48, 64))}
     scenario = Scenario({"v": 20}, {"v": 12})
     scheduler = make_scheduler([track("first")], keep_partial=keep_partial, known=known)
-    scheduler.enter_detections([members([asking("v")])])
+    scheduler.enter_detections([members([auto_prompted("v")])])
     run(scheduler, scenario, 1, random.Random(0), trouble=0.0)
-    found = asking("v").tracks_of_detections([BoxPrompt(3, (1.0, 2.0, 30.0, 40.0))])
+    found = auto_prompted("v").tracks_of_detections([BoxPrompt(3, (1.0, 2.0, 30.0, 40.0))])
     scheduler.enter(make_shards(found, 4), [PendingTrack(found[0], "v/found", NOTHING_SAVED)], known)
     run(scheduler, scenario, 1, random.Random(0), trouble=0.0)
     assert (scenario.settled["v/first"].status, scenario.settled["v/found"].status) == (status, status)
     assert scenario.rows.get("v/found") == (range(3, 12) if keep_partial else None)
 
 
-class FindingScenario(Scenario):
-    """Every prompt that is looked up stands for two boxes, which are followed."""
+class DetectionScenario(Scenario):
+    """Every auto prompt has two detections, which are tracked."""
 
     scheduler: Scheduler
 
@@ -146,15 +148,15 @@ class FindingScenario(Scenario):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.sampled_from([0.0, 0.05, 0.3]), st.integers())
-def test_what_looks_find_is_followed_whatever_happens(
+def test_detections_are_tracked_despite_faults(
     num_videos: int, num_objects: int, num_replicas: int, trouble: float, seed: int
 ) -> None:
-    asked = [asking(f"v{one}", f"o{two}") for one in range(num_videos) for two in range(num_objects)]
-    scenario = FindingScenario({f"v{number}": 12 + number for number in range(num_videos)})
+    tracks = [auto_prompted(f"v{one}", f"o{two}") for one in range(num_videos) for two in range(num_objects)]
+    scenario = DetectionScenario({f"v{number}": 12 + number for number in range(num_videos)})
     scenario.scheduler = make_scheduler([])
-    scenario.scheduler.enter_detections(make_detect_batches(members(asked), 1))
+    scenario.scheduler.enter_detections(make_detect_batches(members(tracks), 1))
     run(scenario.scheduler, scenario, num_replicas, random.Random(seed), trouble=trouble)
-    for one in asked:
+    for one in tracks:
         outcome = scenario.settled[fingerprint_of(one)]
         found = [scenario.settled.get(f"{fingerprint_of(one)}#{number}") for number in range(2)]
         assert all(found) if outcome.status == "done" else not any(found)

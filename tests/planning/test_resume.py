@@ -38,10 +38,10 @@ def test_a_leg_without_the_state_before_stays_ahead() -> None:
     assert aligned([(FORWARD, saved([1, 2], [2])), (FORWARD, saved([1], [1]))], 10) == [3, 2]
 
 
-def test_a_leg_far_ahead_is_not_called_back_by_one_that_begins() -> None:
+def test_a_leg_far_ahead_is_not_set_back_by_one_that_begins() -> None:
     assert aligned([(FORWARD, saved([1, 2, 3], [2, 3])), (FORWARD, NOTHING_SAVED)], 10) == [4, 1]
 
 
-def test_a_leg_that_is_over_calls_nobody_back() -> None:
+def test_a_finished_leg_sets_no_other_leg_back() -> None:
     short = Leg(track=track(), reverse=False, start_frame=12, end_frame=19, first_row=12)
     assert aligned([(short, saved([1], [1])), (FORWARD, saved([1, 2], [1, 2]))], 10) == [2, 3]

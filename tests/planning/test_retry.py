@@ -62,7 +62,7 @@ def test_what_may_pass_is_tried_three_times(kind: FailureKind) -> None:
     assert [verdict(kind, attempts) for attempts in (1, 2, 3)] == [Verdict.AGAIN, Verdict.AGAIN, Verdict.GIVE_UP]
 
 
-def test_an_error_nobody_foresaw_is_traced_to_its_track() -> None:
+def test_an_unexpected_error_is_traced_to_its_track() -> None:
     assert verdict(FailureKind.INTERNAL, 2, num_tracks=8) is Verdict.AGAIN
     assert verdict(FailureKind.INTERNAL, 3, num_tracks=8) is Verdict.SPLIT
     assert verdict(FailureKind.STORAGE, 3, num_tracks=8) is Verdict.GIVE_UP

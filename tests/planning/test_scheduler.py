@@ -38,7 +38,7 @@ def jobs(draw: st.DrawFn) -> tuple[list[Track], dict[str, int]]:
 @given(
     jobs(), st.integers(1, 25), st.integers(1, 5), st.integers(1, 4), st.sampled_from([0.0, 0.05, 0.3]), st.integers()
 )
-def test_whatever_happens_every_track_is_followed_in_order_or_fails_with_a_reason(
+def test_despite_faults_every_track_is_propagated_in_order_or_fails_with_a_reason(
     job: tuple[list[Track], dict[str, int]],
     chunk_frames: int,
     limit: int,
@@ -171,7 +171,7 @@ def test_a_shard_left_by_a_dead_replica_goes_on_elsewhere_at_the_same_chunk() ->
     assert order.chunk == interrupted.chunk == 1
 
 
-def test_the_answer_of_a_replica_that_was_not_asked_is_not_heard() -> None:
+def test_an_answer_of_a_replica_without_an_order_is_ignored() -> None:
     scheduler, scenario = make_scheduler([track()]), Scenario({"v": 30})
     opening = only(scheduler, "r1")
     scheduler.replica_lost("r1", Failure(FailureKind.PREEMPTED, "gone"))
@@ -181,7 +181,7 @@ def test_the_answer_of_a_replica_that_was_not_asked_is_not_heard() -> None:
     assert scheduler.is_busy("r2")
 
 
-def test_tracks_that_do_not_fit_are_told_before_any_replica_is_asked() -> None:
+def test_invalid_tracks_fail_before_any_order() -> None:
     known = {"v": KnownVideo(10, VideoFacts(10, 48, 64))}
     scheduler = make_scheduler([track("late", 10), track("good")], known=known)
     scenario = Scenario({"v": 10})

@@ -26,7 +26,7 @@ def test_legs_that_start_near_each_other_share_a_shard() -> None:
     assert [[leg.track.object_id for leg in shard.legs] for shard in shards] == [["a", "c"], ["b", "d"]]
 
 
-def test_a_backward_leg_that_leaves_no_row_is_not_followed() -> None:
+def test_a_backward_leg_without_rows_is_not_propagated() -> None:
     assert len(legs_with_rows(track(frame=0, direction="both"))) == 1
     assert len(legs_with_rows(track(frame=7, start_frame=7, direction="both"))) == 1
     assert len(legs_with_rows(track(frame=8, start_frame=7, direction="both"))) == 2

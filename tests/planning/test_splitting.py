@@ -65,19 +65,19 @@ def test_eight_tracks_are_spread_over_four_idle_replicas_by_twos() -> None:
     assert [len(group) for group in groups] == [2, 2, 2, 2]
 
 
-def test_what_is_nearly_done_is_not_moved() -> None:
-    assert len(best_split([range(3)] * 8, idle(4))) == 1  # together 9 s; apart 4.5 s, and 5 s to open the video
+def test_a_shard_that_is_nearly_done_is_not_split() -> None:
+    assert len(best_split([range(3)] * 8, idle(4))) == 1  # together 9 s; split 4.5 s, and 5 s to open the video
     assert len(best_split([range(100)] * 8, idle(4))) == 4
 
 
-def test_moving_states_counts() -> None:
+def test_the_time_to_move_states_counts() -> None:
     slow = Rates(encode_s=1.0, propagate_s=0.25, open_s=5.0, save_s=100.0)
     assert len(best_split([range(100)] * 8, idle(4, slow))) == 1
 
 
-def test_tracks_that_share_no_frames_cost_nothing_to_part() -> None:
-    apart = [range(100), range(100, 200)]
-    whole, parted = idle(2).finish_s([apart]), idle(2).finish_s([apart[:1], apart[1:]])
+def test_tracks_without_common_frames_are_split_at_no_cost() -> None:
+    spans = [range(100), range(100, 200)]
+    whole, parted = idle(2).finish_s([spans]), idle(2).finish_s([spans[:1], spans[1:]])
     assert (whole, parted) == (250.0, 130.0)
 
 

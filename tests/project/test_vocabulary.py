@@ -28,6 +28,7 @@ CLEAN = (
     "samurai_batch/exports",
     "samurai_batch/geometry.py",
     "samurai_batch/job",
+    "samurai_batch/masks",
     "samurai_batch/redaction.py",
     "samurai_batch/rendering",
     "samurai_batch/report",
@@ -83,6 +84,7 @@ ALLOWED = {
     "world_size",
     "get_world_size",
     "fill_value_behind",
+    "follow_s",  # in run records of version 0.1.0
     "`small world`",
     "`world`",
     "world/immovables",  # names of files of others
