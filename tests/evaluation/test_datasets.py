@@ -103,7 +103,7 @@ def test_what_a_benchmark_does_not_have_is_refused_in_a_sentence(tmp_path: Path)
         list(read_sequences("lasot", tmp_path, only=["cat-9"]))
     with pytest.raises(ConfigError, match="has only boxes; use prompts of kind box"):
         write_dataset_prompts("lasot", tmp_path, str(tmp_path / "p.csv"), kind="mask")
-    with pytest.raises(ConfigError, match="give the root of the data set"):
+    with pytest.raises(ConfigError, match="give the root folder of the data set"):
         list(read_sequences("davis16", tmp_path))
 
 
