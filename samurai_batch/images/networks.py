@@ -19,7 +19,7 @@ from torch import Tensor
 from samurai_batch.modeling.checkpoints import Weights, build_model, build_sam, load_sam_weights, load_weights
 from samurai_batch.modeling.configs import SAM_MODELS, SamConfig
 from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_multimask, take_single
-from samurai_batch.modeling.pixels import normalise
+from samurai_batch.modeling.pixels import normalise, upload
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
 
@@ -148,7 +148,7 @@ class SamNetwork(_Network[SAM]):
         size = self._resized(*pixels.shape[:2])
         if image.shape[-2:] != size:
             image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-        normalised = normalise(image.to(self.device), self.dtype)
+        normalised = normalise(upload(image, self.device), self.dtype)
         return F.pad(normalised, (0, self.image_size - size[1], 0, self.image_size - size[0]))
 
     def encode(self, prepared: Tensor) -> list[ImageFeatures]:
@@ -181,7 +181,7 @@ class Sam2Network(_Network[SAM2]):
 
         The release resizes single images so, and the frames of videos otherwise (bicubic, 8 bits).
         """
-        image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
+        image = upload(torch.from_numpy(pixels), self.device).permute(2, 0, 1)[None]
         size = (self.image_size, self.image_size)
         if image.shape[-2:] != size:
             image = F.interpolate(image.float(), size=size, mode="bilinear", antialias=True)

@@ -20,6 +20,7 @@ from samurai_batch.errors import PromptError
 from samurai_batch.images.networks import ImageFeatures, ImageNetwork, NetworkPrompts
 from samurai_batch.images.prompts import BatchPrompts, check_image, check_prompts
 from samurai_batch.modeling.mask_decoder import Candidates
+from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
 
 LOGIT_LIMIT = 32.0  # of the low-resolution logits given back, as in SAM 2's release
@@ -156,8 +157,8 @@ class ImagePredictor:
         exact = torch.promote_types(dtype, torch.float32)
         mask = prompts.mask_logits
         return NetworkPrompts(
-            points=torch.from_numpy(scaled).to(device, exact),
-            labels=torch.from_numpy(labels.astype(np.int64)).to(device),
+            points=upload(torch.from_numpy(scaled).to(exact), device),
+            labels=upload(torch.from_numpy(labels.astype(np.int64)), device),
             has_box=boxes is not None,
-            mask_logits=None if mask is None else torch.from_numpy(mask)[:, None].to(device, dtype),
+            mask_logits=None if mask is None else upload(torch.from_numpy(mask)[:, None].to(dtype), device),
         )
