@@ -16,28 +16,16 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = ("samurai_batch", "jobs", "cluster")
 
-CLEAN = (
-    "cluster",
-    "jobs",
-    "samurai_batch/background.py",
-    "samurai_batch/benchmark",
-    "samurai_batch/checks.py",
-    "samurai_batch/chunk.py",
-    "samurai_batch/demo.py",
-    "samurai_batch/errors.py",
-    "samurai_batch/exports",
-    "samurai_batch/geometry.py",
-    "samurai_batch/job",
-    "samurai_batch/masks",
-    "samurai_batch/redaction.py",
-    "samurai_batch/rendering",
-    "samurai_batch/report",
-    "samurai_batch/rle.py",
-    "samurai_batch/storage",
-    "samurai_batch/training",
-    "samurai_batch/video",
+NOT_YET_CLEAN = (
+    "samurai_batch/cli",
+    "samurai_batch/images",
+    "samurai_batch/modeling",
+    "samurai_batch/operations",
+    "samurai_batch/planning",
+    "samurai_batch/runtime",
+    "samurai_batch/one_video.py",
 )
-"""Packages and modules without replaced words. The list only grows, until it is FOLDERS."""
+"""Packages and modules that still have replaced words. The list only shrinks."""
 
 REPLACED_WORDS = {
     "follow": "propagate (masks through frames), track",
@@ -144,9 +132,11 @@ def found_in(paths: list[Path]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", CLEAN)
-def test_no_identifier_or_message_has_a_replaced_word(name: str) -> None:
-    assert not found_in([REPOSITORY / name])
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_identifier_or_message_has_a_replaced_word(folder: str) -> None:
+    exempt = tuple(str(REPOSITORY / name) for name in NOT_YET_CLEAN)
+    found = [one for one in found_in([REPOSITORY / folder]) if not one.startswith(exempt)]
+    assert not found, "\n".join(found)
 
 
 def test_a_replaced_word_is_found_as_a_whole_word_only() -> None:
