@@ -1,1 +1,1 @@
-"""The network: torch modules only, without any memory of a video, and the loading of their weights."""
+"""The networks of SAM and SAM 2 as torch modules, which hold no state of a video, and the loading of weights."""

@@ -1,16 +1,16 @@
-"""Attention: softmax(q kᵀ / √c) v, which every part of the network calls here.
+"""Attention, softmax(q kᵀ / √c) v, for all parts of the network.
 
-On the CPU, attention to many keys is computed by products that run at the full speed of the machine (`products`), for a
-block of queries at a time, whose scores stay in cache between the two products. On a GPU, for the few keys of a window,
-and where gradients are wanted, PyTorch's fused kernels do it; so they do for many keys in float32 where these are as
-fast and can be used: values must be as wide as keys (`kernels`). On the CPU they have no products for bfloat16.
+PyTorch's fused kernels compute it on a GPU, for the few keys of a window, when gradients are needed, and for many keys
+in float32 on CPUs where they are fastest (`kernels`) and values are as wide as keys. In all other cases on the CPU, the
+matrix products of `products` compute it for a block of queries at a time, whose scores stay in the cache. (On the CPU,
+the fused kernels have no bfloat16 products.)
 
-The products are so fast that the softmax between them shows. It subtracts the largest score of a query from all others,
-so that their exponentials are numbers that can be held; for scores of usual size there is no need to. Then neither the
-largest score nor the sum need be known beforehand, and a block of queries can meet the keys tile by tile: in bfloat16
-(`_over_tiles`), and in float32 on processors without AVX-512, by powers of two of scores that were multiplied by log₂ e
-with the queries, once (`_by_powers_of_two`). Whether the scores were usual, their sum tells; where they were not, the
-block is done again as it is written.
+With these products, the softmax takes a visible share of the time. It subtracts the largest score of each query, so
+that exponentials do not overflow, which scores of usual size do not need. Without that subtraction, neither the largest
+score nor the sum has to be known in advance, and a block of queries can process the keys tile by tile: in bfloat16
+(`_over_tiles`), and in float32 where `kernels` says so, by exp2 of scores whose queries were multiplied by log₂ e
+(`_by_powers_of_two`). The sum of exponentials shows whether the scores were in the usual range; if not, the block is
+computed again with a softmax (`_by_softmax`).
 """
 
 import math
@@ -24,24 +24,24 @@ from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.layers import Linear
 from samurai_batch.modeling.products import is_multiplied_in_float32, linear, runs_on_cpu
 
-FEW_SCORES = 2**16  # fewer for each head are not worth products of their own
+FEW_SCORES = 2**16  # per head; below, the products of this module are not faster
 BLOCK_QUERIES = 128
-BLOCK_SCORES = 2**20  # a block grows to this many scores where there are few keys: 2 MB in bfloat16
+BLOCK_SCORES = 2**20  # with few keys, a block has more queries, up to this many scores: 2 MB in bfloat16
 TILE_QUERIES = 1024
 TILE_BYTES = 2**21  # of scores: about 1,024 keys in bfloat16, 512 in float32
-TILE_STEP = 64  # products of other numbers of keys are slower
-USUAL_SUMS = (1e-30, 1e35)  # far from what float32 and bfloat16 cannot hold, and from what they hold badly
+TILE_STEP = 64  # keys per tile are a multiple of it, because other products are slower
+USUAL_SUMS = (1e-30, 1e35)  # of exponentials: far from underflow and overflow in float32 and bfloat16
 LOG2_E = math.log2(math.e)
 
 Tile = tuple[Tensor, Tensor, Tensor | None]
-"""Keys (n, c), values (n, d) and log_weights (n,) of some keys."""
+"""Keys (n, c), values (n, d) and log_weights (n,) of a tile."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -> Tensor:
-    """What each query finds: q (B, heads, Lq, c), k (B, heads, Lk, c), v (B, heads, Lk, d) -> (B, heads, Lq, d).
+    """Attention: q (B, heads, Lq, c), k (B, heads, Lk, c), v (B, heads, Lk, d) -> (B, heads, Lq, d).
 
-    d may differ from c: values may be attended to before their projection. log_weights (Lk,) are added to the scores: a
-    key of log n counts as n keys.
+    d may differ from c, for values that are projected afterwards. log_weights (Lk,) are added to the scores, so a key
+    with log n counts as n keys.
     """
     if is_multiplied_in_float32(q):
         weights = None if log_weights is None else log_weights.float()
@@ -59,7 +59,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -
 
 
 def _is_fused(q: Tensor, v: Tensor, are_few: bool) -> bool:
-    """Whether PyTorch's fused kernel is the fastest way on the CPU."""
+    """Whether PyTorch's fused kernel is the fastest choice on the CPU."""
     if are_few:
         return q.dtype is not torch.bfloat16
     return q.dtype is torch.float32 and q.shape[-1] == v.shape[-1] and cpu_kernels().prefers_fused_attention
@@ -78,7 +78,7 @@ def _attend_to_many(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None)
 
 
 def _by_softmax(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None) -> Tensor:
-    """As `_attend_to_many`, as it is written."""
+    """As `_attend_to_many`, with a softmax over all keys for a block of queries."""
     values = v.T.contiguous()
     blocks = q.split(max(BLOCK_QUERIES, BLOCK_SCORES // len(k)))
     return torch.cat([linear(linear(block, k, log_weights).softmax(-1), values) for block in blocks])
@@ -90,22 +90,22 @@ def _tiles(k: Tensor, v: Tensor, log_weights: Tensor | None) -> list[Tile]:
     size = math.ceil(len(k) / max(1, round(len(k) / most)) / TILE_STEP) * TILE_STEP
     keys = k.split(size)
     weights = [None] * len(keys) if log_weights is None else log_weights.split(size)
-    values = (part.T.contiguous().T for part in v.split(size))  # as products of all blocks of queries want them
+    values = (part.T.contiguous().T for part in v.split(size))  # the layout that is fastest in the products
     return list(zip(keys, values, weights, strict=True))
 
 
 def _over_tiles(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
-    """As `_by_softmax`, by exponentials as they are; None where these are too large or too small."""
+    """As `_by_softmax`, without subtracting the largest score; None if exponentials are too large or too small."""
     total, sums = (q.new_zeros(len(q), size, dtype=torch.float32) for size in (tiles[0][1].shape[1], 1))
     for keys, values, log_weights in tiles:
         exponentials = linear(q, keys, log_weights).exp_()
         total += linear(exponentials, values.T)
-        sums += exponentials.sum(-1, keepdim=True)  # added up in float32, without a copy in float32
+        sums += exponentials.sum(-1, keepdim=True)  # sums in float32 without a copy in float32
     return (total / sums).to(q.dtype) if _are_usual(sums) else None
 
 
 def _by_powers_of_two(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
-    """As `_over_tiles`, for float32: by exp2, which takes half the time of exp."""
+    """As `_over_tiles`, for float32, with exp2, which takes half the time of exp."""
     sums = TileSums(q, tiles[0][1].shape[1])
     q = q * LOG2_E
     for keys, values, log_weights in tiles:
@@ -114,35 +114,35 @@ def _by_powers_of_two(q: Tensor, tiles: Sequence[Tile]) -> Tensor | None:
 
 
 class TileSums:
-    """Attention of some queries in float32, added up tile by tile, with all scores in one place of memory."""
+    """Attention of a block of queries in float32, accumulated over tiles of keys; all tiles share one score buffer."""
 
     def __init__(self, q: Tensor, num_channels: int) -> None:
         self._total, self._sums = q.new_zeros(len(q), num_channels), q.new_zeros(len(q), 1)
-        self._room = q.new_empty(0)
+        self._buffer = q.new_empty(0)
 
     def add(self, q: Tensor, keys: Tensor, values: Tensor, log_weights: Tensor | None = None) -> None:
-        """q (Lq, c) meets keys (n, c) with values (n, d); scores and log_weights (n,) are to base 2."""
+        """Add keys (n, c) and values (n, d) for queries q (Lq, c); scores and log_weights (n,) are to base 2."""
         size = len(q) * len(keys)
-        if len(self._room) < size:
-            self._room = q.new_empty(size)
-        scores = torch.mm(q, keys.T, out=self._room[:size].view(len(q), len(keys)))
+        if len(self._buffer) < size:
+            self._buffer = q.new_empty(size)
+        scores = torch.mm(q, keys.T, out=self._buffer[:size].view(len(q), len(keys)))
         if log_weights is not None:
             scores += log_weights
         self._total.addmm_(scores.exp2_(), values)
         self._sums += scores.sum(-1, keepdim=True)
 
     def result(self) -> Tensor | None:
-        """(Lq, d); None where exponentials were too large or too small."""
+        """The attention (Lq, d); None if exponentials were too large or too small."""
         return self._total / self._sums if _are_usual(self._sums) else None
 
 
 def _are_usual(sums: Tensor) -> bool:
     least, most = (float(bound) for bound in sums.aminmax())
-    return USUAL_SUMS[0] < least and most < USUAL_SUMS[1]  # neither, where there is no number
+    return USUAL_SUMS[0] < least and most < USUAL_SUMS[1]  # False for NaN
 
 
 class Attention(nn.Module):
-    """Multi-head attention; ``inner_dim`` may be narrower than ``dim``, keys and values of other width."""
+    """Multi-head attention; ``inner_dim`` (all heads) and ``key_dim`` (keys and values) default to ``dim``."""
 
     def __init__(self, dim: int, num_heads: int, inner_dim: int | None = None, key_dim: int | None = None) -> None:
         super().__init__()

@@ -1,14 +1,14 @@
-"""Weights: where they come from, what they must be, and the network made of them.
+"""Loads weights, checks them against the model table, and builds the network.
 
-A model is named by a row of the model table; its weights by
+A model is named by a row of the model table; its weights by one of
 
-    a local path or any fsspec URI    a released ``.pt`` (its parameters under the key ``model``) or safetensors
-    untrained:<seed>                  drawn, not trained: masks that mean nothing, for tests and trials
-    None                              those that ship inside the package (``nano``)
+    a local path or any fsspec URI    a released ``.pt`` (parameters under the key ``model``) or safetensors
+    untrained:<seed>                  random weights for tests and trials; their masks mean nothing
+    None                              the weights that ship with the package (``nano``)
 
-Files are read without executing anything in them (``weights_only``), and loaded strictly. They are mapped, not copied:
-what processes of one machine load from one file stands in its memory once, and so do the weights that Ray hands to
-its actors, in the dtype that they compute in. A file in use must therefore be replaced, not written over.
+No code in a file is executed (``weights_only``), and parameter names and shapes must match exactly. Files are
+memory-mapped: processes of one machine share one copy of a file, and Ray's actors share one copy of the weights in
+their dtype. So a file in use must be replaced by a new one, not overwritten.
 """
 
 import pickle
@@ -42,9 +42,9 @@ Config = TypeVar("Config", Sam2Config, SamConfig, default=Sam2Config)
 
 @dataclass(frozen=True)
 class Weights(Generic[Config]):
-    """Parameters by the checkpoint's own names, and the SHA-256 of what they were read from.
+    """Parameters by the checkpoint's names, and the SHA-256 of the file (`weights_digest`).
 
-    ``source`` says where they came from, without credentials.
+    ``source`` is the path or URI without credentials.
     """
 
     config: Config
@@ -53,14 +53,14 @@ class Weights(Generic[Config]):
     source: str
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Tensors travel as arrays of bytes: those, Ray lays into shared memory, and its actors read them there."""
+        """Pickle tensors as numpy arrays: Ray keeps these in shared memory, and its actors read them without a copy."""
         arrays = {name: _Array.of(tensor) for name, tensor in self.tensors.items()}
         return _unpickled, (self.config, arrays, self.digest, self.source)
 
     def in_dtype(self, dtype: torch.dtype) -> "Weights[Config]":
-        """The same numbers as a network that computes in ``dtype`` holds them, so that it takes them as they are.
+        """The weights converted as a network that computes in ``dtype`` needs them.
 
-        Replicas of one machine then share one copy, in its memory and in its processors' common cache.
+        Replicas of one machine then share one copy, in memory and in the processors' shared cache.
         """
         own: Weights[Any] = self
         network = (build_sam if isinstance(self.config, SamConfig) else build_model)(own, dtype=dtype)
@@ -68,21 +68,21 @@ class Weights(Generic[Config]):
 
     @property
     def are_trained(self) -> bool:
-        """Whether masks made with these weights mean anything."""
+        """False for `untrained:<seed>`, whose masks mean nothing."""
         return not self.source.startswith(UNTRAINED)
 
 
 def load_weights(model: str, weights: str | None = None) -> Weights:
-    """Read the weights of a model and check them against its table row.
+    """Read the weights of a model and check them against its row of the model table.
 
-    Raises ConfigError for an unknown model and CheckpointError for a file that is missing, damaged, holds code,
-    or belongs to another model.
+    Raises ConfigError for an unknown model, and CheckpointError for a file that is missing, damaged, holds code or
+    belongs to another model.
     """
     return _load(model_config(model), weights)
 
 
 def load_sam_weights(model: str, weights: str | None = None) -> Weights[SamConfig]:
-    """As `load_weights`, for a row of SAM's own table."""
+    """As `load_weights`, for a row of the table of SAM's models."""
     if model not in SAM_MODELS:
         raise ConfigError(f"model {model!r} is not a SAM; those are {', '.join(SAM_MODELS)}")
     return _load(SAM_MODELS[model], weights)
@@ -105,7 +105,7 @@ def build_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> SAM2:
-    """The network of these weights, ready to track S x S images on ``device``, computing in ``dtype``."""
+    """The network with these weights on ``device``, for S x S images, computing in ``dtype``, without gradients."""
     if image_size is not None and (image_size <= 0 or image_size % 32):
         raise ConfigError(f"image_size {image_size} is not a positive multiple of 32")
     with torch.device("meta"), _Undrawn():
@@ -121,7 +121,7 @@ def build_sam(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> SAM:
-    """SAM's network of these weights; ``image_size`` can only be the one it was trained for."""
+    """As `build_model`, for SAM; ``image_size`` must be None or the model's own."""
     weights.config.check_image_size(image_size)
     with torch.device("meta"), _Undrawn():
         model = SAM(weights.config)
@@ -136,15 +136,16 @@ def _warn_if_slow(dtype: torch.dtype, device: torch.device | str) -> None:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves out the random values that layers begin with: without storage they are nothing, and PyTorch would load its
-    compiler to make them, which takes longer than all the rest.
+    """Skips the random initialisation of layers on the device "meta".
+
+    PyTorch would load its compiler for it, which takes longer than everything else here.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if getattr(func, "__module__", None) == torch.nn.init.__name__:
-            return None  # they work in place; nobody looks at what they return
+            return None  # they work in place, and their return values are not used
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
@@ -196,7 +197,7 @@ def _parse_torch(path: Path, source: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class _Array:
-    """A tensor as the bytes it holds, which may be memory shared between processes, and cannot be written."""
+    """A tensor as an array of bytes, which may be read-only memory shared between processes."""
 
     values: NDArray[np.uint8]
     shape: tuple[int, ...]
@@ -225,7 +226,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_fits(tensors: Mapping[str, Tensor], config: Sam2Config | SamConfig, source: str) -> None:
-    """Raise CheckpointError unless names and shapes are exactly the model's; name the model they are of."""
+    """Raise CheckpointError unless names and shapes are the model's; if they are another's, the message names it."""
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes == parameter_shapes(config):
         whole = sorted(name for name, value in tensors.items() if not value.is_floating_point())

@@ -1,7 +1,7 @@
-"""The image encoder by `torch.compile`, for frames that all have one shape.
+"""Compiles the image encoder with `torch.compile`, for frames of one shape.
 
-Traced code takes the plain path of every layer (`products.runs_on_cpu`), which PyTorch's compiler fuses as it sees fit.
-What that costs and brings is in the docstring of `samurai_batch.benchmark`.
+While tracing, every layer takes its plain path (`products.runs_on_cpu`), whose operators PyTorch's compiler fuses. For
+measurements see the docstring of `samurai_batch.benchmark`.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ EncodeImage = Callable[[Tensor], FrameFeatures]
 
 
 def compiled_encoder(model: SAM2, frames_per_batch: int = 1) -> EncodeImage:
-    """`SAM2.encode_image` for up to ``frames_per_batch`` frames, compiled here and now, within a minute or two.
+    """`SAM2.encode_image` for up to ``frames_per_batch`` frames, compiled in this call, which takes a minute or two.
 
-    Fewer frames are filled up, so that there is one shape. Raises ConfigError where the compiler cannot work.
+    Smaller batches are padded, so that there is one shape. Raises ConfigError if compiling fails.
     """
     parameter = model.no_obj_ptr
-    # On the CPU weights are frozen, and so packed for oneDNN.
+    # On the CPU, freezing the weights lets the compiler pack them for oneDNN.
     options: dict[str, Any] | None = {"freezing": True} if parameter.device.type == "cpu" else None
     encode = torch.compile(model.encode_image, dynamic=False, fullgraph=True, options=options)
 
@@ -37,10 +37,10 @@ def compiled_encoder(model: SAM2, frames_per_batch: int = 1) -> EncodeImage:
     size = model.image_size
     try:
         encode_image(torch.zeros(frames_per_batch, 3, size, size, dtype=parameter.dtype, device=parameter.device))
-    except Exception as error:  # of whatever compiler; it is told here, not on the first frame
+    except Exception as error:  # compilers raise errors of many types; better here than on the first frame
         reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
         raise ConfigError(
-            f"compile: the image encoder could not be compiled here ({reason}); install a C++ compiler and Python's"
-            " headers where replicas run, or leave compile out"
+            f"compile: the image encoder could not be compiled ({reason}); install a C++ compiler and Python's headers"
+            " where replicas run, or leave compile out"
         ) from error
     return encode_image

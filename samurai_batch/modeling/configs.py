@@ -1,4 +1,4 @@
-"""The model table: every variant is a row of numbers given to the same code."""
+"""The model table: each model is a row of numbers for the same code."""
 
 from dataclasses import dataclass, replace
 
@@ -14,8 +14,8 @@ class Sam2Config:
     """One SAM 2 network.
 
     The trunk is Hiera (https://arxiv.org/abs/2306.00989): ``trunk_dim`` channels and ``trunk_heads`` heads in
-    the first stage, doubled at each of the next three. ``kf_score_weight`` is what the authors of SAMURAI use
-    with this size (their public configurations), when the tracker's settings leave it open.
+    the first stage, doubled in each of the next three. ``kf_score_weight`` is the tracker's default for this size, from
+    SAMURAI's public configurations.
     """
 
     name: str
@@ -97,7 +97,7 @@ MODELS: dict[str, Sam2Config] = {row.name: row for row in (NANO, *_SAM21, *_SAM2
 
 @dataclass(frozen=True, kw_only=True)
 class SamConfig:
-    """One SAM network: a vision transformer of ``depth`` blocks, all but a few attending within windows."""
+    """One SAM network: a vision transformer of ``depth`` blocks, most of them with windowed attention."""
 
     name: str
     embed_dim: int
@@ -113,9 +113,9 @@ class SamConfig:
     mask_in_chans: int = 16
 
     def check_image_size(self, image_size: int | None) -> None:
-        """Raise ConfigError for a size that this network cannot have: only its own will do."""
+        """Raise ConfigError unless the size is None or the network's own."""
         if image_size not in (None, self.image_size):
-            raise ConfigError(f"image_size {image_size}: {self.name} knows {self.image_size} alone; leave it out")
+            raise ConfigError(f"image_size {image_size}: {self.name} supports only {self.image_size}; leave it out")
 
 
 _VIT_B = SamConfig(name="sam_vit_b", embed_dim=768, depth=12, num_heads=12, global_att_blocks=(2, 5, 8, 11))
@@ -126,10 +126,10 @@ SAM_MODELS: dict[str, SamConfig] = {row.name: row for row in (_VIT_B, _VIT_L, _V
 
 
 def model_config(name: str) -> Sam2Config:
-    """The row of a model that follows objects; raises ConfigError for any other name."""
+    """The row of a model that tracks objects; raises ConfigError for any other name."""
     if name in SAM_MODELS:
         raise ConfigError(
-            f"model {name!r} segments single images and follows nothing; choose one of {', '.join(MODELS)},"
+            f"model {name!r} segments single images and cannot track; choose one of {', '.join(MODELS)},"
             " or run `samurai-batch segment`"
         )
     if name not in MODELS:
@@ -138,12 +138,12 @@ def model_config(name: str) -> Sam2Config:
 
 
 def image_models() -> dict[str, Sam2Config | SamConfig]:
-    """All models, for all of them segment images."""
+    """All models: SAM 2's and SAM's, which all segment images."""
     return {**MODELS, **SAM_MODELS}
 
 
 def image_model_config(name: str) -> Sam2Config | SamConfig:
-    """The row of a model that segments images; raises ConfigError for a name that is in no table."""
+    """The row of any model; raises ConfigError for an unknown name."""
     rows = image_models()
     if name not in rows:
         raise ConfigError(f"model {name!r} is not known; the models for images are {', '.join(rows)}")

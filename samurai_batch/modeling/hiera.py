@@ -2,8 +2,8 @@
 
 Source: https://arxiv.org/abs/2306.00989; the window position embedding: https://arxiv.org/abs/2311.05613.
 
-A block that attends within windows is a function of each row of windows alone. On the CPU it runs from one strip of the
-picture to the next, so that what it makes on the way, many times its input, stays in the processor's cache.
+A block with windowed attention processes each row of windows independently. On the CPU it processes the image in
+strips, so that its intermediate tensors, many times larger than its input, stay in the processor's cache.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ from samurai_batch.modeling.products import multiplied, runs_on_cpu
 
 
 def partition_windows(x: Tensor, size: int, padding: Tensor | None = None) -> Tensor:
-    """Cut (B, H, W, C) into windows (B * n, size, size, C), padding right and below with ``padding`` (C,) or zeros."""
+    """(B, H, W, C) -> windows (B * n, size, size, C), padded right and below with ``padding`` (C,) or zeros."""
     batch, height, width, channels = x.shape
     pad_h, pad_w = -height % size, -width % size
     if pad_h or pad_w:
@@ -33,7 +33,7 @@ def partition_windows(x: Tensor, size: int, padding: Tensor | None = None) -> Te
 
 
 def join_windows(windows: Tensor, height: int, width: int) -> Tensor:
-    """Undo :func:`partition_windows`: (B * n, size, size, C) -> (B, height, width, C), padding cut off."""
+    """The inverse of `partition_windows`: (B * n, size, size, C) -> (B, height, width, C), padding removed."""
     size, channels = windows.shape[1], windows.shape[3]
     rows, columns = -(-height // size), -(-width // size)
     x = windows.view(-1, rows, columns, size, size, channels).transpose(2, 3)
@@ -41,15 +41,14 @@ def join_windows(windows: Tensor, height: int, width: int) -> Tensor:
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """Halve (B, H, W, C) by 2x2 maximum."""
+    """2x2 max pooling: (B, H, W, C) -> (B, H / 2, W / 2, C)."""
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
 class MultiScaleAttention(nn.Module):
-    """Attention within each window; where a stage begins, the queries are pooled to half the size.
+    """Attention within each window; at the start of a stage, queries are pooled to half the size.
 
-    Beyond the picture's edge cells are zeros, so that their queries, keys and values are the bias: nothing is
-    multiplied there, neither before nor after.
+    Padding cells are zeros, so their queries, keys and values equal the bias and need no matrix products.
     """
 
     def __init__(self, dim: int, dim_out: int, num_heads: int, pool_queries: bool, window_size: int) -> None:
@@ -93,7 +92,7 @@ class MultiScaleBlock(nn.Module):
             self.proj = Linear(dim, dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, dim) -> (B, H', W', dim_out); H' = H / 2 where a stage begins."""
+        """(B, H, W, dim) -> (B, H', W', dim_out); H' = H / 2 at the start of a stage."""
         if self.window_size == 0 or not runs_on_cpu(x):
             return self._transform(x)
         cells = self.window_size * x.shape[0] * x.shape[2]  # in one row of windows
@@ -119,12 +118,12 @@ class PatchEmbed(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, S / 4, S / 4, dim)."""
-        image = image.contiguous(memory_format=torch.channels_last)  # so that what follows has its channels together
+        image = image.contiguous(memory_format=torch.channels_last)  # so that later layers find channels contiguous
         return (self.proj(image)).permute(0, 2, 3, 1)
 
 
 def _bicubic_weights(length: int, new_length: int, like: Tensor) -> Tensor:
-    """The matrix (new_length, length) that resizes a line bicubically: fewer operations than resizing every channel."""
+    """The matrix (new_length, length) of bicubic interpolation: cheaper than resizing every channel."""
     lines = torch.eye(length, dtype=like.dtype, device=like.device)[None, None]
     return F.interpolate(lines, size=(new_length, length), mode="bicubic")[0, 0]
 
@@ -157,7 +156,7 @@ class Hiera(nn.Module):
                 dim = dims[stage]
 
     def _positions(self, height: int, width: int) -> Tensor:
-        """What is added to the patches: (height, width, C), a background that varies slowly and a window, tiled."""
+        """Position embedding (height, width, C): the resized background embedding plus the tiled window embedding."""
         grid, window = self.pos_embed[0].permute(1, 2, 0), self.pos_embed_window[0].permute(1, 2, 0)
         rows, columns = _bicubic_weights(grid.shape[0], height, grid), _bicubic_weights(grid.shape[1], width, grid)
         background = multiplied(partial(torch.einsum, "yi,ijc,xj->yxc"), rows, grid, columns)

@@ -9,7 +9,7 @@ from samurai_batch.modeling.layers import PointwiseConv2d
 
 
 class FpnNeck(nn.Module):
-    """Brings the trunk's maps to one width; only stride 16 receives the coarser map on top."""
+    """Projects the trunk's maps to ``hidden_dim`` channels; only stride 16 adds the coarser map, upsampled."""
 
     def __init__(self, trunk_dims: tuple[int, ...], hidden_dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Small layers that several parts of the network share; names follow the public checkpoints."""
+"""Layers that several parts of the network share; parameter names are those of the public checkpoints."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,7 +11,7 @@ from samurai_batch.modeling.products import by_rows, linear, multiplied
 
 
 class Linear(nn.Linear):
-    """A linear layer at the machine's full speed (see :func:`products.linear`)."""
+    """`nn.Linear` by the fastest kernel of this CPU (`products.linear`)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
@@ -19,14 +19,14 @@ class Linear(nn.Linear):
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution that the machine has products for (see :func:`products.multiplied`)."""
+    """`nn.Conv2d` that emulates bfloat16 where the CPU lacks it (`products.multiplied`)."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
         return multiplied(super()._conv_forward, input, weight, bias)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution of windows side by side, that the machine has products for."""
+    """`nn.ConvTranspose2d` without padding that emulates bfloat16 where the CPU lacks it (`products.multiplied`)."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, stride H, stride W)."""
@@ -39,13 +39,13 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A convolution of single pixels, which is a linear layer over the channels."""
+    """A 1x1 convolution, computed as a linear layer over the channels."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> (B, out_channels, H, W), in memory with the channels last."""
+        """(B, in_channels, H, W) -> (B, out_channels, H, W), in channels-last memory format."""
         return linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
@@ -91,7 +91,7 @@ class Mlp(nn.Module):
 
 
 class TwoLayerMlp(nn.Module):
-    """Two linear layers with an activation between them, as SAM names them."""
+    """Two linear layers with an activation between them, with SAM's parameter names."""
 
     def __init__(self, dim: int, hidden_dim: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

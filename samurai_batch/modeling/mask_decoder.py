@@ -1,4 +1,4 @@
-"""SAM's mask decoder; in SAM 2 with an object score and high-resolution features."""
+"""The mask decoder of SAM and SAM 2; only SAM 2's has an object score and high-resolution features."""
 
 import math
 from dataclasses import dataclass
@@ -16,11 +16,10 @@ STABILITY_DELTA, STABILITY_THRESHOLD = 0.05, 0.98
 
 @dataclass(frozen=True)
 class Candidates:
-    """What the decoder proposes for each of B prompts: M masks.
+    """The M candidate masks of each of B prompts.
 
-    ``logits`` (B, M, 4h, 4w); ``ious`` (B, M) predicted, in [0, 1] for SAM 2; ``tokens`` (B, M, dim), each
-    mask's output token; ``object_score`` (B, 1), logit of "the object is in the picture": infinite for SAM, which
-    takes every object to be there.
+    ``logits`` (B, M, 4h, 4w); ``ious`` (B, M) predicted IoUs, in [0, 1] for SAM 2; ``tokens`` (B, M, dim), the masks'
+    output tokens; ``object_score`` (B, 1), the logit of "the object is visible", +inf for SAM, which has no such score.
     """
 
     logits: Tensor
@@ -30,9 +29,9 @@ class Candidates:
 
 
 class MaskDecoder(nn.Module):
-    """Decodes image embedding and prompt embeddings into one whole-object mask and three alternatives.
+    """Decodes image and prompt embeddings into one single-mask output and three multimask outputs.
 
-    SAM's has neither the object score nor the high-resolution features, and its predicted IoUs are not squashed.
+    SAM's has neither object score nor high-resolution features, and no sigmoid on its predicted IoUs.
     """
 
     num_multimask_outputs = 3
@@ -69,10 +68,10 @@ class MaskDecoder(nn.Module):
         dense: Tensor,
         high_res: tuple[Tensor, Tensor] | None = None,
     ) -> Candidates:
-        """All four masks of every prompt, the whole-object one first.
+        """All four masks of every prompt, the single-mask output first.
 
         image (B, dim, h, w); image_pe (1, dim, h, w); sparse (B, P, dim); dense broadcastable to image;
-        high_res, SAM 2 alone: (1 or B, dim / 8, 4h, 4w) and (1 or B, dim / 4, 2h, 2w), through conv_s0 and conv_s1.
+        high_res, only for SAM 2: (1 or B, dim / 8, 4h, 4w) and (1 or B, dim / 4, 2h, 2w), through conv_s0 and conv_s1.
         """
         batch, _, height, width = image.shape
         first = self._output_tokens()
@@ -93,7 +92,7 @@ class MaskDecoder(nn.Module):
         )
 
     def _output_tokens(self) -> Tensor:
-        """The tokens that stand before a prompt's own: object score (SAM 2), predicted IoU, four masks."""
+        """The tokens before the prompt's: object score (SAM 2), predicted IoU, four masks; (5 or 6, dim)."""
         tokens = (self.iou_token.weight, self.mask_tokens.weight)
         return torch.cat((self.obj_score_token.weight, *tokens) if self.is_sam2 else tokens)
 
@@ -112,15 +111,15 @@ class MaskDecoder(nn.Module):
 
 
 def take_multimask(all_masks: Candidates) -> Candidates:
-    """The three alternatives, for an ambiguous prompt or while tracking."""
+    """The three multimask outputs, for an ambiguous prompt and for frames without a prompt."""
     return Candidates(all_masks.logits[:, 1:], all_masks.ious[:, 1:], all_masks.tokens[:, 1:], all_masks.object_score)
 
 
 def take_single(all_masks: Candidates, fall_back_if_unstable: bool) -> Candidates:
-    """The whole-object mask; on request the best alternative instead where it is unstable.
+    """The single-mask output; with ``fall_back_if_unstable`` the best multimask output where it is unstable.
 
-    The stability score is the IoU of the mask cut at +0.05 and at −0.05. The token stays the whole-object
-    mask's in either case, as in the release.
+    The stability score is the IoU of the masks at thresholds +0.05 and −0.05. As in the release, the token is that of
+    the single-mask output in either case.
     """
     logits, ious = all_masks.logits[:, :1], all_masks.ious[:, :1]
     if fall_back_if_unstable:
@@ -135,5 +134,5 @@ def take_single(all_masks: Candidates, fall_back_if_unstable: bool) -> Candidate
 
 
 def resize_logits(logits: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear resizing of (B, M, h, w) logits, corners not aligned."""
+    """Logits (B, M, h, w), resized bilinearly without aligned corners -> (B, M, height, width)."""
     return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)

@@ -1,26 +1,27 @@
-"""Memory attention: the current frame's features look at what is remembered of an object.
+"""Memory attention: the current frame's features attend to the memory bank of each object.
 
-Nearly all of a track's time is spent here, so it is computed in the order that costs least. The checkpoints say
+Nearly all of a track's time is spent here, so the order of computation is chosen for speed. The checkpoints define
 
-    softmax(turn(W_q x) · turn(W_k m)ᵀ / √c) (W_v m) W_o        turn: rotary embedding of the pairs of channels
+    softmax(rotate(W_q x) · rotate(W_k m)ᵀ / √c) (W_v m) W_o        rotate: rotary embedding of pairs of channels
 
-and with the softmax called P, whose rows sum to one:
+Let P be the softmax, whose rows sum to one:
 
-- P (W_v m) W_o = (P m) (W_v W_o): attention over memories as they are, with 64 channels instead of 256, and one
-  projection after it, of the queries alone, instead of one before and one after;
-- a dot product is the same in any order of channels: with all even channels before all odd ones, which is a choice of
-  rows of W_q and W_k, a turn is four products of whole halves, in real arithmetic, by tables made once;
-- pointers have no place in the picture: they stand at angle zero, and are turned with the rest;
-- until it looks at memories, a frame is the same for all of its tracks: the first self-attention is done once;
-- where a processor does nothing but multiply, keys are met by row, which takes fewer products (`keys_by_row`).
+- P (W_v m) W_o = (P m) (W_v W_o): attention runs over the memories with their 64 channels instead of 256, and one
+  projection of the result replaces one before and one after;
+- a dot product does not depend on the order of channels: with even channels before odd ones, by reordering the rows of
+  W_q and W_k, the rotation is four elementwise products with precomputed tables;
+- object pointers have no position: they are rotated by angle zero, together with the cells;
+- before cross-attention, a frame is the same for all tracks, so the first self-attention is computed once;
+- where multiplications are the bottleneck, scores are computed row by row, with fewer of them (`keys_by_row`).
 
-With plain kernels (`kernels.plain_kernels`) values are projected first, as the checkpoints say.
+With plain kernels (`kernels.plain_kernels`) values are projected first, as the checkpoints define.
 
-Turned keys could be kept from frame to frame, since projection and turn are linear. They are not: making them takes 3 %
-of a layer's time, keeping them 2 MB for each memory, track and layer in bfloat16.
+Rotated keys could be cached across frames, as projection and rotation are linear. They are not, because computing them
+takes 3 % of a layer's time, and caching them 2 MB per memory, track and layer in bfloat16.
 
-On request, one key stands for 2 x 2 cells of a memory, as in EfficientTAM (https://arxiv.org/abs/2411.18933): their
-mean, turned as their centre is, and counted four times. That is another result, from a quarter of the products.
+With ``pool_memories``, one key replaces 2 x 2 cells of a memory, as in EfficientTAM (https://arxiv.org/abs/2411.18933):
+their mean, rotated by the angle of their centre, and weighted four times. This changes the result, and takes a quarter
+of the multiplications.
 """
 
 import math
@@ -40,7 +41,7 @@ from samurai_batch.modeling.products import by_rows, linear, multiplied, one_by_
 Angles = tuple[Tensor, Tensor]
 """Cosines and sines of every cell's angles: two (L, dim / 2)."""
 
-POOLING = 2  # side of the square of cells that a pooled key stands for
+POOLING = 2  # a pooled key replaces POOLING x POOLING cells
 
 
 class RotaryAttention(Attention):
@@ -58,25 +59,25 @@ class RotaryAttention(Attention):
     ) -> Tensor:
         """x (1 or N, L, dim); keys, values (N, Lk, key_dim); log_weights (Lk,) of the keys -> (N, L, dim)."""
 
-        def look(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        def attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             if rows is not None:
-                found = attend_by_row(self.k_proj, query[0], keys[0], values[0], key_angles, rows)
-                if found is not None:
-                    return found[None]
-            key = _turned(self.k_proj, keys, key_angles)
+                attended = attend_by_row(self.k_proj, query[0], keys[0], values[0], key_angles, rows)
+                if attended is not None:
+                    return attended[None]
+            key = _rotated(self.k_proj, keys, key_angles)
             return attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
 
-        query = _turned(self.q_proj, x, x_angles).expand(len(keys), -1, -1)
+        query = _rotated(self.q_proj, x, x_angles).expand(len(keys), -1, -1)
         if cpu_kernels().is_plain:
-            return self.out_proj(look(query, keys, self.v_proj(values)))
-        found = one_by_one(look, query, keys, values)
+            return self.out_proj(attention(query, keys, self.v_proj(values)))
+        attended = one_by_one(attention, query, keys, values)
         weight, bias = self.out_proj.weight, self.out_proj.bias
         both = multiplied(torch.matmul, weight, self.v_proj.weight)
-        return linear(found, both, multiplied(torch.matmul, weight, self.v_proj.bias) + bias)
+        return linear(attended, both, multiplied(torch.matmul, weight, self.v_proj.bias) + bias)
 
 
-def _turned(projection: nn.Linear, x: Tensor, angles: Angles) -> Tensor:
-    """Project x (N, L, key_dim) and turn its channel pairs: (N, L, dim), even channels before odd ones."""
+def _rotated(projection: nn.Linear, x: Tensor, angles: Angles) -> Tensor:
+    """Project x (N, L, key_dim) and rotate its channel pairs: (N, L, dim), even channels before odd ones."""
     weight, bias = projection.weight, projection.bias
     even, odd = (linear(x, weight[part::2], bias[part::2]) for part in (0, 1))
     cosine, sine = angles
@@ -86,7 +87,7 @@ def _turned(projection: nn.Linear, x: Tensor, angles: Angles) -> Tensor:
 
 
 def _by_row(x: Tensor, rows: KeyRows) -> Tensor:
-    """Keys (..., Lk, c) with all cells of one row together, pointers after them."""
+    """Keys (..., Lk, c) in the order of `KeyRows`: cells row by row, then pointers."""
     cells, pointers = x[..., : rows.num_cells, :], x[..., rows.num_cells :, :]
     return torch.cat((by_row(cells, rows.keys_per_row // rows.num_rows, rows.num_rows), pointers), dim=-2)
 
@@ -126,7 +127,7 @@ class MemoryAttentionLayer(nn.Module):
 
 
 class MemoryAttention(nn.Module):
-    """The stack of layers; positions are added once to the input, and to the keys of every layer."""
+    """The stack of layers; position encodings are added once to the input, and to the keys of every layer."""
 
     rotary_cosine: Tensor
     rotary_sine: Tensor
@@ -171,8 +172,8 @@ class MemoryAttention(nn.Module):
         key_angles = self._key_angles(num_cells, num_pointer_tokens, are_pooled)
         keys = memory + memory_pe
         if rows is not None:
-            keys, memory, *turns = (_by_row(y, rows) for y in (keys, memory, *key_angles))
-            key_angles = (turns[0], turns[1])
+            keys, memory, *tables = (_by_row(y, rows) for y in (keys, memory, *key_angles))
+            key_angles = (tables[0], tables[1])
         for layer in self.layers:
             x = layer(x, keys, memory, angles, key_angles, log_weights, rows)
         return self.norm(x)

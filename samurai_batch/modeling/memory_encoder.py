@@ -1,4 +1,4 @@
-"""The memory encoder: a frame's features and the mask found there become one spatial memory."""
+"""The memory encoder: a spatial memory from a frame's features and the mask predicted on it."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from samurai_batch.modeling.layers import Conv2d, LayerNorm2d, Linear, Pointwise
 
 
 class MaskDownSampler(nn.Module):
-    """Brings a mask at S x S to stride 16 by four strided convolutions."""
+    """Downsamples a mask from S x S to stride 16 by four strided convolutions."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Fuser(nn.Module):
 
 
 class MemoryEncoder(nn.Module):
-    """Adds the mask to the features, fuses, narrows to ``mem_dim`` channels."""
+    """Adds the downsampled mask to the features, fuses them, and projects to ``mem_dim`` channels."""
 
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()

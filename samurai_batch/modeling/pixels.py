@@ -1,4 +1,4 @@
-"""From a decoded frame to the network's input."""
+"""Converts decoded frames to the network's input."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def to_model_input(
 def normalise(image: Tensor, dtype: torch.dtype) -> Tensor:
     """Pixels (B, 3, H, W) in [0, 255] -> the same shape in ``dtype``, by ImageNet mean and deviation."""
     exact = torch.promote_types(dtype, torch.float32)
-    channels = [  # scaled by plain numbers, which need not be sent to the device
+    channels = [  # Python numbers, so that nothing has to be sent to the device
         channel.to(exact) * (1 / (255 * deviation)) - mean / deviation
         for channel, mean, deviation in zip(image.unbind(1), IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
     ]
@@ -33,7 +33,7 @@ def normalise(image: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on ``device``, from pinned memory, so that the host does not wait for the device."""
+    """Copy a CPU tensor to ``device``; to a GPU from pinned memory, so that the host does not wait."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -42,6 +42,6 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
 def _resize(image: Tensor, size: int) -> Tensor:
     if image.device.type == "cpu":
         return F.interpolate(image, size=(size, size), mode="bicubic", antialias=True)
-    # The 8-bit kernel exists on the CPU only; elsewhere its rounding is done by hand.
+    # The 8-bit kernel exists on the CPU only; elsewhere, round explicitly.
     resized = F.interpolate(image.float(), size=(size, size), mode="bicubic", antialias=True)
     return resized.round().clamp(0, 255)

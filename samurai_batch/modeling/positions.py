@@ -1,7 +1,7 @@
 """Position encodings. Constant tables are computed in float64 and rounded once, to the model's dtype.
 
-They are computed on the CPU even while a network is laid out on the device "meta", where PyTorch would load its
-compiler, which takes longer than everything else, to make tables without numbers.
+They are computed on the CPU even while a network is constructed on the device "meta": there, PyTorch would load its
+compiler for them, which takes longer than everything else.
 """
 
 import math
@@ -13,7 +13,7 @@ TEMPERATURE = 10000.0
 
 
 def sine_frequencies(count: int, device: torch.device | str = "cpu") -> Tensor:
-    """The periods of "Attention is all you need", each twice (for sine and cosine): (count,) float64."""
+    """The periods of "Attention is all you need", each twice, for sine and cosine: (count,) float64."""
     index = torch.arange(count, dtype=torch.float64, device=device)
     exponent = 2 * torch.div(index, 2, rounding_mode="floor") / count
     return TEMPERATURE**exponent
@@ -42,8 +42,8 @@ def sine_line(position: Tensor, channels: int) -> Tensor:
 def rotary_tables(channels: int, height: int, width: int, stride: int = 1) -> tuple[Tensor, Tensor]:
     """Cosines and sines of axial rotary embedding (RoPE): two (height * width, channels / 2) in float64.
 
-    The first half of the channel pairs turns with the column, the second with the row. Each cell stands for
-    stride x stride cells of a finer grid, whose steps are counted, at their centre.
+    The first half of the channel pairs is rotated by the column, the second by the row. With a stride, each cell covers
+    stride x stride cells of a finer grid, and its position is their centre in units of that grid.
     """
     frequency = TEMPERATURE ** -(torch.arange(0, channels, 4, dtype=torch.float64, device="cpu") / channels)
     cell = torch.arange(height * width, dtype=torch.float64, device="cpu")
@@ -54,7 +54,7 @@ def rotary_tables(channels: int, height: int, width: int, stride: int = 1) -> tu
 
 
 class RandomFourierPositions(nn.Module):
-    """Positions through random spatial frequencies, as SAM encodes points and the image grid."""
+    """Random Fourier features, by which SAM encodes points and the image grid."""
 
     positional_encoding_gaussian_matrix: Tensor
 
@@ -65,7 +65,7 @@ class RandomFourierPositions(nn.Module):
     def forward(self, xy: Tensor) -> Tensor:
         """Encode points (..., 2) in [0, 1] as (..., channels)."""
         matrix = self.positional_encoding_gaussian_matrix
-        # Half precision has too few bits for a coordinate: turn to angles in float32 at least.
+        # Half precision has too few bits for a coordinate: compute angles in float32 at least.
         exact = torch.promote_types(matrix.dtype, torch.float32)
         angle = 2 * math.pi * ((2 * xy.to(exact) - 1) @ matrix.to(exact))
         return torch.cat((angle.sin(), angle.cos()), dim=-1).to(matrix.dtype)

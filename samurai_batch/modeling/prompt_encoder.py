@@ -1,4 +1,4 @@
-"""SAM's prompt encoder: points, box corners and low-resolution masks become embeddings."""
+"""SAM's prompt encoder: embeddings of points, box corners and low-resolution masks."""
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +48,8 @@ class PromptEncoder(nn.Module):
         return self.mask_downscaling(mask_logits)
 
     def forward(self, points: Tensor, labels: Tensor, mask_logits: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Sparse (B, P, dim) and dense embeddings; boxes are two points labelled 2 and 3.
+        """Sparse embeddings (B, P, dim) and dense embeddings (`embed_mask`); a box is two points labelled 2 and 3.
 
-        Without a mask, one padding point closes the list when SAM's rule asks for it: the caller adds it.
+        The caller appends the padding point that SAM requires after points without a box.
         """
         return self.embed_points(points, labels), self.embed_mask(mask_logits)

@@ -1,9 +1,9 @@
-"""SAM, the first: the network for single images. Source: https://arxiv.org/abs/2304.02643.
+"""SAM (version 1), the network for single images. Source: https://arxiv.org/abs/2304.02643.
 
-    encode_image    picture             -> features            once a picture
-    decode          features, prompts   -> candidate masks     as often as one likes
+    encode_image    image               -> features            once per image
+    decode          features, prompts   -> candidate masks     once per batch of prompts
 
-Prompt encoder, mask decoder and its transformer are SAM 2's own code; only the encoder is another.
+Prompt encoder and mask decoder are shared with SAM 2; only the image encoder differs.
 """
 
 import torch.nn.functional as F
@@ -16,9 +16,9 @@ from samurai_batch.modeling.vit import VisionTransformer
 
 
 class SAM(nn.Module):
-    """The network of one configuration; parameters named and shaped as in the public checkpoints.
+    """The network of a configuration; parameter names and shapes are those of the public checkpoints.
 
-    The image size S is the configuration's: the encoder's position embeddings are made for it.
+    The image size S is fixed by the configuration, because the position embeddings have its size.
     """
 
     def __init__(self, config: SamConfig) -> None:
@@ -44,7 +44,7 @@ class SAM(nn.Module):
         image (N, C, h, w); points (N, P, 2) in pixels of the S x S image, labels (N, P); has_box: whether two of
         the points are a box's corners; mask_logits (N, 1, S / 4, S / 4). P may be 0.
         """
-        if points.shape[1] > 0 and not has_box:  # SAM closes a list of points without a box with a padding point
+        if points.shape[1] > 0 and not has_box:  # as SAM does: a padding point after points without a box
             points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)
         sparse, dense = self.prompt_encoder(points, labels, mask_logits)
         return self.mask_decoder(image, self.prompt_encoder.image_positions(), sparse, dense)

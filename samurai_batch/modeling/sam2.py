@@ -1,9 +1,9 @@
-"""SAM 2: the network, without any memory of a video.
+"""SAM 2: the network, which holds no state of a video. Source: https://arxiv.org/abs/2408.00714.
 
-Its five operations are what a tracker calls, frame after frame; whatever is remembered between two calls
-is the caller's (see :mod:`samurai_batch.tracking`). Source: https://arxiv.org/abs/2408.00714.
+A tracker calls its five operations on every frame, and keeps the memories between frames itself
+(:mod:`samurai_batch.tracking`).
 
-    encode_image          picture                     -> frame features    once a frame, for all tracks
+    encode_image          image                       -> frame features    once per frame, for all tracks
     attend_to_memory      features, memories          -> conditioned features
     decode                features, prompt            -> candidate masks, their scores, the object score
     object_pointer        chosen mask's token         -> object pointer
@@ -30,7 +30,7 @@ MEMORY_SCALE, MEMORY_BIAS = 20.0, -10.0  # of mask probabilities before the memo
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """What the image encoder computes for B frames; shared by all tracks of the video.
+    """The image encoder's output for B frames; shared by all tracks of the video.
 
     ``image`` (B, C, S / 16, S / 16); ``high_res``: (B, C / 8, S / 4, S / 4) and (B, C / 4, S / 8, S / 8).
     """
@@ -48,7 +48,7 @@ class FrameFeatures:
 
 
 class SAM2(nn.Module):
-    """The network of one configuration; parameters named and shaped as in the public checkpoints.
+    """The network of a configuration; parameter names and shapes are those of the public checkpoints.
 
     ``image_size`` S is any multiple of 32; the default is the configuration's.
     """
@@ -72,7 +72,7 @@ class SAM2(nn.Module):
         self.obj_ptr_proj = Mlp(dim, dim, dim, 3)
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(NUM_MASKMEM, 1, 1, config.mem_dim))
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, dim))
-        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, dim))  # in the checkpoints; never read
+        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, dim))  # in the checkpoints, but unused
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, dim))
         if config.is_21:
             self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, config.mem_dim))
@@ -82,9 +82,9 @@ class SAM2(nn.Module):
         self.register_buffer("memory_pe", sine_grid(config.mem_dim, side, side), persistent=False)
 
     def in_dtype(self, dtype: torch.dtype) -> "SAM2":
-        """The same network, computing in ``dtype``, but for the mask decoder: that computes in float32 at least.
+        """Convert to ``dtype`` in place, and return itself; the mask decoder computes in float32 at least.
 
-        It takes a small share of the time, and its rounding is the one that shows in masks and in their scores.
+        The decoder takes a small share of the time, and its rounding affects masks and scores most.
         """
         decoder = self.sam_mask_decoder
         precise = {*decoder.modules(), *self.sam_prompt_encoder.modules()}
@@ -102,7 +102,7 @@ class SAM2(nn.Module):
         return FrameFeatures(stride16, (decoder.conv_s0(stride4), decoder.conv_s1(stride8)))
 
     def without_memory(self, features: FrameFeatures) -> Tensor:
-        """Features of conditioning frames, which look at no memory: (B, C, h, w)."""
+        """Features of conditioning frames, which do not attend to memory: (B, C, h, w)."""
         return features.image + self.no_mem_embed[0, 0, :, None, None]
 
     def attend_to_memory(
@@ -114,11 +114,11 @@ class SAM2(nn.Module):
         pointer_times: Tensor,
         pool_memories: bool = False,
     ) -> Tensor:
-        """Condition features on what is remembered of each of N objects: (N, C, h, w).
+        """Condition features on the memories of each of N objects: (N, C, h, w).
 
         image (1 or N, C, h, w); memories (N, M, mem_dim, h, w); ranks (N, M), each memory's row of
         ``maskmem_tpos_enc`` (0: the newest, 6: a conditioning frame); pointers (N, P, C); pointer_times
-        (N, P), signed distance in frames over the longest distance; pool_memories: 2 x 2 cells are seen as one.
+        (N, P), signed distance in frames over the longest distance; pool_memories: 2 x 2 cells are averaged to one key.
         """
         height, width = memories.shape[-2:]
         memory_pe = self.memory_pe
@@ -139,7 +139,7 @@ class SAM2(nn.Module):
         return attended.transpose(1, 2).unflatten(2, (height, width))
 
     def _pointer_tokens(self, pointers: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Cut pointers (N, P, C) into tokens of ``mem_dim`` channels, each with its pointer's time."""
+        """Split pointers (N, P, C) into tokens of ``mem_dim`` channels, with their temporal encodings."""
         mem_dim = self.config.mem_dim
         tokens = pointers.unflatten(2, (-1, mem_dim)).flatten(1, 2)
         if not self.config.is_21:
@@ -158,12 +158,12 @@ class SAM2(nn.Module):
         """Four masks for each of N prompts (see :class:`MaskDecoder`), logits at S / 4.
 
         image (N, C, h, w), conditioned; points (N, P, 2) in pixels of the S x S image, labels (N, P), box
-        corners first; none for an empty prompt; mask_logits (N, 1, S / 4, S / 4).
+        corners first; None for an empty prompt; mask_logits (N, 1, S / 4, S / 4).
         """
         if points is None or labels is None:
             points = torch.zeros(len(image), 1, 2, device=image.device)
             labels = torch.full((len(image), 1), PADDING, device=image.device)
-        # SAM closes a list of points that holds no separate box with one padding point.
+        # As SAM does for points without a separate box: one padding point after them.
         points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)
         dtype = self.sam_mask_decoder.iou_token.weight.dtype
         mask_logits = None if mask_logits is None else mask_logits.to(dtype)
@@ -173,15 +173,15 @@ class SAM2(nn.Module):
         return self.sam_mask_decoder(image.to(dtype), image_pe, sparse, dense, high_res)
 
     def object_pointer(self, token: Tensor, is_present: Tensor) -> Tensor:
-        """Pointers (N, C) from output tokens (N, C); where is_present (N,) is false, the common one."""
+        """Object pointers (N, C) from output tokens (N, C); where is_present (N,) is false, ``no_obj_ptr``."""
         pointer = self.obj_ptr_proj(token.to(self.no_obj_ptr.dtype))
         return torch.where(is_present[:, None], pointer, self.no_obj_ptr)
 
     def encode_memory(self, image: Tensor, mask: Tensor, is_absent: Tensor) -> Tensor:
         """Spatial memories (N, mem_dim, h, w) of masks (N, 1, S, S), probabilities in [0, 1].
 
-        image (1 or N, C, h, w): the frame's own features, not the conditioned ones; is_absent (N,): where the
-        object is taken to be out of the picture.
+        image (1 or N, C, h, w): the frame's features, not the conditioned ones; is_absent (N,) bool: the object is
+        taken to be not visible.
         """
         memory: Tensor = self.memory_encoder(image, mask * MEMORY_SCALE + MEMORY_BIAS)
         if not self.config.is_21:

@@ -8,7 +8,7 @@ from samurai_batch.modeling.layers import Mlp, TwoLayerMlp
 
 
 class TwoWayAttentionBlock(nn.Module):
-    """Tokens attend to themselves, to the image, pass an MLP; then the image attends to the tokens."""
+    """Tokens attend to themselves and to the image, and pass an MLP; then the image attends to the tokens."""
 
     def __init__(self, dim: int, num_heads: int, mlp_dim: int, is_first: bool, is_sam2: bool) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class TwoWayAttentionBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.cross_attn_token_to_image = Attention(dim, num_heads, inner_dim=dim // 2)
         self.norm2 = nn.LayerNorm(dim)
-        # The same two layers; the checkpoints of SAM and SAM 2 name them differently.
+        # The same two layers under other names in the checkpoints of SAM and SAM 2.
         self.mlp = Mlp(dim, mlp_dim, dim, num_layers=2) if is_sam2 else TwoLayerMlp(dim, mlp_dim, F.relu)
         self.norm3 = nn.LayerNorm(dim)
         self.norm4 = nn.LayerNorm(dim)
@@ -39,7 +39,7 @@ class TwoWayAttentionBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Two blocks and a last look of the tokens at the image."""
+    """Two blocks and a final attention of the tokens to the image."""
 
     def __init__(self, dim: int, num_heads: int, mlp_dim: int, is_sam2: bool = True, depth: int = 2) -> None:
         super().__init__()

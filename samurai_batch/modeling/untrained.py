@@ -1,4 +1,4 @@
-"""Weights that are drawn, not trained: for tests and for trying the program out. Their masks mean nothing."""
+"""Random weights for tests and trials; their masks mean nothing."""
 
 import math
 import zlib
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Wider last layers of the two score heads, so that the scores of untrained networks cross the tracker's thresholds.
+# Larger last layers of the score heads, so that scores fall on both sides of the tracker's thresholds.
 _GAINS = {"iou_prediction_head.layers.2.weight": 3.0, "pred_obj_score_head.layers.2.weight": 4.0}
 _EMBEDDINGS = ("pos_embed", "tpos", "no_", "point_embed", "not_a_point", "_token")
 
@@ -16,10 +16,10 @@ _EMBEDDINGS = ("pos_embed", "tpos", "no_", "point_embed", "not_a_point", "_token
 def seeded_weights(
     shapes: Mapping[str, Sequence[int]], seed: int = 0, offsets: Mapping[str, float] | None = None
 ) -> dict[str, Tensor]:
-    """float32 weights for every key, each drawn from a generator (PCG64) seeded by its own name.
+    """Random float32 weights for every key, each from a generator (PCG64) seeded by ``seed`` and the key.
 
-    The same on every platform and independent of the order of the keys. ``offsets`` maps endings of keys to a
-    value that is added. The golden numbers of the tests were made with weights drawn in this way.
+    They are the same on every platform and do not depend on the order of the keys. ``offsets`` maps suffixes of keys to
+    a value that is added. The golden numbers of the tests were computed with such weights.
     """
     return {key: _draw(key, tuple(shape), seed, offsets or {}) for key, shape in shapes.items()}
 

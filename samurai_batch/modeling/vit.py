@@ -15,7 +15,7 @@ from samurai_batch.modeling.products import multiplied
 
 
 class RelativeAttention(nn.Module):
-    """Attention over a square of ``side`` cells, whose logits also depend on how far apart two cells are.
+    """Attention over a square of ``side`` x ``side`` cells with decomposed relative position biases.
 
     The logit of query cell q and key cell k is q·k / √c + q·row[q.y − k.y] + q·column[q.x − k.x].
     """
@@ -42,7 +42,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, rel_pos_h: Tensor, rel_pos_w: Tenso
 
 
 def _biases(q: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor) -> Tensor:
-    """What relative positions add to the logits: (B, heads, side * side, side * side)."""
+    """The relative position biases of the logits: (B, heads, side * side, side * side)."""
     side = (len(rel_pos_h) + 1) // 2
     cell = torch.arange(side, device=q.device)
     offset = cell[:, None] - cell[None, :] + side - 1  # (query, key)
@@ -76,7 +76,7 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Patches of 16 x 16 pixels, side by side."""
+    """Non-overlapping patches of 16 x 16 pixels."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Files of weights, and what tells one from another. Needs no torch, which takes a second to import."""
+"""Files of weights and their digests. Does not import torch, which takes a second."""
 
 import hashlib
 import tempfile
@@ -14,7 +14,7 @@ SHIPPED = Path(__file__).parent / "weights"
 
 
 def weights_digest(model: str, weights: str | None) -> str:
-    """The SHA-256 of a model's weights: of their file, or of what they are drawn by. Does not look into the file.
+    """The SHA-256 of a model's weights file, or, for untrained weights, of model and seed. Does not parse the file.
 
     Raises CheckpointError if it is missing or cannot be read.
     """
@@ -30,13 +30,13 @@ def weights_digest(model: str, weights: str | None) -> str:
 
 @contextmanager
 def weights_file(model: str, weights: str | None) -> Iterator[Path]:
-    """The file that holds the weights; a remote one as a copy that ends with the last tensor mapped from it."""
+    """The weights' file; a remote one as a local copy, whose storage is freed with the last tensor mapped from it."""
     if weights is None:
         yield _shipped(model)
     elif not storage.is_remote(weights):
         path = storage.local_path(weights)
         if not path.is_file():
-            raise CheckpointError(f"weights {weights} do not exist, or are no file")
+            raise CheckpointError(f"weights {weights} do not exist or are not a file")
         yield path
     else:
         with tempfile.TemporaryDirectory(prefix="samurai_batch-") as folder:

@@ -326,7 +326,7 @@ def test_sams_weights_too_are_shared_in_the_dtype_of_a_network(monkeypatch: pyte
 
 
 def test_a_folder_is_no_weights(tmp_path: Path) -> None:
-    assert "no file" in refuse("nano", str(tmp_path))
+    assert "are not a file" in refuse("nano", str(tmp_path))
 
 
 def test_laying_out_a_network_does_not_load_the_compiler() -> None:

@@ -168,7 +168,7 @@ def test_keys_by_row_are_the_same_keys(
     memories: int, pointers: int, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where scores are so large that exponentials cannot be held."""
-    monkeypatch.setattr(keys_by_row, "WORTH", 10.0)
+    monkeypatch.setattr(keys_by_row, "MAX_SHARE", 10.0)
     monkeypatch.setattr(keys_by_row, "ROWS_AT_ONCE", 3)  # of four
     monkeypatch.setattr(keys_by_row, "TILE_QUERIES", 5)  # of sixteen
     called: list[bool] = []

@@ -306,12 +306,10 @@ def test_a_table_of_prompts_is_answered_as_the_predictor_answers(
 def test_a_sam_is_refused_for_tracking_in_one_clear_sentence(tmp_path: Path) -> None:
     put(f"{tmp_path}/in/a.png", drawn(24, 40))
     config = job(f"{tmp_path}/in", str(tmp_path / "out"), model="sam_vit_b", image_size=None)
-    with pytest.raises(
-        ConfigError, match=r"'sam_vit_b' segments single images and follows nothing; .*`samurai-batch s"
-    ):
+    with pytest.raises(ConfigError, match=r"'sam_vit_b' segments single images and cannot track; .*`samurai-batch s"):
         run_job(config.model_copy(update={"task": "track"}))
     assert plan_job(config).num_to_detect == 1
-    with pytest.raises(ConfigError, match="image_size 64: sam_vit_b knows 1024 alone"):
+    with pytest.raises(ConfigError, match="image_size 64: sam_vit_b supports only 1024"):
         plan_job(config.model_copy(update={"image_size": 64}))
 
 
