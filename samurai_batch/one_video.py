@@ -89,7 +89,7 @@ def track(
         Track(video=named, object_id=name, prompts=tuple(own), start_frame=start, end_frame=end, direction=direction)
         for name, own in prompts.items()
     ]
-    return _followed(config, tracks)
+    return _track(config, tracks)
 
 
 def _settings(mode: str, tracker: "Mapping[str, Any] | TrackerSettings | None") -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _mask(frame: int, mask: Any) -> MaskPrompt:
     return MaskPrompt(frame, rle)
 
 
-def _followed(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
+def _track(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
     import pyarrow as pa  # what computes is loaded once all arguments are known to be right
 
     from samurai_batch.modeling.checkpoints import load_weights

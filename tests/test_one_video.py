@@ -75,7 +75,7 @@ def test_points_and_masks_show_objects_as_well(clip: str, monkeypatch: pytest.Mo
         seen.extend(tracks)
         return pd.DataFrame()
 
-    monkeypatch.setattr("samurai_batch.one_video._followed", look)
+    monkeypatch.setattr("samurai_batch.one_video._track", look)
     samurai_batch.track(
         clip,
         {"both": BOX},
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_told_before_the_video_is_opened(
 def test_what_does_not_fit_the_video_is_told(clip: str, tmp_path: Path) -> None:
     with pytest.raises(PromptError, match=r"object '0': .*outside"):
         samurai_batch.track(clip, [(100, 8, 134, 30)], **SMALL)
-    with pytest.raises(PromptError, match="behind the video's last frame, 7"):
+    with pytest.raises(PromptError, match="after the video's last frame, 7"):
         samurai_batch.track(clip, [BOX], frame=8, **SMALL)
     with pytest.raises(PromptError, match="a mask of 5x4 pixels"):
         samurai_batch.track(clip, masks=[np.ones((4, 5))], **SMALL)

@@ -251,7 +251,7 @@ def test_a_state_of_another_network_or_image_size_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"prompts": (box(15),)}, "behind the video's last frame, 14"),
+        ({"prompts": (box(15),)}, "after the video's last frame, 14"),
         ({"prompts": (BoxPrompt(0, (90.0, 0.0, 95.0, 10.0)),)}, "outside"),
         ({"prompts": (MaskPrompt(0, Rle(2, 2, "04")),)}, "a mask of 2x2 pixels"),
         ({"end_frame": 15}, "end_frame 15"),

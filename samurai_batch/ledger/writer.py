@@ -18,7 +18,14 @@ from samurai_batch.ledger.schema import Cut, TrackEntry, TrackProblem, VideoLedg
 from samurai_batch.ledger.store import Store, write_video_ledger
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.planning.fingerprints import VideoIdentity
-from samurai_batch.planning.orders import Outcome, TrackSettled, TrackStatus, VideoCut, VideoLearned, WorkInvalidated
+from samurai_batch.planning.orders import (
+    Outcome,
+    TrackSettled,
+    TrackStatus,
+    VideoFactsKnown,
+    VideoTruncated,
+    WorkInvalidated,
+)
 from samurai_batch.planning.retry import Failure
 from samurai_batch.redaction import get_logger
 from samurai_batch.tasks import Track
@@ -73,9 +80,9 @@ class LedgerWriter:
                 self._finished.append(outcome.fingerprint)
             case WorkInvalidated():
                 self._invalidated.append(outcome)
-            case VideoLearned(video_id, facts):
+            case VideoFactsKnown(video_id, facts):
                 self._ledgers[video_id] = replace(self._ledgers[video_id], facts=facts)
-            case VideoCut(video_id, failure):
+            case VideoTruncated(video_id, failure):
                 assert failure.frame_reached is not None
                 cut = Cut(failure.frame_reached, failure.message)
                 self._ledgers[video_id] = replace(self._ledgers[video_id], cut=cut)

@@ -123,7 +123,7 @@ def _recipe_of_table(output: str, track: Track) -> Recipe | None:
             dtype=metadata["dtype"],
             settings=json.loads(metadata["tracker_settings"]),
             tracker_version=int(metadata["tracker_version"]),
-            look_up=json.loads(metadata.get("look_up", "{}")),
+            detection=json.loads(metadata.get("look_up", "{}")),
         )
     except (FileNotFoundError, KeyError):
         return None

@@ -2,7 +2,7 @@
 
 Chunk k of a video holds frames [k * chunk_frames, (k + 1) * chunk_frames). A forward leg walks up through the
 chunks, a reverse leg down, so the legs of one direction meet at the same boundaries. ``num_frames`` (of the
-video) may be None while nobody has opened it; then the end of an open forward leg is None as well.
+video) is None before the video is opened; then the end of a forward leg without ``end_frame`` is None as well.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def first_chunk(leg: Leg, chunk_frames: int) -> int:
 
 
 def last_frame(leg: Leg, num_frames: int | None) -> int | None:
-    """The last frame a leg follows, itself included: the lowest one of a reverse leg."""
+    """The last frame that a leg covers, included: the lowest one of a reverse leg."""
     if leg.reverse:
         assert leg.end_frame is not None
         return leg.end_frame
@@ -53,7 +53,7 @@ def is_past(chunk: int, other: int, reverse: bool) -> bool:
 
 
 def frames_left(leg: Leg, next_chunk: int, chunk_frames: int, num_frames: int) -> range:
-    """The frames (ascending) a leg has still to follow when ``next_chunk`` is the next one to do."""
+    """The remaining frames (ascending) of a leg whose next chunk is ``next_chunk``."""
     end = last_frame(leg, num_frames)
     assert end is not None
     if leg.reverse:
@@ -62,9 +62,9 @@ def frames_left(leg: Leg, next_chunk: int, chunk_frames: int, num_frames: int) -
 
 
 def frames_to_propagate(legs: Iterable[Leg], chunk: int, chunk_frames: int, num_frames: int) -> range:
-    """The frames of a chunk that legs of one direction need, in the order they are walked.
+    """The frames of a chunk that legs of one direction need, in their order; none if no leg covers any.
 
-    From the first frame that any of them covers to the last: a gap between two of them is walked as well.
+    They go from the first frame that any of the legs covers to the last, gaps between legs included.
     """
     legs = tuple(legs)
     reverse = legs[0].reverse

@@ -1,4 +1,4 @@
-"""What makes two computations of a track the same: one hash over everything that decides its masks.
+"""The fingerprint of a track: one hash of everything that decides its masks.
 
 Chunk length, sharding and replicas do not enter: they change where and when, not what.
 """
@@ -13,10 +13,11 @@ from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsP
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The network and the rules that all tracks of a job are followed with.
+    """The network and the rules that propagate all tracks of a job.
 
     ``settings`` are the tracker's thresholds by name, as JSON values; ``tracker_version`` moves when the code
-    computes other masks from the same settings. ``look_up`` decides what prompts without a place find, and no more.
+    computes other masks from the same settings. ``detection`` has the settings of auto prompts,
+    and counts for those alone.
     """
 
     model: str
@@ -25,7 +26,7 @@ class Recipe:
     dtype: str
     settings: Mapping[str, object]
     tracker_version: int
-    look_up: Mapping[str, object] = field(default_factory=dict)
+    detection: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
         "tracker": [recipe.tracker_version, dict(recipe.settings)],
     }
     if track.auto_prompt is not None:
-        content["look_up"] = [dict(recipe.look_up)]
+        content["look_up"] = [dict(recipe.detection)]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The tracks of a job and how each of them ends: followed to its last chunk, cut short, or given up."""
+"""The tracks of a job, and how each of them ends: published, published up to a truncation, or failed."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +10,8 @@ from samurai_batch.planning.orders import (
     Outcome,
     TrackSettled,
     TrackStatus,
-    VideoCut,
-    VideoLearned,
+    VideoFactsKnown,
+    VideoTruncated,
     WorkInvalidated,
 )
 from samurai_batch.planning.records import DetectRecord, LegRecord, ShardRecord, TrackRecord, VideoRecord
@@ -35,19 +35,18 @@ class PendingTrack:
 class KnownVideo:
     """What is known of a video before it is opened: an estimate of its length, or all from an earlier run.
 
-    ``cut`` says where that run found it to be truncated; it is for those who go on with what that run has saved.
+    ``truncation`` is where that run found the video truncated; it holds for tracks that continue that run's saved work.
     """
 
     expected_frames: int
     facts: VideoFacts | None = None
-    cut: Failure | None = None
+    truncation: Failure | None = None
 
 
 class JobState:
-    """Keeps the records of all pending tracks, and the outcomes the driver has not been told yet.
+    """The records of all pending tracks, and the outcomes that the driver has not taken yet.
 
-    ``track_frames_left`` sums the frames still to follow over all tracks; it is an estimate where videos are
-    not opened yet.
+    ``track_frames_left`` is the number of frames left, summed over tracks; an estimate while videos are not open.
     """
 
     def __init__(self, chunk_frames: int, keep_partial: bool) -> None:
@@ -60,48 +59,48 @@ class JobState:
         self.track_frames_left = 0
 
     def take_outcomes(self) -> list[Outcome]:
-        """What has been decided since the last call."""
+        """The outcomes since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    # -- taking the job in
+    # -- adding tracks
 
-    def enter(
+    def add_tracks(
         self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]
     ) -> list[VideoRecord]:
-        """Make records of all pending tracks, in the shards they belong to.
+        """Make records of all pending tracks, in their shards.
 
-        Returns the videos that have to be seen to: new ones, and those whose shards wait for nothing any more.
+        Returns the videos that have to be opened, or whose facts have to be set again for their new tracks.
         """
-        by_key = {entry.track.track_id: entry for entry in pending}
+        pending_by_id = {entry.track.track_id: entry for entry in pending}
         tracks: dict[TrackId, TrackRecord] = {}
-        due: dict[str, VideoRecord] = {}
+        to_open: dict[str, VideoRecord] = {}
         for shard in shards:
-            legs = [leg for leg in shard.legs if leg.track.track_id in by_key]
+            legs = [leg for leg in shard.legs if leg.track.track_id in pending_by_id]
             if legs:
                 video_id = shard.video.video_id
                 if video_id not in self.videos:
                     self.videos[video_id] = VideoRecord(shard.video, videos[video_id].expected_frames)
                 video = self.videos[video_id]
-                if not video.unopened:  # else it waits to be opened already
-                    due[video_id] = video
-                    video.readable_frames = None  # where it is cut, its new tracks have to be told
-                self._enter_shard(video, legs, by_key, tracks)
-        assert tracks.keys() == by_key.keys(), "every pending track is in a shard"
+                if not video.unopened:  # else it is already waiting to be opened
+                    to_open[video_id] = video
+                    video.readable_frames = None  # a known truncation is applied again, to its new tracks
+                self._add_shard(video, legs, pending_by_id, tracks)
+        assert tracks.keys() == pending_by_id.keys(), "every pending track is in a shard"
         self.num_open += len(tracks)
-        return list(due.values())
+        return list(to_open.values())
 
-    def enter_detections(self, looks: Iterable[Sequence[DetectMember]]) -> list[DetectRecord]:
-        """Make records of tracks that are answered at once; a look knows no legs and opens its videos itself."""
+    def add_detections(self, batches: Iterable[Sequence[DetectMember]]) -> list[DetectRecord]:
+        """Make records of tracks for DetectOrders, one for each batch. They have no legs and need no open video."""
         records = []
-        for members in looks:
+        for members in batches:
             videos = {one.track.video: VideoRecord(one.track.video, 1) for one in members}
             tracks = [TrackRecord(one.track, one.fingerprint, videos[one.track.video]) for one in members]
             records.append(DetectRecord(tracks))
             self.num_open += len(tracks)
         return records
 
-    def _enter_shard(
+    def _add_shard(
         self,
         video: VideoRecord,
         legs: Sequence[Leg],
@@ -118,66 +117,66 @@ class JobState:
                 video.tracks.append(tracks[key])
             records.append(LegRecord(tracks[key], replace(leg, fingerprint=fingerprint), chunk))
             tracks[key].legs.append(records[-1])
-            self._count(records[-1])
+            self._update_left(records[-1])
         video.unopened.append(ShardRecord(video, records))
 
     # -- what happens to tracks
 
-    def learn(self, video: VideoRecord, facts: VideoFacts) -> list[ShardRecord]:
-        """Take in a video's length and size; tracks that do not fit it fail. Returns its shards, now ready."""
+    def set_facts(self, video: VideoRecord, facts: VideoFacts) -> list[ShardRecord]:
+        """Set a video's length and size; tracks that do not fit it fail. Returns its shards, which can now begin."""
         video.facts = facts
-        self._outcomes.append(VideoLearned(video.video.video_id, facts))
+        self._outcomes.append(VideoFactsKnown(video.video.video_id, facts))
         for track in video.tracks:
             problem = validation_error(track.track, facts)
             if problem:
                 self.give_up([track], Failure(FailureKind.PROMPT, problem))
-        self._review(video)
+        self._update_tracks(video)
         shards, video.unopened = video.unopened, []
         return shards
 
     def advance(self, legs: Iterable[LegRecord], chunk: int) -> None:
-        """The legs have followed and saved ``chunk``; their tracks are still to be released."""
+        """The legs have saved ``chunk``. `order_ended` decides what becomes of their tracks."""
         for leg in legs:
             leg.next_chunk = chunk + step(leg.leg.reverse)
-            self._count(leg)
+            self._update_left(leg)
 
     def rewind(self, track: TrackRecord, legs: Iterable[LegRecord]) -> None:
-        """The saved work of these legs cannot be trusted: begin them again. The driver deletes it."""
+        """Start these legs again, as their saved work is damaged; an outcome has the driver delete it."""
         track.has_restarted, track.is_publishing = True, False
         for leg in legs:
             leg.rewind(self._chunk_frames)
-            self._count(leg)
+            self._update_left(leg)
             self._outcomes.append(WorkInvalidated(track.fingerprint, leg.leg.reverse))
 
     def truncate(self, video: VideoRecord, failure: Failure) -> None:
         """The video cannot be read from ``failure.frame_reached`` on.
 
-        Tracks that go on beyond it fail; if the job keeps partial tracks, those followed forward from a frame
-        before it are cut short instead. So are legs that look done: what an earlier run has saved of their last
-        chunk ends at the same frame.
+        Tracks with later frames fail; if the job keeps partial tracks, those that go forward from an earlier frame
+        are published up to it instead. That includes legs whose chunks are all saved: the last chunk that an earlier
+        run has saved ends at the same frame.
         """
         assert failure.frame_reached is not None
-        self._outcomes.append(VideoCut(video.video.video_id, failure))
-        video.cut = failure
+        self._outcomes.append(VideoTruncated(video.video.video_id, failure))
+        video.truncation = failure
         frame_reached = min(failure.frame_reached, video.num_frames)
         for track in video.tracks:
             for leg in track.legs:
                 if track.is_open and _needs(leg, frame_reached):
-                    self._cut(track, leg, failure, frame_reached)
+                    self._truncate_track(track, leg, failure, frame_reached)
         video.readable_frames = frame_reached
-        self._review(video)
+        self._update_tracks(video)
 
     def give_up(self, tracks: Iterable[TrackRecord], failure: Failure) -> None:
-        """The tracks fail; each is settled as soon as no order includes it."""
+        """Fail the tracks; each is settled as soon as no running order includes it."""
         for track in tracks:
             if track.is_open:
                 track.failure, track.is_cut_short = failure, False
                 for leg in track.legs:
-                    self._count(leg)
+                    self._update_left(leg)
                 self._settle_given_up(track)
 
-    def release(self, tracks: Iterable[TrackRecord]) -> None:
-        """An order that included these tracks has ended: what is decided of them can now be carried out."""
+    def order_ended(self, tracks: Iterable[TrackRecord]) -> None:
+        """Settle or publish tracks of an order that has ended, where that is due."""
         for track in tracks:
             if track.is_given_up:
                 self._settle_given_up(track)
@@ -185,23 +184,23 @@ class JobState:
                 self._publish_if_complete(track)
 
     def published(self, track: TrackRecord, num_rows: int) -> None:
-        """The track's mask table, or what a look has found, is in place."""
+        """The track's mask table, or its detections, are written."""
         if track.is_open:
             self._settle(track, "partial" if track.is_cut_short else "done", num_rows)
 
-    # -- bookkeeping
+    # -- details
 
-    def _cut(self, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
+    def _truncate_track(self, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
         if self._keep_partial and not leg.leg.reverse and leg.leg.start_frame < frame_reached:
             track.failure, track.is_cut_short = failure, True
         else:
             self.give_up([track], failure)
 
-    def _review(self, video: VideoRecord) -> None:
-        """Go over a video's tracks when more is known of its length."""
+    def _update_tracks(self, video: VideoRecord) -> None:
+        """Recount a video's tracks after its length has become known or shorter."""
         for track in video.tracks:
             for leg in track.legs:
-                self._count(leg)
+                self._update_left(leg)
             self._publish_if_complete(track)
 
     def _settle_given_up(self, track: TrackRecord) -> None:
@@ -209,14 +208,14 @@ class JobState:
             self._settle(track, "failed", num_rows=0)
 
     def _publish_if_complete(self, track: TrackRecord) -> None:
-        """Publish once all is done. A truncation may end a leg while a replica is still at work beyond it."""
+        """Publish once all chunks are done. A truncation may end a leg while an order beyond it still runs."""
         if track.num_left or track.num_running or track.is_publishing or not track.legs:
             return
         if track.is_open:
             track.is_publishing = True
             self.to_publish.append(track)
 
-    def _count(self, leg: LegRecord) -> None:
+    def _update_left(self, leg: LegRecord) -> None:
         track, num_before = leg.track, len(leg.left)
         if track.is_open:
             leg.left = frames_left(leg.leg, leg.next_chunk, self._chunk_frames, track.video.num_frames)
@@ -243,7 +242,7 @@ class JobState:
 
 
 def _needs(leg: LegRecord, frame_index: int) -> bool:
-    """Whether a leg follows its object on this frame or on later ones of the video."""
+    """Whether a leg covers this frame or a later one of the video."""
     if leg.leg.reverse:
         return leg.leg.start_frame >= frame_index
     end = last_frame(leg.leg, leg.track.video.num_frames)

@@ -1,4 +1,4 @@
-"""What the scheduler asks of a replica, what a replica answers, and what the scheduler makes of it."""
+"""Orders of the scheduler to replicas, reports of replicas, and outcomes of the scheduler for the ledger."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,7 +13,7 @@ TrackStatus = Literal["done", "partial", "failed"]
 
 @dataclass(frozen=True)
 class OpenOrder:
-    """Open a video and say how long and how large it is."""
+    """Open a video and report its length and size."""
 
     order_id: int
     video: Video
@@ -37,7 +37,7 @@ class PropagateOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishOrder:
-    """Join the parts of a followed track, all of ``rows`` (frame indices), into its mask table.
+    """Join the saved parts of a track, one row for each of ``rows`` (frame indices), into its mask table.
 
     ``chunks`` names the parts as (reverse, chunk), in ascending order of their frames.
     """
@@ -52,7 +52,7 @@ class PublishOrder:
 
 @dataclass(frozen=True)
 class DetectMember:
-    """One track whose prompts are answered at once; what is found is kept under ``fingerprint``."""
+    """One track of a DetectOrder; its detections are kept under ``fingerprint``."""
 
     track: Track
     fingerprint: str
@@ -60,7 +60,10 @@ class DetectMember:
 
 @dataclass(frozen=True)
 class DetectOrder:
-    """Answer the prompts of tracks on their frames, and keep the answers: of one video, or of several pictures."""
+    """Run the prompts of tracks on single frames, of one video or of several pictures, and write the results.
+
+    On a video those are the detections of auto prompts, on pictures (``task: segment``) the masks of all prompts.
+    """
 
     order_id: int
     members: tuple[DetectMember, ...]
@@ -100,7 +103,7 @@ class ChunkPropagated:
 
 @dataclass(frozen=True)
 class TrackPublished:
-    """Answer to a PublishOrder: the mask table stands where readers find it."""
+    """Answer to a PublishOrder whose mask table is written."""
 
     order_id: int
     num_rows: int
@@ -119,7 +122,7 @@ class Detected:
 
 @dataclass(frozen=True)
 class OrderFailed:
-    """Answer to any order that could not be carried out."""
+    """Answer to an order that failed."""
 
     order_id: int
     failure: Failure
@@ -139,7 +142,7 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackSettled:
-    """A track is over: published, published up to a truncation, or failed. No replica works on it any more.
+    """A track has ended: published, published up to a truncation, or failed. No order includes it any more.
 
     ``failure`` says why it is not "done"; ``seconds`` is its share of replica time in this run.
     """
@@ -155,26 +158,26 @@ class TrackSettled:
 
 @dataclass(frozen=True)
 class WorkInvalidated:
-    """Saved work that must be deleted before the next assignment: all chunks of one direction of a track."""
+    """Saved work that has to be deleted before the next order: all chunks of one direction of a track."""
 
     fingerprint: str
     reverse: bool
 
 
 @dataclass(frozen=True)
-class VideoLearned:
-    """A video's length and size, worth keeping for later runs."""
+class VideoFactsKnown:
+    """A video's length and size; kept in the ledger for later runs."""
 
     video_id: str
     facts: VideoFacts
 
 
 @dataclass(frozen=True)
-class VideoCut:
-    """A video cannot be read to its end, worth keeping for a run that goes on with saved work; see Failure."""
+class VideoTruncated:
+    """A video is truncated; kept in the ledger for a run that continues saved work. See Failure."""
 
     video_id: str
     failure: Failure
 
 
-Outcome = TrackSettled | WorkInvalidated | VideoLearned | VideoCut
+Outcome = TrackSettled | WorkInvalidated | VideoFactsKnown | VideoTruncated

@@ -1,11 +1,11 @@
-"""How fast this job goes, measured as it goes."""
+"""The speed of a job, measured while it runs."""
 
 from dataclasses import dataclass
 
 from samurai_batch.planning.orders import ChunkPropagated
 
 DECAY = 0.98
-"""How much an answer still counts when the next one has come: half after 34 answers."""
+"""The weight of a report after the next one; it is halved after 34 reports."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,18 @@ class Rates:
     save_s: float = 0.0
 
     def move_s(self, num_tracks: int) -> float:
-        """What it takes a replica to begin with tracks that another one has followed so far."""
+        """Seconds until a replica can continue tracks of another: opening the video and reading the track states."""
         return self.open_s + num_tracks * self.save_s
 
 
 class RateMeter:
-    """Exponential averages over the answers of a job; what nobody has measured yet is taken from the rates given."""
+    """Exponential averages over the reports of a job; a rate without a measurement is that of ``rates``."""
 
     def __init__(self, rates: Rates) -> None:
         self._given = rates
         self._encode, self._propagate, self._open, self._save = _Average(), _Average(), _Average(), _Average()
         self.rates = rates
-        """The rates as far as they are known."""
+        """The rates as measured so far."""
 
     @property
     def has_propagated(self) -> bool:
@@ -41,7 +41,7 @@ class RateMeter:
         return bool(self._encode.weight and self._propagate.weight)
 
     def opened(self, seconds: float) -> None:
-        """Take in how long a video took to fetch and open."""
+        """Count the seconds of fetching and opening a video."""
         self._open.add(seconds, 1)
         self._update()
 

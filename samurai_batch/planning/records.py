@@ -1,4 +1,4 @@
-"""What the scheduler remembers: videos, tracks, legs, shards. Mutable, private to planning, without decisions."""
+"""The scheduler's records of videos, tracks, legs, shards and running orders. Mutable, private to planning."""
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -8,15 +8,22 @@ from samurai_batch.planning.chunks import (
     last_chunk,
     last_frame,
 )
-from samurai_batch.planning.orders import DetectMember, DetectOrder, Order, PropagateOrder, PublishOrder
-from samurai_batch.planning.retry import Failure
+from samurai_batch.planning.orders import (
+    DetectMember,
+    DetectOrder,
+    OpenOrder,
+    Order,
+    PropagateOrder,
+    PublishOrder,
+)
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track, Video
 
 
 @dataclass(slots=True)
 class Tries:
-    """Failures of the piece of work at hand: answers with an error, replicas that died over it or were lost."""
+    """Failures of one piece of work: reports of an error, replicas that died of it, and replicas that were lost."""
 
     attempts: int = 0
     deaths: int = 0
@@ -31,14 +38,14 @@ class VideoRecord:
     expected_frames: int
     facts: VideoFacts | None = None
     readable_frames: int | None = None
-    cut: Failure | None = None
+    truncation: Failure | None = None
     tracks: "list[TrackRecord]" = field(default_factory=list)
     unopened: "list[ShardRecord]" = field(default_factory=list)
     tries: Tries = field(default_factory=Tries)
 
     @property
     def num_frames(self) -> int:
-        """Frames to follow: up to a truncation where one is known, an estimate before the video is opened."""
+        """Frames that can be read: those before a known truncation; an estimate before the video is opened."""
         if self.readable_frames is not None:
             return self.readable_frames
         return self.facts.num_frames if self.facts else self.expected_frames
@@ -95,9 +102,8 @@ class TrackRecord:
 class LegRecord:
     """One leg of a pending track: all chunks before ``next_chunk`` are done.
 
-    ``shard`` is the one it belongs to now; others may still list it. ``left`` are the frames (ascending) to follow, by
-    the estimated length as long as the video is not opened. The book keeps it up to date: after whatever changes
-    them, and none for a track that is given up.
+    ``shard`` is the shard it belongs to now; others may still list it. ``left`` are its remaining frames, ascending;
+    none for a track that has failed. `JobState` keeps them up to date, by an estimate while the video is not open.
     """
 
     track: TrackRecord
@@ -184,8 +190,8 @@ class DetectRecord:
         """The order for all of them."""
         return DetectOrder(order_id, tuple(DetectMember(track.track, track.fingerprint) for track in self.tracks))
 
-    def parted(self, num_parts: int) -> "list[DetectRecord]":
-        """Looks at fewer tracks each, with the tries so far."""
+    def split(self, num_parts: int) -> "list[DetectRecord]":
+        """Records of fewer tracks each, with the tries so far."""
         bounds = [len(self.tracks) * part // num_parts for part in range(num_parts + 1)]
         return [DetectRecord(self.tracks[low:high], replace(self.tries)) for low, high in pairwise(bounds)]
 
@@ -195,9 +201,9 @@ Work = VideoRecord | ShardRecord | TrackRecord | DetectRecord
 
 @dataclass(slots=True)
 class Running:
-    """An order under way: on which replica, for which piece of work, and the legs a PropagateOrder follows.
+    """A running order: its replica, its piece of work, and the legs of a PropagateOrder.
 
-    ``tracks`` are those whose saved work the replica may be touching; none while it opens a video.
+    ``tracks`` are those whose saved work the order may read or write; none while it opens a video.
     """
 
     replica_id: str
@@ -214,3 +220,34 @@ class Running:
                 self.tracks = [track]
             case _:
                 self.tracks = [leg.track for leg in self.legs]
+
+    @property
+    def affected_tracks(self) -> list[TrackRecord]:
+        """The tracks that fail if the order fails for good: all of the video if it cannot be opened."""
+        return self.work.tracks if isinstance(self.work, VideoRecord) else self.tracks
+
+    def final_failure(self, failure: Failure) -> Failure:
+        """The failure of the tracks, which says how often the order was tried."""
+        tries, what = self.work.tries, _describe(self.order)
+        if failure.kind is FailureKind.DIED:
+            message = f"{what} ended {tries.deaths} replicas, the last one with: {failure.message}"
+        elif failure.kind is FailureKind.LOST:
+            message = f"{what} lost {tries.losses} replicas, the last one with: {failure.message}"
+        elif tries.attempts > 1:
+            message = f"{what} failed {tries.attempts} times, the last time with: {failure.message}"
+        else:
+            return failure
+        return Failure(failure.kind, message, failure.frame_reached)
+
+
+def _describe(order: Order) -> str:
+    match order:
+        case OpenOrder():
+            return "opening the video"
+        case PropagateOrder():
+            low = order.chunk * order.chunk_frames
+            return f"propagating frames {low} to {min(low + order.chunk_frames, order.num_frames) - 1}"
+        case DetectOrder():
+            return "answering the prompt"
+        case _:
+            return "publishing the mask table"

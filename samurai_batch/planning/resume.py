@@ -1,4 +1,4 @@
-"""Where to go on, from the names of what an earlier run has saved."""
+"""The chunk that each leg continues with, from the names of the files that an earlier run has saved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ def next_chunk(leg: Leg, saved: SavedWork, chunk_frames: int) -> int:
 
 
 def aligned(legs: Sequence[tuple[Leg, SavedWork]], chunk_frames: int) -> list[int]:
-    """The chunk each leg of a shard goes on with.
+    """The chunk that each leg of a shard continues with.
 
-    A crash in the middle of saving leaves some legs one chunk ahead. Where the state before is still there, they
-    go back to the others: followed in the same batch as before, they give the same bits.
+    A crash while a chunk was saved leaves some legs one chunk ahead. They repeat that chunk with the others, if the
+    state before it is still there: in the same batch as before they give the same bits.
     """
     chunks = [next_chunk(leg, saved, chunk_frames) for leg, saved in legs]
     unfinished = [chunk for chunk, (leg, _) in zip(chunks, legs, strict=True) if not _is_over(leg, chunk, chunk_frames)]
@@ -51,7 +51,7 @@ def aligned(legs: Sequence[tuple[Leg, SavedWork]], chunk_frames: int) -> list[in
 
 
 def _is_over(leg: Leg, chunk: int, chunk_frames: int) -> bool:
-    """Whether nothing is left; a leg to the end of a video nobody has opened is never known to be over."""
+    """Whether all chunks are done; unknown, and so False, for a leg to the end of a video that was never opened."""
     last = last_chunk(leg, chunk_frames, num_frames=None)
     return last is not None and is_past(chunk, last, leg.reverse)
 

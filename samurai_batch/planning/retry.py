@@ -1,4 +1,4 @@
-"""What follows a failure: again, in smaller groups, from the start, or not at all. Numbers in, a verdict out."""
+"""What follows a failure: a retry, a retry in smaller groups, a restart, or giving up. Numbers in, a verdict out."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -22,10 +22,10 @@ class FailureKind(StrEnum):
 
 
 REPLICA_GONE = frozenset({FailureKind.DIED, FailureKind.LOST, FailureKind.PREEMPTED})
-"""Nobody has answered."""
+"""The replica is gone, without a report."""
 
 PERMANENT = frozenset({FailureKind.VIDEO, FailureKind.TRUNCATED, FailureKind.PROMPT})
-"""What lies in the input: as long as that is the same, so is the failure."""
+"""Failures because of the input: they repeat until the video or the prompt changes."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Verdict(Enum):
 
     AGAIN = "the same order again, on whichever replica is free"
     SPLIT = "several orders of fewer tracks each"
-    RESTART = "throw the saved work away and begin at the first chunk"
+    RESTART = "delete the saved work and start with the first chunk"
     GIVE_UP = "its tracks fail"
 
 
 @dataclass(frozen=True)
 class RetryLimits:
-    """How often one chunk is tried: errors it may answer with, replicas it may kill, and replicas that may be lost.
+    """How often one chunk is tried: reports of an error, replicas that die of it, and replicas lost with their node.
 
-    A chunk can take a whole node with it, too; nodes that nobody has announced to leave are many in a row, then.
+    A chunk may end a whole node; then many replicas in a row are lost with it.
     """
 
     max_attempts: int = 3
@@ -73,22 +73,22 @@ def decide(
     num_tracks: int,
     restarted: bool,
     limits: RetryLimits,
-    can_part: bool = False,
+    can_split: bool = False,
 ) -> Verdict:
     """The verdict on an order that failed.
 
     ``attempts``, ``deaths`` and ``losses`` count the failures of this chunk so far, this one included; ``restarted``
-    says that its saved work has been thrown away once already. Where it is not known which of several tracks is at
-    fault, splitting finds out, and keeps it from taking the others with it; after a death only where the tracks
-    have nothing in common (``can_part``: looks). A truncated video is decided here only when it says nothing
-    new: else it depends on the tracks' spans who reaches the missing frames.
+    says that its saved work has been deleted once already. Where it is not known which of several tracks is at fault,
+    splitting finds out, so that the others do not fail with it; after a death only where the tracks are independent
+    (``can_split``: those of a DetectOrder). A truncation is decided here only if it was known before; a new one is
+    applied to each track by its span (`JobState.truncate`).
     """
     match kind:
         case FailureKind.PREEMPTED:
             return Verdict.AGAIN
         case FailureKind.LOST if losses < limits.max_losses:
             return Verdict.AGAIN
-        case FailureKind.DIED | FailureKind.LOST if can_part and num_tracks > 1:
+        case FailureKind.DIED | FailureKind.LOST if can_split and num_tracks > 1:
             return Verdict.SPLIT
         case FailureKind.LOST:
             return Verdict.GIVE_UP

@@ -1,10 +1,10 @@
 """Which order goes to which idle replica next, and what every answer means.
 
-A deterministic machine: the same calls in the same order give the same orders. It knows no clock, and of a
-replica only its id. A piece of work is a video to open, a shard to follow through its next chunk, a track to
-publish, or a look. Publishing goes first, then the shard a replica is in the middle of, then what waits: looks, for
-nobody knows yet how much they find, then the costliest. Between two chunks a shard may be split: where it ran so far
-it goes on with some of its tracks, the others wait for whoever is free.
+Deterministic: the same calls in the same order give the same orders. There is no clock, and replicas are known by id
+only. A piece of work is a video to open, a shard to propagate through its next chunk, a track to publish, or a batch of
+prompts to detect. Publishing goes first, then the shard that is paused at the replica, then detections, then the
+costliest work in the queue. Between two chunks a shard may be split: its replica keeps some of the tracks, and the
+others go to whichever replica is idle.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,6 @@ from samurai_batch.planning.orders import (
     ChunkPropagated,
     Detected,
     DetectMember,
-    DetectOrder,
     OpenOrder,
     Order,
     OrderFailed,
@@ -45,7 +44,7 @@ from samurai_batch.planning.shards import Shard
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings:
-    """What the job decides about scheduling; without ``split_shards``, tracks that are followed together stay so."""
+    """The job's settings of scheduling; without ``split_shards``, the tracks of a shard stay together."""
 
     chunk_frames: int
     keep_partial: bool
@@ -74,24 +73,26 @@ class Scheduler:
         self._running: dict[int, Running] = {}
         self._order_at: dict[str, int] = {}
         self._job = JobState(settings.chunk_frames, settings.keep_partial)
-        self.enter(shards, pending, videos)
+        self.add_tracks(shards, pending, videos)
 
-    def enter(self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]) -> None:
-        """Take in more tracks, such as those that a look has found."""
-        for video in self._job.enter(shards, pending, videos):
+    def add_tracks(
+        self, shards: Iterable[Shard], pending: Iterable[PendingTrack], videos: Mapping[str, KnownVideo]
+    ) -> None:
+        """Add tracks, at the start of a job or after their detection."""
+        for video in self._job.add_tracks(shards, pending, videos):
             known = videos[video.video.video_id]
             facts = video.facts or known.facts
             if facts is None:
-                self._backlog.wait(video)
+                self._backlog.add(video)
                 continue
-            ready = self._job.learn(video, facts)
-            if (cut := video.cut or known.cut) is not None:
-                self._job.truncate(video, cut)
-            self._backlog.wait_all(ready)
+            ready = self._job.set_facts(video, facts)
+            if (truncation := video.truncation or known.truncation) is not None:
+                self._job.truncate(video, truncation)
+            self._backlog.add_all(ready)
 
-    def enter_detections(self, looks: Iterable[Sequence[DetectMember]]) -> None:
-        """Take in tracks that are answered at once, those of one order together."""
-        self._backlog.wait_all(self._job.enter_detections(looks))
+    def add_detections(self, batches: Iterable[Sequence[DetectMember]]) -> None:
+        """Add tracks that DetectOrders answer, one order for each batch."""
+        self._backlog.add_all(self._job.add_detections(batches))
 
     @property
     def is_finished(self) -> bool:
@@ -100,17 +101,17 @@ class Scheduler:
 
     @property
     def num_running(self) -> int:
-        """Orders that no answer has come to yet."""
+        """Orders without a report so far."""
         return len(self._running)
 
     @property
     def num_waiting(self) -> int:
-        """Orders that any replica could be given now; more may come of them."""
+        """Orders that could be given to any replica now; their reports may lead to more."""
         return len(self._job.to_publish) + self._backlog.num_waiting
 
     @property
     def track_frames_left(self) -> int:
-        """Frames still to follow, summed over tracks; an estimate where videos are not opened yet."""
+        """Remaining frames, summed over tracks; an estimate while videos are not open."""
         return self._job.track_frames_left
 
     @property
@@ -124,20 +125,20 @@ class Scheduler:
         return self._backlog.num_splits
 
     def is_busy(self, replica_id: str) -> bool:
-        """Whether an answer is still due from a replica."""
+        """Whether a replica is carrying out an order."""
         return replica_id in self._order_at
 
     def take_outcomes(self) -> list[Outcome]:
-        """What is decided as tracks are taken in: some do not fit what is known of their videos."""
+        """Outcomes of adding tracks: some do not fit what is known of their videos."""
         return self._job.take_outcomes()
 
     def assign(self, idle: Collection[str]) -> list[Assignment]:
         """One order for each idle replica, as long as there is work.
 
-        Those in the middle of a shard are asked first: what they give away can go to the others at once.
+        Replicas with a paused shard go first: tracks that are split off can go to the others in the same call.
         """
         self._backlog.num_replicas = len(idle) + len(self._order_at)
-        at_a_shard = [replica_id for replica_id in self._backlog.in_the_middle if replica_id in idle]
+        at_a_shard = [replica_id for replica_id in self._backlog.replicas_with_shards if replica_id in idle]
         assignments = [*self._assign_each(at_a_shard)]
         served = {assignment.replica_id for assignment in assignments}
         return [*assignments, *self._assign_each(one for one in idle if one not in served)]
@@ -150,32 +151,32 @@ class Scheduler:
             if order is not None:
                 yield Assignment(replica_id, order)
 
-    def reported(self, replica_id: str, report: Report) -> list[Outcome]:
-        """Take in an answer. One that comes late, or twice, changes nothing."""
+    def handle_report(self, replica_id: str, report: Report) -> list[Outcome]:
+        """Apply a report. One that comes late, or twice, changes nothing."""
         running = self._running.get(report.order_id)
         if running is None or running.replica_id != replica_id:
             return []
-        self._stop(running, report.seconds)
+        self._order_ended(running, report.seconds)
         match report, running.work:
             case OrderFailed(), _:
-                self._failed(running, report.failure)
+                self._order_failed(running, report.failure)
             case VideoOpened(), VideoRecord() as video:
                 self._meter.opened(report.seconds)
-                self._backlog.wait_all(self._job.learn(video, report.facts))
+                self._backlog.add_all(self._job.set_facts(video, report.facts))
             case ChunkPropagated(), ShardRecord() as shard:
                 self._meter.propagated(report, len(running.legs))
-                self._followed(running, shard)
+                self._chunk_propagated(running, shard)
             case TrackPublished(), TrackRecord() as track:
                 self._job.published(track, report.num_rows)
-            case Detected(), DetectRecord() as look:
-                self._detected(running, look, report)
+            case Detected(), DetectRecord() as batch:
+                self._detected(running, batch, report)
             case _:
-                raise AssertionError(f"an answer of another kind to {running.order}: {report}")
-        self._job.release(running.tracks)
+                raise AssertionError(f"a report of the wrong kind for {running.order}: {report}")
+        self._job.order_ended(running.tracks)
         return self._job.take_outcomes()
 
     def replica_lost(self, replica_id: str, failure: Failure) -> list[Outcome]:
-        """A replica is gone: what it was doing, and the shard it would go on with, are free for others.
+        """A replica is gone: its order, and the shard that is paused at it, go to others.
 
         ``failure`` is of kind DIED, LOST or PREEMPTED.
         """
@@ -183,16 +184,16 @@ class Scheduler:
         order_id = self._order_at.get(replica_id)
         if order_id is not None:
             running = self._running[order_id]
-            self._stop(running, seconds=0.0)
-            self._failed(running, failure)
-            self._job.release(running.tracks)
+            self._order_ended(running, seconds=0.0)
+            self._order_failed(running, failure)
+            self._job.order_ended(running.tracks)
         return self._job.take_outcomes()
 
     # -- giving work out
 
     def _next_order(self, replica_id: str) -> Order | None:
-        while (work := self._choose(replica_id)) is not None:
-            running = self._begin(replica_id, work)
+        while (work := self._next_work(replica_id)) is not None:
+            running = self._make_order(replica_id, work)
             if running is not None:
                 self._running[running.order.order_id] = running
                 self._order_at[replica_id] = running.order.order_id
@@ -201,11 +202,11 @@ class Scheduler:
                 return running.order
         return None
 
-    def _choose(self, replica_id: str) -> Work | None:
-        return self._job.to_publish.popleft() if self._job.to_publish else self._backlog.take(replica_id)
+    def _next_work(self, replica_id: str) -> Work | None:
+        return self._job.to_publish.popleft() if self._job.to_publish else self._backlog.next_work(replica_id)
 
-    def _begin(self, replica_id: str, work: Work) -> Running | None:
-        """The order for a piece of work; None if its track has been given up meanwhile."""
+    def _make_order(self, replica_id: str, work: Work) -> Running | None:
+        """The order for a piece of work; None if its track has failed in the meantime."""
         order_id, chunk_frames = next(self._numbers), self._settings.chunk_frames
         match work:
             case TrackRecord():
@@ -221,15 +222,15 @@ class Scheduler:
                 return Running(replica_id, work.detect_order(order_id), work)
 
     def _queue(self, work: Work) -> None:
-        """Let a piece of work wait for any replica."""
+        """Queue a piece of work for any replica."""
         if isinstance(work, TrackRecord):
             self._job.to_publish.append(work)
         else:
-            self._backlog.wait(work)
+            self._backlog.add(work)
 
-    # -- taking answers in
+    # -- reports and failures
 
-    def _stop(self, running: Running, seconds: float) -> None:
+    def _order_ended(self, running: Running, seconds: float) -> None:
         del self._running[running.order.order_id]
         del self._order_at[running.replica_id]
         tracks = running.tracks
@@ -237,27 +238,27 @@ class Scheduler:
             track.num_running -= 1
             track.seconds += seconds / len(tracks)
 
-    def _followed(self, running: Running, shard: ShardRecord) -> None:
+    def _chunk_propagated(self, running: Running, shard: ShardRecord) -> None:
         assert isinstance(running.order, PropagateOrder)
         shard.tries = Tries()
         self._job.advance(running.legs, running.order.chunk)
-        self._backlog.rest(running.replica_id, shard)
+        self._backlog.pause(running.replica_id, shard)
 
-    def _detected(self, running: Running, look: DetectRecord, report: Detected) -> None:
-        """Each track by itself: one that failed is tried again, or given up, without the others."""
-        for track, alone, answer in zip(look.tracks, look.parted(len(look.tracks)), report.answers, strict=True):
+    def _detected(self, running: Running, batch: DetectRecord, report: Detected) -> None:
+        """Apply the answer of each track separately: one that failed is retried or given up alone."""
+        for track, alone, answer in zip(batch.tracks, batch.split(len(batch.tracks)), report.answers, strict=True):
             if isinstance(answer, Failure):
-                self._failed(replace(running, work=alone), answer)
+                self._order_failed(replace(running, work=alone), answer)
             else:
                 self._job.published(track, answer)
 
-    def _failed(self, running: Running, failure: Failure) -> None:
+    def _order_failed(self, running: Running, failure: Failure) -> None:
         if _is_new_truncation(running.order, failure):
             assert isinstance(running.work, ShardRecord)
             self._job.truncate(running.work.video, failure)
             self._queue(running.work)
             return
-        self._take_note(running, failure.kind)
+        self._count_failure(running, failure.kind)
         verdict = decide(
             failure.kind,
             attempts=running.work.tries.attempts,
@@ -265,12 +266,12 @@ class Scheduler:
             losses=running.work.tries.losses,
             num_tracks=len(running.tracks),
             restarted=all(track.has_restarted for track in running.tracks),
-            can_part=isinstance(running.work, DetectRecord),
+            can_split=isinstance(running.work, DetectRecord),
             limits=self._settings.limits,
         )
-        self._apply(verdict, running, failure)
+        self._apply_verdict(verdict, running, failure)
 
-    def _take_note(self, running: Running, kind: FailureKind) -> None:
+    def _count_failure(self, running: Running, kind: FailureKind) -> None:
         tries = running.work.tries
         match kind:
             case FailureKind.PREEMPTED:
@@ -281,84 +282,53 @@ class Scheduler:
                 tries.losses += 1
             case _:
                 tries.attempts += 1
-        for track in _tracks_at_stake(running):
+        for track in running.affected_tracks:
             track.num_failed_orders += 1
 
-    def _apply(self, verdict: Verdict, running: Running, failure: Failure) -> None:
+    def _apply_verdict(self, verdict: Verdict, running: Running, failure: Failure) -> None:
         work = running.work
         match verdict:
             case Verdict.AGAIN:
                 self._queue(work)
             case Verdict.SPLIT if isinstance(work, DetectRecord):
-                self._backlog.wait_all(work.parted(len(work.tracks) if failure.kind in REPLICA_GONE else 2))
+                self._backlog.add_all(work.split(len(work.tracks) if failure.kind in REPLICA_GONE else 2))
             case Verdict.SPLIT:
                 assert isinstance(work, ShardRecord)
-                self._split(work, running.legs)
+                self._halve(work, running.legs)
             case Verdict.RESTART:
                 self._restart(running)
             case Verdict.GIVE_UP:
-                self._job.give_up(_tracks_at_stake(running), _summed_up(running, failure))
+                self._job.give_up(running.affected_tracks, running.final_failure(failure))
                 work.tries = Tries()
                 if isinstance(work, ShardRecord):
                     self._queue(work)
                 elif isinstance(work, VideoRecord):
-                    self._backlog.forget(work.unopened)
+                    self._backlog.drop(work.unopened)
                     work.unopened = []
 
-    def _split(self, shard: ShardRecord, legs: list[LegRecord]) -> None:
-        """Put half of the legs that failed together into a shard of their own; either half has one try more."""
+    def _halve(self, shard: ShardRecord, legs: list[LegRecord]) -> None:
+        """Move half of the legs that failed together to a new shard; each half has one attempt more."""
         shard.tries.attempts -= 1
         moved = legs[len(legs) // 2 :]
         tries = replace(shard.tries)
-        self._backlog.wait_all([ShardRecord(shard.video, moved, tries), shard])
+        self._backlog.add_all([ShardRecord(shard.video, moved, tries), shard])
 
     def _restart(self, running: Running) -> None:
-        """Begin one track again: the leg that failed, or both if its parts do not join."""
+        """Start one track again: the leg that failed, or both legs if its parts do not join."""
         (track,) = running.tracks
         legs = running.legs or track.legs
         self._job.rewind(track, legs)
         track.tries = Tries()
-        self._backlog.wait_all(ShardRecord(track.video, [leg]) for leg in legs)
+        self._backlog.add_all(ShardRecord(track.video, [leg]) for leg in legs)
         if not isinstance(running.work, TrackRecord):
             self._queue(running.work)
 
 
 def _is_new_truncation(order: Order, failure: Failure) -> bool:
-    """Whether a failure tells something new: a reader that stops below the frames it was asked for."""
+    """Whether a failure shows a truncation that was not known: reading ended before the frames of the order."""
     return (
         failure.kind is FailureKind.TRUNCATED
         and isinstance(order, PropagateOrder)
         and failure.frame_reached is not None
         and failure.frame_reached < order.num_frames
     )
-
-
-def _tracks_at_stake(running: Running) -> list[TrackRecord]:
-    return running.work.tracks if isinstance(running.work, VideoRecord) else running.tracks
-
-
-def _summed_up(running: Running, failure: Failure) -> Failure:
-    """The failure that ends the tracks, with what led to it."""
-    tries = running.work.tries
-    if failure.kind is FailureKind.DIED:
-        message = f"{_describe(running.order)} ended {tries.deaths} replicas, the last one with: {failure.message}"
-    elif failure.kind is FailureKind.LOST:
-        message = f"{_describe(running.order)} lost {tries.losses} replicas, the last one with: {failure.message}"
-    elif tries.attempts > 1:
-        message = f"{_describe(running.order)} failed {tries.attempts} times, the last time with: {failure.message}"
-    else:
-        return failure
-    return Failure(failure.kind, message, failure.frame_reached)
-
-
-def _describe(order: Order) -> str:
-    match order:
-        case OpenOrder():
-            return "opening the video"
-        case PropagateOrder():
-            low = order.chunk * order.chunk_frames
-            return f"following frames {low} to {min(low + order.chunk_frames, order.num_frames) - 1}"
-        case DetectOrder():
-            return "answering the prompt"
-        case _:
-            return "publishing the mask table"

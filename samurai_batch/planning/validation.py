@@ -26,14 +26,14 @@ def validation_error(track: Track, facts: VideoFacts) -> str | None:
     last = facts.num_frames - 1
     for prompt in track.prompts:
         if prompt.frame_index > last:
-            return f"the prompt on frame {prompt.frame_index} lies behind the video's last frame, {last}"
+            return f"the prompt on frame {prompt.frame_index} lies after the video's last frame, {last}"
         problem = _outside(prompt, facts)
         if problem:
             return f"the prompt on frame {prompt.frame_index} has {problem}"
     if track.end_frame is not None and track.end_frame > last:
         return (
-            f"end_frame {track.end_frame} lies behind the video's last frame, {last}; "
-            "leave end_frame empty to follow to the end"
+            f"end_frame {track.end_frame} lies after the video's last frame, {last}; "
+            "leave end_frame empty for the end of the video"
         )
     return None
 

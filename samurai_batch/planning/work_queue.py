@@ -24,13 +24,13 @@ class WorkQueue(Generic[T]):
         return len(self._waiting)
 
     @property
-    def most_s(self) -> float:
+    def max_cost_s(self) -> float:
         """The seconds of the costliest item; 0 if nothing waits."""
         entry = self._first(self._all)
         return -entry[0] if entry else 0.0
 
-    def put_in_order(self, cost_s: Callable[[T], float]) -> None:
-        """Ask for all costs again. O(n)."""
+    def reorder(self, cost_s: Callable[[T], float]) -> None:
+        """Compute all costs anew. O(n)."""
         for heap in (self._all, *self._by_video.values()):
             heap[:] = [(-cost_s(item), number, item) for _, number, item in heap if number in self._waiting]
             heapq.heapify(heap)

@@ -180,7 +180,7 @@ def table_metadata(recipe: Recipe, weights: JobWeights, run_id: str) -> dict[str
         "dtype": recipe.dtype,
         "tracker_settings": json.dumps(dict(recipe.settings)),
         "tracker_version": str(recipe.tracker_version),
-        "look_up": json.dumps(dict(recipe.look_up)),
+        "look_up": json.dumps(dict(recipe.detection)),
         "samurai_batch_version": version("samurai-batch"),
     }
 
@@ -226,6 +226,6 @@ def _num_gpus(config: JobConfig) -> float:
 
     if config.device == "auto" and not any(node.get("CPU") or node.get("GPU") for node in node_resources()):
         logger.warning(
-            "device is auto and no node stands yet: replicas ask for no GPU; say device: cuda to ask for one"
+            "device is auto and the cluster has no node yet: replicas request no GPU; set device: cuda to request one"
         )
     return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0

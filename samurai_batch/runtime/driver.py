@@ -165,8 +165,8 @@ class _Driver:
         for outcome in map(detected_before, part.detected):
             self._writer.apply(outcome)
             self._stats.settled(outcome)
-        self._scheduler.enter(part.shards, part.pending, part.known_videos())
-        self._scheduler.enter_detections(part.detect_batches)
+        self._scheduler.add_tracks(part.shards, part.pending, part.known_videos())
+        self._scheduler.add_detections(part.detect_batches)
         self._apply(self._scheduler.take_outcomes())
 
     # -- the work
@@ -214,7 +214,7 @@ class _Driver:
                 self._idle[replica_id] = None
             case Answered(replica_id, report):
                 self._stats.reported(replica_id, report)
-                self._apply(self._scheduler.reported(replica_id, report))
+                self._apply(self._scheduler.handle_report(replica_id, report))
                 if self._stats.has_replica(replica_id) and not self._scheduler.is_busy(replica_id):
                     self._idle[replica_id] = None
             case ReplicaDied(replica_id, failure):

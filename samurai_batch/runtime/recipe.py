@@ -28,7 +28,7 @@ def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
         dtype=config.dtype,
         settings=settings,
         tracker_version=version,
-        look_up={
+        detection={
             "detector": config.detector,
             "detector_threshold": config.detector_threshold,
             "everything": asdict(config.everything),

@@ -160,14 +160,16 @@ def run(scheduler: Scheduler, scenario: Scenario, num_replicas: int, chance: ran
         elif chance.random() < trouble:
             kind = chance.choice([kind for kind in FailureKind if kind not in _NOT_ANSWERED])
             idle.append(replica_id)
-            scenario.take_in(scheduler.reported(replica_id, OrderFailed(order.order_id, Failure(kind, "boom"), 1.0)))
+            scenario.take_in(
+                scheduler.handle_report(replica_id, OrderFailed(order.order_id, Failure(kind, "boom"), 1.0))
+            )
         else:
             idle.append(replica_id)
-            scenario.take_in(scheduler.reported(replica_id, report))
+            scenario.take_in(scheduler.handle_report(replica_id, report))
         if report is not None:
             old_reports.append((replica_id, report))
         if old_reports and chance.random() < trouble:
-            assert scheduler.reported(*chance.choice(old_reports)) == []
+            assert scheduler.handle_report(*chance.choice(old_reports)) == []
     return num_orders
 
 

@@ -27,9 +27,7 @@ def members(tracks: Iterable[Track]) -> list[DetectMember]:
 
 def detect_scheduler(*video_ids: str, videos_per_batch: int = 8) -> Scheduler:
     scheduler = make_scheduler([])
-    scheduler.enter_detections(
-        make_detect_batches(members(auto_prompted(name) for name in video_ids), videos_per_batch)
-    )
+    scheduler.add_detections(make_detect_batches(members(auto_prompted(name) for name in video_ids), videos_per_batch))
     return scheduler
 
 
@@ -56,7 +54,7 @@ def test_a_batch_holds_whole_videos_up_to_the_limit() -> None:
 def test_a_detect_order_settles_its_tracks_with_the_published_rows() -> None:
     scheduler = detect_scheduler("a", "b")
     order = only(scheduler)
-    outcomes = settled(scheduler.reported("r", Detected(order.order_id, (5, 0), 1.0)))
+    outcomes = settled(scheduler.handle_report("r", Detected(order.order_id, (5, 0), 1.0)))
     assert {name: (one.status, one.num_rows) for name, one in outcomes.items()} == {"a": ("done", 5), "b": ("done", 0)}
     assert scheduler.is_finished
 
@@ -65,11 +63,11 @@ def test_a_prompt_that_fails_is_retried_alone_and_given_up_after_three_times() -
     scheduler = detect_scheduler("a", "b", "c")
     order = only(scheduler)
     boom = Failure(FailureKind.INTERNAL, "boom")
-    assert settled(scheduler.reported("r", Detected(order.order_id, (1, boom, 1), 1.0))).keys() == {"a", "c"}
+    assert settled(scheduler.handle_report("r", Detected(order.order_id, (1, boom, 1), 1.0))).keys() == {"a", "c"}
     for _ in range(2):
         order = only(scheduler)
         assert names(order) == ["b"]
-        outcomes = settled(scheduler.reported("r", Detected(order.order_id, (boom,), 1.0)))
+        outcomes = settled(scheduler.handle_report("r", Detected(order.order_id, (boom,), 1.0)))
     assert outcomes["b"].failure is not None
     assert outcomes["b"].failure.message == "answering the prompt failed 3 times, the last time with: boom"
     assert scheduler.is_finished
@@ -79,7 +77,7 @@ def test_an_unreadable_video_is_not_retried() -> None:
     scheduler = detect_scheduler("a", "b")
     order = only(scheduler)
     failure = Failure(FailureKind.VIDEO, "is empty")
-    outcomes = settled(scheduler.reported("r", Detected(order.order_id, (failure, 1), 1.0)))
+    outcomes = settled(scheduler.handle_report("r", Detected(order.order_id, (failure, 1), 1.0)))
     assert outcomes["a"].status == "failed"
     assert scheduler.is_finished
 
@@ -95,7 +93,7 @@ def test_a_prompt_that_kills_replicas_is_given_up_after_three_and_the_others_suc
             deaths += 1
         else:
             outcomes = settled(
-                scheduler.reported(f"r{deaths}", Detected(order.order_id, (1,) * len(order.members), 1.0))
+                scheduler.handle_report(f"r{deaths}", Detected(order.order_id, (1,) * len(order.members), 1.0))
             )
             published |= outcomes.keys()
     assert deaths == 3
@@ -108,7 +106,7 @@ def test_a_prompt_that_kills_replicas_is_given_up_after_three_and_the_others_suc
 def test_a_batch_too_large_for_the_device_is_halved() -> None:
     scheduler = detect_scheduler(*"abcd")
     order = only(scheduler)
-    scheduler.reported("r", OrderFailed(order.order_id, Failure(FailureKind.OUT_OF_MEMORY, "full"), 1.0))
+    scheduler.handle_report("r", OrderFailed(order.order_id, Failure(FailureKind.OUT_OF_MEMORY, "full"), 1.0))
     assert sorted(names(one.order) for one in scheduler.assign(["r", "s"]) if isinstance(one.order, DetectOrder)) == [
         ["a", "b"],
         ["c", "d"],
@@ -120,10 +118,10 @@ def test_detections_on_a_video_known_to_be_truncated_end_there_too(keep_partial:
     known = {"v": KnownVideo(20, VideoFacts(20, 48, 64))}
     scenario = Scenario({"v": 20}, {"v": 12})
     scheduler = make_scheduler([track("first")], keep_partial=keep_partial, known=known)
-    scheduler.enter_detections([members([auto_prompted("v")])])
+    scheduler.add_detections([members([auto_prompted("v")])])
     run(scheduler, scenario, 1, random.Random(0), trouble=0.0)
     found = auto_prompted("v").tracks_of_detections([BoxPrompt(3, (1.0, 2.0, 30.0, 40.0))])
-    scheduler.enter(make_shards(found, 4), [PendingTrack(found[0], "v/found", NOTHING_SAVED)], known)
+    scheduler.add_tracks(make_shards(found, 4), [PendingTrack(found[0], "v/found", NOTHING_SAVED)], known)
     run(scheduler, scenario, 1, random.Random(0), trouble=0.0)
     assert (scenario.settled["v/first"].status, scenario.settled["v/found"].status) == (status, status)
     assert scenario.rows.get("v/found") == (range(3, 12) if keep_partial else None)
@@ -142,7 +140,7 @@ class DetectionScenario(Scenario):
                 found = outcome.track.tracks_of_detections([BoxPrompt(3, (1.0, 2.0, 30.0, 40.0))] * 2)
                 pending = [PendingTrack(one, fingerprint_of(one), NOTHING_SAVED) for one in found]
                 known = {outcome.track.video.video_id: KnownVideo(50)}
-                self.scheduler.enter(make_shards(found, 4), pending, known)
+                self.scheduler.add_tracks(make_shards(found, 4), pending, known)
                 super().take_in(self.scheduler.take_outcomes())
 
 
@@ -154,7 +152,7 @@ def test_detections_are_tracked_despite_faults(
     tracks = [auto_prompted(f"v{one}", f"o{two}") for one in range(num_videos) for two in range(num_objects)]
     scenario = DetectionScenario({f"v{number}": 12 + number for number in range(num_videos)})
     scenario.scheduler = make_scheduler([])
-    scenario.scheduler.enter_detections(make_detect_batches(members(tracks), 1))
+    scenario.scheduler.add_detections(make_detect_batches(members(tracks), 1))
     run(scenario.scheduler, scenario, num_replicas, random.Random(seed), trouble=trouble)
     for one in tracks:
         outcome = scenario.settled[fingerprint_of(one)]

@@ -13,7 +13,7 @@ def verdict(
     *,
     losses: int = 0,
     restarted: bool = False,
-    can_part: bool = False,
+    can_split: bool = False,
 ) -> Verdict:
     return decide(
         kind,
@@ -23,7 +23,7 @@ def verdict(
         num_tracks=num_tracks,
         restarted=restarted,
         limits=LIMITS,
-        can_part=can_part,
+        can_split=can_split,
     )
 
 
@@ -39,7 +39,7 @@ def test_preemption_is_nobodys_fault() -> None:
 def test_a_node_may_be_lost_often_before_it_is_taken_for_the_chunks_fault() -> None:
     assert verdict(FailureKind.LOST, 0, 2, 8, losses=8) is Verdict.AGAIN
     assert verdict(FailureKind.LOST, 0, 0, 8, losses=9) is Verdict.GIVE_UP
-    assert verdict(FailureKind.LOST, 0, 0, 8, losses=9, can_part=True) is Verdict.SPLIT
+    assert verdict(FailureKind.LOST, 0, 0, 8, losses=9, can_split=True) is Verdict.SPLIT
 
 
 @pytest.mark.parametrize("kind", [FailureKind.VIDEO, FailureKind.TRUNCATED])

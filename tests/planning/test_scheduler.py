@@ -115,7 +115,7 @@ def only(scheduler: Scheduler, replica_id: str) -> Order:
 
 
 def answer(scenario: Scenario, scheduler: Scheduler, replica_id: str, order: Order) -> None:
-    scenario.take_in(scheduler.reported(replica_id, scenario.carry_out(order)))
+    scenario.take_in(scheduler.handle_report(replica_id, scenario.carry_out(order)))
 
 
 def test_a_video_is_opened_once_and_its_shards_then_go_to_all_idle_replicas() -> None:
@@ -176,8 +176,8 @@ def test_an_answer_of_a_replica_without_an_order_is_ignored() -> None:
     opening = only(scheduler, "r1")
     scheduler.replica_lost("r1", Failure(FailureKind.PREEMPTED, "gone"))
     again = only(scheduler, "r2")
-    assert scheduler.reported("r1", scenario.carry_out(opening)) == []
-    assert scheduler.reported("r1", scenario.carry_out(again)) == []
+    assert scheduler.handle_report("r1", scenario.carry_out(opening)) == []
+    assert scheduler.handle_report("r1", scenario.carry_out(again)) == []
     assert scheduler.is_busy("r2")
 
 
@@ -192,11 +192,11 @@ def test_invalid_tracks_fail_before_any_order() -> None:
 def test_rates_are_those_measured() -> None:
     scheduler = make_scheduler([track()])
     opening = only(scheduler, "r1")
-    scheduler.reported("r1", VideoOpened(opening.order_id, VideoFacts(30, 48, 64), 7.0))
+    scheduler.handle_report("r1", VideoOpened(opening.order_id, VideoFacts(30, 48, 64), 7.0))
     order = only(scheduler, "r1")
     stage_s = {"decode": 1.0, "encode": 4.0, "propagate": 6.0}
     stats = WorkStats(frames_encoded=10, track_frames=20, stage_s=stage_s)
-    scheduler.reported("r1", ChunkPropagated(order_id=order.order_id, stats=stats, seconds=12.0))
+    scheduler.handle_report("r1", ChunkPropagated(order_id=order.order_id, stats=stats, seconds=12.0))
     assert (scheduler.rates.encode_s, scheduler.rates.propagate_s, scheduler.rates.open_s) == (0.5, 0.3, 7.0)
 
 
@@ -216,7 +216,7 @@ def test_an_even_load_is_spread_evenly(num_replicas: int) -> None:
         order = running.pop(name)
         report = scenario.carry_out(order)
         finish_s[name] += sum(report.stats.stage_s.values()) if isinstance(report, ChunkPropagated) else 0.0
-        scenario.take_in(scheduler.reported(name, report))
+        scenario.take_in(scheduler.handle_report(name, report))
     total_s = sum(lengths.values()) * 1.25
     bound_s = max(total_s / num_replicas, max(lengths.values()) * 1.25)
     assert max(finish_s.values()) <= 1.1 * bound_s

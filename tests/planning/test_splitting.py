@@ -89,7 +89,7 @@ def known(**lengths: int) -> dict[str, KnownVideo]:
 
 
 def answer(scenario: Scenario, scheduler: Scheduler, replica_id: str, order: Order) -> None:
-    scenario.take_in(scheduler.reported(replica_id, scenario.carry_out(order)))
+    scenario.take_in(scheduler.handle_report(replica_id, scenario.carry_out(order)))
 
 
 def give(scheduler: Scheduler, *idle_replicas: str) -> dict[str, PropagateOrder]:
@@ -165,6 +165,6 @@ def test_what_waits_is_put_in_order_by_the_rates_of_now() -> None:
     assert opening.video.video_id == "long"  # type: ignore[union-attr]
     order = give(scheduler, "r1")["r1"]
     stats = WorkStats(frames_encoded=10, track_frames=10, stage_s={"encode": 0.1, "propagate": 100.0})
-    scheduler.reported("r1", ChunkPropagated(order_id=order.order_id, stats=stats, seconds=100.1))
+    scheduler.handle_report("r1", ChunkPropagated(order_id=order.order_id, stats=stats, seconds=100.1))
     (assignment,) = scheduler.assign(["r2"])
     assert assignment.order.video.video_id == "wide"  # type: ignore[union-attr]

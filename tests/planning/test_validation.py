@@ -27,7 +27,7 @@ def test_prompts_inside_the_picture_fit(prompt: Prompt) -> None:
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
-        (BoxPrompt(100, (0.0, 0.0, 1.0, 1.0)), "behind the video's last frame, 99"),
+        (BoxPrompt(100, (0.0, 0.0, 1.0, 1.0)), "after the video's last frame, 99"),
         (BoxPrompt(3, (64.0, 0.0, 70.0, 9.0)), "on frame 3 has box_xyxy [64.0, 0.0, 70.0, 9.0], all of it outside"),
         (BoxPrompt(3, (1.0, -9.0, 7.0, 0.0)), "outside a picture of 64x48 pixels"),
         (PointsPrompt(0, ((1.0, 1.0), (64.5, 2.0)), (1, 1)), "the point (64.5, 2), outside"),
@@ -40,7 +40,7 @@ def test_what_does_not_fit_is_told_with_its_values(prompt: Prompt, reason: str) 
 
 def test_a_span_beyond_the_video_is_a_mistake() -> None:
     assert validation_error(track(end_frame=99), FACTS) is None
-    assert "end_frame 100 lies behind the video's last frame, 99" in (
+    assert "end_frame 100 lies after the video's last frame, 99" in (
         validation_error(track(end_frame=100), FACTS) or ""
     )
 

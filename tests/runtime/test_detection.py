@@ -114,7 +114,7 @@ def test_a_prompt_beyond_the_end_fails_alone_with_the_reason(tmp_path: Path, cli
     late = Track(video=clip, object_id="late", prompts=(TextPrompt(7, "dog"),))
     summary = run_job(job(tmp_path), tracks=[late, asked(clip, "dog")])
     (problem,) = summary.problems
-    assert problem.error == "the prompt on frame 7 lies behind the video's last frame, 2"
+    assert problem.error == "the prompt on frame 7 lies after the video's last frame, 2"
     assert summary.totals.tracks_done == 3
 
 

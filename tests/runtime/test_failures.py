@@ -109,10 +109,10 @@ def test_prompts_that_do_not_fit_their_video_fail_alone_and_before_any_work(tmp_
     tracker = FakeTracker()
     summary = run_tracks(tracks, tmp_path / "out", tracker)
     assert {problem.object_id: problem.error for problem in summary.problems} == {
-        "late": "the prompt on frame 15 lies behind the video's last frame, 14",
+        "late": "the prompt on frame 15 lies after the video's last frame, 14",
         "outside": "the prompt on frame 0 has box_xyxy [100.0, 0.0, 120.0, 9.0], all of it outside a picture of "
         "64x48 pixels",
-        "span": "end_frame 15 lies behind the video's last frame, 14; leave end_frame empty to follow to the end",
+        "span": "end_frame 15 lies after the video's last frame, 14; leave end_frame empty to follow to the end",
     }
     assert {names for *_, names in tracker.calls} == {("good",)}
 
@@ -162,7 +162,7 @@ def test_one_track_too_large_for_memory_fails_with_that_reason(tmp_path: Path) -
     entry = entry_of(tmp_path / "out", track)
     assert entry.error_kind is FailureKind.OUT_OF_MEMORY
     assert entry.attempts == 4
-    assert entry.error == "following frames 0 to 4 failed 3 times, the last time with: the device ran out of memory"
+    assert entry.error == "propagating frames 0 to 4 failed 3 times, the last time with: the device ran out of memory"
 
 
 def test_damaged_saved_work_is_computed_again(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_chunk_that_kills_three_replicas_is_given_up(tmp_path: Path) -> None:
     summary = run_tracks([poison, good], out, make_pool=lambda: pool)
     assert pool.num_deaths == 3
     assert [problem.error for problem in summary.problems] == [
-        "following frames 20 to 29 ended 3 replicas, the last one with: killed"
+        "propagating frames 20 to 29 ended 3 replicas, the last one with: killed"
     ]
     assert entry_of(out, good).status == "done"
 
@@ -262,7 +262,7 @@ def test_a_chunk_that_takes_whole_nodes_with_it_is_given_up(tmp_path: Path) -> N
     summary = run_tracks([track], out, make_pool=lambda: pool)
     assert pool.num_deaths == 9
     assert [problem.error for problem in summary.problems] == [
-        "following frames 20 to 29 lost 9 replicas, the last one with: killed"
+        "propagating frames 20 to 29 lost 9 replicas, the last one with: killed"
     ]
 
 

@@ -276,7 +276,7 @@ def test_a_table_of_prompts_is_answered_as_the_predictor_answers(
     )
     summary = run_job(config)
     assert {problem.object_id: problem.error for problem in summary.problems} == {
-        "late": "the prompt on frame 2 lies behind the video's last frame, 0",
+        "late": "the prompt on frame 2 lies after the video's last frame, 0",
         "outside": "the prompt on frame 0 has the point (90, 15), outside a picture of 48x36 pixels",
     }
     predictor = ImagePredictor(load_network(model, "untrained:0", 64, torch.float64))

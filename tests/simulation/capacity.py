@@ -221,7 +221,7 @@ class _Run:
 
     def _answered(self, replica_id: str, report: Report) -> None:
         if replica_id in self._videos:
-            outcomes = self._scheduler.reported(replica_id, report)
+            outcomes = self._scheduler.handle_report(replica_id, report)
             assert all(one.status == "done" for one in outcomes if isinstance(one, TrackSettled))
             self._idle[replica_id] = None
 

@@ -42,13 +42,13 @@ def a_run_starts_beside_a_live_one(patch: Patch) -> None:
 
 
 def finished_legs_are_not_cut_by_a_truncation(patch: Patch) -> None:
-    original = JobState._cut
+    original = JobState._truncate_track
 
     def cut(self: JobState, track: TrackRecord, leg: LegRecord, failure: Failure, frame_reached: int) -> None:
         if leg.left:
             original(self, track, leg, failure, frame_reached)
 
-    patch.setattr(JobState, "_cut", cut)
+    patch.setattr(JobState, "_truncate_track", cut)
 
 
 def answers_that_come_twice_are_counted_twice(patch: Patch) -> None:
@@ -67,7 +67,7 @@ def a_late_answer_makes_a_busy_replica_idle(patch: Patch) -> None:
 
 
 def tracks_that_a_shard_gives_away_are_forgotten(patch: Patch) -> None:
-    patch.setattr(Backlog, "wait_all", lambda self, works: [self.wait(one) for one in works if not _is_part(one)])
+    patch.setattr(Backlog, "add_all", lambda self, works: [self.add(one) for one in works if not _is_part(one)])
 
 
 def _is_part(work: Any) -> bool:
@@ -75,14 +75,14 @@ def _is_part(work: Any) -> bool:
 
 
 def a_shard_keeps_the_tracks_it_gives_away(patch: Patch) -> None:
-    original = Backlog._spread
+    original = Backlog._split
 
     def spread(self: Backlog, shard: ShardRecord) -> None:
         legs = list(shard.legs)
         original(self, shard)
         shard.legs = legs
 
-    patch.setattr(Backlog, "_spread", spread)
+    patch.setattr(Backlog, "_split", spread)
 
 
 def failed_ledger_writes_are_not_retried(patch: Patch) -> None:
@@ -101,7 +101,7 @@ def the_shard_of_a_lost_replica_is_forgotten(patch: Patch) -> None:
     original = Scheduler.replica_lost
 
     def replica_lost(self: Scheduler, replica_id: str, failure: Failure) -> list[Outcome]:
-        self._backlog._resting.pop(replica_id, None)
+        self._backlog._paused.pop(replica_id, None)
         return original(self, replica_id, failure)
 
     patch.setattr(Scheduler, "replica_lost", replica_lost)
@@ -130,14 +130,14 @@ def a_chunk_is_skipped(patch: Patch) -> None:
 
 
 def a_shard_goes_to_two_replicas(patch: Patch) -> None:
-    original = Scheduler._begin
+    original = Scheduler._make_order
 
     def begin(self: Scheduler, replica_id: str, work: Any) -> Any:
         if isinstance(work, ShardRecord):
-            self._backlog.wait(work)
+            self._backlog.add(work)
         return original(self, replica_id, work)
 
-    patch.setattr(Scheduler, "_begin", begin)
+    patch.setattr(Scheduler, "_make_order", begin)
 
 
 def the_ledger_is_ignored_on_resume(patch: Patch) -> None:
@@ -172,7 +172,7 @@ def invalid_tracks_are_given_up_without_a_reason(patch: Patch) -> None:
 def a_truncation_shortens_the_video_and_nothing_else(patch: Patch) -> None:
     def truncate(self: JobState, video: VideoRecord, failure: Failure) -> None:
         video.readable_frames = failure.frame_reached
-        self._review(video)
+        self._update_tracks(video)
 
     patch.setattr(JobState, "truncate", truncate)
 
