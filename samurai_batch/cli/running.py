@@ -96,8 +96,7 @@ def plan(
     rates_from: Annotated[str | None, typer.Option(help="An output whose newest run was a pilot.")] = None,
 ) -> None:
     """Say what `run` would do. Needs no GPU, weights or Ray, and writes nothing."""
-    from samurai_batch.operations.sizing import expect, measured_rates
-    from samurai_batch.runtime.dry_run import plan_job
+    from samurai_batch.runtime.dry_run import expect, measured_rates, plan_job
 
     config = load_job_of(job, options)
     found = plan_job(config)

@@ -37,11 +37,11 @@ class RunSummary:
     problems: tuple[TrackProblem, ...]
 
 
-def exit_code(summary: RunSummary) -> int:
+def exit_code(run: RunSummary | RunRecord) -> int:
     """0: all tracks done; 3: finished, but some tracks failed or are partial; 1: stopped before the end."""
-    if summary.status != "finished":
+    if run.status != "finished":
         return EXIT_NOT_FINISHED
-    return EXIT_TRACKS_FAILED if summary.problems else EXIT_DONE
+    return EXIT_TRACKS_FAILED if run.totals.tracks_failed + run.totals.tracks_partial else EXIT_DONE
 
 
 @dataclass(frozen=True)

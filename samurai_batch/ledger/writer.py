@@ -7,7 +7,7 @@ While storage fails, everything is kept and tried again, less and less often. On
 so long that another run may take its output over, the error of storage ends the run.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from samurai_batch.background import for_each
@@ -165,9 +165,10 @@ class LedgerWriter:
     def flush(self) -> None:
         """Write what is new, without a heartbeat, for a run that has just taken its lease."""
         self._delete_invalidated()
-        self._do_all(self._write_video, sorted(self._changed), self._changed.discard)
-        self._do_all(self._store.delete, list(self._old_tables), self._old_tables.remove)
-        self._do_all(self._delete_checkpoints, list(self._finished), self._finished.remove)
+        beat = self._lease.beat_if_due
+        for_each(self._write_video, sorted(self._changed), self._num_transfers, on_progress=beat)
+        for_each(self._delete_table, list(self._old_tables), self._num_transfers, on_progress=beat)
+        for_each(self._delete_checkpoints, list(self._finished), self._num_transfers, on_progress=beat)
 
     @property
     def _is_due(self) -> bool:
@@ -189,13 +190,6 @@ class LedgerWriter:
             self._next_s = self._succeeded_s + every_s
             self._num_failures = 0
 
-    def _do_all(self, action: Callable[[str], None], names: Sequence[str], done: Callable[[str], None]) -> None:
-        def do(name: str) -> None:
-            action(name)
-            done(name)
-
-        for_each(do, names, self._num_transfers, on_progress=self._lease.beat_if_due)
-
     def _delete_invalidated(self) -> None:
         while self._invalidated:
             delete_leg(self._store, self._output, self._invalidated[0].fingerprint, self._invalidated[0].reverse)
@@ -203,6 +197,12 @@ class LedgerWriter:
 
     def _delete_checkpoints(self, fingerprint: str) -> None:
         delete_track(self._store, self._output, fingerprint)
+        self._finished.remove(fingerprint)
+
+    def _delete_table(self, uri: str) -> None:
+        self._store.delete(uri)
+        self._old_tables.remove(uri)
 
     def _write_video(self, video_id: str) -> None:
         write_video_ledger(self._store, self._output, self._ledgers[video_id])
+        self._changed.discard(video_id)

@@ -1,4 +1,4 @@
-"""Ray's job API: a command to a cluster, its state and its log back. Imports Ray, as `runtime.ray_cluster` does."""
+"""Ray's job API: submits a command to a cluster, and reads its state and its log."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from samurai_batch.errors import ConfigError
 TIMEOUT_S = 60.0
 
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-"""Ray's client prefers these to the address that it is given."""
+"""Environment variables that Ray's client prefers to the address that it is given."""
 
 
 @dataclass(frozen=True)
 class RayJobState:
-    """Where a submitted job stands; ``exit_code`` is its driver's, None while it runs or if it was never started."""
+    """The state of a submitted job. ``exit_code`` is its driver's, None while it runs or if it was never started."""
 
     status: str
     has_ended: bool
@@ -29,7 +29,7 @@ class RayJobState:
 
 
 class _BoundedClient(JobSubmissionClient):
-    """Ray's client, which would wait for an answer without end where a tunnel has gone dead."""
+    """Ray's client with a timeout, which it lacks: without one it waits for ever if a tunnel is dead."""
 
     def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
         return super()._do_request(method, endpoint, **{"timeout": TIMEOUT_S} | more)
@@ -44,9 +44,9 @@ class JobApi:
             self._client = _BoundedClient(self._address)
 
     def submit(self, entrypoint: str, folder: Path, code: Path | None, metadata: Mapping[str, str]) -> str:
-        """Start a command in a copy of ``folder``; ``code`` is a package's folder or a wheel to bring along.
+        """Start a command in a copy of ``folder``; ``code`` is the package's folder or a wheel to upload.
 
-        Raises ConfigError if the cluster does not take it.
+        Raises ConfigError if the cluster does not accept it.
         """
         runtime_env: dict[str, object] = {"working_dir": str(folder)}
         if code is not None:
@@ -55,23 +55,23 @@ class JobApi:
             return str(self._client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata=dict(metadata)))
 
     def state(self, job_id: str) -> RayJobState:
-        """Where the job stands now. Raises ConnectionError if that cannot be told."""
+        """The job's state. Raises ConnectionError if the cluster does not answer."""
         with _unreachable():
             info = self._client.get_job_info(job_id)
             status = JobStatus(info.status)
             return RayJobState(status.value, status.is_terminal(), info.message or "", info.driver_exit_code)
 
     def log(self, job_id: str) -> str:
-        """All that the job has printed so far. Raises ConnectionError if that cannot be told."""
+        """All that the job has printed so far. Raises ConnectionError if the cluster does not answer."""
         with _unreachable():
             return str(self._client.get_job_logs(job_id))
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Whatever keeps a cluster from taking a job, as one sentence."""
+        """Turns whatever keeps a cluster from accepting a job into a ConfigError."""
         try:
             yield
-        except Exception as error:  # what a proxy, a tunnel or another server answers may fail in any way
+        except Exception as error:  # the answer of a proxy, a tunnel or another server may fail in any way
             raise ConfigError(f"--address {self._address}: {_why(error)}") from error
 
 
@@ -79,28 +79,28 @@ class JobApi:
 def _unreachable() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # as above; whoever waits for a job asks again
+    except Exception as error:  # as above; the caller tries again
         raise ConnectionError(_reason(error)) from error
 
 
 def _why(error: Exception) -> str:
-    """What went wrong between us and a job API, and what to do."""
+    """What went wrong, and what to do."""
     text = str(error)
     code = re.search(r"status code (\d+)|^(\d{3}) \w+ Error", text)
     status = next((group for group in code.groups() if group), "") if code else ""
     # by its name, which older versions of Ray lack
     if type(error).__name__ == "AuthenticationError" or status in ("401", "403"):
         return (
-            "this cluster takes jobs only from who has its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to "
+            "this cluster accepts jobs only with its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to "
             "the file that holds it"
         )
     if status in ("502", "503", "504"):
-        return f"a proxy answers there, but no Ray cluster behind it ({_reason(error)}); is the head up?"
+        return f"a proxy answers there, but it does not reach a Ray cluster ({_reason(error)}); is the head up?"
     return f"no Ray job API answers there ({_reason(error)}); give the dashboard's address, such as http://head:8265"
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, without the page that a proxy has sent."""
+    """The text of an error without the HTML page that a proxy may have sent."""
     text = " ".join(str(error).partition("<")[0].split())
     return (text or type(error).__name__)[:300]
 
@@ -117,7 +117,7 @@ def _with_scheme(address: str) -> str:
 
 @contextmanager
 def _own_address() -> Iterator[None]:
-    """Let the address that we give be the one that is used."""
+    """Removes the variables that Ray's client prefers to the address that it is given."""
     before = {name: os.environ.pop(name) for name in OVERRIDES if name in os.environ}
     try:
         yield

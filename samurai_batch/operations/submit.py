@@ -1,4 +1,4 @@
-"""A job to a Ray cluster: checked here, run there, and its exit code read from the ledger."""
+"""Submits a job to a Ray cluster: checks it here, and reads its exit code from the ledger."""
 
 import shlex
 import tempfile
@@ -15,7 +15,7 @@ from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.lease import SystemClock
 from samurai_batch.ledger.schema import RunRecord
-from samurai_batch.ledger.status import EXIT_DONE, EXIT_NOT_FINISHED, EXIT_TRACKS_FAILED
+from samurai_batch.ledger.status import EXIT_NOT_FINISHED, exit_code
 from samurai_batch.ledger.store import read_run
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.recipe import absolute, job_recipe
@@ -26,44 +26,44 @@ logger = get_logger(__name__)
 EXIT_REFUSED = 2
 
 PATIENCE_S = 600.0
-"""So long a job is waited for of which neither the cluster nor the ledger tells anything new."""
+"""Waiting ends after so long without an answer of the cluster or a new heartbeat in the ledger."""
 
 Verb = Literal["run", "reprocess"]
 
 
 class State(Protocol):
-    """Where a submitted job stands."""
+    """The state of a submitted job."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing of it runs any more."""
+        """Whether it has stopped."""
         ...
 
     @property
     def exit_code(self) -> int | None:
-        """That of its driver, if it has one."""
+        """That of its driver; None while it runs, or if it was never started."""
         ...
 
 
 class Api(Protocol):
-    """What we use of `job_api.JobApi`."""
+    """The part of `job_api.JobApi` that is used here."""
 
     def submit(self, entrypoint: str, folder: Path, code: Path | None, metadata: dict[str, str]) -> str:
-        """Start a command."""
+        """Start a command; returns the job's id."""
         ...
 
     def state(self, job_id: str) -> State:
-        """Where it stands. Raises ConnectionError if that cannot be told now."""
+        """The job's state. Raises ConnectionError if the cluster does not answer."""
         ...
 
     def log(self, job_id: str) -> str:
-        """All it has printed. Raises ConnectionError if that cannot be told now."""
+        """All that the job has printed. Raises ConnectionError if the cluster does not answer."""
         ...
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job that a cluster has taken, and the name that its run will have in the ledger."""
+    """A job that a cluster has accepted, and the id of its run in the ledger."""
 
     job_id: str
     output: str
@@ -75,14 +75,14 @@ def submit_job(
 ) -> Submitted:
     """Check a job, and start ``samurai-batch <verb> <options>`` on it in the cluster.
 
-    The cluster's machines need the package: in their image, or as ``code``, its folder or a wheel. Local paths mean
-    the same there only on a file system that both share. Raises ConfigError.
+    The cluster's machines need the package: in their image, or as ``code``, its folder or a wheel. Local paths must be
+    on a file system that this machine and the cluster share. Raises ConfigError.
     """
     if config.pool != "ray":
         raise ConfigError(f"pool is {config.pool!r}, which runs in one process; leave it out to submit the job to Ray")
     if code is not None and not code.exists():
         raise ConfigError(f"--code {code}: there is no such folder or wheel; give the package's folder or a .whl file")
-    job_recipe(config, weights_digest="")  # complain here about what would be refused there
+    job_recipe(config, weights_digest="")  # reports wrong settings here rather than in the job's log
     config = _with_absolute_uris(config)
     run_id = new_run_id(SystemClock())
     with tempfile.TemporaryDirectory() as folder:
@@ -102,23 +102,23 @@ def wait_for(
     sleep: Callable[[float], None] = time.sleep,
     patience_s: float = PATIENCE_S,
 ) -> int:
-    """Wait for the end of a job; returns its exit code by the ledger. ``tell`` gets what it prints meanwhile.
+    """Wait for the end of a job; returns its exit code by the ledger. ``tell`` is given what the job prints.
 
-    While the cluster does not answer (a tunnel is down, the head starts again) it is asked on, and the ledger as well:
-    a run that has ended there has ended, and one that shows life there is waited for. Where neither says anything new
-    for ``patience_s``, waiting ends with 1.
+    While the cluster does not answer (a tunnel is down, the head restarts), it is tried again, and the ledger is read:
+    waiting goes on as long as the run has new heartbeats, and ends when it has ended. After ``patience_s`` without
+    either, the exit code is 1.
     """
-    num_told, silence = 0, _Silence(submitted, patience_s)
+    num_told, outage = 0, _Outage(submitted, patience_s)
     while True:
         try:
             state = api.state(submitted.job_id)
             text = api.log(submitted.job_id)
         except ConnectionError as error:
-            code = silence.goes_on(every_s, str(error))
+            code = outage.continues(every_s, str(error))
             if code is not None:
                 return code
         else:
-            silence.ends()
+            outage.ends()
             tell(text[num_told:])
             num_told = len(text)
             if state.has_ended:
@@ -126,39 +126,39 @@ def wait_for(
         sleep(every_s)
 
 
-class _Silence:
-    """A time in which the cluster does not answer, and the ledger is all that tells of a job."""
+class _Outage:
+    """A time in which the cluster does not answer, so that only the ledger tells about the job."""
 
     def __init__(self, submitted: Submitted, patience_s: float) -> None:
         self._submitted = submitted
         self._patience_s = patience_s
-        self._silent_s: float | None = None
+        self._seconds: float | None = None
         self._heartbeat_at_s: float | None = None
 
     def ends(self) -> None:
         """The cluster has answered."""
-        if self._silent_s is not None:
+        if self._seconds is not None:
             logger.info("the cluster answers again")
-        self._silent_s = None
+        self._seconds = None
 
-    def goes_on(self, seconds: float, why: str) -> int | None:
-        """So much longer now; returns the job's exit code once it has ended by the ledger, or 1 out of patience."""
-        if self._silent_s is None:
+    def continues(self, seconds: float, why: str) -> int | None:
+        """It is ``seconds`` longer now. Returns the exit code if the run has ended by the ledger, 1 after too long."""
+        if self._seconds is None:
             logger.warning("the cluster does not answer (%s); trying again", why)
-            self._silent_s = 0.0
-        self._silent_s += seconds
+            self._seconds = 0.0
+        self._seconds += seconds
         record = self._record()
         if record is not None and record.status != "running":
             return exit_code_of(self._submitted, None)
         if record is not None and record.heartbeat_at_s != self._heartbeat_at_s:
-            self._heartbeat_at_s, self._silent_s = record.heartbeat_at_s, 0.0
-        if self._silent_s < self._patience_s:
+            self._heartbeat_at_s, self._seconds = record.heartbeat_at_s, 0.0
+        if self._seconds < self._patience_s:
             return None
         logger.error(
-            "neither the cluster nor the ledger has told anything new of job %s for %.0f minutes; "
-            "`samurai-batch status %s` tells how far it came",
+            "the cluster has not answered, and the run of job %s has had no heartbeat, for %.0f minutes; "
+            "`samurai-batch status %s` shows how far it came",
             self._submitted.job_id,
-            self._silent_s / 60,
+            self._seconds / 60,
             storage.redact(self._submitted.output),
         )
         return EXIT_NOT_FINISHED
@@ -172,16 +172,14 @@ class _Silence:
 
 
 def exit_code_of(submitted: Submitted, driver_exit_code: int | None) -> int:
-    """What the ledger says of the job's own run: 0 all done, 3 some tracks failed, 1 not finished.
+    """The exit code of the job's run by the ledger: 0 all done, 3 some tracks failed, 1 not finished.
 
-    Where there is none, the job was refused before it could begin: 2 if its driver says so, otherwise 1.
+    Without a record of the run, it was refused before it began: 2 if the driver's exit code says so, otherwise 1.
     """
     record = read_run(storage, submitted.output, submitted.run_id)
-    if record is None:
-        return EXIT_REFUSED if driver_exit_code == EXIT_REFUSED else EXIT_NOT_FINISHED
-    if record.status != "finished":
-        return EXIT_NOT_FINISHED
-    return EXIT_TRACKS_FAILED if record.totals.tracks_failed + record.totals.tracks_partial else EXIT_DONE
+    if record is not None:
+        return exit_code(record)
+    return EXIT_REFUSED if driver_exit_code == EXIT_REFUSED else EXIT_NOT_FINISHED
 
 
 def _with_absolute_uris(config: JobConfig) -> JobConfig:

@@ -1,4 +1,4 @@
-"""What a job's configuration says of how masks come about. Needs neither torch nor weights."""
+"""A job's recipe, which decides its masks, and its tracks. Needs neither torch nor weights."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -12,19 +12,19 @@ from samurai_batch.redaction import redact_values
 from samurai_batch.tasks import Track, Video, check_distinct
 
 TRACKER_VERSION = 2
-"""To be raised with every change of code that changes masks: it makes all tracks stale."""
+"""Raise it with every change of code that changes the masks of videos: all tracks become stale."""
 
 PICTURES_VERSION = 1
-"""The same for the masks of pictures."""
+"""Raise it with every change of code that changes the masks of pictures."""
 
 
 def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
     """The recipe of a job with these weights. Raises ConfigError for an unknown model or setting."""
-    settings, version, own_size = _how(config)
+    settings, version, image_size = _settings(config)
     return Recipe(
         model=config.model,
         weights_digest=weights_digest,
-        image_size=config.image_size or own_size,
+        image_size=config.image_size or image_size,
         dtype=config.dtype,
         settings=settings,
         tracker_version=version,
@@ -36,8 +36,8 @@ def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
     )
 
 
-def _how(config: JobConfig) -> tuple[dict[str, object], int, int]:
-    """Settings, the version of the code they are for, and the image size of the job's model."""
+def _settings(config: JobConfig) -> tuple[dict[str, object], int, int]:
+    """The settings that decide masks, the version of the code, and the default image size of the model."""
     if config.task == "track":
         tracking = model_config(config.model)
         return asdict(config.tracker_settings.resolve(tracking)), TRACKER_VERSION, tracking.image_size
@@ -48,27 +48,27 @@ def _how(config: JobConfig) -> tuple[dict[str, object], int, int]:
 
 
 def job_tracks(config: JobConfig) -> list[Track]:
-    """What a job asks for: its prompts table, or its pictures. Raises PromptsError."""
+    """The tracks of a job, from its prompts table or its pictures. Raises PromptsError."""
     return read_prompts(config.prompts) if config.task == "track" else read_pictures(config.prompts)
 
 
 def absolute(uri: str) -> str:
-    """A URI that means the same in every process of this machine."""
+    """A URI that does not depend on the current folder."""
     return uri if storage.is_remote(uri) else str(storage.local_path(uri))
 
 
 def with_absolute_paths(config: JobConfig) -> JobConfig:
-    """The job with its output independent of the current folder."""
+    """The job with an output that does not depend on the current folder."""
     return config.model_copy(update={"output": absolute(config.output)})
 
 
 def check_output_store(config: JobConfig) -> None:
-    """Refuse an output whose store cannot take it, before anything is read. Raises StoreError."""
+    """Check that the store of the output can be used, before anything is read. Raises StoreError."""
     storage.check_output(config.output, in_one_process=config.pool == "local")
 
 
 def checked_tracks(config: JobConfig, tracks: Sequence[Track] | None) -> list[Track]:
-    """The tracks of a job, or these in their place, with paths that mean the same in every process of this machine.
+    """The tracks of a job, or these in their place, with paths that do not depend on the current folder.
 
     Raises StoreError for an output or a video whose store cannot be used here, PromptsError, and PromptError for two
     tracks of one name.
@@ -87,7 +87,7 @@ def with_redacted_uris(config: JobConfig) -> dict[str, object]:
 
 
 def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:
-    """The tracks with their videos' paths independent of the current folder; tracks of one video share it."""
+    """The tracks with paths of videos that do not depend on the current folder. Tracks of one video share it."""
     videos: dict[Video, Video] = {}
     moved = []
     for track in tracks:

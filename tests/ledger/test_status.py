@@ -56,8 +56,9 @@ def test_an_empty_output_has_an_empty_status(tmp_path: Path) -> None:
 def test_exit_codes_say_whether_all_is_done() -> None:
     problem = TrackProblem("v", "x", "failed", "why")
     assert exit_code(RunSummary("r", "o", "finished", Totals(), ())) == 0
-    assert exit_code(RunSummary("r", "o", "finished", Totals(), (problem,))) == 3
-    assert exit_code(RunSummary("r", "o", "interrupted", Totals(), (problem,))) == 1
+    for failed in (Totals(tracks_failed=1), Totals(tracks_partial=1)):
+        assert exit_code(RunSummary("r", "o", "finished", failed, (problem,))) == 3
+        assert exit_code(RunSummary("r", "o", "interrupted", failed, (problem,))) == 1
 
 
 def job(output: Path) -> JobConfig:

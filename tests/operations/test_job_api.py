@@ -42,9 +42,9 @@ def server(**answers: tuple[int, bytes]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ((401, b"Unauthorized: Missing authentication token"), "takes jobs only from who has its token"),
-        ((403, b"Forbidden: Invalid authentication token"), "takes jobs only from who has its token"),
-        ((502, b"<html><h1>502 Bad Gateway</h1></html>"), "a proxy answers there, but no Ray cluster behind it"),
+        ((401, b"Unauthorized: Missing authentication token"), "accepts jobs only with its token"),
+        ((403, b"Forbidden: Invalid authentication token"), "accepts jobs only with its token"),
+        ((502, b"<html><h1>502 Bad Gateway</h1></html>"), "a proxy answers there, but it does not reach a Ray cluster"),
         ((200, b"<html>It works!</html>"), "no Ray job API answers there"),
         ((200, b"{}"), "no Ray job API answers there"),
         ((404, b""), "no Ray job API answers there"),

@@ -153,5 +153,5 @@ def test_waiting_ends_without_news_from_cluster_and_ledger(tmp_path: Path, caplo
     write_record(submitted.output, submitted.run_id, "running")
     assert wait_for(api, submitted, sleep=lambda _: None, patience_s=600.0) == 1
     assert api.num_polls == 301
-    assert "neither the cluster nor the ledger has told anything new of job job-1 for 10 minutes" in caplog.text
+    assert "the cluster has not answered, and the run of job job-1 has had no heartbeat, for 10 minutes" in caplog.text
     assert caplog.text.count("trying again") == 1

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from samurai_batch import storage
 from samurai_batch.ledger.schema import Totals
 from samurai_batch.ledger.store import write_run
-from samurai_batch.operations.sizing import expect, measured_rates
 from samurai_batch.planning.rates import Rates
-from samurai_batch.runtime.dry_run import PlannedShard
+from samurai_batch.runtime.dry_run import PlannedShard, expect, measured_rates
 from samurai_batch.stats import WorkStats
 from tests.runtime.records import run_record
 
