@@ -1,1 +1,1 @@
-"""Single images: prompts answered by SAM or SAM 2, everything mode, and prompts by words."""
+"""Segmentation of single images by SAM or SAM 2: prompts, everything mode, and text prompts."""

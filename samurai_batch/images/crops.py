@@ -1,4 +1,4 @@
-"""Where everything mode looks: a grid of points over the image, and over crops of it. Source: SAM's appendix B."""
+"""The prompts of everything mode: a grid of points over the image and over crops of it. Source: SAM's appendix B."""
 
 import math
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR_PX = 20.0  # a mask whose box ends so near to a crop's edge is taken to be cut off by it
+NEAR_PX = 20.0  # a mask whose box ends this near to a crop's edge is taken to be cut off
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of the image, ``box_xyxy`` in whole pixels, end excluded; layer 0 is the whole image."""
+    """A crop of the image, ``box_xyxy`` in integer pixels, end excluded; layer 0 is the whole image."""
 
     box_xyxy: tuple[int, int, int, int]
     layer: int
 
     @property
     def area_px(self) -> int:
-        """Its size."""
+        """Its area in pixels."""
         x1, y1, x2, y2 = self.box_xyxy
         return (x2 - x1) * (y2 - y1)
 
@@ -31,7 +31,7 @@ def point_grid(points_per_side: int) -> NDArray[np.float64]:
 
 
 def points_in_layer(points_per_side: int, layer: int, downscale_factor: int) -> int:
-    """Points per side in crops of this layer, at least one."""
+    """The number of points per side in crops of this layer, at least 1."""
     return max(1, points_per_side // int(downscale_factor**layer))
 
 
@@ -56,7 +56,7 @@ def _spans(length: int, count: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def cut_by_crop(boxes_xyxy: NDArray[np.float64], crop: Crop, height: int, width: int) -> NDArray[np.bool_]:
-    """Which boxes (N, 4), in pixels of the image, end at the crop's edge where the image itself goes on."""
+    """Which boxes (N, 4), in pixels of the image, end at an edge of the crop that is not an edge of the image: (N,)."""
     edges = np.array(crop.box_xyxy, np.float64)
     image = np.array((0, 0, width, height), np.float64)
     near_crop = np.abs(boxes_xyxy - edges) <= NEAR_PX

@@ -1,9 +1,9 @@
-"""Everything mode: the masks of an image that nobody pointed at. Source: https://arxiv.org/abs/2304.02643, app. B.
+"""Everything mode: all masks of an image, without prompts. Source: https://arxiv.org/abs/2304.02643, appendix B.
 
     crops ──> grid of points ──> three masks each ──> predicted IoU, stability, not cut by the crop
           ──> no duplicates in a crop ──> no duplicates between crops ──> holes and islands ──> no duplicates
 
-Boxes here end after their last pixel, so that a mask one pixel wide has an area too; SAM's code lets them end on it.
+Boxes end after their last pixel, so that a mask one pixel wide has an area; in SAM's code they end on it.
 """
 
 from collections.abc import Iterator
@@ -22,15 +22,15 @@ from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import Box, Rle
 
 LOGITS_PER_STEP = 2**25
-"""Logits at the image's own size are made for so many pixels at a time: 128 MiB in float32, or one mask."""
+"""The number of logits at image size that are computed at a time (128 MiB in float32), or those of one mask."""
 
 
 @dataclass(frozen=True)
 class AutoMask:
-    """One mask that was found: at the image's size, its area in pixels, and what spoke for it.
+    """An automatic mask at image size, with its area in pixels and its scores.
 
-    box_xyxy and crop_xyxy end after their last pixel; point_xy is the click that it answers, mask_index which of the
-    three answers it is, object_score the logit of there being an object (SAM 2; infinite for SAM).
+    box_xyxy and crop_xyxy end after their last pixel; point_xy is the click that prompted it, mask_index the index of
+    the multimask output, object_score the logit of "the object is visible" (+inf for SAM).
     """
 
     mask: Rle
@@ -50,9 +50,9 @@ def segment_everything(
     settings: EverythingSettings | None = None,
     encoded: EncodedImage | None = None,
 ) -> list[AutoMask]:
-    """The masks of an image (H, W, 3) uint8 RGB, best predicted IoU first. Sets images on the predictor.
+    """All masks of an image (H, W, 3) uint8 RGB, highest predicted IoU first. Sets images on the predictor.
 
-    ``encoded`` is the image as the predictor has encoded it, where it has.
+    ``encoded`` is the encoded image, if the predictor has encoded it before.
     """
     settings = settings or EverythingSettings()
     if settings.pred_iou_thresh is None:
@@ -66,7 +66,7 @@ def segment_everything(
         of_crop = list(_masks_of_crop(predictor, pixels.shape[:2], crop, settings))
         scores = np.array([mask.predicted_iou for mask in of_crop])
         found += _deduplicated(of_crop, scores, settings.box_nms_thresh)
-    if len(crops) > 1:  # a mask seen from nearer by is the better one
+    if len(crops) > 1:  # a mask of a smaller crop is better
         nearness = np.array([(-_area(mask.crop_xyxy), mask.predicted_iou) for mask in found])
         found = _deduplicated(found, nearness, settings.crop_nms_thresh)
     if settings.min_mask_region_area > 0:
@@ -93,12 +93,12 @@ def _masks_of_points(
     image_size: tuple[int, int],
     settings: EverythingSettings,
 ) -> Iterator[AutoMask]:
-    """Masks of a batch of clicks (N, 2) in pixels of the crop; what fails by its score is never made large."""
+    """Masks of a batch of clicks (N, 2) in pixels of the crop; low predicted IoUs are dropped before resizing."""
     assert settings.pred_iou_thresh is not None
-    answer = predictor.ask(BatchPrompts(points[:, None], np.ones((len(points), 1), np.int64)), multimask=True)
-    ious = answer.ious.flatten()
+    candidates = predictor.decode(BatchPrompts(points[:, None], np.ones((len(points), 1), np.int64)), multimask=True)
+    ious = candidates.ious.flatten()
     chosen = torch.nonzero(ious > settings.pred_iou_thresh)[:, 0]
-    low_res = answer.logits.flatten(0, 1)
+    low_res = candidates.logits.flatten(0, 1)
     step = max(1, LOGITS_PER_STEP // crop.area_px)
     for indices in chosen.split(step):
         logits = predictor.logits_at_image_size(low_res[indices][:, None])[:, 0]
@@ -106,7 +106,7 @@ def _masks_of_points(
         masks = logits > MASK_THRESHOLD
         stable = (scores >= settings.stability_score_thresh) & masks.flatten(1).any(dim=1)
         for row in torch.nonzero(stable)[:, 0].tolist():
-            point, candidate = divmod(int(indices[row]), answer.ious.shape[1])
+            point, candidate = divmod(int(indices[row]), candidates.ious.shape[1])
             mask = _whole(masks[row].cpu().numpy(), crop, image_size)
             box = tight_box_xyxy(mask)
             if cut_by_crop(np.array([box]), crop, *image_size)[0]:
@@ -118,17 +118,17 @@ def _masks_of_points(
                 mask=rle,
                 area=int(mask.sum()),
                 box_xyxy=box,
-                predicted_iou=float(answer.ious[point, candidate]),
+                predicted_iou=float(candidates.ious[point, candidate]),
                 stability_score=float(scores[row]),
                 point_xy=(float(x), float(y)),
                 crop_xyxy=crop.box_xyxy,
                 mask_index=candidate,
-                object_score=float(answer.object_score[point]),
+                object_score=float(candidates.object_score[point]),
             )
 
 
 def _whole(part: NDArray[np.bool_], crop: Crop, image_size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A crop's mask in the whole image."""
+    """A crop's mask (h, w) bool as a mask of the whole image (H, W)."""
     if crop.layer == 0:
         return part
     x1, y1, x2, y2 = crop.box_xyxy
@@ -145,7 +145,7 @@ def _deduplicated(masks: list[AutoMask], preference: NDArray[np.float64], max_io
 
 
 def _cleaned(masks: list[AutoMask], settings: EverythingSettings) -> list[AutoMask]:
-    """Without small regions, and without the duplicates this makes: a mask that needed no cleaning is preferred."""
+    """Remove small regions, and the duplicates that result; masks that did not change are preferred."""
     cleaned: list[AutoMask] = []
     untouched: list[bool] = []
     for found in masks:

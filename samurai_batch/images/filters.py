@@ -1,4 +1,4 @@
-"""Which masks are kept: stability, duplicates, small regions. Each function does one step and nothing else."""
+"""The filters of everything mode: stability, duplicates, small regions."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,9 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def stability_scores(logits: Tensor, threshold: float, offset: float) -> Tensor:
-    """IoU of each mask of logits (N, H, W), cut a little above and a little below the threshold: (N,) in [0, 1].
+    """IoU of the masks at ``threshold`` + and - ``offset``: logits (N, H, W) -> (N,) float64 in [0, 1].
 
-    A mask that is empty even when cut below has score 0.
+    A mask that is empty at the lower threshold has score 0.
     """
     inner = (logits > threshold + offset).sum((-1, -2))
     outer = (logits > threshold - offset).sum((-1, -2))
@@ -21,7 +21,7 @@ def stability_scores(logits: Tensor, threshold: float, offset: float) -> Tensor:
 def without_duplicates(
     boxes_xyxy: NDArray[np.float64], preference: NDArray[np.float64], max_iou: float
 ) -> NDArray[np.int64]:
-    """Indices to keep, best first: no box whose IoU with a better one exceeds ``max_iou``.
+    """Non-maximum suppression: indices to keep, best first; none has an IoU above ``max_iou`` with a better one.
 
     boxes_xyxy (N, 4), end excluded; preference (N,) or (N, K): the higher the better, compared column by column,
     ties go to the earlier one.
@@ -45,9 +45,9 @@ def _ious(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.f
 
 
 def without_small_regions(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
-    """The mask (H, W) with holes, then islands of fewer than ``min_area`` pixels (8-connected) gone.
+    """Fill holes, then remove islands of fewer than ``min_area`` pixels (8-connected) from a mask (H, W).
 
-    A mask of small islands alone comes out empty; SAM's release keeps the largest of them.
+    A mask that consists of small islands becomes empty; SAM's release keeps the largest of them.
     """
     filled = mask | _small_parts(~mask, min_area)
     cleaned: NDArray[np.bool_] = filled & ~_small_parts(filled, min_area)
@@ -63,6 +63,6 @@ def _small_parts(region: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
 
 
 def tight_box_xyxy(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom) of a mask that is not empty, end excluded."""
+    """The box (left, top, right, bottom) of a non-empty mask, end excluded."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -1,4 +1,4 @@
-"""What SAM and SAM 2 do differently with a single image; everything above sees one protocol.
+"""SAM and SAM 2 for single images behind one protocol, `ImageNetwork`. They differ in three points:
 
                       SAM                             SAM 2
 resizing              long side to S, then padded     both sides to S
@@ -30,7 +30,7 @@ MASK_INPUT_LOGIT = 10.0  # of a mask that is given as a prompt, as SAM 2's relea
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the encoder computes for one image: ``image`` (1, C, h, w); ``high_res`` as in FrameFeatures, or None."""
+    """The encoder's output for one image: ``image`` (1, C, h, w); ``high_res`` as in FrameFeatures, or None."""
 
     image: Tensor
     high_res: tuple[Tensor, Tensor] | None = None
@@ -38,7 +38,7 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class NetworkPrompts:
-    """B prompts of one shape, as the network takes them, on its device.
+    """B prompts of equal shapes as the network's input, on its device.
 
     points (B, P, 2) in pixels of the S x S image, box corners first; labels (B, P); has_box: whether there are
     corners; mask_logits (B, 1, S / 4, S / 4).
@@ -51,7 +51,7 @@ class NetworkPrompts:
 
 
 class ImageNetwork(Protocol):
-    """A network for single images, and how it wants them."""
+    """A network for single images, with its pre- and postprocessing."""
 
     default_pred_iou_thresh: float
 
@@ -62,19 +62,19 @@ class ImageNetwork(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         ...
 
     def scale_xy(self, height: int, width: int) -> tuple[float, float]:
-        """By what x and y of an image of this size are multiplied to be pixels of the S x S image."""
+        """The factors from x and y of an image of this size to pixels of the S x S image."""
         ...
 
     def mask_input(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """A mask (H, W) of the image -> logits (S / 4, S / 4), as a mask prompt takes them."""
+        """A mask (H, W) bool of the image -> logits (S / 4, S / 4) float64 for a mask prompt."""
         ...
 
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Image (H, W, 3) uint8 RGB -> (1, 3, S, S) as the encoder takes it."""
+        """Image (H, W, 3) uint8 RGB -> (1, 3, S, S), the encoder's input."""
         ...
 
     def encode(self, prepared: Tensor) -> list[ImageFeatures]:
@@ -86,12 +86,12 @@ class ImageNetwork(Protocol):
         ...
 
     def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
-        """Logits (B, M, S / 4, S / 4) -> (B, M, height, width) of the image itself, float32 at least."""
+        """Logits (B, M, S / 4, S / 4) -> (B, M, height, width) at image size, float32 at least."""
         ...
 
 
 class _Network(ABC, Generic[Model]):
-    """What SAM and SAM 2 have in common: an image is resized, and lies in the top left corner of S x S pixels."""
+    """The common part: an image is resized, and placed in the top left corner of S x S pixels."""
 
     def __init__(self, model: Model) -> None:
         self.model: Model = model
@@ -103,12 +103,12 @@ class _Network(ABC, Generic[Model]):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return next(self.model.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the network computes in."""
+        """The network's dtype."""
         return next(self.model.parameters()).dtype
 
     def scale_xy(self, height: int, width: int) -> tuple[float, float]:
@@ -117,19 +117,19 @@ class _Network(ABC, Generic[Model]):
         return new_width / width, new_height / height
 
     def mask_input(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """A mask (H, W) of the image -> logits (S / 4, S / 4), as a mask prompt takes them."""
+        """A mask (H, W) bool of the image -> logits (S / 4, S / 4) float64 for a mask prompt."""
         size = [max(1, side // 4) for side in self._resized(*mask.shape)]
         whole = torch.from_numpy(mask).double()[None, None]
         small = F.interpolate(whole, size=size, mode="bilinear", antialias=True)[0, 0].numpy()
         logits = np.full((self.image_size // 4,) * 2, -MASK_INPUT_LOGIT)
         logits[: size[0], : size[1]] = (2 * small - 1) * MASK_INPUT_LOGIT
-        if mask.any() and logits.max() <= 0:  # too small for any cell: the one it fills most
+        if mask.any() and logits.max() <= 0:  # smaller than a cell: keep the one that it covers most
             logits[np.unravel_index(logits.argmax(), logits.shape)] = MASK_INPUT_LOGIT
         return logits
 
     @abstractmethod
     def _resized(self, height: int, width: int) -> tuple[int, int]:
-        """The size (height, width) of an image on the S x S pixels."""
+        """The size (height, width) of a resized image within the S x S pixels."""
 
 
 class SamNetwork(_Network[SAM]):
@@ -139,7 +139,7 @@ class SamNetwork(_Network[SAM]):
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         scale = self.image_size / max(height, width)
-        # A side of an image some thousand times longer than wide would otherwise round to nothing.
+        # At least 1: a side of an image with an extreme aspect ratio would round to 0.
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
@@ -156,20 +156,20 @@ class SamNetwork(_Network[SAM]):
         return [ImageFeatures(image[None]) for image in self.model.encode_image(prepared)]
 
     def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
-        """Three masks for each prompt, or the whole-object one."""
+        """Three masks for each prompt, or the single-mask output."""
         image = features.image.expand(len(prompts.points), -1, -1, -1)
         masks = self.model.decode(image, prompts.points, prompts.labels, prompts.mask_logits, has_box=prompts.has_box)
         return take_multimask(masks) if multimask else take_single(masks, fall_back_if_unstable=False)
 
     def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
-        """Up to S x S, padding cut off, then to the image's size."""
+        """Resize to S x S, remove the padding, then resize to the image's size."""
         padded = resize_logits(_exact(logits), self.image_size, self.image_size)
         new_height, new_width = self._resized(height, width)
         return resize_logits(padded[..., :new_height, :new_width], height, width)
 
 
 class Sam2Network(_Network[SAM2]):
-    """SAM 2, asked about one image: no memory takes part."""
+    """SAM 2 on single images, without memory."""
 
     default_pred_iou_thresh = 0.8
 
@@ -179,7 +179,7 @@ class Sam2Network(_Network[SAM2]):
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Image (H, W, 3) -> (1, 3, S, S), normalised; bilinear with antialiasing, in floating point.
 
-        The release resizes single images so, and the frames of videos otherwise (bicubic, 8 bits).
+        As in the release, which resizes frames of videos differently (bicubic, 8 bits).
         """
         image = upload(torch.from_numpy(pixels), self.device).permute(2, 0, 1)[None]
         size = (self.image_size, self.image_size)
@@ -194,7 +194,7 @@ class Sam2Network(_Network[SAM2]):
         return [ImageFeatures(self.model.without_memory(one), one.high_res) for one in one_by_one]
 
     def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
-        """Three masks for each prompt, or the whole-object one, with the release's fall-back."""
+        """Three masks for each prompt, or the single-mask output, with the release's fallback if it is unstable."""
         assert features.high_res is not None
         masks = self._decode_all(features.image, features.high_res, prompts)
         return take_multimask(masks) if multimask else take_single(masks, fall_back_if_unstable=True)
@@ -203,14 +203,14 @@ class Sam2Network(_Network[SAM2]):
         image = image.expand(len(prompts.points), -1, -1, -1)
         if prompts.points.shape[1] > 0:
             return self.model.decode(image, high_res, prompts.points, prompts.labels, prompts.mask_logits)
-        # A mask alone: unlike on a tracked frame, no padding point stands in for the clicks.
+        # Only a mask: unlike on a tracked frame, without a padding point.
         sparse, dense = self.model.sam_prompt_encoder(prompts.points, prompts.labels, prompts.mask_logits)
         image_pe = self.model.sam_prompt_encoder.image_positions()
         masks: Candidates = self.model.sam_mask_decoder(image, image_pe, sparse, dense, high_res)
         return masks
 
     def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
-        """To the image's size at once."""
+        """Resize to the image's size."""
         return resize_logits(_exact(logits), height, width)
 
 
@@ -221,7 +221,7 @@ def load_network(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> ImageNetwork:
-    """A network by its name in the model table, with its weights (see :mod:`samurai_batch.modeling.checkpoints`).
+    """The network of a model by its name in the model table (see :mod:`samurai_batch.modeling.checkpoints`).
 
     Raises ConfigError and CheckpointError as `load_image_weights` and `build_network` do.
     """
@@ -239,7 +239,7 @@ def build_network(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> ImageNetwork:
-    """The network of these weights. Raises ConfigError for a size it cannot have."""
+    """The network with these weights. Raises ConfigError for an unsupported image size."""
     if isinstance(weights.config, SamConfig):
         return SamNetwork(build_sam(weights, image_size, dtype, device))
     return Sam2Network(build_model(weights, image_size, dtype, device))

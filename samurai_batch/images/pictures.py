@@ -105,17 +105,17 @@ def segment_picture(
 def _segment_one(predictor: ImagePredictor, track: Track) -> PictureMask:
     prompts = _batch_of_one(predictor, track.prompts)
     prompts.check_inside(predictor.image.height, predictor.image.width)
-    # One click alone can mean three things: the whole, a part, a part of the part.
+    # One click is ambiguous: it can mean the whole object, a part, or a part of the part.
     is_ambiguous = prompts.points_xy.shape[1] == 1 and prompts.boxes_xyxy is None and prompts.mask_logits is None
-    answer = predictor.ask(prompts, multimask=is_ambiguous)
-    best = int(answer.ious[0].argmax())
-    logits = predictor.logits_at_image_size(answer.logits[:, best : best + 1])[0, 0]
+    candidates = predictor.decode(prompts, multimask=is_ambiguous)
+    best = int(candidates.ious[0].argmax())
+    logits = predictor.logits_at_image_size(candidates.logits[:, best : best + 1])[0, 0]
     mask = encode_mask((logits > MASK_THRESHOLD).cpu().numpy())
-    return PictureMask(track.object_id, mask, float(answer.ious[0, best]), float(answer.object_score[0]), best)
+    return PictureMask(track.object_id, mask, float(candidates.ious[0, best]), float(candidates.object_score[0]), best)
 
 
 def _batch_of_one(predictor: ImagePredictor, prompts: Sequence[Prompt]) -> BatchPrompts:
-    """The prompts of one object: at most one box and one mask, which the prompts table makes sure of."""
+    """The prompts of one object: at most one box and one mask, as the manifest has checked."""
     boxes, clicks, masks = _of(BoxPrompt, prompts), _of(PointsPrompt, prompts), _of(MaskPrompt, prompts)
     return check_prompts(
         points_xy=[[xy for one in clicks for xy in one.points_xy]] if clicks else None,

@@ -1,11 +1,11 @@
-"""One image, asked many times: the same calls for SAM and SAM 2.
+"""`ImagePredictor`: prompts on one encoded image, with SAM or SAM 2.
 
     predictor = ImagePredictor(load_network("nano"))
     predictor.set_image(pixels)
-    found = predictor.predict(points_xy=[(120, 80)], labels=[1])
-    found.masks, found.ious      # three masks, for one click can mean three things
+    prediction = predictor.predict(points_xy=[(120, 80)], labels=[1])
+    prediction.masks, prediction.ious      # three masks, because one click is ambiguous
 
-Coordinates are pixels of the image, x before y, from its top left corner.
+Coordinates are pixels of the image, x before y; the origin is its top left corner.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
 
-LOGIT_LIMIT = 32.0  # of the low-resolution logits given back, as in SAM 2's release
+LOGIT_LIMIT = 32.0  # of the returned low-resolution logits, as in SAM 2's release
 MASK_THRESHOLD = 0.0
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image of (height, width) pixels as the encoder left it. It may be kept, and asked again later."""
+    """The features of an image of (height, width) pixels; can be kept and set again later."""
 
     features: ImageFeatures
     height: int
@@ -38,10 +38,10 @@ class EncodedImage:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers to one prompt (leading axis M) or to B of them (leading axes B, M): M is 3, or 1 without multimask.
+    """The masks of one prompt (leading axis M) or of B prompts (leading axes B, M): M is 3, or 1 without multimask.
 
-    masks (…, H, W) bool, at the image's own size; ious (…) float64, predicted; low_res_logits (…, S / 4, S / 4)
-    float32 in −32 … 32, fit to be the ``mask_logits`` of the next question; logits (…, H, W) float32, on request.
+    masks (…, H, W) bool at image size; ious (…) float64, predicted; low_res_logits (…, S / 4, S / 4) float32 in
+    [−32, 32], usable as ``mask_logits`` of the next prompt; logits (…, H, W) float32 with ``return_logits``.
     """
 
     masks: NDArray[np.bool_]
@@ -51,12 +51,12 @@ class Prediction:
 
     @property
     def best(self) -> int:
-        """Which of one prompt's masks has the highest predicted IoU."""
+        """The index of the mask with the highest predicted IoU, for one prompt."""
         return int(self.ious.argmax())
 
 
 class ImagePredictor:
-    """Answers prompts about images with one network; remembers the image that was set, and nothing else."""
+    """Predicts masks with one network; its only state is the image that was set."""
 
     def __init__(self, network: ImageNetwork) -> None:
         self.network = network
@@ -70,12 +70,12 @@ class ImagePredictor:
         return self._image
 
     def set_image(self, image: NDArray[np.uint8] | EncodedImage) -> None:
-        """Take (H, W, 3) uint8 RGB, or an image encoded before; what is asked next is about it."""
+        """Encode an image (H, W, 3) uint8 RGB, or take an encoded one, for the prompts that follow."""
         self._image = image if isinstance(image, EncodedImage) else self.encode([image])[0]
 
     @torch.inference_mode()
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[EncodedImage]:
-        """Images (H, W, 3) uint8 RGB, of any sizes, through the encoder together."""
+        """Encode images (H, W, 3) uint8 RGB, of any sizes, in one batch."""
         for image in images:
             check_image(image)
         prepared = torch.cat([self.network.prepare(np.ascontiguousarray(image)) for image in images])
@@ -92,12 +92,12 @@ class ImagePredictor:
         multimask: bool = True,
         return_logits: bool = False,
     ) -> Prediction:
-        """Answer one prompt: clicks (P, 2) with labels (P,), 1 on the object and 0 beside it; a box; both; a mask.
+        """Predict masks for a prompt: clicks (P, 2) with labels (P,), 1 on the object, 0 beside it; a box (4,); a mask.
 
-        mask_logits (S / 4, S / 4): low-resolution logits of an answer before. With ``multimask``, three masks.
-        Raises PromptError for a prompt that is none, or does not fit the image.
+        mask_logits (S / 4, S / 4): low-resolution logits of an earlier prediction. With ``multimask``, three masks.
+        Raises PromptError for an invalid prompt, or one that does not fit the image.
         """
-        answer = self.predict_batch(
+        batch = self.predict_batch(
             points_xy=None if points_xy is None else np.asarray(points_xy)[None],
             labels=None if labels is None else np.asarray(labels)[None],
             boxes_xyxy=None if box_xyxy is None else np.asarray(box_xyxy)[None],
@@ -105,8 +105,8 @@ class ImagePredictor:
             multimask=multimask,
             return_logits=return_logits,
         )
-        logits = None if answer.logits is None else answer.logits[0]
-        return Prediction(answer.masks[0], answer.ious[0], answer.low_res_logits[0], logits)
+        logits = None if batch.logits is None else batch.logits[0]
+        return Prediction(batch.masks[0], batch.ious[0], batch.low_res_logits[0], logits)
 
     def predict_batch(
         self,
@@ -118,25 +118,25 @@ class ImagePredictor:
         multimask: bool = True,
         return_logits: bool = False,
     ) -> Prediction:
-        """Answer B prompts about the image at once, each as `predict` would.
+        """Predict masks for B prompts on the image at once, each as `predict` does.
 
         points_xy (B, P, 2), labels (B, P), boxes_xyxy (B, 4), mask_logits (B, S / 4, S / 4).
         """
         image = self.image
         prompts = check_prompts(points_xy, labels, boxes_xyxy, mask_logits, self.network.image_size // 4)
         prompts.check_inside(image.height, image.width)
-        found = self.ask(prompts, multimask=multimask)
-        logits = self.logits_at_image_size(found.logits)
+        candidates = self.decode(prompts, multimask=multimask)
+        logits = self.logits_at_image_size(candidates.logits)
         return Prediction(
             masks=(logits > MASK_THRESHOLD).cpu().numpy(),
-            ious=found.ious.double().cpu().numpy(),
-            low_res_logits=found.logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy(),
+            ious=candidates.ious.double().cpu().numpy(),
+            low_res_logits=candidates.logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy(),
             logits=logits.float().cpu().numpy() if return_logits else None,
         )
 
     @torch.inference_mode()
-    def ask(self, prompts: BatchPrompts, *, multimask: bool) -> Candidates:
-        """What the decoder answers to B prompts in pixels of the image: tensors, logits at S / 4."""
+    def decode(self, prompts: BatchPrompts, *, multimask: bool) -> Candidates:
+        """The decoder's candidates for B prompts in pixels of the image: tensors on the device, logits at S / 4."""
         return self.network.decode(self.image.features, self._to_network(prompts), multimask=multimask)
 
     @torch.inference_mode()
@@ -145,7 +145,7 @@ class ImagePredictor:
         return self.network.to_image(logits, self.image.height, self.image.width)
 
     def _to_network(self, prompts: BatchPrompts) -> NetworkPrompts:
-        """Scale to the S x S image: box corners become the first two points."""
+        """Scale prompts to the S x S image; box corners become the first two points."""
         boxes = prompts.clipped_boxes(self.image.height, self.image.width)
         points, labels = prompts.points_xy, prompts.labels
         if boxes is not None:

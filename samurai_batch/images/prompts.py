@@ -1,4 +1,4 @@
-"""Prompts about an image, checked before they reach a network."""
+"""Prompts on an image, validated before they reach a network."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from samurai_batch.errors import PromptError
 
 @dataclass(frozen=True)
 class BatchPrompts:
-    """B prompts of one shape, in pixels of the image.
+    """B prompts of equal shapes, in pixels of the image.
 
     points_xy (B, P, 2) float64, P may be 0; labels (B, P) of 0 and 1; boxes_xyxy (B, 4) float64;
     mask_logits (B, S / 4, S / 4) float64.
@@ -23,13 +23,13 @@ class BatchPrompts:
     mask_logits: NDArray[np.float64] | None = None
 
     def clipped_boxes(self, height: int, width: int) -> NDArray[np.float64] | None:
-        """(B, 4) the parts of the boxes that lie in the image."""
+        """The boxes (B, 4), clipped to the image."""
         if self.boxes_xyxy is None:
             return None
         return np.clip(self.boxes_xyxy, 0, (width, height, width, height))
 
     def check_inside(self, height: int, width: int) -> None:
-        """Raise PromptError for a click outside of the image, or a box that does not touch it."""
+        """Raise PromptError for a click outside the image, or a box that does not overlap it."""
         x, y = self.points_xy[..., 0], self.points_xy[..., 1]
         outside = (x < 0) | (y < 0) | (x > width) | (y > height)
         if outside.any():
@@ -48,7 +48,7 @@ class BatchPrompts:
 
 
 def check_image(pixels: NDArray[np.uint8]) -> None:
-    """Raise PromptError unless this is (H, W, 3) uint8 with something in it."""
+    """Raise PromptError unless this is a non-empty array (H, W, 3) uint8."""
     if not isinstance(pixels, np.ndarray):
         raise PromptError(f"an image is an array (height, width, 3) of uint8 in RGB order, not {type(pixels).__name__}")
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
@@ -62,7 +62,7 @@ def check_prompts(
     mask_logits: ArrayLike | None,
     low_res_size: int,
 ) -> BatchPrompts:
-    """Arrays of B prompts as one value; raises PromptError where they are no prompts or do not fit together.
+    """Validate the arrays of B prompts; raises PromptError if they are invalid or inconsistent.
 
     low_res_size: S / 4, the side of mask_logits.
     """
@@ -72,7 +72,7 @@ def check_prompts(
     masks = None if mask_logits is None else _numbers("mask_logits", mask_logits, (None, side, side))
     counts = {len(array) for array in (points, boxes, masks) if array is not None}
     if not counts:
-        raise PromptError("nothing was asked; give points_xy and labels, a box, or mask_logits")
+        raise PromptError("there is no prompt; give points_xy and labels, a box, or mask_logits")
     if len(counts) > 1:
         raise PromptError(f"points, boxes and masks are of {sorted(counts)} prompts; give as many of each")
     (count,) = counts

@@ -1,12 +1,12 @@
-"""Prompts by words: a phrase becomes boxes with scores, and the boxes become prompts.
+"""Text prompts: a detector finds boxes for a phrase, and the boxes become prompts.
 
-Two ways, behind one protocol, `Detector`:
+Two detectors implement the protocol `Detector`:
 
-    OpenVocabularyDetector    a detector of `transformers` that reads words (Grounding DINO, OWLv2, …)
-    ClipRanker                masks of everything mode, ranked by how well CLIP thinks that the words fit their crops
+    OpenVocabularyDetector    a zero-shot detector of `transformers` (Grounding DINO, OWLv2, …)
+    ClipRanker                masks of everything mode, ranked by CLIP's similarity of their crops and the phrase
 
-`make_detector` makes the one that a name asks for: ``clip:<model>`` for the second way, ``<model>`` for the first, the
-model being an id or a local folder. Both need the extra ``samurai-batch[text]``, and say so where it is missing.
+`make_detector` creates one by its name: ``<model>`` for the first, ``clip:<model>`` for the second, where the model is
+an id or a local folder. Both need the extra ``samurai-batch[text]``; without it they raise ConfigError.
 """
 
 from collections.abc import Sequence
@@ -28,24 +28,24 @@ from samurai_batch.tasks import Box
 
 @dataclass(frozen=True)
 class Detection:
-    """Something that the words may mean: ``box_xyxy`` in pixels of the image, within it; score in [0, 1]."""
+    """A box that matches the phrase: ``box_xyxy`` in pixels, within the image; score in [0, 1]."""
 
     box_xyxy: Box
     score: float
 
 
 class Detector(Protocol):
-    """Finds what words describe."""
+    """Detects the objects that a phrase describes."""
 
     def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
-        """What the phrase may mean in an image (H, W, 3) uint8 RGB, above the detector's threshold, best first."""
+        """Detections in an image (H, W, 3) uint8 RGB with scores above the detector's threshold, best first."""
         ...
 
 
 class OpenVocabularyDetector:
     """A zero-shot detector of `transformers`, by model id or local folder.
 
-    Raises ConfigError without the extra, and CheckpointError where there is no such model.
+    Raises ConfigError without the extra, and CheckpointError if there is no such model.
     """
 
     def __init__(self, model: str, *, threshold: float = 0.25, device: torch.device | str = "cpu") -> None:
@@ -70,9 +70,9 @@ class OpenVocabularyDetector:
 
 
 class ClipRanker:
-    """The route of SAM's paper: crops around the masks of everything mode, compared with the words by CLIP.
+    """The method of SAM's paper: CLIP compares crops around the masks of everything mode with the phrase.
 
-    The score is the probability of the phrase against ``others``, phrases that what is sought is not.
+    The score is the probability of the phrase among itself and ``others``, phrases for everything else.
     """
 
     def __init__(
@@ -117,9 +117,9 @@ class ClipRanker:
 def make_detector(
     name: str, predictor: ImagePredictor, threshold: float, settings: EverythingSettings | None = None
 ) -> Detector:
-    """The detector of this name, on the predictor's device; what scores above the threshold is found.
+    """The detector with this name, on the predictor's device; it returns detections with scores above the threshold.
 
-    The predictor and the settings of everything mode serve ``clip:`` alone. Raises as `check_detector` does.
+    Only ``clip:`` uses the predictor and the settings of everything mode. Raises as `check_detector` does.
     """
     if name.startswith(CLIP):
         return ClipRanker(name.removeprefix(CLIP), predictor, threshold=threshold, settings=settings)
@@ -129,7 +129,7 @@ def make_detector(
 def segment_text(
     predictor: ImagePredictor, detector: Detector, image: NDArray[np.uint8], phrase: str
 ) -> list[tuple[Detection, Prediction]]:
-    """What the phrase describes in an image, each with the one mask that its box prompts. Sets the image."""
+    """The detections of a phrase in an image, each with the mask that its box prompts. Sets the image."""
     detections = detector.detect(image, phrase)
     if not detections:
         return []
@@ -139,8 +139,8 @@ def segment_text(
 
 def _checked(phrase: str) -> str:
     if not phrase.strip():
-        raise ConfigError("a text prompt is empty; say what to look for")
-    return phrase.strip().lower()  # as Grounding DINO wants it; OWLv2 and CLIP read lower case only
+        raise ConfigError("a text prompt is empty; name the objects to detect")
+    return phrase.strip().lower()  # Grounding DINO needs lower case; OWLv2 and CLIP ignore case
 
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
@@ -149,7 +149,7 @@ def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def _clipped(box: Sequence[float], score: float, height: int, width: int) -> Detection | None:
-    """The part of a box that lies in the image; None if there is none."""
+    """A box, clipped to the image; None if it lies outside."""
     x1, y1, x2, y2 = box
     x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     return Detection((x1, y1, x2, y2), score) if x1 < x2 and y1 < y2 else None

@@ -1,4 +1,4 @@
-"""Models of `transformers` that read words: the extra that brings them, and their names. Needs no torch by itself."""
+"""Loads the models of text prompts from `transformers`. Does not import torch by itself."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ CLIP = "clip:"
 
 
 def check_detector(name: str) -> None:
-    """Raise ConfigError without the extra, and CheckpointError where there is no such model; reads no weights.
+    """Raise ConfigError without the extra, and CheckpointError if there is no such model; does not read weights.
 
     ``name`` is that of a detector, as `samurai_batch.images.text.make_detector` takes it.
     """
@@ -20,18 +20,18 @@ def check_detector(name: str) -> None:
 
 
 def import_transformers() -> "ModuleType":
-    """The library. Raises ConfigError without the extra."""
+    """Import transformers. Raises ConfigError without the extra."""
     try:
         import transformers
     except ModuleNotFoundError as error:
-        raise ConfigError(f"prompts by words need the extra 'text'; install it by {INSTALL}") from error
+        raise ConfigError(f"text prompts need the extra 'text'; install it with {INSTALL}") from error
     return transformers
 
 
 def load_model(kind: Any, model: str) -> Any:
-    """A part of a model, such as its processor, by model id or local folder. Raises CheckpointError."""
+    """Load a model or its processor (``kind``) by model id or local folder. Raises CheckpointError."""
     try:
         return kind.from_pretrained(model)
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{model} is not a model that prompts by words can use ({reason})") from error
+        raise CheckpointError(f"{model} cannot be used for text prompts ({reason})") from error

@@ -1,1 +1,1 @@
-"""The tracker: SAMURAI and plain SAM 2 over the network of :mod:`samurai_batch.modeling`."""
+"""The tracker: SAMURAI's and SAM 2's rules on the network of :mod:`samurai_batch.modeling`."""

@@ -28,10 +28,10 @@ class KalmanState:
 
 
 def measure(box_xyxy: Box, form: Form) -> Vector:
-    """A box as measurement (4,).
+    """A box as a measurement (4,) float64.
 
-    A height of 0 counts as 1 in the "xyah" form, as in the public code; so does either side in the "xywh" form,
-    whose noise is in proportion to both: a filter of an empty box would be certain of it, and fail on the next one.
+    A height of 0 is replaced by 1 in the "xyah" form, as in the public code; so is either side in the "xywh" form,
+    whose noise is proportional to both: the covariance of an empty box would be 0, and the next update would fail.
     """
     x1, y1, x2, y2 = box_xyxy
     width, height = x2 - x1, (y2 - y1) or 1.0
@@ -40,7 +40,7 @@ def measure(box_xyxy: Box, form: Form) -> Vector:
 
 
 def box_of(state: KalmanState, form: Form) -> Box:
-    """The box xyxy that a state's mean stands for."""
+    """The box xyxy of a state's mean, in pixels of the model's image."""
     x, y, width, height = (float(value) for value in state.mean[:4])
     if form == "xyah":
         width = width * height
@@ -48,10 +48,10 @@ def box_of(state: KalmanState, form: Form) -> Box:
 
 
 def initiate(box_xyxy: Box, form: Form) -> KalmanState:
-    """A state at rest on a first box."""
+    """The initial state from a first box, with zero velocity."""
     measurement = measure(box_xyxy, form)
     position, velocity = _deviations(measurement, form)
-    if form == "xyah":  # the aspect's deviations are absolute, and are not widened
+    if form == "xyah":  # the deviations of the aspect ratio are absolute, and are not scaled
         scale = np.array([2.0, 2.0, 1.0, 2.0]), np.array([10.0, 10.0, 1.0, 10.0])
     else:
         scale = np.full(4, 2.0), np.full(4, 10.0)
@@ -66,7 +66,7 @@ def predict(state: KalmanState, form: Form) -> KalmanState:
 
 
 def update(state: KalmanState, box_xyxy: Box, form: Form) -> KalmanState:
-    """The state corrected by a measured box."""
+    """The state after the update with a measured box."""
     position, _ = _deviations(state.mean, form)
     if form == "xyah":
         position = np.where(np.arange(4) == 2, 1e-1, position)
@@ -77,7 +77,7 @@ def update(state: KalmanState, box_xyxy: Box, form: Form) -> KalmanState:
 
 
 def _deviations(mean: Vector, form: Form) -> tuple[Vector, Vector]:
-    """Standard deviations of position and velocity, from the mean's own size."""
+    """Standard deviations (4,) of position and velocity, proportional to the mean's size."""
     width, height = mean[2], mean[3]
     if form == "xyah":
         size = np.array([height, height, 0.0, height])

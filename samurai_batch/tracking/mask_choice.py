@@ -1,4 +1,4 @@
-"""Choosing among the decoder's candidates, with the motion model's help.
+"""Chooses one of the decoder's candidate masks, by predicted IoU and the motion model.
 
 Source: SAMURAI, https://arxiv.org/abs/2411.11922, equations 5 and 6: the chosen mask is the one with the highest
 α·s_kf + (1 − α)·s_mask, where s_kf is the IoU of its box with the Kalman prediction and s_mask its predicted IoU.
@@ -12,12 +12,12 @@ from samurai_batch.tasks import Box
 from samurai_batch.tracking import kalman
 from samurai_batch.tracking.settings import TrackerSettings
 
-EMPTY_BOX: Box = (0.0, 0.0, 0.0, 0.0)  # what an empty candidate counts as
+EMPTY_BOX: Box = (0.0, 0.0, 0.0, 0.0)  # of an empty candidate
 
 
 @dataclass(frozen=True)
 class Motion:
-    """The motion model's state: the filter, and for how many frames in a row it has been trusted."""
+    """The motion model's state: the Kalman filter, and the number of consecutive stable frames."""
 
     filter: kalman.KalmanState | None = None
     stable: int = 0
@@ -25,10 +25,10 @@ class Motion:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which candidate, its motion score (None where motion had no say), and the motion model after it.
+    """The index of the chosen candidate, its motion score (None if motion was not used), and the motion model after it.
 
-    ``predicted_box`` (xyxy in pixels of the model's image) is where the motion model expected the object; None
-    where it started anew.
+    ``predicted_box`` (xyxy in pixels of the model's image) is the motion model's prediction; None on the frame where it
+    is initialised.
     """
 
     index: int
@@ -38,15 +38,15 @@ class Choice:
 
 
 def choose_by_score(ious: Sequence[float], motion: Motion) -> Choice:
-    """Plain SAM 2: the highest predicted IoU; motion plays no part."""
+    """SAM 2's choice: the candidate with the highest predicted IoU."""
     return Choice(_highest(ious), None, motion)
 
 
 def choose_by_motion(ious: Sequence[float], boxes: Sequence[Box], motion: Motion, settings: TrackerSettings) -> Choice:
     """SAMURAI's choice among candidates with predicted IoUs and tight boxes xyxy.
 
-    The motion model starts on the first frame, is only watched while young, and has a say from
-    ``stable_frames_threshold`` frames on; a chosen mask of low predicted IoU sends it back to the start.
+    The motion model is initialised on the first frame, and influences the choice after ``stable_frames_threshold``
+    consecutive stable frames. A chosen mask with a low predicted IoU resets it.
     """
     form = settings.motion_state
     if motion.filter is None or motion.stable == 0:

@@ -1,8 +1,8 @@
-"""What is remembered of one object, and which of it the next frame looks at.
+"""The memory bank of one track, and the selection of the memories that a frame attends to.
 
 Source: SAM 2, https://arxiv.org/abs/2408.00714, section 4; SAMURAI, https://arxiv.org/abs/2411.11922, section 4.2.
-Ages count the frames of a track from its first conditioning frame (age 0), in the direction it is followed, so
-the rules are the same forward and backward. The bank is bounded: what can never be selected again is dropped.
+Ages count the frames of a track from its first conditioning frame (age 0) in the direction of propagation, so the rules
+are the same forward and backward. The bank is bounded: memories that can never be selected again are dropped.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from samurai_batch.tracking.settings import TrackerSettings
 
 NUM_RECENT = NUM_MASKMEM - 1  # spatial memories beside the conditioning frames'
 NUM_POINTERS = MAX_OBJ_PTRS - 1  # object pointers beside the conditioning frames'
-FIRST_GATED_AGE = 2  # the public code's walk never reaches the frame after the first
+FIRST_GATED_AGE = 2  # the public code never selects the frame after the first by its scores
 CONDITIONING_RANK = NUM_MASKMEM - 1  # row of maskmem_tpos_enc
 
 
@@ -23,8 +23,8 @@ CONDITIONING_RANK = NUM_MASKMEM - 1  # row of maskmem_tpos_enc
 class Memory:
     """One frame's spatial memory (mem_dim, h, w), kept as bfloat16.
 
-    ``is_trusted``: its three scores passed the thresholds, so that it may be selected for as long as it is among
-    the newest such frames.
+    ``is_trusted``: its three scores passed the thresholds, so it can be selected while it is among the newest trusted
+    frames.
     """
 
     age: int
@@ -42,7 +42,7 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Selection:
-    """What one frame looks at: memories with their ranks (rows of ``maskmem_tpos_enc``), and pointers."""
+    """What one frame attends to: memories with their ranks (rows of ``maskmem_tpos_enc``), and object pointers."""
 
     memories: tuple[Memory, ...]
     ranks: tuple[int, ...]
@@ -50,7 +50,7 @@ class Selection:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Numbers of memories and pointers: tracks of one shape go through memory attention together."""
+        """Numbers of memories and pointers; tracks with the same numbers are batched in memory attention."""
         return len(self.memories), len(self.pointers)
 
 
@@ -80,22 +80,22 @@ class MemoryBank:
     recent_pointers: list[Pointer] = field(default_factory=list)
 
     def add_conditioning(self, memory: Memory, pointer: Pointer, settings: TrackerSettings) -> None:
-        """Remember a prompted frame; the oldest such frames beyond the limit are forgotten."""
+        """Add a conditioning frame; the oldest ones above ``max_cond_frames_in_attn`` are dropped."""
         limit = settings.max_cond_frames_in_attn
         self.conditioning = [*self.conditioning, memory][-limit:]
         self.conditioning_pointers = [*self.conditioning_pointers, pointer][-limit:]
-        # It is now the previous frame: an untrusted one before it has had its only turn.
+        # An untrusted memory is only selected as that of the previous frame, which is now this one.
         if settings.mode == "samurai":
             self.recent = [m for m in self.recent if m.is_trusted and m.age >= FIRST_GATED_AGE]
 
     def add(self, memory: Memory, pointer: Pointer, settings: TrackerSettings) -> None:
-        """Remember a tracked frame, and forget what it displaces."""
+        """Add a frame without a prompt; memories that it displaces are dropped."""
         self.recent_pointers = [*self.recent_pointers, pointer][-NUM_POINTERS:]
         recent = [*self.recent, memory]
         self.recent = keep_trusted(recent) if settings.mode == "samurai" else recent[-NUM_RECENT:]
 
     def select(self, age: int, settings: TrackerSettings) -> Selection:
-        """What the frame of this age looks at: conditioning frames first, then the recent ones, oldest first.
+        """What the frame of this age attends to: conditioning frames first, then recent ones, oldest first.
 
         SAMURAI ranks recent memories by order, whatever their age; SAM 2 by age.
         """

@@ -1,4 +1,4 @@
-"""Prompts: checked against their video, and converted from pixels of the video to what the network takes."""
+"""Validates prompts against their video, and converts them to the network's input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,9 +45,9 @@ def to_frame_prompt(
 ) -> FramePrompt:
     """Scale one frame's prompts from the video's (height, width) to the model's image.
 
-    Boxes are clipped to the frame, as SAM 2 follows a far corner astray. A mask too small for the model's image keeps
-    the one pixel that it fills most. decoded_mask (height, width) of 0 and 1 has the pixels of the MaskPrompt, if there
-    is one; a mask is the only prompt of its frame.
+    Boxes are clipped to the frame, because SAM 2 is misled by corners far outside. A mask that vanishes at the model's
+    size keeps the pixel that it covers most. decoded_mask (height, width) bool holds the pixels of the MaskPrompt, if
+    there is one; a mask must be the only prompt of its frame.
     """
     if decoded_mask is not None:
         size = (image_size, image_size)

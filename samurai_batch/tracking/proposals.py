@@ -1,7 +1,7 @@
-"""What the network proposes for the tracks of one frame, and the one time a frame's numbers come to the host.
+"""The candidate masks of all tracks on one frame, and the only synchronisation of host and device in a step.
 
-Proposals are tensors of the device. Which candidate is chosen is decided on the host, by a few numbers of each: `read`
-brings those of all tracks over at once, and is a step's only wait for the device. `take` then sends the choice back.
+Proposals are tensors on the device. The host chooses a candidate for each track by a few numbers: `read` copies those
+of all tracks to the host at once, the only time that a step waits for the device; `take` sends the choices back.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ from samurai_batch.tasks import Box
 
 @dataclass(frozen=True)
 class Proposals:
-    """M candidates for each of N tracks; ``tracks`` are the places of these tracks among the step's inputs.
+    """M candidates for each of N tracks; ``tracks`` are the indices of these tracks in the step's inputs.
 
     low_res (N, M, S / 4, S / 4): logits, float32 at least; ious (N, M); tokens (N, M, C); object_score (N,);
-    is_present (N,) bool; boxes_xyxy (N, M, 4) in pixels of the S x S image, None where the motion model has no say.
+    is_present (N,) bool; boxes_xyxy (N, M, 4) in pixels of the S x S image, None if the motion model is not used.
     """
 
     tracks: list[int]
@@ -34,7 +34,7 @@ class Proposals:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the host knows of one track's candidates; ``boxes_xyxy`` is empty where the motion model has no say."""
+    """The numbers of one track's candidates on the host; ``boxes_xyxy`` is empty if the motion model is not used."""
 
     ious: tuple[float, ...]
     object_score: float
@@ -55,7 +55,7 @@ class Chosen:
 
 
 def read(proposals: Sequence[Proposals]) -> dict[int, Facts]:
-    """The facts of every track, by its place."""
+    """The facts of every track, by its index in the step's inputs."""
     tensors: list[Tensor] = []
     for one in proposals:
         tensors += [one.ious, one.object_score] + ([] if one.boxes_xyxy is None else [one.boxes_xyxy])
@@ -72,13 +72,13 @@ def read(proposals: Sequence[Proposals]) -> dict[int, Facts]:
 
 
 def wait_for(numbers: Tensor) -> list[float]:
-    """Bring numbers (n,) to the host, which waits until the device has them."""
+    """Copy numbers (n,) to the host, which waits for the device."""
     values: list[float] = numbers.tolist()
     return values
 
 
 def take(proposals: Sequence[Proposals], best: Sequence[int]) -> Chosen:
-    """The candidate ``best[track]`` of every track, in order."""
+    """The candidate ``best[track]`` of every track, in the order of the step's inputs."""
     device = proposals[0].ious.device
     rows = [track for one in proposals for track in one.tracks]
     indices = [best[track] for track in rows] + sorted(range(len(rows)), key=rows.__getitem__)
@@ -91,7 +91,7 @@ def take(proposals: Sequence[Proposals], best: Sequence[int]) -> Chosen:
 
 
 def tight_boxes(masks: Tensor) -> Tensor:
-    """Boxes xyxy (N, M, 4) of bool masks (N, M, H, W), from first to last pixel; (0, 0, 0, 0) for an empty one."""
+    """Boxes xyxy (N, M, 4) of masks (N, M, H, W) bool, from first to last pixel; (0, 0, 0, 0) for an empty mask."""
     extents = []
     for axis in (-2, -1):  # columns, then rows
         line = masks.any(axis).to(torch.uint8)

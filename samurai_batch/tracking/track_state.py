@@ -1,4 +1,4 @@
-"""All that is remembered of one track between two frames; to bytes and back without losing a bit."""
+"""The state of a track between two frames, and its exact serialisation."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ STATE_VERSION = 1
 
 @dataclass
 class TrackState:
-    """One direction of one track.
+    """The state of one leg (direction) of a track.
 
-    num_frames: how many frames the track spans in this direction, fixed at its start.
-    age: frames followed so far, which is the next frame's age in the memory bank.
+    num_frames: number of frames of the leg, fixed at its start.
+    age: number of frames propagated so far; the next frame's age in the memory bank.
     """
 
     num_frames: int
@@ -34,11 +34,11 @@ class TrackState:
     motion: Motion = field(default_factory=Motion)
 
     def num_bytes(self) -> int:
-        """Bytes of tensors held; bounded, whatever the length of the video."""
+        """Bytes of all tensors; bounded, independent of the length of the video."""
         return sum(tensor.nbytes for tensor in self._tensors().values())
 
     def check_made_by(self, config: Sam2Config, image_size: int) -> None:
-        """Raise StateError unless what is remembered has the shapes of this network at this image size."""
+        """Raise StateError unless the tensors have the shapes of this network at this image size."""
         side = image_size // 16
         shapes = {m.spatial.shape for m in (*self.bank.conditioning, *self.bank.recent)}
         shapes |= {p.vector.shape for p in (*self.bank.conditioning_pointers, *self.bank.recent_pointers)}
@@ -49,7 +49,7 @@ class TrackState:
             )
 
     def to_bytes(self) -> bytes:
-        """The state as safetensors, its plain values as JSON in the header."""
+        """The state as safetensors, with all other values as JSON in the header."""
         bank, motion = self.bank, self.motion
         header = {
             "version": STATE_VERSION,
@@ -62,7 +62,7 @@ class TrackState:
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self._tensors().items()}
         text = json.dumps(header)
-        # One entry: safetensors writes several in no order of their own, and equal states are equal bytes.
+        # One entry, because safetensors does not sort several, and equal states must give equal bytes.
         return bytes(save(tensors, metadata={"track_state": f"{_digest(text, tensors)} {text}"}))
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -85,7 +85,7 @@ class TrackState:
     def from_bytes(cls, data: bytes, device: torch.device | str = "cpu") -> "TrackState":
         """The state that :meth:`to_bytes` wrote; raises StateError if these bytes are not one."""
         try:
-            tensors = load(data)  # checks the file's own header, which is read again for the plain values in it
+            tensors = load(data)  # validates the header, which is read again below for the values in it
             return cls._from_parts(_read_header(data, tensors), tensors, device)
         except (SafetensorError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
             raise StateError(
@@ -125,7 +125,7 @@ class TrackState:
 
 
 def _read_header(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """The JSON beside the tensors: a safetensors file begins with its header's length and the header."""
+    """The JSON in the header: a safetensors file begins with the header's length and the header."""
     length = int.from_bytes(data[:8], "little")
     digest, _, text = json.loads(data[8 : 8 + length])["__metadata__"]["track_state"].partition(" ")
     if digest != _digest(text, tensors):
@@ -137,7 +137,7 @@ def _read_header(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _digest(header: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of a whole state: one wrong bit in a memory would go unnoticed into every mask after it."""
+    """SHA-256 of a whole state: a wrong bit in a memory would change all later masks unnoticed."""
     digest = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,14 +1,14 @@
 """The tracker: one step of any number of tracks on one frame.
 
-The network remembers nothing and each track's memory is its own :class:`TrackState`, so a step is a function of
-(frame features, states, prompts). Tracks go through the network together wherever their shapes allow.
+The network holds no state, and each track has its own :class:`TrackState`, so a step is a function of (frame features,
+states, prompts). Tracks are batched wherever their shapes allow.
 
     conditioning frame:  features + no_mem_embed ─┐
     other frames:        memory attention ────────┴─> decoder ─> choose a mask ─> pointer, spatial memory
 
 Sources: SAM 2, https://arxiv.org/abs/2408.00714; SAMURAI, https://arxiv.org/abs/2411.11922. A prompted frame is a
-conditioning frame: from it on, its memory takes part, and the motion model starts anew there, as at the
-first one. A prompt does not reach back to frames before it.
+conditioning frame: later frames attend to its memory, and the motion model is initialised again there. A prompt does
+not change frames before it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,15 +33,15 @@ from samurai_batch.tracking.proposals import Chosen, Facts, Proposals, read, tak
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 
-ABSENT_LOGIT = -1024.0  # every mask logit of an object that is not in the picture
+ABSENT_LOGIT = -1024.0  # of every pixel of an object that is not visible
 Key = TypeVar("Key", int, tuple[int, int])
 
-GIVEN_LOGIT = 10.0  # of a mask prompt, which is its own output: +10 inside, −10 outside
+GIVEN_LOGIT = 10.0  # of a mask prompt, which is the output of its frame: +10 inside, −10 outside
 
 
 @dataclass(frozen=True)
 class TrackInput:
-    """One track's part in a step: its state, which the step moves on, and its prompt on this frame."""
+    """A track in a step: its state, which the step updates in place, and its prompt on this frame."""
 
     state: TrackState
     prompt: FramePrompt | None = None
@@ -49,12 +49,12 @@ class TrackInput:
 
 @dataclass(frozen=True)
 class TrackResult:
-    """What one step found of one track.
+    """The result of a step for one track.
 
-    low_res_logits (S / 4, S / 4): the chosen mask; mask_score: its predicted IoU; object_score: logit of "in the
-    picture"; motion_score: IoU with the Kalman prediction, None where motion had no say; mask_index: which
-    candidate; candidate_ious: all predicted IoUs; predicted_box_xyxy: where the motion model expected the object,
-    in pixels of the model's image.
+    low_res_logits (S / 4, S / 4) of the chosen mask; mask_score: its predicted IoU; object_score: logit of "the object
+    is visible"; motion_score: IoU of its box with the Kalman prediction, None if motion was not used; mask_index: index
+    of the chosen candidate; candidate_ious: all predicted IoUs; predicted_box_xyxy: the motion model's prediction, in
+    pixels of the model's image.
     """
 
     low_res_logits: Tensor
@@ -67,10 +67,10 @@ class TrackResult:
 
 
 class Tracker:
-    """Follows tracks with one network and one set of rules; holds no state of any video."""
+    """Propagates tracks with one network and one set of rules; holds no state of a video."""
 
     def __init__(self, model: SAM2, settings: TrackerSettings, encode_image: EncodeImage | None = None) -> None:
-        """``encode_image`` takes the place of the model's own, as a compiled one does."""
+        """``encode_image`` replaces the model's own, for a compiled one."""
         self.model = model
         self._encode_image = encode_image or model.encode_image
         self.settings = settings.resolve(model.config)
@@ -84,7 +84,7 @@ class Tracker:
 
     @torch.inference_mode()
     def step(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[TrackResult]:
-        """Follow every track onto the frame with these features (a batch of one), and move its state on.
+        """Propagate every track to the frame with these features (a batch of one), and update its state in place.
 
         The host waits for the device once, for the numbers by which candidates are chosen.
         """
@@ -107,7 +107,7 @@ class Tracker:
     # Three ways to a mask -----------------------------------------------------------------------------------
 
     def _track(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[Proposals]:
-        """Frames without a prompt: memory attention by groups of one shape, one call of the decoder."""
+        """Tracks without a prompt: memory attention in groups of equal shapes, then one call of the decoder."""
         indices = [i for i, item in enumerate(inputs) if item.prompt is None]
         if not indices:
             return []
@@ -136,7 +136,7 @@ class Tracker:
         )
 
     def _prompt_by_points(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[Proposals]:
-        """Conditioning frames with clicks or a box: one click is ambiguous and gives three candidates."""
+        """Tracks with clicks or a box on this frame: one click is ambiguous and gives three candidates."""
         proposals, device = [], features.image.device
         counts = {i: len(p.points) for i, item in enumerate(inputs) if (p := item.prompt) and p.points is not None}
         for num_points, group in _grouped(list(counts), key=counts.__getitem__):
@@ -153,7 +153,7 @@ class Tracker:
         return proposals
 
     def _prompt_by_mask(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[Proposals]:
-        """Conditioning frames with a mask: it is the output itself; the decoder only makes its pointer."""
+        """Tracks with a mask on this frame: it is the output; the decoder only computes the object pointer."""
         given = {i: item.prompt.mask for i, item in enumerate(inputs) if item.prompt and item.prompt.mask is not None}
         if not given:
             return []
@@ -179,7 +179,7 @@ class Tracker:
     # From candidates to one mask ----------------------------------------------------------------------------
 
     def _propose(self, tracks: list[int], candidates: Candidates) -> Proposals:
-        """What the decoder proposes, emptied where the object is absent; with boxes where motion helps to choose."""
+        """Candidates, emptied if the object is absent; with boxes if the motion model is used."""
         object_score = candidates.object_score[:, 0]
         is_present = object_score > self._absent_threshold
         low_res = candidates.logits.to(_logit_dtype(candidates.logits))
@@ -205,7 +205,7 @@ class Tracker:
         results: Sequence[TrackResult],
         choices: Sequence[Choice],
     ) -> None:
-        """Encode pointers and spatial memories of all tracks in one call each, and move the states on."""
+        """Compute object pointers and spatial memories of all tracks in one call each, and update the states."""
         pointers = self.model.object_pointer(chosen.token, chosen.is_present)
         masks = self._masks_to_remember(inputs, chosen)
         spatial = self.model.encode_memory(features.image, masks.to(features.image.dtype), chosen.object_score <= 0)
@@ -213,8 +213,8 @@ class Tracker:
         for row, (item, result, choice) in enumerate(zip(inputs, results, choices, strict=True)):
             state = item.state
             scores = (result.mask_score, result.object_score, result.motion_score)
-            # Clones, so that a memory that outlives its neighbours does not keep their storage alive; contiguous,
-            # as they are when they come back from bytes.
+            # Cloned, so that a memory does not keep the storage of all tracks alive; contiguous, as after
+            # deserialisation.
             spatial_row = spatial[row].clone(memory_format=torch.contiguous_format)
             memory = Memory(state.age, spatial_row, is_trusted(*scores, self.settings))
             pointer = Pointer(state.age, pointers[row].clone())
@@ -224,7 +224,7 @@ class Tracker:
             state.age += 1
 
     def _masks_to_remember(self, inputs: Sequence[TrackInput], chosen: Chosen) -> Tensor:
-        """Probabilities (N, 1, S, S); masks of prompted frames are cut to 0 and 1 if the settings say so."""
+        """Mask probabilities (N, 1, S, S); on prompted frames binarised if the settings say so."""
         size = self.model.image_size
         logits = resize_logits(chosen.low_res[:, None], size, size)
         is_cut = [item.prompt is not None and self.settings.binarize_mask_from_pts_for_mem_enc for item in inputs]
@@ -235,12 +235,12 @@ class Tracker:
 
 
 def _grouped(indices: Iterable[int], key: Callable[[int], Key]) -> list[tuple[Key, list[int]]]:
-    """Indices grouped by a sortable key, each group in its first order."""
+    """Indices grouped by a sortable key, each group in the original order."""
     return [(value, list(group)) for value, group in groupby(sorted(indices, key=key), key=key)]
 
 
 def _keep_smallest(low_res: Tensor, is_there: Tensor) -> Tensor:
-    """Masks (N, 1, h, w) of logits; one that is there, but nowhere above 0, gets the cell it fills most."""
+    """Logits (N, 1, h, w); a mask that is not empty but has no logit above 0 gets the cell that it covers most."""
     flat = low_res.flatten(1)
     strongest = flat.argmax(1, keepdim=True)
     is_lost = is_there[:, None] & (flat.gather(1, strongest) <= 0)
@@ -249,7 +249,7 @@ def _keep_smallest(low_res: Tensor, is_there: Tensor) -> Tensor:
 
 
 def _logit_dtype(x: Tensor) -> torch.dtype:
-    """Logits are kept in float32 at least."""
+    """The dtype of logits: float32 at least."""
     return torch.promote_types(x.dtype, torch.float32)
 
 

@@ -60,7 +60,9 @@ def test_the_authors_numbers_for_one_image_are_reproduced(name: str, make: Any) 
                 assert_close(found.low_res_logits[:, ::4, ::4], golden[f"{name_of_prompt}_{kind}_low_res_mask"])
         # The previous mask is the first of the three that the click alone gives.
         clicked = (
-            predictor.ask(check_prompts([[POINT]], [[1]], None, None, SIZE // 4), multimask=True).logits[0, 0].numpy()
+            predictor.decode(check_prompts([[POINT]], [[1]], None, None, SIZE // 4), multimask=True)
+            .logits[0, 0]
+            .numpy()
         )
         found = predictor.predict(**PROMPTS["point"], mask_logits=clicked, multimask=False)
         assert_close(found.ious, golden["point_and_mask_single_iou"])

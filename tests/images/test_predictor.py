@@ -106,7 +106,7 @@ def test_masks_lie_where_the_logits_are(family: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
-        ({}, "nothing was asked"),
+        ({}, "there is no prompt"),
         ({"points_xy": [(1, 2)]}, "points_xy and labels come together"),
         ({"points_xy": [(1, 2)], "labels": [2]}, "are not one 0 or 1"),
         ({"points_xy": [(1, 2)], "labels": [1, 1]}, "are not one 0 or 1"),

@@ -105,7 +105,7 @@ def test_without_the_extra_the_error_names_the_command_that_installs_it(monkeypa
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is not a model that prompts by words can use"):
+    with pytest.raises(CheckpointError, match="cannot be used for text prompts"):
         OpenVocabularyDetector(str(tmp_path))
 
 
@@ -124,5 +124,5 @@ def test_a_name_says_which_detector_it_is(detector_folder: str, clip_folder: str
 
 
 def test_a_name_without_a_model_is_refused_before_any_weights_are_read(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is not a model that prompts by words can use"):
+    with pytest.raises(CheckpointError, match="cannot be used for text prompts"):
         check_detector(f"clip:{tmp_path}")
