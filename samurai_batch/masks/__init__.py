@@ -1,6 +1,6 @@
-"""Masks as tables: one row per (video, object, frame), written as Parquet, read into pandas.
+"""Mask tables: one row per (video, object, frame), written as Parquet and read into pandas.
 
-Importing this package gives every DataFrame the accessor ``df.masks``.
+Importing this package registers the DataFrame accessor ``df.masks``.
 """
 
 from samurai_batch.masks.accessor import MasksAccessor

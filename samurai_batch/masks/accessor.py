@@ -1,4 +1,4 @@
-"""``df.masks``: the masks of a DataFrame of mask rows as arrays, boxes, areas, overlaps, and COCO annotations."""
+"""``df.masks``: the masks of a DataFrame of mask rows as arrays, boxes, areas, IoUs and COCO annotations."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ class MasksAccessor:
     """The masks of N rows, in the rows' order; rows may be filtered, sorted or joined before.
 
         table = read_masks("out")
-        for mask in table.masks: ...                # (H, W) bool, one after the other
+        for mask in table.masks: ...                # (H, W) bool, row by row
         json.dumps(table.masks.to_coco())           # COCO, in JSON's types
 
     A method needs the columns it reads: ``segmentation``, ``height`` and ``width`` for masks, the ``bbox_`` columns
@@ -36,7 +36,7 @@ class MasksAccessor:
         return len(self._frame)
 
     def __iter__(self) -> Iterator[NDArray[np.bool_]]:
-        """One (H, W) bool mask after another; all False where the object is absent."""
+        """The (H, W) bool mask of each row; all False if the object is absent."""
         for position in range(len(self._frame)):
             yield self.decode(position)
 
@@ -49,7 +49,7 @@ class MasksAccessor:
         return decode_mask(rle)
 
     def boxes(self) -> NDArray[np.float64]:
-        """(N, 4) boxes x0, y0, x1, y1 in pixels of the video, the far corner behind the last pixel; NaN if absent."""
+        """(N, 4) boxes x0, y0, x1, y1 in pixels of the video, the far corner after the last pixel; NaN if absent."""
         boxes = self._columns(*_BOX_COLUMNS).to_numpy(np.float64, na_value=np.nan)
         return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
@@ -60,7 +60,7 @@ class MasksAccessor:
     def iou(self, other: pd.DataFrame) -> "pd.Series[float]":
         """Intersection over union with the mask of the same video, object and frame in ``other``, for each row.
 
-        1 where both are absent, 0 where one is; NaN where ``other`` has no such row.
+        1 if both are absent, 0 if one is; NaN if ``other`` has no such row.
         """
         if other.duplicated(KEYS).any():
             raise ConfigError("other has several rows for one video, object and frame; keep one of each")
@@ -76,8 +76,8 @@ class MasksAccessor:
     def to_coco(self) -> dict[str, Any]:
         """A COCO data set (images, annotations, categories) of these rows, ready for ``json.dump``.
 
-        This is the way from masks to JSON: ``json.dumps(row.segmentation)`` fails, for pandas reads the ``size`` in it
-        as an array. One mask alone: ``table.iloc[[0]].masks.to_coco()["annotations"][0]["segmentation"]``.
+        ``json.dumps(row.segmentation)`` fails, because pandas reads its ``size`` as an array. For one mask, use
+        ``table.iloc[[0]].masks.to_coco()["annotations"][0]["segmentation"]``.
         An image is a frame of a video, an annotation a present mask; its ``track_id`` is the object's number.
         """
         return coco_annotations(self._columns(*KEYS, "height", "width", "segmentation", "mask_score"))

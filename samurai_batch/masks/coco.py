@@ -11,14 +11,14 @@ CATEGORY = {"id": 1, "name": "object"}
 
 
 def frame_file_name(video_id: str, frame_index: int) -> str:
-    """What a frame is called in exports, as its picture would be."""
+    """The file name of a frame in exports."""
     return f"{video_id}/{frame_index:05d}.jpg"
 
 
 def coco_annotations(rows: pd.DataFrame) -> dict[str, Any]:
     """Images, annotations and categories of mask rows, in JSON's types.
 
-    Ids count from 1 in the order of the rows; every frame with a row is an image, also without an object on it.
+    Ids count from 1 in the order of the rows; every frame with a row is an image, even if all objects are absent.
     Annotations name their object by ``video_id``, ``object_id`` and a ``track_id`` that is unique in the data set.
     """
     images: dict[tuple[str, int], dict[str, Any]] = {}

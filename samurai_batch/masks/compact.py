@@ -1,10 +1,10 @@
-"""``samurai-batch compact``: many small track files into few large sorted ones.
+"""``samurai-batch compact``: copies the many small tables of tracks into few large sorted files.
 
-The tracks' own files stay, they are the truth; the large ones stand beside them in ``compact/_<generation>/``. A
-generation gets its name from the files it was made of, and ``compact/_current.json`` names the newest complete one,
-by one PUT: so `read_masks` of ``compact``, and any reader of the folder that `compact_masks` returns, sees all of a
-generation or all of the one before, which is kept until the next. Their names begin with ``_``, so that a reader that
-takes whatever is below ``compact`` finds nothing rather than two generations at once.
+The tracks' own tables stay and remain the record. The large files are in ``compact/_<generation>/``; the name of a
+generation is a hash of its source files. ``compact/_current.json``, written by one PUT, names the newest complete
+generation, so `read_masks` of ``compact`` sees one complete generation. The generation before is kept until the next
+one, for readers that still use it. Names begin with ``_`` so that a reader that takes all files below ``compact``
+finds none, instead of two generations.
 """
 
 import json
@@ -28,10 +28,10 @@ _FILES_AT_ONCE = 16
 
 
 def compact_masks(output: str, file_bytes: int = FILE_BYTES) -> str:
-    """Write all finished tracks of an output folder anew, sorted by video, object and frame; returns their folder.
+    """Copy all finished tracks of an output folder, sorted by video, object and frame; returns the URI of their folder.
 
-    Files hold about ``file_bytes`` of rows before compression, which is also about what is held in memory. Nothing is
-    written if nothing has changed. Raises ConfigError if there is no finished track.
+    A file has about ``file_bytes`` of rows before compression, which is also about the memory needed. Nothing is
+    written if no table has changed. Raises ConfigError if there is no finished track.
     """
     masks, folder = storage.join(output, MASKS_FOLDER), storage.join(output, COMPACT_FOLDER)
     names = sorted(track_names(masks), key=lambda name: [storage.unquote_id(part) for part in name.split("/")])
@@ -48,7 +48,7 @@ def compact_masks(output: str, file_bytes: int = FILE_BYTES) -> str:
 
 
 def _write_generation(folder: str, masks: str, names: list[str], file_bytes: int) -> None:
-    storage.delete(folder)  # what an interrupted run left
+    storage.delete(folder)  # left by an interrupted run
     number = 0
     for number, tables in enumerate(_groups(_tables(masks, names), file_bytes), start=1):
         data = parquet_bytes(pa.concat_tables(tables).combine_chunks(), {}, ROW_GROUP_BYTES)
@@ -57,7 +57,7 @@ def _write_generation(folder: str, masks: str, names: list[str], file_bytes: int
 
 
 def _tables(masks: str, names: list[str]) -> Iterator[pa.Table]:
-    """The tracks' tables in order, a few of them read ahead."""
+    """The tracks' tables in order, read in batches of parallel requests."""
 
     def read(name: str) -> pa.Table:
         uri = storage.join(masks, name)
@@ -72,7 +72,7 @@ def _tables(masks: str, names: list[str]) -> Iterator[pa.Table]:
 
 
 def _groups(tables: Iterator[pa.Table], file_bytes: int) -> Iterator[list[pa.Table]]:
-    """Tables that go into one file together; a track is never divided."""
+    """The tables of each file; a track is never split."""
     group: list[pa.Table] = []
     num_bytes = 0
     for table in tables:

@@ -1,4 +1,4 @@
-"""Which files of an output hold the rows that are asked for: as few of them, by as few look-ups, as it takes."""
+"""Finding the files of an output that can have the requested rows, with few requests to the store."""
 
 import json
 import posixpath
@@ -13,12 +13,12 @@ MASKS_FOLDER = "masks"
 TABLE_SUFFIX = ".parquet"
 CURRENT_NAME = "_current.json"
 
-# Up to here, asking for each table by name takes fewer requests than listing the folders of their videos.
+# Up to this number, checking each table by name takes fewer requests than listing the folders of the videos.
 _MAX_NAMED = 16
 
 
 def mask_table_uri(output: str, video_id: str, object_id: str) -> str:
-    """Where a finished track's table stands in an output folder."""
+    """The URI of a finished track's table in an output folder."""
     return storage.join(mask_tables_uri(output, video_id), mask_table_name(object_id))
 
 
@@ -28,15 +28,15 @@ def mask_tables_uri(output: str, video_id: str) -> str:
 
 
 def mask_table_name(object_id: str) -> str:
-    """What a track's table is called there."""
+    """The file name of a track's table."""
     return storage.quote_id(object_id) + TABLE_SUFFIX
 
 
 def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
-    """The files that can hold what is asked for, as paths of the Arrow file system, in order.
+    """The files that can have the requested rows, as sorted paths of the Arrow file system.
 
-    What is found on a picture for one track, ``x#0``, ``x#1``, …, lies in that track's own table, ``x``.
-    Raises ConfigError if nothing is at ``uri``, or a folder of other things.
+    Objects detected on an image for a track ``x`` (``x#0``, ``x#1``, …) are in the table of ``x``.
+    Raises ConfigError if ``uri`` does not exist or has no mask tables.
     """
     if objects is not None:
         objects = sorted({name for one in objects for name in (one, one.rpartition("#")[0]) if name})
@@ -51,13 +51,13 @@ def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -
     masks = storage.join(uri, MASKS_FOLDER) if is_output else uri
     names = _track_names(masks, videos, objects)
     if not names and not is_output and posixpath.basename(root) != MASKS_FOLDER and not track_names(masks):
-        _refuse(uri)
+        _raise_no_tables(uri)
     masks_root = storage.arrow_filesystem(masks)[1]
     return [posixpath.join(masks_root, name) for name in names]
 
 
 def track_names(masks: str) -> list[str]:
-    """``video/object.parquet`` of every table in a masks folder, by one listing: there may be many thousand videos."""
+    """``video/object.parquet`` of every table in a masks folder, by one recursive listing."""
     filesystem, root = storage.arrow_filesystem(masks)
     infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
     names = [posixpath.relpath(info.path, root) for info in infos if info.type == pafs.FileType.File]
@@ -65,7 +65,7 @@ def track_names(masks: str) -> list[str]:
 
 
 def current_generation(folder: str) -> str | None:
-    """The name of the complete generation in a compacted folder; None if there is none yet."""
+    """The name of the complete generation in a compacted folder; None before the first."""
     try:
         pointer = json.loads(storage.read_bytes(storage.join(folder, CURRENT_NAME)))
     except FileNotFoundError:
@@ -93,8 +93,8 @@ def _compacted_paths(uri: str) -> list[str]:
 
 
 def _is_output(uri: str, folders: list[str]) -> bool:
-    """Whether this is an output folder, not its ``masks`` folder: which may hold a video called "masks"."""
-    if any(name.startswith("_") for name in folders):  # the ledger; a video's folder never begins so
+    """Whether this is an output folder, and not its ``masks`` folder, which may have a video called "masks"."""
+    if any(name.startswith("_") for name in folders):  # the ledger; the folder of a video never begins with _
         return True
     return MASKS_FOLDER in folders and not _tables(storage.list_children(storage.join(uri, MASKS_FOLDER)))
 
@@ -127,6 +127,6 @@ def _is_selected(name: str, objects: list[str] | None) -> bool:
     return objects is None or object_id in objects
 
 
-def _refuse(uri: str) -> NoReturn:
+def _raise_no_tables(uri: str) -> NoReturn:
     what = "no mask tables are below it" if storage.exists(uri) else "nothing is there"
     raise ConfigError(f"{storage.redact(uri)}: {what}; give the output folder of a job, or a part of it")

@@ -1,4 +1,4 @@
-"""Mask tables back into pandas: what was asked for, and as few files and row groups opened as that needs."""
+"""`read_masks`: rows of mask tables as a pandas DataFrame."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,13 +23,13 @@ def read_masks(
     columns: Iterable[str] | None = None,
     min_score: float | None = None,
 ) -> pd.DataFrame:
-    """Mask rows of an output folder, of its ``masks`` folder, of one video in it, of one file, or compacted ones.
+    """Mask rows of an output folder, of its ``masks`` folder, of one video in it, of one file, or of ``compact``.
 
-    ``videos``, ``objects`` (ids) and ``frames`` (a range or any collection of frame indices) keep only what is in
-    them, None keeps all; what is asked for and not there leaves no row. ``min_score`` keeps rows whose mask_score is
-    at least that. ``columns`` chooses and orders columns. Rows come file by file in the order of their names, each
-    sorted by frame_index. An output without a finished track gives an empty frame. Raises ConfigError if an argument
-    is wrong or ``uri`` is no output, and StorageError if reading fails.
+    ``videos``, ``objects`` (ids) and ``frames`` (a range or any collection of frame indices) select rows; None selects
+    all. Ids and frames that do not exist are ignored. ``min_score`` selects rows with at least this mask_score.
+    ``columns`` selects and orders columns. Rows are sorted by file name, then by frame_index. An output without a
+    finished track gives an empty DataFrame. Only the files, row groups and columns that can match are read. Raises
+    ConfigError if an argument is wrong or ``uri`` is not an output, StorageError if reading fails.
     """
     names = _checked_columns(columns)
     video_ids, object_ids = _checked_ids("videos", videos), _checked_ids("objects", objects)
@@ -42,7 +42,7 @@ def read_masks(
             table = scan(storage.arrow_filesystem(uri)[0], paths, names, conditions)
             return cast(pd.DataFrame, table.to_pandas())
     except FileNotFoundError as error:
-        raise StorageError(f"{storage.redact(uri)}: a table vanished while it was read; read again") from error
+        raise StorageError(f"{storage.redact(uri)}: a table was removed while it was read; read again") from error
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _checked_ids(argument: str, ids: Iterable[str] | None) -> list[str] | None:
     checked = list(ids)
     wrong = [an_id for an_id in checked if not isinstance(an_id, str) or not an_id]
     if wrong:
-        raise ConfigError(f"{argument} holds {wrong[0]!r}: ids are texts, and not empty")
+        raise ConfigError(f"{argument} holds {wrong[0]!r}: an id is a text that is not empty")
     return checked
 
 
@@ -84,7 +84,7 @@ def _checked_frames(frames: Collection[int] | None) -> Collection[int] | None:
     indices = list(frames)
     wrong = [one for one in indices if not isinstance(one, int | np.integer) or isinstance(one, bool)]
     if wrong:
-        raise ConfigError(f"frames holds {wrong[0]!r}: the index of a frame is a whole number")
+        raise ConfigError(f"frames holds {wrong[0]!r}: a frame index is a whole number")
     return [int(one) for one in indices]
 
 
@@ -98,7 +98,7 @@ def _checked_score(min_score: float | None) -> float | None:
 def _conditions(
     videos: list[str] | None, objects: list[str] | None, frames: Collection[int] | None, min_score: float | None
 ) -> list[Condition] | None:
-    """What rows have to meet; None if no row can."""
+    """The conditions on the rows; None if no row can meet them."""
     found = []
     for column, wanted in (("video_id", videos), ("object_id", objects), ("frame_index", frames)):
         if wanted is None:
@@ -109,6 +109,6 @@ def _conditions(
         values = None if is_span else frozenset(wanted)
         found.append(Condition(column=column, lowest=min(wanted), highest=max(wanted), values=values))
     if min_score is not None:
-        # The scores are of single precision, and so is what they are compared with.
+        # Scores are float32, so the threshold is rounded to float32 too.
         found.append(Condition(column="mask_score", lowest=float(np.float32(min_score))))
     return found

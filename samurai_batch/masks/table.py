@@ -1,9 +1,9 @@
-"""The mask table: its schema, and rows on their way into Parquet bytes and back.
+"""The mask table: its schema, and the conversion of rows to Parquet bytes and back.
 
-Every file that is written has the schema `MASK_SCHEMA`, empty ones too. What differs from run to run (the
-tracker settings, the weights' digest, ...) stands in the file's metadata, beside the schema version.
+Every file has the schema `MASK_SCHEMA`, empty files too. The file's metadata has the schema version, and what differs
+between runs: tracker settings, the weights' digest, and so on.
 
-Columns are only ever added, at the end. Files of the versions before are read as well: what they lack is null.
+Columns are only ever added, at the end. Files of earlier versions are readable; their missing columns are null.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from samurai_batch.tasks import Box, Rle
 SCHEMA_VERSION = "2"
 METADATA_PREFIX = "samurai_batch."
 
-# Small enough that a reader of a few frames skips most of a long video, large enough to compress well.
+# Small enough that reading a few frames skips most of a long video, large enough to compress well.
 ROW_GROUP_BYTES = 2**20
 MAX_ROWS_PER_GROUP = 4096
 
@@ -58,7 +58,7 @@ MASK_SCHEMA = pa.schema(
     ]
 )
 
-_NUM_COLUMNS_BEFORE = (17,)  # of the versions before: "1" ends with prompted
+_NUM_COLUMNS_BEFORE = (17,)  # of earlier versions: "1" ends with prompted
 _KNOWN_SCHEMAS = (MASK_SCHEMA, *(pa.schema(list(MASK_SCHEMA)[:count]) for count in _NUM_COLUMNS_BEFORE))
 
 _PLAIN_NAMES = [name for name in MASK_SCHEMA.names if name != "segmentation"]
@@ -71,10 +71,10 @@ _WRITE_OPTIONS = {
     "write_statistics": _PLAIN_NAMES,
     "store_schema": False,
 }
-"""How every Parquet file of mask rows is written; what a filter may prune by has statistics.
+"""How every Parquet file of mask rows is written. Columns that can be filtered have statistics.
 
-zstd is for the masks, which are nearly all of a file; starting it for each of the other columns would take half the
-time in which a small file is read. Arrow's own copy of the schema would be a quarter of a small file.
+Only the masks, nearly all of a file's bytes, are compressed by zstd: with zstd in every column, half of the time to
+read a small file would be spent on starting it. Arrow's copy of the schema would be a quarter of a small file.
 """
 
 
@@ -84,8 +84,8 @@ class MaskRow:
 
     ``height`` and ``width`` are the video's, in pixels; ``segmentation`` is None when the object is absent;
     ``mask_score`` is the predicted IoU of the chosen mask, ``object_score`` the object-present logit,
-    ``motion_score`` the IoU with the Kalman prediction, or None where it had no say in the choice.
-    ``predicted_xywh`` is that prediction, a COCO box in pixels of the video; None where there was none, as on the
+    ``motion_score`` the IoU with the Kalman prediction, or None where it was not used to choose the mask.
+    ``predicted_xywh`` is that prediction, a COCO box in pixels of the video; None if there is none, as on the
     first frames of a track and with plain SAM 2.
     """
 
@@ -122,7 +122,7 @@ _NO_BOX = (None,) * 4
 
 
 def rows_to_table(rows: Sequence[MaskRow]) -> pa.Table:
-    """The rows, in their order, as a table of `MASK_SCHEMA`."""
+    """The rows, in the same order, as a table of `MASK_SCHEMA`."""
     columns: dict[str, Sequence[object]] = {name: [getattr(row, name) for row in rows] for name in _PLAIN_COLUMNS}
     rles = [row.segmentation for row in rows]
     columns["segmentation"] = [None if rle is None else rle_to_coco(rle) for rle in rles]
@@ -144,12 +144,12 @@ def _by_axis(names: Sequence[str], boxes: Sequence[Sequence[float | None]]) -> d
 
 
 def is_mask_schema(schema: pa.Schema) -> bool:
-    """Whether a file with this schema is a mask table, of this version or one before."""
+    """Whether a file with this schema is a mask table of this or an earlier version."""
     return any(schema.equals(known) for known in _KNOWN_SCHEMAS)
 
 
 def with_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """These columns, in this order; those that a table of a version before lacks are null."""
+    """These columns, in this order; columns that a table of an earlier version lacks are null."""
     if set(names).issubset(table.column_names):
         return table.select(names)
     columns = [
@@ -183,13 +183,13 @@ def parquet_bytes(
 
 
 def bytes_to_table(data: bytes) -> pa.Table:
-    """The table in bytes that `table_to_bytes` made, in this version or one before, without its metadata.
+    """The table in bytes from `table_to_bytes` of this or an earlier version, without the metadata.
 
-    Raises StateError if they are damaged or of another schema.
+    Raises StateError if they are damaged or have another schema.
     """
     try:
         table = pq.read_table(pa.BufferReader(data), partitioning=None).replace_schema_metadata(None)
-        table.validate(full=True)  # texts that are no UTF-8, for one
+        table.validate(full=True)  # finds texts that are not UTF-8, among others
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise StateError(f"this mask table is damaged ({error}); delete it and run the job again") from error
     if not is_mask_schema(table.schema):
@@ -198,7 +198,7 @@ def bytes_to_table(data: bytes) -> pa.Table:
 
 
 def file_metadata(data: bytes) -> dict[str, str]:
-    """What `table_to_bytes` was given as metadata, and ``schema_version``. Raises StateError if damaged."""
+    """The metadata given to `table_to_bytes`, and ``schema_version``. Raises StateError if the bytes are damaged."""
     try:
         stored = pq.read_metadata(pa.BufferReader(data)).metadata or {}
         return {

@@ -228,10 +228,10 @@ def test_an_output_without_a_finished_track_gives_an_empty_frame(tmp_path: Path)
     [
         ({"videos": "clip"}, "videos is 'clip', a text: give a list"),
         ({"objects": "1"}, "objects is '1', a text: give a list"),
-        ({"objects": [1]}, "objects holds 1: ids are texts"),
+        ({"objects": [1]}, "objects holds 1: an id is a text"),
         ({"frames": 3}, "frames is 3: give a range, or a list"),
         ({"frames": "3"}, "frames is '3': give a range, or a list"),
-        ({"frames": [1.5]}, "frames holds 1.5: the index of a frame is a whole number"),
+        ({"frames": [1.5]}, "frames holds 1.5: a frame index is a whole number"),
         ({"min_score": "high"}, "min_score is 'high': it should be a number"),
         ({"min_score": float("nan")}, "min_score is nan: it should be a number"),
         ({"columns": "area"}, "columns is 'area', a text: give a list"),
