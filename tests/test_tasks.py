@@ -172,7 +172,7 @@ def test_arrays_and_lists_become_plain_values() -> None:
     assert track([4], "forward") == Track(video=VIDEO, object_id="x", prompts=[BOX])  # type: ignore[arg-type]
 
 
-def test_whole_numbers_stay_whole_as_fingerprints_tell_them_apart() -> None:
+def test_whole_numbers_stay_whole_because_fingerprints_distinguish_them() -> None:
     assert [type(value) for value in BoxPrompt(0, (0, 1, 5, 5.5)).box_xyxy] == [int, int, int, float]
 
 

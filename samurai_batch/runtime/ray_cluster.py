@@ -237,10 +237,10 @@ def _warnings_are_no_errors() -> Iterator[None]:
 # -- what only private names tell
 
 
-def _probe(ask: Callable[[], Any]) -> Any:
+def _probe(read: Callable[[], Any]) -> Any:
     """What a private name of Ray tells; None where it does not, for whatever reason."""
     try:
-        return ask()
+        return read()
     except Exception as error:  # another version may fail in any way
         logger.debug("not told by this Ray: %s", error)
         return None

@@ -39,8 +39,8 @@ logger = get_logger(__name__)
 
 Payload = TypeVar("Payload")
 
-LOOK_EVERY_S = 5.0
-"""How often the pool looks for new nodes."""
+CHECK_NODES_EVERY_S = 5.0
+"""Interval between checks for new nodes."""
 
 TELL_AFTER_S = 5.0
 """After so long without a node it is told what a replica waits for; a process takes some seconds to start."""
@@ -77,7 +77,7 @@ class _ActorSlot:
     replica_id: str
     actor: Any
     waiting_for: Any
-    asked_at_s: float
+    requested_at_s: float
     nodes_then: frozenset[str]
     node_id: str | None = None
     is_ready: bool = False
@@ -129,13 +129,15 @@ class RayPool(Generic[Payload]):
         self._room = num_replicas_that_fit(ray_cluster.node_resources(), resources)
         self._has_autoscaler = self._check_that_it_can_start()
         if num_replicas is not None and self._room < num_replicas:
-            logger.warning("%d replicas asked for, room for %d now; the others wait", num_replicas, self._room)
+            logger.warning(
+                "%d replicas requested, %d fit now; the others wait for free resources", num_replicas, self._room
+            )
         self._make_worker = make_worker
         self._payload = ray.put(payload)
         self._owns_connection = owns_connection
         self._policy = StartPolicy()
         self._refusals = ray_cluster.Refusals()
-        self._next_look_s = time.monotonic() + LOOK_EVERY_S
+        self._next_check_s = time.monotonic() + CHECK_NODES_EVERY_S
         self._num_made = 0
         self._num_wanted = 0
         self._told_waiting = ""
@@ -159,8 +161,8 @@ class RayPool(Generic[Payload]):
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         """What has happened, in order; [] if nothing does within ``timeout_s``."""
-        if time.monotonic() >= self._next_look_s:
-            self._look()
+        if time.monotonic() >= self._next_check_s:
+            self._check_nodes()
         self._fill()
         waiting = self._slots.waiting
         if not waiting and not self._events:
@@ -172,7 +174,7 @@ class RayPool(Generic[Payload]):
             for reference in done:
                 self._collect(waiting[reference])
         self._give_up_if_hopeless()
-        self._tell_what_we_wait_for()
+        self._report_waiting()
         events, self._events = self._events, []
         return events
 
@@ -204,23 +206,23 @@ class RayPool(Generic[Payload]):
             self._room = num_replicas_that_fit(ray_cluster.node_resources(), self._resources)
         if self._room == 0 and not has_autoscaler:
             raise ConfigError(
-                f"a replica asks for {self._resources}, and no node of this cluster has them "
-                f"({describe_nodes(ray_cluster.node_resources())}); ask for less, or use another cluster"
+                f"a replica needs {self._resources}, and no node of this cluster has them "
+                f"({describe_nodes(ray_cluster.node_resources())}); request less, or use another cluster"
             )
         return bool(has_autoscaler)
 
-    def _look(self) -> None:
-        """See what room there is now, and whether what we wait for can ever come."""
-        self._next_look_s = time.monotonic() + LOOK_EVERY_S
+    def _check_nodes(self) -> None:
+        """Update how many replicas fit. Raises ConfigError if the autoscaler can never add a fitting node."""
+        self._next_check_s = time.monotonic() + CHECK_NODES_EVERY_S
         room = num_replicas_that_fit(ray_cluster.node_resources(), self._resources)
         if room > self._room and self._policy.num_failed:
-            self._policy = StartPolicy()  # a node that nobody has tried yet
+            self._policy = StartPolicy()  # a node without failed starts
         self._room = room
         slots = self._slots
         if len(slots) == len(slots.without_node) and self._refusals.has_refused(self._resources.as_ray()):
             raise ConfigError(
-                f"a replica asks for {self._resources}, and this cluster's autoscaler has no node type that holds "
-                "them; ask for less, or add such a node type"
+                f"a replica needs {self._resources}, and this cluster's autoscaler has no node type that holds "
+                "them; request less, or add such a node type"
             )
         self._withdraw(slots.without_node[: max(0, len(slots) - self._target())])
 
@@ -270,9 +272,13 @@ class RayPool(Generic[Payload]):
             ray.kill(slot.actor)
             del self._slots.by_id[slot.replica_id]
 
-    def _tell_what_we_wait_for(self) -> None:
-        asked_before_s = time.monotonic() - TELL_AFTER_S
-        late = [slot for slot in self._slots.by_id.values() if not slot.is_ready and slot.asked_at_s < asked_before_s]
+    def _report_waiting(self) -> None:
+        requested_before_s = time.monotonic() - TELL_AFTER_S
+        late = [
+            slot
+            for slot in self._slots.by_id.values()
+            if not slot.is_ready and slot.requested_at_s < requested_before_s
+        ]
         number = len([slot for slot in late if slot.node_id is None])
         is_short = self._has_autoscaler and len(self._slots) > self._room
         what = ""
@@ -320,13 +326,13 @@ class RayPool(Generic[Payload]):
         if slot.is_ready:
             self._events.append(ReplicaDied(slot.replica_id, Failure(kind, reason)))
         if slot.node_id is None and slot.nodes_then - ray_cluster.living_nodes():
-            logger.info("%s may have been meant for a node that is gone, and is asked for again", slot.replica_id)
+            logger.info("%s may have been placed on a node that is gone; it is requested again", slot.replica_id)
         elif kind == FailureKind.DIED and not slot.has_had_orders:
             logger.error("%s could not be started: %s", slot.replica_id, reason)
             self._policy.failed(time.monotonic(), reason)
         if not slot.is_ready:
             ray.kill(slot.actor)  # where only its constructor has failed, the process still stands
-        self._next_look_s = min(self._next_look_s, time.monotonic() + 1.0)
+        self._next_check_s = min(self._next_check_s, time.monotonic() + 1.0)
 
 
 def _replicas(number: int) -> str:

@@ -67,7 +67,7 @@ def test_words_without_a_detector_are_refused_with_the_remedy() -> None:
         ObjectDetector(ImagePredictor(small_network("sam2"))).detect(TextPrompt(0, "dog"), picture(60, 80))
 
 
-def test_a_prompt_that_was_not_looked_up_is_never_followed_as_something_else() -> None:
+def test_an_auto_prompt_without_detections_is_never_tracked_itself() -> None:
     with pytest.raises(PromptError, match="run_job detects its objects first"):
         to_frame_prompt([EverythingPrompt(0)], 60, 80, 64)
 

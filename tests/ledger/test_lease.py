@@ -62,7 +62,7 @@ def test_a_run_that_shows_no_life_is_taken_over_and_stops_when_it_wakes(tmp_path
 
 
 @pytest.mark.parametrize("status", ["finished", "interrupted", "crashed"])
-def test_a_run_that_has_ended_keeps_nobody_out(tmp_path: Path, status: str) -> None:
+def test_a_run_that_has_ended_holds_no_lease(tmp_path: Path, status: str) -> None:
     clock = FakeClock()
     first = lease_on(tmp_path, clock)
     first.acquire("run-1", ELSEWHERE, {}, {})
@@ -70,7 +70,7 @@ def test_a_run_that_has_ended_keeps_nobody_out(tmp_path: Path, status: str) -> N
     lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
 
 
-def test_a_killed_process_of_this_machine_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_killed_process_of_this_machine_holds_no_lease(tmp_path: Path) -> None:
     clock = FakeClock()
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     holder = Holder(this_process().host, child.pid, "0")
@@ -81,7 +81,7 @@ def test_a_killed_process_of_this_machine_keeps_nobody_out(tmp_path: Path) -> No
         lease_on(tmp_path, clock).acquire("run-3", this_process(), {}, {})
 
 
-def test_a_process_that_nobody_has_waited_for_is_gone() -> None:
+def test_a_zombie_process_counts_as_gone() -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE) as child:
         holder = replace(this_process(), pid=child.pid, process_start=start_of(child.pid))
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
@@ -226,7 +226,7 @@ def test_of_two_runs_that_start_in_the_same_moment_one_is_refused_on_s3(s3_uri: 
     check_that_one_of_two_gets_the_lease(s3_uri)
 
 
-def test_a_lease_that_somebody_removed_is_not_ours(tmp_path: Path) -> None:
+def test_a_lease_that_was_deleted_is_lost(tmp_path: Path) -> None:
     lease = lease_on(tmp_path, FakeClock())
     lease.acquire("run-1", ELSEWHERE, {}, {})
     storage.delete(lease_uri(str(tmp_path)))

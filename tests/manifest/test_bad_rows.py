@@ -191,7 +191,7 @@ def test_negative_points_beside_a_box_or_a_click_are_fine() -> None:
     assert len(with_box.prompts) == len(with_click.prompts) == 2
 
 
-def test_an_unreadable_row_does_not_make_its_frame_look_wrong_as_well() -> None:
+def test_an_unreadable_row_causes_no_second_error_for_its_frame() -> None:
     found = problems_of({**POINTS, "labels": [0, 0]}, {**BOX, "box_xyxy": [9, 9, 1, 1]})
     assert len(found) == 1
     assert "x2 should be greater" in found[0]

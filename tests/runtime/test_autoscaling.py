@@ -36,17 +36,17 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_what_no_node_type_holds_is_refused(cluster: str, tmp_path: Path) -> None:
     pool = RayPool(make_worker, WorkerPlan("", ""), 1, ReplicaResources(num_cpus=3.0))
-    with pytest.raises(ConfigError, match="asks for 3 CPUs, and this cluster's autoscaler has no node type"):
+    with pytest.raises(ConfigError, match="needs 3 CPUs, and this cluster's autoscaler has no node type"):
         wait_for(lambda: bool(pool.wait(0.5)) and False, "the autoscaler's word")
     pool.close()
 
 
-def test_a_job_waits_for_its_first_node_and_asks_for_more_while_work_waits(
+def test_a_job_waits_for_its_first_node_and_requests_more_while_work_waits(
     cluster: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ray_cluster.has_autoscaler()
     monkeypatch.setattr(ray_pool, "TELL_AFTER_S", 0.0)
-    monkeypatch.setattr(ray_pool, "LOOK_EVERY_S", 1.0)
+    monkeypatch.setattr(ray_pool, "CHECK_NODES_EVERY_S", 1.0)
     videos = [write_video(tmp_path, name, 60) for name in "abcdefgh"]
     tracks = [box_track(video, "x") for video in videos]
     plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), frame_s=0.1)

@@ -25,7 +25,7 @@ from tests.deterministic import SMALL, write_frames
 
 
 class TwoDogs:
-    """Finds two dogs, and nothing else; counts how often it is asked."""
+    """Finds two dogs, and nothing else; counts its calls."""
 
     num_auto_prompts = 0
 
@@ -56,7 +56,7 @@ def job(tmp_path: Path, **more: object) -> JobConfig:
     )
 
 
-def asked(video: Video, words: str) -> Track:
+def auto_prompted(video: Video, words: str) -> Track:
     return Track(video=video, object_id=words, prompts=(TextPrompt(0, words),))
 
 
@@ -65,10 +65,10 @@ def entries(config: JobConfig, video_id: str) -> dict[str, TrackEntry]:
     return ledger.tracks if ledger else {}
 
 
-def test_what_prompts_find_is_followed_and_looked_up_once(tmp_path: Path, clip: Video) -> None:
+def test_detections_are_tracked_and_made_once(tmp_path: Path, clip: Video) -> None:
     config = job(tmp_path)
     everything = Track(video=clip, object_id="all", prompts=(EverythingPrompt(1),))
-    tracks = [asked(clip, "dog"), asked(clip, "cat"), everything]
+    tracks = [auto_prompted(clip, "dog"), auto_prompted(clip, "cat"), everything]
     assert plan_job(config, tracks).num_to_detect == 3
     summary = run_job(config, tracks=tracks)
     assert exit_code(summary) == 0
@@ -87,8 +87,11 @@ def test_what_prompts_find_is_followed_and_looked_up_once(tmp_path: Path, clip: 
     assert {track.object_id for track in compared.tracks} == objects
 
 
-def test_only_what_was_found_anew_is_followed_anew(tmp_path: Path, clip: Video) -> None:
-    tracks = [asked(clip, "dog"), Track(video=clip, object_id="box", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))]
+def test_only_new_detections_are_tracked_again(tmp_path: Path, clip: Video) -> None:
+    tracks = [
+        auto_prompted(clip, "dog"),
+        Track(video=clip, object_id="box", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),)),
+    ]
     run_job(job(tmp_path), tracks=tracks)
     again = run_job(job(tmp_path, detector_threshold=0.5), tracks=tracks)
     assert TwoDogs.num_auto_prompts == 2
@@ -100,11 +103,11 @@ def test_only_what_was_found_anew_is_followed_anew(tmp_path: Path, clip: Video) 
     assert once_more.totals.tracks_skipped == once_more.totals.tracks - 1
 
 
-def test_a_run_that_died_before_it_noted_what_was_found_does_not_look_again(tmp_path: Path, clip: Video) -> None:
+def test_a_run_that_died_before_the_ledger_entry_does_not_detect_again(tmp_path: Path, clip: Video) -> None:
     config = job(tmp_path)
-    run_job(config, tracks=[asked(clip, "dog")])
+    run_job(config, tracks=[auto_prompted(clip, "dog")])
     storage.delete(video_ledger_uri(config.output, "clip"))
-    again = run_job(config, tracks=[asked(clip, "dog")])
+    again = run_job(config, tracks=[auto_prompted(clip, "dog")])
     assert TwoDogs.num_auto_prompts == 1
     assert again.totals.tracks_done == again.totals.tracks == 3
     assert entries(config, "clip").keys() == {"dog", "dog#0", "dog#1"}
@@ -112,7 +115,7 @@ def test_a_run_that_died_before_it_noted_what_was_found_does_not_look_again(tmp_
 
 def test_a_prompt_beyond_the_end_fails_alone_with_the_reason(tmp_path: Path, clip: Video) -> None:
     late = Track(video=clip, object_id="late", prompts=(TextPrompt(7, "dog"),))
-    summary = run_job(job(tmp_path), tracks=[late, asked(clip, "dog")])
+    summary = run_job(job(tmp_path), tracks=[late, auto_prompted(clip, "dog")])
     (problem,) = summary.problems
     assert problem.error == "the prompt on frame 7 lies after the video's last frame, 2"
     assert summary.totals.tracks_done == 3
@@ -121,14 +124,14 @@ def test_a_prompt_beyond_the_end_fails_alone_with_the_reason(tmp_path: Path, cli
 def test_a_video_that_cannot_be_found_or_read_fails_its_prompt(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     videos = [Video("gone", str(tmp_path / "gone.mp4")), Video("broken", str(tmp_path / "broken.mp4"))]
-    summary = run_job(job(tmp_path), tracks=[asked(video, "dog") for video in videos])
+    summary = run_job(job(tmp_path), tracks=[auto_prompted(video, "dog") for video in videos])
     assert {problem.video_id for problem in summary.problems} == {"gone", "broken"}
     assert summary.totals.tracks_failed == summary.totals.tracks == 2
 
 
 def test_words_without_a_detector_are_refused_before_any_work(tmp_path: Path, clip: Video) -> None:
     with pytest.raises(ConfigError, match="name one in the field detector"):
-        run_job(job(tmp_path, detector=None), tracks=[asked(clip, "dog")])
+        run_job(job(tmp_path, detector=None), tracks=[auto_prompted(clip, "dog")])
 
 
 def test_a_name_that_a_found_object_would_take_is_refused(tmp_path: Path, clip: Video) -> None:
@@ -136,7 +139,7 @@ def test_a_name_that_a_found_object_would_take_is_refused(tmp_path: Path, clip: 
     with pytest.raises(
         ConfigError, match=r"'dog#7' of video 'clip' is reserved for an object that is detected for 'dog'"
     ):
-        run_job(job(tmp_path), tracks=[taken, asked(clip, "dog")])
+        run_job(job(tmp_path), tracks=[taken, auto_prompted(clip, "dog")])
 
 
 class Broken(TwoDogs):
@@ -154,9 +157,9 @@ def test_a_look_up_that_keeps_failing_is_given_up_after_three_times_and_tried_ag
     box = Track(video=clip, object_id="box", prompts=(BoxPrompt(0, (5.0, 6.0, 40.0, 30.0)),))
     with monkeypatch.context() as patch:
         patch.setattr(pictures, "make_detector", lambda *_: Broken())
-        summary = run_job(config, tracks=[asked(clip, "dog"), box])
+        summary = run_job(config, tracks=[auto_prompted(clip, "dog"), box])
     (problem,) = summary.problems
     assert problem.error.startswith("answering the prompt failed 3 times, the last time with: ValueError: a bug in a")
     assert TwoDogs.num_auto_prompts == 3
     assert entries(config, "clip")["box"].status == "done"
-    assert run_job(config, tracks=[asked(clip, "dog"), box]).totals.tracks_done == 4
+    assert run_job(config, tracks=[auto_prompted(clip, "dog"), box]).totals.tracks_done == 4

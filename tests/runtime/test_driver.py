@@ -132,7 +132,7 @@ def test_only_what_is_new_or_stale_is_computed(tmp_path: Path) -> None:
     assert run_tracks(tracks, tmp_path / "out", recipe=stale).totals.tracks_skipped == 0
 
 
-def test_a_table_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+def test_a_deleted_table_is_made_again(tmp_path: Path) -> None:
     tracks = [box_track(write_video(tmp_path, "a", 25), name) for name in "xy"]
     run_tracks(tracks, tmp_path / "out")
     (tmp_path / "out/masks/a/x.parquet").unlink()
@@ -148,7 +148,7 @@ def test_what_is_done_stays_done_when_its_video_is_gone(tmp_path: Path) -> None:
     assert exit_code(run_tracks([track, box_track(track.video, "y")], tmp_path / "out")) == 3
 
 
-def test_saved_work_that_nobody_goes_on_with_is_removed(tmp_path: Path) -> None:
+def test_saved_work_that_is_no_longer_needed_is_removed(tmp_path: Path) -> None:
     track = box_track(write_video(tmp_path, "a", 45), "x")
     tracker = FakeTracker()
     run_tracks([track], tmp_path / "out", tracker, should_stop=lambda: len(tracker.calls) >= 2)

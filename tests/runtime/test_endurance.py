@@ -185,7 +185,7 @@ def _small_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_small_device")
-def test_a_device_too_small_for_a_shard_follows_its_tracks_in_smaller_ones(tmp_path: Path) -> None:
+def test_a_shard_too_large_for_the_device_is_split(tmp_path: Path) -> None:
     root = str(tmp_path)
     config = make_config(root, "out")
     summary = run_job(config, tracks=make_tracks(root))

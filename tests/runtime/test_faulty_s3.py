@@ -31,7 +31,7 @@ def test_a_job_over_a_failing_store_leaves_the_same_tables(
     assert not storage.list_names(f"{disturbed.output}/_work")
 
 
-def test_a_lost_answer_to_a_conditional_put_is_not_taken_for_somebody_elses(
+def test_a_lost_answer_to_a_conditional_put_is_not_taken_for_another_writer(
     s3_endpoint: str, s3_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with faulty_proxy(s3_endpoint) as proxy, monkeypatch.context() as patch:

@@ -41,7 +41,7 @@ def two_nodes() -> Iterator[None]:
 @pytest.mark.usefixtures("two_nodes")
 @pytest.mark.parametrize("num_replicas", [None, 1])
 def test_two_halves_are_no_room_for_a_whole(num_replicas: int | None) -> None:
-    with pytest.raises(ConfigError, match=r"asks for 2 CPUs, and no node .* 2 nodes of 1 CPUs and 0 GPUs"):
+    with pytest.raises(ConfigError, match=r"needs 2 CPUs, and no node .* 2 nodes of 1 CPUs and 0 GPUs"):
         RayPool(make_worker, WorkerPlan("", ""), num_replicas, ReplicaResources(num_cpus=2.0))
     assert ray_cluster.has_autoscaler() is not True
 

@@ -27,16 +27,16 @@ class OneFile:
         return Identity(100, "etag")
 
 
-def test_a_video_whose_url_is_signed_anew_every_night_stays_the_same_video() -> None:
+def test_a_video_whose_url_is_signed_again_stays_the_same_video() -> None:
     settings = DriverSettings(
         output="out", chunk_frames=10, max_tracks_per_shard=1, keep_partial=False, limits=RetryLimits()
     )
     states = [
         read_video_states(
-            [Video("clip", f"https://x.org/clip.mp4?X-Amz-Signature={night}")], OneFile(), settings, lambda: None
+            [Video("clip", f"https://x.org/clip.mp4?X-Amz-Signature={query}")], OneFile(), settings, lambda: None
         )["clip"]
-        for night in ("a", "b")
+        for query in ("a", "b")
     ]
     assert states[0].identity == states[1].identity
     assert states[0].ledger == states[1].ledger
-    assert states[0].video != states[1].video, "each night's URL is the one to open"
+    assert states[0].video != states[1].video, "the newest URL is the one to open"

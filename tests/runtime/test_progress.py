@@ -22,7 +22,7 @@ def test_the_line_beside_the_bar_says_how_fast_how_far_and_how_long() -> None:
     assert describe(at(10.0, 0, failed=2)) == "4/10 tracks, 2 failed, 0.0 frames/s"
 
 
-def test_where_nothing_is_followed_the_bar_counts_pictures() -> None:
+def test_without_tracks_the_bar_counts_pictures() -> None:
     assert at(10.0, 20).share_done == (20, 7220)
     assert replace(at(10.0, 0, failed=2), track_frames_left=0).share_done == (6, 10)
 

@@ -70,7 +70,7 @@ def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path: Path) -> None:
     assert not [pid for pid in first_pids if is_alive(pid)]
 
 
-def test_a_driver_asked_to_stop_ends_before_its_job_and_is_resumed(tmp_path: Path) -> None:
+def test_a_driver_that_is_stopped_ends_before_its_job_and_is_resumed(tmp_path: Path) -> None:
     assert interrupt(tmp_path, signal.SIGTERM) == 1
     assert not [pid for pid in pids_of_replicas(tmp_path) if is_alive(pid)]
     assert exit_code(run_tracks(tracks_in(tmp_path), tmp_path / "out")) == 0

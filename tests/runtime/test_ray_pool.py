@@ -108,7 +108,7 @@ def die_in(pool: "RayPool[WorkerPlan]", replica_id: str) -> object:
     return pool._slots.by_id[replica_id].actor.__ray_call__.remote(lambda _: os._exit(1))
 
 
-def test_asking_for_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
+def test_a_request_for_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
     plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
-    with pytest.raises(ConfigError, match="asks for 1 CPUs and 4 GPUs"):
+    with pytest.raises(ConfigError, match="needs 1 CPUs and 4 GPUs"):
         RayPool(make_worker, plan, 1, ReplicaResources(num_cpus=1, num_gpus=4))

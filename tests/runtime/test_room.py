@@ -33,13 +33,13 @@ HEAD: Mapping[str, float] = {"node:__internal_head__": 1.0}
         ([], 1.0, 0.0, 0),
     ],
 )
-def test_a_replica_has_all_it_asks_for_on_one_node(
+def test_a_replica_has_all_its_resources_on_one_node(
     nodes: Sequence[Mapping[str, float]], num_cpus: float, num_gpus: float, expected: int
 ) -> None:
     assert num_replicas_that_fit(nodes, ReplicaResources(num_cpus=num_cpus, num_gpus=num_gpus)) == expected
 
 
-def test_what_is_asked_for_and_what_there_is_are_said() -> None:
+def test_requested_and_available_resources_are_described() -> None:
     assert str(ReplicaResources(num_cpus=2.0, num_gpus=0.5)) == "2 CPUs and 0.5 GPUs"
     assert str(ReplicaResources(num_cpus=0.0, num_gpus=1.0)) == "1 GPUs"
     assert describe_nodes([HEAD, ONE_CPU, ONE_CPU]) == "1 node of 0 CPUs and 0 GPUs, 2 nodes of 1 CPUs and 0 GPUs"

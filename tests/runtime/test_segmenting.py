@@ -154,7 +154,7 @@ def test_pictures_and_tables_may_lie_on_s3(tmp_path: Path, s3_uri: str) -> None:
     pd.testing.assert_frame_equal(read_masks(config.output).astype(str), read_masks(here.output).astype(str))
 
 
-def test_what_failed_is_tried_again_only_if_asked_or_changed(tmp_path: Path) -> None:
+def test_failed_pictures_are_retried_only_on_request_or_after_a_change(tmp_path: Path) -> None:
     config = job(fill(str(tmp_path / "in"), 2), str(tmp_path / "out"))
     first = run_job(config)
     assert_the_five_bad_ones_failed(first, 2)
@@ -165,10 +165,10 @@ def test_what_failed_is_tried_again_only_if_asked_or_changed(tmp_path: Path) -> 
     mended = run_job(config)
     assert (mended.totals.tracks_done, mended.totals.tracks_failed, mended.totals.tracks_skipped) == (3, 4, 6)
 
-    night = reprocess(config)
-    assert {decision.track.video.video_id for decision in night.plan.decisions} == BAD.keys() - {"one.png"}
-    assert (night.summary.totals.tracks_done, night.summary.totals.tracks_failed) == (3, 4)
-    assert night.summary.totals.tracks_skipped == 3
+    reprocessed = reprocess(config)
+    assert {decision.track.video.video_id for decision in reprocessed.plan.decisions} == BAD.keys() - {"one.png"}
+    assert (reprocessed.summary.totals.tracks_done, reprocessed.summary.totals.tracks_failed) == (3, 4)
+    assert reprocessed.summary.totals.tracks_skipped == 3
 
 
 def test_a_picture_on_which_nothing_is_found_is_done(tmp_path: Path) -> None:
