@@ -129,9 +129,7 @@ class RayPool(Generic[Payload]):
         self._room = num_replicas_that_fit(ray_cluster.node_resources(), resources)
         self._has_autoscaler = self._check_that_it_can_start()
         if num_replicas is not None and self._room < num_replicas:
-            logger.warning(
-                "%d replicas requested, %d fit now; the others wait for free resources", num_replicas, self._room
-            )
+            logger.warning("%d replicas requested, %d fit now; the others wait", num_replicas, self._room)
         self._make_worker = make_worker
         self._payload = ray.put(payload)
         self._owns_connection = owns_connection
@@ -273,12 +271,8 @@ class RayPool(Generic[Payload]):
             del self._slots.by_id[slot.replica_id]
 
     def _report_waiting(self) -> None:
-        requested_before_s = time.monotonic() - TELL_AFTER_S
-        late = [
-            slot
-            for slot in self._slots.by_id.values()
-            if not slot.is_ready and slot.requested_at_s < requested_before_s
-        ]
+        limit_s = time.monotonic() - TELL_AFTER_S
+        late = [slot for slot in self._slots.by_id.values() if not slot.is_ready and slot.requested_at_s < limit_s]
         number = len([slot for slot in late if slot.node_id is None])
         is_short = self._has_autoscaler and len(self._slots) > self._room
         what = ""

@@ -124,17 +124,17 @@ def test_a_png_is_the_mask_of_what_is_neither_zero_nor_transparent(
 def test_a_png_that_many_rows_name_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     uri = "memory://manifest/mask.png"
     storage.write_bytes(uri, png(np.ones((2, 2), np.uint8)))
-    uris_checked = []
+    uris_read = []
     read_bytes = storage.read_bytes
 
     def read_and_remember(uri: str) -> bytes:
-        uris_checked.append(uri)
+        uris_read.append(uri)
         return read_bytes(uri)
 
     monkeypatch.setattr(storage, "read_bytes", read_and_remember)
     rows = [{**MASK, "mask": uri, "object_id": str(number)} for number in range(9)]
     assert len(parse_prompts(pd.DataFrame(rows))) == 9
-    assert uris_checked == [uri]
+    assert uris_read == [uri]
 
 
 def test_a_table_without_rows_is_no_tracks(tmp_path: Path) -> None:
