@@ -4,18 +4,18 @@
 
     table = samurai_batch.track("clip.mp4", boxes={"dog": (10, 20, 200, 300)})
 
-The public names, each loaded when it is first asked for: importing the package loads neither torch nor ray nor pandas.
+The public names. Each is loaded on first use: importing the package loads neither torch nor ray nor pandas.
 
-    track                                           objects of one video, in one line, into a DataFrame
-    run_job, JobConfig, make_job, load_job          a whole job, as the command line runs it
-    read_masks, compact_masks                       its mask tables as a DataFrame, or as few large files
-    read_prompts, write_prompts, parse_prompts      prompts tables: of files, into files, of a DataFrame
-    Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt   what is to be followed
-    Rle, encode_mask, decode_mask                   masks as run lengths, and back
+    track                                           track objects through one video, into a DataFrame
+    run_job, JobConfig, make_job, load_job          a job, as the command line runs it
+    read_masks, compact_masks                       its mask tables: read as a DataFrame, merge into large files
+    read_prompts, write_prompts, parse_prompts      prompts tables: read, write, check a DataFrame
+    Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt   videos, tracks and prompts
+    Rle, encode_mask, decode_mask                   masks as COCO run lengths
     open_video, track_video, Tracker, TrackerSettings   one video in this process, step by step
-    ImagePredictor, load_network                    one picture, asked many times
-    MODELS, load_weights, build_model               the networks
-    errors                                          everything raised on purpose
+    ImagePredictor, load_network                    segment one picture with many prompts
+    MODELS, load_weights, build_model               models and weights
+    errors                                          all errors of this package
 """
 
 from importlib import import_module
@@ -112,7 +112,7 @@ def __getattr__(name: str) -> object:
         return import_module(f"{__name__}.errors")
     if name in _HOMES:
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value  # from now on it is found without asking
+        globals()[name] = value  # the next access does not call __getattr__
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,6 +1,6 @@
-"""The example behind `make demo`: a generated video, followed on Ray, measured against the generator's truth.
+"""The example of `samurai-batch demo`: track two objects through a generated video on Ray, and score the masks.
 
-Nothing is downloaded: the video is made from a seed, and the model ships inside the package.
+Nothing is downloaded: the video is generated from a seed, and the model is part of the package.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ SHOWN_COLUMNS = ["object_id", "frame_index", "timestamp_s", "area", "mask_score"
 
 
 def run_demo(folder: Path, replicas: int, out: Console) -> None:
-    """Make the example in ``folder``, run it, and say what came out: tables, rows, IoU, a picture."""
+    """Write the example to ``folder``, run it, and print its tables, rows, IoU and picture."""
     clip = demo_clip()
     video = Video("crossing", str(folder / "videos" / "crossing.mp4"))
     Path(video.uri).parent.mkdir(parents=True, exist_ok=True)
@@ -45,14 +45,14 @@ def run_demo(folder: Path, replicas: int, out: Console) -> None:
     out.print(f"\nmask tables: {folder / 'out' / 'masks'}\n")
     out.print(table[SHOWN_COLUMNS].groupby("object_id").head(3).to_string(index=False), "\n")
     for object_id, iou in mean_ious(table, clip).items():
-        out.print(f"mean IoU of {object_id} with the generator's truth: {iou:.2f}")
+        out.print(f"mean IoU of {object_id} with the ground truth: {iou:.2f}")
     picture = folder / "overlay.png"
     _contact_sheet(table, clip).save(picture)
     out.print(f"picture: {picture}")
 
 
 def mean_ious(table: pd.DataFrame, clip: Clip) -> dict[str, float]:
-    """Per object the mean IoU of its masks with the truth, over the frames after the prompt that show it."""
+    """The mean IoU of each object with the ground truth, over the frames after the prompt in which it is visible."""
     ious = {}
     for number, object_id in enumerate(OBJECT_IDS):
         rows = table[table.object_id == object_id].sort_values("frame_index")
@@ -83,7 +83,7 @@ def _mask_of(segmentation: dict[str, object] | None, clip: Clip) -> NDArray[np.b
 
 
 def _contact_sheet(table: pd.DataFrame, clip: Clip) -> Image.Image:
-    """Frames spread over the clip, with both masks drawn in."""
+    """Eight frames of the clip with both masks drawn on them."""
     tiles = []
     for index in spread(range(len(clip.frames)), 8):
         rows = table[table.frame_index == index].sort_values("object_id")

@@ -20,13 +20,13 @@ def box_iou(a_xyxy: Box, b_xyxy: Box) -> float:
 
 
 def clip_box(box_xyxy: Box, height: int, width: int) -> Box:
-    """The part of a box that lies in a picture."""
+    """The part of a box that is inside a picture."""
     x1, y1, x2, y2 = box_xyxy
     return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
 
 
 def mask_box_xywh(mask: NDArray[np.bool_]) -> Box | None:
-    """The COCO box (left, top, width, height, pixels counted whole) of a (H, W) mask; None if it is empty."""
+    """The COCO box (left, top, width, height, in whole pixels) of a (H, W) mask; None if it is empty."""
     columns = np.flatnonzero(mask.any(axis=0))
     if columns.size == 0:
         return None

@@ -1,4 +1,4 @@
-"""One video in one line: boxes, clicks or masks in, the mask table out as a DataFrame. No job, no output, no Ray."""
+"""Track objects through one video in this process, without a job, output files or Ray."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODE: Mode = "samurai"
 Objects = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
-"""Something for each object: by its name, or in a list, whose places are the names: "0", "1", …"""
+"""One value per object: a dict by object name, or a list, whose objects are called "0", "1", …"""
 
 
 def track(
@@ -45,7 +45,7 @@ def track(
     chunk_frames: int = 200,
     frames_per_batch: int = 1,
 ) -> "pd.DataFrame":
-    """Follow objects through one video, in this process; returns what `read_masks` returns of a job.
+    """Track objects through one video, in this process; returns a DataFrame like `read_masks`.
 
         import samurai_batch
 
@@ -53,18 +53,18 @@ def track(
         table[table.area > 0].groupby("object_id").mask_score.mean()
         mask = table.masks.decode(0)  # (H, W) bool
 
-    ``video`` is a file or a folder of numbered frames; a path or any URI. What shows an object stands by its name, or
-    in a list, whose places are the names "0", "1", …; pixels are those of the video, all of it on frame ``frame``:
+    ``video`` is a file or a folder of numbered frames: path or URI. Prompts are given by object name, or in a list,
+    whose objects are called "0", "1", …; they are in pixels of the video, on frame ``frame``:
 
     boxes: ``{"dog": (x1, y1, x2, y2)}``; one box is ``[(x1, y1, x2, y2)]``.
     points: ``{"dog": [(x, y), ...]}``; with labels ``{"dog": [1, 0, ...]}``, 1 on the object and 0 beside it (all 1 if
         left out). An object may have a box and points.
     masks: ``{"dog": array}``, (height, width) of bool or of numbers that are 0 beside the object.
 
-    ``frames`` bounds the frames that are followed, in the ``direction`` from ``frame``. ``model`` to ``dtype`` are as
-    in a job (`JobConfig`); ``tracker`` are `TrackerSettings`, or those of them by name that differ.
+    ``frames`` are the frames to track through, in ``direction`` from ``frame``. ``model``, ``weights`` and the other
+    arguments are fields of a job (`JobConfig`); ``tracker`` is a `TrackerSettings`, or a dict of settings by name.
 
-    Raises PromptError for what shows no object or does not fit the video, ConfigError and CheckpointError for the
+    Raises PromptError for wrong prompts and for prompts outside the video, ConfigError and CheckpointError for the
     model and its settings, VideoError for the video.
     """
     config = make_job(
@@ -93,7 +93,7 @@ def track(
 
 
 def _settings(mode: str, tracker: "Mapping[str, Any] | TrackerSettings | None") -> dict[str, Any]:
-    """The fields of a job for the mode and the settings, which `TrackerSettings` hold both."""
+    """The fields ``mode`` and ``tracker`` of a job. `TrackerSettings` contain both."""
     if not isinstance(tracker, TrackerSettings):
         return {"mode": mode, "tracker": tracker or {}}
     own = asdict(tracker)
@@ -103,7 +103,7 @@ def _settings(mode: str, tracker: "Mapping[str, Any] | TrackerSettings | None") 
 
 
 def _span(frames: range | None) -> tuple[int | None, int | None]:
-    """First and last frame to follow."""
+    """The first and the last frame to track."""
     if frames is None:
         return None, None
     if not isinstance(frames, range) or frames.step != 1 or not frames:
@@ -114,7 +114,7 @@ def _span(frames: range | None) -> tuple[int | None, int | None]:
 def _prompts(
     frame: int, boxes: Objects | None, points: Objects | None, labels: Objects | None, masks: Objects | None
 ) -> dict[str, list[Prompt]]:
-    """What shows each object, by its name, in the order in which names first appear."""
+    """The prompts of each object, in the order in which names first appear."""
     found: dict[str, list[Prompt]] = {}
 
     def add(name: str, make: Callable[[], Prompt]) -> None:
@@ -135,7 +135,7 @@ def _prompts(
     for name, mask in _by_name("masks", masks):
         add(name, partial(_mask, frame, mask))
     if not found:
-        raise PromptError('nothing shows an object; give boxes={"dog": (x1, y1, x2, y2)}, points or masks')
+        raise PromptError('no prompt is given; give boxes={"dog": (x1, y1, x2, y2)}, points or masks')
     return found
 
 
@@ -151,7 +151,7 @@ def _by_name(argument: str, objects: Objects | None) -> list[tuple[str, Any]]:
 
 
 def _clicks(frame: int, clicks: Any, labels: Any) -> PointsPrompt:
-    """Points, or one as (x, y) alone; without labels all are on the object."""
+    """Several points, or one point as (x, y); without labels, all are on the object."""
     is_one = isinstance(clicks, list | tuple | np.ndarray) and len(clicks) == 2 and all(map(np.isscalar, clicks))
     checked = checks.checked(checks.points, [clicks] if is_one else clicks, f"points on frame {frame}")
     given: Any = (1,) * len(checked) if labels is None else labels
@@ -176,7 +176,7 @@ def _mask(frame: int, mask: Any) -> MaskPrompt:
 
 
 def _track(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
-    import pyarrow as pa  # what computes is loaded once all arguments are known to be right
+    import pyarrow as pa  # torch is loaded after all arguments are checked
 
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.pipeline import track_video

@@ -1,7 +1,7 @@
-"""Masks as COCO run lengths (column-major, compressed as pycocotools writes them), and back.
+"""Encode and decode masks as COCO run lengths (column-major, compressed in the format of pycocotools).
 
-Counts are decoded here and not by pycocotools, which turns counts that end too early into whatever stood in
-memory, and whose decoder warns under numpy 2. What comes from outside goes through `rle_from_coco`.
+Counts are decoded here, because the decoder of pycocotools reads uninitialised memory if counts end too early, and
+warns under numpy 2. Masks from users are checked by `rle_from_coco`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def areas_and_boxes(rles: Sequence[Rle]) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def rle_to_coco(rle: Rle) -> dict[str, object]:
-    """The form that pycocotools takes and JSON can hold: ``{"size": [height, width], "counts": text}``."""
+    """A mask as pycocotools and JSON take it: ``{"size": [height, width], "counts": text}``."""
     return {"size": [rle.height, rle.width], "counts": rle.counts}
 
 
@@ -72,7 +72,7 @@ def rle_from_coco(value: Mapping[str, object]) -> Rle:
 
 
 def run_lengths(counts: str) -> list[int]:
-    """The runs (background first) that compressed counts stand for. Raises ValueError if they are damaged.
+    """The run lengths, background first, in compressed counts. Raises ValueError if they are damaged.
 
     The format is that of ``rleFrString`` in the COCO API: six bits a character from "0" on, five of them the
     value, low ones first, the sixth "more follows"; from the fourth run on, the change to the last but one.

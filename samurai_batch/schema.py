@@ -5,7 +5,8 @@ docstring below it. The first sentence of that docstring is part of the error me
 """
 
 import dataclasses
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, WrapValidator, model_validator
@@ -134,3 +135,28 @@ def _first_sentence(text: str) -> str:
     """The first sentence of a text, as part of another sentence."""
     sentence = text.partition(". ")[0].removesuffix(".")
     return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
+
+
+def describe_fields(model: type, names: Collection[str] = ()) -> list[str]:
+    """A text for each field: name, default, description. Settings follow the field that holds them.
+
+    ``names`` selects fields, groups of settings or single settings. Raises ConfigError for an unknown name.
+    """
+    texts: dict[str, str] = {}
+    groups = groups_of(model)
+    for name in fields_of(model):
+        texts[name] = _documentation(model, name, name)
+        if name in groups:
+            kind = groups[name]
+            texts |= {f"{name}.{one}": _documentation(kind, one, f"{name}.{one}") for one in fields_of(kind)}
+    for name in names:
+        if name not in texts:
+            raise ConfigError(f"{name} is not a field of a job; {suggestion(name, fields_of(model), texts)}")
+    return [text for name, text in texts.items() if not names or {name, name.partition(".")[0]}.intersection(names)]
+
+
+def _documentation(model: type, field: str, name: str) -> str:
+    info = fields_of(model)[field]
+    default = "settings" if field in groups_of(model) else f"default: {info.default}"
+    text = f"{name} ({'required' if info.is_required() else default})  {description_of(model, field)}"
+    return textwrap.fill(text, 100, subsequent_indent="    ")

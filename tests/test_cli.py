@@ -8,8 +8,21 @@ import pytest
 import samurai_batch
 from samurai_batch import cli
 
-JOB_VERBS = ["track", "run", "segment", "plan", "status", "models", "demo", "submit", "reprocess", "history", "diff"]
-RESULT_VERBS = ["render", "report", "export", "prompts", "evaluate", "compact"]
+JOB_VERBS = [
+    "track",
+    "run",
+    "segment",
+    "plan",
+    "status",
+    "models",
+    "fields",
+    "demo",
+    "submit",
+    "reprocess",
+    "history",
+    "diff",
+]
+RESULT_VERBS = ["render", "report", "export", "prompts", "evaluate", "compact", "bench", "fields"]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -81,3 +94,17 @@ def test_all_models_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "nano" in listed
     assert "sam2.1_hiera_large" in listed
     assert "sam_vit_h" in listed
+
+
+def test_the_fields_of_a_job_are_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "fields") == 0
+    everything = capsys.readouterr().out
+    assert "prompts (required)  Prompts table" in everything
+    assert "tracker.stable_frames_threshold (default: 15)  Number of consecutive frames" in everything
+    assert call(monkeypatch, "fields", "everything", "replicas") == 0
+    chosen = capsys.readouterr().out
+    assert "everything.points_per_side (default: 32)" in chosen
+    assert "replicas (default: None)" in chosen
+    assert "tracker" not in chosen
+    assert call(monkeypatch, "fields", "replica") == 2
+    assert "replica is not a field of a job; did you mean replicas?" in capsys.readouterr().err

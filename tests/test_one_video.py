@@ -115,8 +115,8 @@ def test_a_video_may_be_anywhere(clip: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "reason"),
     [
-        ({}, PromptError, "nothing shows an object; give boxes="),
-        ({"boxes": {}}, PromptError, "nothing shows an object"),
+        ({}, PromptError, "no prompt is given; give boxes="),
+        ({"boxes": {}}, PromptError, "no prompt is given"),
         ({"boxes": BOX}, PromptError, r"boxes is \(10, 8, 34, 30\): give one for each object, as in boxes="),
         ({"boxes": "10,8,34,30"}, PromptError, "boxes is '10,8,34,30': give one for each object"),
         ({"boxes": {"dog": (34, 8, 10, 30)}}, PromptError, "object 'dog': box_xyxy .* x2 should be greater than x1"),

@@ -1,6 +1,6 @@
-"""The command line: thin verbs over the package. The only package that prints.
+"""The command line. Commands parse options, call the package and print; no other package prints.
 
-Exit codes: 0 all done; 2 bad usage or configuration; 3 finished, but some tracks failed; 1 anything else.
+Exit codes: 0 all tracks done; 2 wrong usage or configuration; 3 finished, but some tracks failed; 1 anything else.
 """
 
 import io
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import samurai_batch
-from samurai_batch.cli import measuring, operating, results, running
+from samurai_batch.cli import operating, results, running
 from samurai_batch.cli.printing import err, out
 from samurai_batch.errors import (
     ConfigError,
@@ -31,7 +31,12 @@ _WARN = "unset PYTHONWARNINGS, or leave out -W error"
 
 app = typer.Typer(
     name="samurai-batch",
-    help="Follow objects through whole video archives: SAMURAI on Ray, Parquet mask tables out.",
+    help="""Track objects through video archives with SAMURAI (SAM 2) on Ray. Masks become Parquet tables.
+
+    A first run: samurai-batch demo. One video: samurai-batch track. A dataset: samurai-batch plan, then run.
+
+    Exit codes: 0 all tracks done; 2 wrong usage or configuration; 3 some tracks failed; 1 stopped, run it again.
+    """,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -39,27 +44,27 @@ app = typer.Typer(
 )
 
 
-def _print_version(is_asked: bool) -> None:
-    if is_asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         out.print(f"samurai-batch {samurai_batch.__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _before_any_verb(
+def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Options before the command."""
 
 
-for verbs in (running, operating, results, measuring):
-    app.add_typer(verbs.app)
+for commands in (running, operating, results):
+    app.add_typer(commands.app)
 
 
 def main() -> None:
-    """Run the command line; errors become one clear line and an exit code, never a traceback."""
+    """Run the command line. A user's mistake ends with one line and an exit code; only a crash prints a traceback."""
     _prepare_streams()
     sys.exit(_exit_code())
 
@@ -83,25 +88,25 @@ def _exit_code() -> int:
         err.print(f"error: {error}")
         return 1
     except Exception as error:
-        return _told(error)
+        return _report_other_error(error)
 
 
-def _told(error: Exception) -> int:
-    """What is none of our errors: wrong usage, a surrounding that does not fit, or else a crash with its traceback."""
+def _report_other_error(error: Exception) -> int:
+    """Print an error that is not of this package: wrong usage, an unsuitable environment, or a crash."""
     if isinstance(error, typer.Abort):
         err.print("Aborted!")
         return 1
-    if callable(getattr(error, "show", None)):  # typer's own: a wrong option, a missing argument
+    if callable(getattr(error, "show", None)):  # an error of typer, such as an unknown option
         usage = io.StringIO()
         error.show(file=usage)  # type: ignore[attr-defined]
         err.print(usage.getvalue(), end="")
         return int(getattr(error, "exit_code", 2))
     if isinstance(error, Warning):
         name = type(error).__name__
-        err.print(f"error: Python was told to make errors of warnings, and a library warns ({name}: {error}); {_WARN}")
+        err.print(f"error: Python turns warnings into errors, and a library warns ({name}: {error}); {_WARN}")
         return 2
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
-        err.print(f"error: {error.object!a} cannot be a path in this locale's encoding, {error.encoding}; {_UTF8}")
+        err.print(f"error: {error.object!a} cannot be a path in the encoding of this locale, {error.encoding}; {_UTF8}")
         return 2
     _print_crash(error)
     return 1
@@ -115,12 +120,12 @@ def _check_arguments() -> None:
             encoding = sys.getfilesystemencoding()
             remedy = "rename the file" if encoding == "utf-8" else _UTF8
             raise ConfigError(
-                f"argument {argument!a} is not text in this locale's encoding, {encoding}; {remedy}"
+                f"argument {argument!a} is not text in the encoding of this locale, {encoding}; {remedy}"
             ) from error
 
 
 def _prepare_streams() -> None:
-    """Let everything be printed, in any locale, and nothing secret."""
+    """Print any character in any locale, and redact what is logged."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -130,6 +135,6 @@ def _prepare_streams() -> None:
 
 
 def _print_crash(error: BaseException | None) -> None:
-    """The whole traceback, those of its causes included."""
+    """Print the traceback of an error and of its causes."""
     if error is not None:
         err.print("".join(traceback.format_exception(error)), end="")

@@ -1,4 +1,4 @@
-"""The verbs of day after day: how a run stands, jobs on a cluster, what is new or stale, and what changed."""
+"""The commands for operating jobs: status, submit, reprocess, history, diff."""
 
 import json
 import time
@@ -18,15 +18,15 @@ app = typer.Typer()
 
 @app.command()
 def status(
-    output: Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs; with --watch one line each time.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds, until the run has ended.")] = False,
-    every_s: Annotated[float, typer.Option("--every", help="Seconds between two looks.")] = 5.0,
-    details: Annotated[bool, typer.Option("--details", help="Every replica and every video as well.")] = False,
+    output: Annotated[str, typer.Argument(help="Output folder of a job: path or URI.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch, one line per update.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Print again every few seconds until the run ends.")] = False,
+    every_s: Annotated[float, typer.Option("--every", help="Seconds between two updates of --watch.")] = 5.0,
+    details: Annotated[bool, typer.Option("--details", help="Also print each replica and each video.")] = False,
 ) -> None:
-    """Say how far an output is, and what failed and why.
+    """Show the progress of a job, and what failed and why.
 
-    From its ledger alone: no Ray is needed, and it may run elsewhere.
+    Reads the output alone: it needs no Ray, and works on any machine that can read the output.
     """
     from samurai_batch import storage
     from samurai_batch.ledger.status import check_has_ledger, read_status, to_json
@@ -52,33 +52,33 @@ def status(
 
 
 def _wait_for_a_job(output: str, every_s: float) -> None:
-    """Who watches may come before the job, which takes a while to begin on a cluster."""
+    """Wait until a job has written to the output: on a cluster, a job takes a while to start."""
     from samurai_batch import storage
     from samurai_batch.ledger.status import check_has_ledger
 
-    has_told = False
+    is_told = False
     while True:
         try:
             return check_has_ledger(storage, output)
         except ConfigError as error:
-            if not has_told:
-                err.print(f"{error}; waiting for a job to begin, ctrl-C ends it")
-            has_told = True
+            if not is_told:
+                err.print(f"{error}; waiting for a job to begin (ctrl-C to stop)")
+            is_told = True
             time.sleep(every_s)
 
 
 @app.command()
 @takes_options()
 def submit(
-    job: Annotated[str, typer.Argument(help="A job in YAML, a path or URI.")],
+    job: Annotated[str, typer.Argument(help="Job file in YAML: path or URI.")],
     options: dict[str, str],
-    address: Annotated[str, typer.Option(help="Ray's job API, such as http://head:8265.")],
+    address: Annotated[str, typer.Option(help="Address of Ray's job API, such as http://head:8265.")],
     reprocess: Annotated[bool, typer.Option("--reprocess", help="Submit `reprocess` instead of `run`.")] = False,
-    code: Annotated[Path | None, typer.Option(help="The package's folder or wheel, where no image has it.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay to the end; the exit code is the ledger's.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="As --wait, and show the job's log.")] = False,
+    code: Annotated[Path | None, typer.Option(help="This package, a folder or wheel, if the nodes lack it.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit with the code of the run.")] = False,
+    show_log: Annotated[bool, typer.Option("--follow", help="Like --wait, and print the log of the job.")] = False,
 ) -> None:
-    """Start a job on a Ray cluster; ctrl-C leaves it running.
+    """Submit a job to a Ray cluster. ctrl-C does not stop the job.
 
     Example: samurai-batch submit job.yaml --address http://head:8265 --wait
     """
@@ -88,28 +88,31 @@ def submit(
     api = JobApi(address)
     submitted = submit_job(api, load_job_of(job, options), "reprocess" if reprocess else "run", code=code)
     out.print(f"submitted {submitted.job_id}")
-    if wait or follow:
+    if wait or show_log:
         log: list[str] = []
-        code_of_ledger = wait_for(api, submitted, (lambda text: out.print(text, end="")) if follow else log.append)
-        if code_of_ledger not in (0, 3):
+        exit_code = wait_for(api, submitted, (lambda text: out.print(text, end="")) if show_log else log.append)
+        if exit_code not in (0, 3):
             out.print("".join(log)[-3000:])
-        out.print(f"ended with {code_of_ledger}")
-        raise typer.Exit(code_of_ledger)
+        out.print(f"ended with exit code {exit_code}")
+        raise typer.Exit(exit_code)
 
 
 @app.command()
 @takes_options()
 def reprocess(
-    job: Annotated[str, typer.Argument(help="A job in YAML, a path or URI; its prompts may be a pattern.")],
+    job: Annotated[str, typer.Argument(help="Job file in YAML: path or URI. Its prompts may be a pattern.")],
     options: dict[str, str],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and why, and write nothing.")] = False,
-    only_failed: Annotated[bool, typer.Option("--only-failed", help="Only what failed before.")] = False,
-    since: Annotated[str | None, typer.Option(help="Only videos written since this date or time (UTC).")] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove tracks that the source no longer asks for.")] = False,
-    keep: Annotated[bool, typer.Option(help="Keep replaced tables, for `diff`.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run and why; write nothing.")] = False,
+    only_failed: Annotated[bool, typer.Option("--only-failed", help="Only tracks that failed before.")] = False,
+    since: Annotated[str | None, typer.Option(help="Only videos modified since this date or time (UTC).")] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove tracks that are no longer in the prompts.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep replaced tables, so that `diff` can compare them.")] = True,
     run_id: RunId = None,
 ) -> None:
-    """Compute what is new, stale or failed, and nothing else."""
+    """Run only the tracks that are new, stale or failed.
+
+    A track is stale if its video, prompts, weights or settings have changed since it was computed.
+    """
     from samurai_batch.operations.reprocess import Choice, parse_moment, plan_reprocess
     from samurai_batch.operations.reprocess import reprocess as run_reprocess
 
@@ -125,8 +128,8 @@ def reprocess(
 
 
 @app.command()
-def history(output: Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")]) -> None:
-    """List all runs of an output, and what each changed."""
+def history(output: Annotated[str, typer.Argument(help="Output folder of a job: path or URI.")]) -> None:
+    """List all runs of an output, and the tracks that each one changed."""
     from samurai_batch import storage
     from samurai_batch.ledger.status import check_has_ledger
     from samurai_batch.operations.history import read_history
@@ -141,13 +144,13 @@ def history(output: Annotated[str, typer.Argument(help="The output folder of a j
 
 @app.command()
 def diff(
-    a: Annotated[str, typer.Argument(help="An output folder, or <output>@<run_id>.")],
-    b: Annotated[str, typer.Argument(help="Another one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    a: Annotated[str, typer.Argument(help="Output folder, or <output>@<run_id> for the state after a run.")],
+    b: Annotated[str, typer.Argument(help="The other output folder, or <output>@<run_id>.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare two results, the least alike track first.
+    """Compare two results, the most different track first.
 
-    Of each track: mean IoU, frames that differ, the worst frame.
+    For each track: mean IoU, number of frames that differ, and the worst frame.
     """
     from samurai_batch.operations.diff import diff_results
 

@@ -1,6 +1,6 @@
-"""Where the verbs print to, and how they tell the end of a run.
+"""Consoles for standard output and standard error, and the summary of a run.
 
-Texts are printed as they are, without what is secret in them: paths and ids may hold ``[cam1]``, ``:car:`` or tabs.
+Texts are redacted and otherwise printed unchanged: paths and ids may contain ``[cam1]``, ``:car:`` or tabs.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class PlainConsole(Console):
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def print(self, *objects: Any, sep: str = " ", end: str = "\n", **options: Any) -> None:
-        """Print texts as they are; anything else, such as a table, as rich draws it."""
+        """Print texts unchanged, and anything else, such as a table, as rich renders it."""
         if all(isinstance(one, str) for one in objects):
             super().print(_Raw(redact(sep.join(objects)) + end), soft_wrap=True)
         else:
@@ -34,7 +34,7 @@ class PlainConsole(Console):
 
 
 class _Raw:
-    """A text that rich passes on without a look at it."""
+    """A text that rich prints unchanged."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -59,7 +59,7 @@ def progress_sink(config: "JobConfig") -> "ProgressSink":
 
 
 def print_summary(summary: "RunSummary") -> None:
-    """Print how a run ended, and exit by its code."""
+    """Print the summary of a run, and exit with its exit code."""
     from samurai_batch import storage
     from samurai_batch.ledger.status import exit_code
 
@@ -73,6 +73,6 @@ def print_summary(summary: "RunSummary") -> None:
 
 
 def print_problems(problems: "Sequence[TrackProblem]") -> None:
-    """One line for each track that failed, or ended early."""
+    """Print one line for each track that failed or is partial."""
     for problem in problems:
         out.print(f"{problem.status}: {problem.video_id} / {problem.object_id}: {problem.error}")

@@ -1,33 +1,34 @@
-"""The verbs that work on results: look at them, export them, measure them, tidy them up. Thin, as all of the CLI."""
+"""The commands for results (render, report, export, compact) and for benchmarks (prompts, evaluate, bench)."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
 
-from samurai_batch.cli.printing import out
+from samurai_batch.cli.printing import err, out
 from samurai_batch.errors import ConfigError
 
 app = typer.Typer()
 
-OutputFolder = Annotated[str, typer.Argument(help="The output folder of a job; a path or URI.")]
-Videos = Annotated[list[str] | None, typer.Option("--video", help="Only this video; repeatable.")]
-Objects = Annotated[list[str] | None, typer.Option("--object", help="Only this object; repeatable.")]
-Sequences = Annotated[list[str] | None, typer.Option("--sequence", help="Only this sequence; repeatable.")]
-DatasetName = Annotated[str, typer.Option("--dataset", help="A benchmark's name, such as davis16 or lasot.")]
-Root = Annotated[str, typer.Option(help="The folder of the benchmark as its authors ship it.")]
+OutputFolder = Annotated[str, typer.Argument(help="Output folder of a job: path or URI.")]
+Videos = Annotated[list[str] | None, typer.Option("--video", help="Only this video_id; may be repeated.")]
+Objects = Annotated[list[str] | None, typer.Option("--object", help="Only this object_id; may be repeated.")]
+Sequences = Annotated[list[str] | None, typer.Option("--sequence", help="Only this sequence; may be repeated.")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="Name of the benchmark, such as davis16 or lasot.")]
+Root = Annotated[str, typer.Option(help="Folder of the benchmark, as its authors distribute it.")]
 
 
 @app.command()
 def render(
     masks: OutputFolder,
-    video_id: Annotated[str, typer.Argument(help="The video's id in the tables.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="A .mp4, or a .png for a contact sheet.")],
-    video: Annotated[str | None, typer.Argument(help="The video, if it is no longer where the run found it.")] = None,
+    video_id: Annotated[str, typer.Argument(help="The video_id in the tables.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Output file: .mp4, or .png for a contact sheet.")],
+    video: Annotated[str | None, typer.Argument(help="Path or URI of the video, if it was moved.")] = None,
     objects: Objects = None,
-    first: Annotated[int | None, typer.Option(help="First frame to draw; default: the first with rows.")] = None,
+    first: Annotated[int | None, typer.Option(help="First frame to draw. Default: the first frame with rows.")] = None,
     last: Annotated[int | None, typer.Option(help="Last frame to draw, included.")] = None,
 ) -> None:
-    """Draw masks, boxes, predictions and scores over a video.
+    """Draw masks, boxes, predicted boxes and scores over a video.
 
     Example: samurai-batch render out/ clip -o clip-masks.mp4
     """
@@ -36,7 +37,7 @@ def render(
     from samurai_batch.rendering import render as draw
 
     if (first is None) != (last is None):
-        raise ConfigError("--first and --last belong together; give both, or none for all frames with rows")
+        raise ConfigError("--first and --last go together; give both, or neither for all frames with rows")
     frames = None if first is None or last is None else range(first, last + 1)
     video = video or recorded_video(storage, masks, video_id)
     count = draw(masks, video_id, video, output, objects=objects, frames=frames)
@@ -46,16 +47,17 @@ def render(
 @app.command()
 def report(
     output: OutputFolder,
-    to: Annotated[str | None, typer.Option(help="Where the page goes; default: report.html in the output.")] = None,
-    pictures: Annotated[bool, typer.Option(help="With pictures, which need the videos.")] = True,
-    inline: Annotated[bool, typer.Option("--inline", help="Pictures in the page: one file, for few videos.")] = False,
+    to: Annotated[str | None, typer.Option(help="File to write. Default: report.html in the output folder.")] = None,
+    pictures: Annotated[bool, typer.Option(help="Add pictures; this reads the videos.")] = True,
+    inline: Annotated[bool, typer.Option("--inline", help="Embed the pictures in the page.")] = False,
     max_videos: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Videos with timelines and pictures at most, the worst first.")
+        int,
+        typer.Option(min=0, metavar="N", help="Most videos to show with timelines and pictures, worst first."),
     ] = 100,
 ) -> None:
-    """Write a HTML page of a run.
+    """Write an HTML report of a run.
 
-    What ran, what failed and why, and the moments worth a look. Pictures lie beside the page, in report_files.
+    It shows what ran, what failed and why, and the frames to check. Pictures are written beside it, to report_files.
     """
     from samurai_batch.report import write_report
 
@@ -66,14 +68,16 @@ def report(
 @app.command()
 def export(
     masks: OutputFolder,
-    output: Annotated[str, typer.Option("--output", "-o", help="Where the files go.")],
-    format_name: Annotated[str, typer.Option("--format", help="A format's name; a wrong one lists them.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the files: path or URI.")],
+    format_name: Annotated[str, typer.Option("--format", help="Name of the format; an unknown one lists all.")],
     videos: Videos = None,
     objects: Objects = None,
 ) -> None:
-    """Write masks in the formats that other tools read.
+    """Export masks in the format of another tool.
 
-    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT, PNG; boxes for the servers of GOT-10k and TrackingNet.
+    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT or PNG; boxes for the evaluation servers of GOT-10k and TrackingNet.
+
+    Example: samurai-batch export out/ --format coco -o coco/
     """
     from samurai_batch.exports import export_masks
 
@@ -84,18 +88,18 @@ def export(
 def prompts(
     dataset: DatasetName,
     root: Root,
-    output: Annotated[str, typer.Option("--output", "-o", help="The prompts table: .parquet, .csv or .jsonl.")],
-    kind: Annotated[str, typer.Option(help="box, or mask where the benchmark has masks.")] = "box",
+    output: Annotated[str, typer.Option("--output", "-o", help="Prompts table to write: .parquet, .csv or .jsonl.")],
+    kind: Annotated[str, typer.Option(help="Kind of prompt: box, or mask if the benchmark has masks.")] = "box",
     sequences: Sequences = None,
 ) -> None:
-    """Turn a benchmark's folder into a prompts table.
+    """Write a prompts table for a benchmark. Next: run, then evaluate.
 
-    Then `run`, then `evaluate`.
+    Example: samurai-batch prompts --dataset davis16 --root DAVIS -o prompts.parquet
     """
     from samurai_batch.evaluation import write_dataset_prompts
 
     if kind not in ("box", "mask"):
-        raise ConfigError(f"--kind {kind}: it is box or mask")
+        raise ConfigError(f"--kind {kind}: it should be box or mask")
     count = write_dataset_prompts(dataset, root, output, "mask" if kind == "mask" else "box", sequences)
     out.print(f"{count} tracks: {output}")
 
@@ -105,13 +109,13 @@ def evaluate(
     masks: OutputFolder,
     dataset: DatasetName,
     root: Root,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="A folder for CSV files and plots.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Folder for CSV files and plots.")] = None,
     sequences: Sequences = None,
-    missing_is_absent: Annotated[bool, typer.Option(help="Count tracks without a table as absent.")] = False,
+    missing_is_absent: Annotated[bool, typer.Option(help="Count tracks without a table as absent objects.")] = False,
 ) -> None:
-    """Measure masks against a benchmark's truth.
+    """Score masks against the ground truth of a benchmark.
 
-    By the definitions of its own toolkit.
+    The metrics are those of the benchmark's own toolkit.
     """
     from samurai_batch.evaluation import evaluate as measure
 
@@ -122,10 +126,72 @@ def evaluate(
 
 @app.command()
 def compact(output: OutputFolder) -> None:
-    """Write finished tracks anew into few large sorted files.
+    """Merge the tables of finished tracks into a few large, sorted files.
 
-    Readers see the old ones or the new ones.
+    Programs that read the output meanwhile see either the old or the new files.
     """
     from samurai_batch.masks import compact_masks
 
     out.print(f"compacted tables: {compact_masks(output)}")
+
+
+@app.command()
+def bench(
+    model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be repeated. Default: nano.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Checkpoint. Default: shipped or random weights.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the model's input, in pixels.")] = None,
+    dtype: Annotated[str, typer.Option(help="Number format: float32 or bfloat16.")] = "float32",
+    compile_encoder: Annotated[bool, typer.Option("--compile", help="Encode with torch.compile.")] = False,
+    frames_per_batch: Annotated[int, typer.Option(min=1, help="Frames that are encoded together.")] = 1,
+    tracks: Annotated[str, typer.Option(help="Numbers of tracks to propagate together.")] = "1,2,4,8,16",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of measurements per step; the median counts.")] = 5,
+    frames: Annotated[int, typer.Option(min=0, help="Frames of each of two clips for whole jobs; 0: skip.")] = 120,
+    memory_frames: Annotated[int, typer.Option(min=0, help="Frames of the run that measures memory; 0: skip.")] = 60,
+    shared_frames: Annotated[
+        int, typer.Option(min=0, help="Frames of a video whose tracks are split over two replicas; 0: skip.")
+    ] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for bench.json, .md and .svg.")] = None,
+) -> None:
+    """Measure how fast this machine tracks objects. Takes about a minute.
+
+    Prints the seconds to encode a frame (E) and to propagate a track by one frame (M), their share of the peak matrix
+    throughput, the memory used, and the overhead of a Ray job over a plain loop. If transformers is installed, its
+    Sam2VideoModel is measured with the same weights. Run nothing else at the same time.
+
+    A larger model takes about 15 minutes: samurai-batch bench --model sam2.1_hiera_tiny --image-size 1024
+    --tracks 1,4,8 --repeats 3 --frames 0 --memory-frames 0
+    """
+    from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
+    from samurai_batch.benchmark.run import BenchmarkSettings, Dtype, run_benchmark
+
+    if dtype not in ("float32", "bfloat16"):
+        raise ConfigError(f"--dtype {dtype}: it should be float32 or bfloat16")
+    settings = BenchmarkSettings(
+        models=tuple(model or ["nano"]),
+        weights=weights,
+        image_size=image_size,
+        dtype=cast(Dtype, dtype),
+        compile=compile_encoder,
+        frames_per_batch=frames_per_batch,
+        tracks=_numbers(tracks),
+        threads=threads,
+        repeats=repeats,
+        num_frames=frames,
+        num_memory_frames=memory_frames,
+        num_shared_frames=shared_frames,
+    )
+    results = run_benchmark(settings, lambda text: err.print(f"measuring {text} …"))
+    out.print(as_markdown(results))
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, text in (("json", as_json), ("md", as_markdown), ("svg", as_svg)):
+            (output / f"bench.{name}").write_text(text(results), encoding="utf-8")
+        out.print(f"written: {output}/bench.json, bench.md, bench.svg")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError(f"--tracks {text}: it should be numbers above 0, such as 1,2,4,8,16")
+    return tuple(int(part) for part in parts)

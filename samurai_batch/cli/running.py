@@ -1,4 +1,4 @@
-"""The verbs that compute: one video, a dataset, pictures, an example; and what a dataset would take."""
+"""The commands that run jobs (track, run, segment, demo), and those to prepare them (plan, models, fields)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Also what failed on its input, unchanged as it is.")]
-JobFile = Annotated[str | None, typer.Argument(help="A job in YAML, a path or URI; options override its fields.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Also retry what failed because of its input.")]
+JobFile = Annotated[str | None, typer.Argument(help="Job file in YAML: path or URI. Options override its fields.")]
 
 
 @app.command()
 @takes_options("output", *TRACKING)
 def track(
-    video: Annotated[str, typer.Argument(help="A video file or a folder of numbered frames; a path or any URI.")],
+    video: Annotated[str, typer.Argument(help="Video file or folder of numbered frames: path or URI.")],
     options: dict[str, str],
-    box: Annotated[list[str] | None, typer.Option(help="x1,y1,x2,y2 in pixels; one object each; repeatable.")] = None,
-    point: Annotated[list[str] | None, typer.Option(help="x,y on the object; repeatable.")] = None,
-    negative: Annotated[list[str] | None, typer.Option(help="x,y beside the object; repeatable.")] = None,
-    mask: Annotated[list[str] | None, typer.Option(help="A PNG, nonzero on the object; repeatable.")] = None,
-    frame: Annotated[int, typer.Option(help="The frame the prompts are on.")] = 0,
-    start_frame: Annotated[int | None, typer.Option(help="First frame to follow, included.")] = None,
-    end_frame: Annotated[int | None, typer.Option(help="Last frame to follow, included.")] = None,
-    direction: Annotated[Direction, typer.Option(help="From the prompted frame.")] = "forward",
+    box: Annotated[list[str] | None, typer.Option(help="x1,y1,x2,y2 in pixels: one object; may be repeated.")] = None,
+    point: Annotated[list[str] | None, typer.Option(help="Point x,y on the object; may be repeated.")] = None,
+    negative: Annotated[list[str] | None, typer.Option(help="Point x,y beside the object; may be repeated.")] = None,
+    mask: Annotated[list[str] | None, typer.Option(help="PNG that is nonzero on the object; may be repeated.")] = None,
+    frame: Annotated[int, typer.Option(help="Frame of the prompts.")] = 0,
+    start_frame: Annotated[int | None, typer.Option(help="First frame of the track. Default: of the video.")] = None,
+    end_frame: Annotated[int | None, typer.Option(help="Last frame of the track. Default: of the video.")] = None,
+    direction: Annotated[Direction, typer.Option(help="Direction from the prompted frame.")] = "forward",
 ) -> None:
-    """Follow the objects of one video in this process.
+    """Track objects through one video, in this process, without Ray.
 
     Example: samurai-batch track clip.mp4 --box 10,20,200,300 -o out/
     """
@@ -58,9 +58,10 @@ def track(
 @app.command()
 @takes_options(*DATASET)
 def run(options: dict[str, str], job: JobFile = None, run_id: RunId = None, retry_failed: RetryFailed = False) -> None:
-    """Follow every track of a prompts table on Ray. The same command again resumes, or does nothing.
+    """Track all objects of a prompts table on Ray. The same command again resumes.
 
-    What failed on its input is not tried again while that is the same; it still counts as failed, in exit code 3.
+    Tracks that failed because of their input (unreadable video, prompt outside the video) are not retried until the
+    video or the prompt changes, or with --retry-failed. They count as failed: exit code 3.
 
     Example: samurai-batch run --prompts prompts.csv -o s3://bucket/out --replicas 8
     """
@@ -71,16 +72,16 @@ def run(options: dict[str, str], job: JobFile = None, run_id: RunId = None, retr
 @takes_options("output", "model", "weights", "image_size", "replicas")
 def segment(
     pictures: Annotated[
-        str, typer.Argument(help="A folder of pictures, a .txt of their URIs, or a table of prompts; a path or URI.")
+        str, typer.Argument(help="Folder of pictures, .txt file with their URIs, or prompts table: path or URI.")
     ],
     options: dict[str, str],
     retry_failed: RetryFailed = False,
 ) -> None:
-    """Segment pictures on Ray: everything, or what prompts ask for.
+    """Segment pictures on Ray: everything in them, or the objects of a prompts table.
 
-    Of a folder or a list everything; of a table what its prompts ask for (video_uri: a picture). A picture is a video
-    of one frame; its file name is the video_id. The same command again does only what is new: a picture that cannot be
-    read is not tried again while it is the same, but still counts as failed, in exit code 3.
+    For a folder or a list, SAM's everything mode runs on each picture, and its file name is the video_id. In a prompts
+    table, video_uri is the picture and frame_index is 0. The same command again does only what is new. A picture that
+    cannot be read counts as failed (exit code 3) and is not retried until it changes, or with --retry-failed.
 
     Example: samurai-batch segment photos/ -o masks/ --set everything.points_per_side=16
     """
@@ -92,10 +93,12 @@ def segment(
 def plan(
     options: dict[str, str],
     job: JobFile = None,
-    price: Annotated[float | None, typer.Option(help="Of one replica's machine for an hour, in any currency.")] = None,
-    rates_from: Annotated[str | None, typer.Option(help="An output whose newest run was a pilot.")] = None,
+    price: Annotated[float | None, typer.Option(help="Price of one replica per hour, in any currency.")] = None,
+    rates_from: Annotated[
+        str | None, typer.Option(help="Output of a pilot run, whose measured rates are used.")
+    ] = None,
 ) -> None:
-    """Say what `run` would do. Needs no GPU, weights or Ray, and writes nothing."""
+    """Print what `run` would do, and how long it would take. Needs no GPU, weights or Ray; writes nothing."""
     from samurai_batch.runtime.dry_run import expect, measured_rates, plan_job
 
     config = load_job_of(job, options)
@@ -107,14 +110,14 @@ def plan(
             expect(found.shards, rates, config.replicas or 1, price).describe() + f", by the rates of run {run_id}"
         )
     elif found.shards:
-        out.print("no time is expected: nothing was measured here; run a pilot, then add --rates-from <its output>")
+        out.print("no estimate of the time: no rates were measured; run a pilot, then add --rates-from <its output>")
 
 
 @app.command()
 def models() -> None:
-    """List the models, what they are for, and where their weights come from.
+    """List the models and where their weights come from.
 
-    Those for videos segment pictures as well. Weights that do not ship with the package are named by --weights.
+    Models for videos also segment pictures. Weights that are not in the package are given with --weights.
     """
     from samurai_batch.modeling.checkpoints import parameter_shapes
     from samurai_batch.modeling.configs import MODELS, image_models
@@ -129,17 +132,31 @@ def models() -> None:
             "videos" if name in MODELS else "pictures",
             f"{millions:.1f} M",
             str(config.image_size),
-            "in the package" if has_weights else "the released file",
+            "in the package" if has_weights else "released file",
         )
     out.print(table)
 
 
 @app.command()
-def demo(
-    output: Annotated[str, typer.Option("--output", "-o", help="A local folder for the example.")] = "demo",
-    replicas: Annotated[int, typer.Option(help="Ray replicas to run it on.")] = 2,
+def fields(
+    names: Annotated[list[str] | None, typer.Argument(help="Fields, such as replicas or tracker.")] = None,
 ) -> None:
-    """Follow two look-alikes that cross, and show the result."""
+    """Explain the fields of a job, for YAML files and --set.
+
+    Example: samurai-batch fields tracker everything
+    """
+    from samurai_batch.job import JobConfig
+    from samurai_batch.schema import describe_fields
+
+    out.print("\n\n".join(describe_fields(JobConfig, names or ())))
+
+
+@app.command()
+def demo(
+    output: Annotated[str, typer.Option("--output", "-o", help="Local folder for the example.")] = "demo",
+    replicas: Annotated[int, typer.Option(help="Number of Ray replicas.")] = 2,
+) -> None:
+    """Run an example: track two similar objects that cross, on a generated video."""
     from samurai_batch.demo import run_demo
 
     run_demo(Path(output), replicas, out)

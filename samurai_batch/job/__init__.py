@@ -1,4 +1,4 @@
-"""What one job is to do: a frozen configuration, from keywords or from a YAML file."""
+"""The configuration of a job, from Python or from a YAML file."""
 
 from samurai_batch.job.config import JobConfig
 from samurai_batch.job.loading import load_job, make_job

@@ -1,4 +1,4 @@
-"""Job configurations from YAML, keywords and command-line overrides; what is wrong is said in the user's terms."""
+"""Load a job from a YAML file, from Python values, and from options of the command line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +18,10 @@ _GROUPS = groups_of(JobConfig)  # fields that hold settings by name: tracker, ev
 
 
 def load_job(path: str | None, overrides: Mapping[str, str] | None = None) -> JobConfig:
-    """The job of a YAML file at a path or URI (None: of no file), with fields replaced by what the command line says.
+    """The job in a YAML file at a path or URI (None: no file), with some fields overridden.
 
-    ``overrides`` are texts by field name; ``tracker.<setting>`` and ``everything.<setting>`` replace one setting,
-    ``none`` stands for left out. Raises ConfigError: one line per mistake, with file, line, field, value and remedy.
+    ``overrides`` are texts by field name; ``tracker.<setting>`` and ``everything.<setting>`` override one setting, and
+    ``none`` unsets a field. Raises ConfigError: one line per mistake, with file, line, field, value and remedy.
     """
     source = "command line" if path is None else storage.redact(path)
     values, lines = ({}, {}) if path is None else _parse_yaml(_read(path, source), source)
@@ -40,19 +40,19 @@ def _read(path: str, source: str) -> bytes:
 
 
 def make_job(values: Mapping[str, object], source: str = "job", places: Mapping[str, str] | None = None) -> JobConfig:
-    """The job of these values by field name. Raises ConfigError, one line per mistake.
+    """The job with these values, by field name. Raises ConfigError, one line per mistake.
 
-    ``places`` says where a field was given; ``source`` stands for those that it does not name.
+    ``places`` says where each field was given, for messages; ``source`` stands for all other fields.
     """
     return JobConfig.model_validate(values, context={"source": source, "places": places or {}})
 
 
 def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int]]:
-    """The values of a file, and the line of each field."""
+    """The values in a YAML file, and the line of each field."""
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{source}: {len(data)} bytes are too many for a job's YAML file; is it another file?")
     try:
-        _refuse_what_no_job_needs(data, source)
+        _refuse_aliases_and_tags(data, source)
         root = yaml.compose(data, Loader=yaml.SafeLoader)
         if root is None:
             return {}, {}
@@ -63,7 +63,7 @@ def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(
-            f"{source}:{line}: this is not YAML: {error.problem or error.context}; mend the line"
+            f"{source}:{line}: this is not YAML: {error.problem or error.context}; correct the line"
         ) from None  # YAML's own text shows the line
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: this is not YAML text: {' '.join(str(error).split())}") from error
@@ -71,8 +71,8 @@ def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int
         raise ConfigError(f"{source}: a value cannot be read: {error}; write it in quotes") from error
 
 
-def _refuse_what_no_job_needs(data: bytes, source: str) -> None:
-    """Before anything is built: a few lines of aliases can stand for gigabytes, and a tag for any object."""
+def _refuse_aliases_and_tags(data: bytes, source: str) -> None:
+    """Check the file before it is loaded: aliases can expand to gigabytes, and tags can create any object."""
     depth = 0
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
@@ -86,7 +86,7 @@ def _refuse_what_no_job_needs(data: bytes, source: str) -> None:
 
 
 def _lines_of_fields(mapping: yaml.MappingNode, source: str, prefix: str = "") -> dict[str, int]:
-    """The line of each field, those of groups under ``<group>.<setting>``."""
+    """The line of each field; of settings under ``<group>.<setting>``."""
     lines: dict[str, int] = {}
     for key, value in mapping.value:
         line = key.start_mark.line + 1

@@ -66,6 +66,7 @@ ALLOWED = {
     "fill_value_behind",
     "look_up",  # a key of fingerprints and mask tables on disk
     "follow_s",  # in run records of version 0.1.0
+    "--follow",  # an option of `submit`, called as in `ray job logs`
     "`small world`",
     "`world`",
     "world/immovables",  # names of files of others
