@@ -162,7 +162,7 @@ def bench(
     A larger model takes about 15 minutes: samurai-batch bench --model sam2.1_hiera_tiny --image-size 1024
     --tracks 1,4,8 --repeats 3 --frames 0 --memory-frames 0
     """
-    from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
+    from samurai_batch.benchmark.presentation import as_json, as_markdown, as_svg
     from samurai_batch.benchmark.run import BenchmarkSettings, Dtype, run_benchmark
 
     if dtype not in ("float32", "bfloat16"):

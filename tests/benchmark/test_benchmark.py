@@ -17,7 +17,7 @@ from samurai_batch.benchmark.costs import FULL_MEMORY, PlainComparison, can_comp
 from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool, bare_loop, has_room_for
 from samurai_batch.benchmark.machine import has_room
 from samurai_batch.benchmark.memory import Peak, peak_bytes
-from samurai_batch.benchmark.page import as_json, as_markdown, as_svg
+from samurai_batch.benchmark.presentation import as_json, as_markdown, as_svg
 from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
 from samurai_batch.benchmark.sharing import Sharing
 from samurai_batch.job import make_job
