@@ -50,16 +50,15 @@ def track(
         import samurai_batch
 
         table = samurai_batch.track("clip.mp4", boxes={"dog": (10, 20, 200, 300)})
-        table[table.area > 0].groupby("object_id").mask_score.mean()
         mask = table.masks.decode(0)  # (H, W) bool
 
     ``video`` is a file or a folder of numbered frames: path or URI. Prompts are given by object name, or in a list,
     whose objects are called "0", "1", …; they are in pixels of the video, on frame ``frame``:
 
     boxes: ``{"dog": (x1, y1, x2, y2)}``; one box is ``[(x1, y1, x2, y2)]``.
-    points: ``{"dog": [(x, y), ...]}``; with labels ``{"dog": [1, 0, ...]}``, 1 on the object and 0 beside it (all 1 if
-        left out). An object may have a box and points.
-    masks: ``{"dog": array}``, (height, width) of bool or of numbers that are 0 beside the object.
+    points: ``{"dog": [(x, y), ...]}``, with labels ``{"dog": [1, 0, ...]}``: 1 on the object (default), 0 beside it.
+        An object may have a box and points.
+    masks: ``{"dog": array}``, (height, width) of bool, or of numbers that are 0 beside the object.
 
     ``frames`` are the frames to track through, in ``direction`` from ``frame``. ``model``, ``weights`` and the other
     arguments are fields of a job (`JobConfig`); ``tracker`` is a `TrackerSettings`, or a dict of settings by name.
@@ -67,21 +66,10 @@ def track(
     Raises PromptError for wrong prompts and for prompts outside the video, ConfigError and CheckpointError for the
     model and its settings, VideoError for the video.
     """
-    config = make_job(
-        {
-            "prompts": str(video),
-            "output": "unused",
-            "model": model,
-            "weights": weights,
-            "image_size": image_size,
-            **_settings(mode, tracker),
-            "device": device,
-            "dtype": dtype,
-            "chunk_frames": chunk_frames,
-            "frames_per_batch": frames_per_batch,
-        },
-        source="track",
-    )
+    of_model = {"model": model, "weights": weights, "image_size": image_size, "device": device, "dtype": dtype}
+    of_chunks = {"chunk_frames": chunk_frames, "frames_per_batch": frames_per_batch}
+    fields = {"prompts": str(video), "output": "unused", **of_model, **of_chunks, **_settings(mode, tracker)}
+    config = make_job(fields, source="track")
     start, end = _span(frames)
     prompts = _prompts(frame, boxes, points, labels, masks)
     named = Video(video_id_of(str(video)), str(video))

@@ -3,7 +3,7 @@
 The payload (the weights) is put into the object store once and fetched once per node. Orders and reports are a few
 kilobytes; frames, masks and track states never pass through Ray. An actor waits for a node with room, then builds its
 worker there, then takes orders. One that dies is told as ReplicaDied and replaced by a new one, under a new id, as
-soon as the cluster has room for it; `starts.StartPolicy` says when a failed start is tried again.
+soon as the cluster has room for it; `capacity.StartPolicy` says when a failed start is tried again.
 """
 
 import time
@@ -28,10 +28,9 @@ from samurai_batch.planning.orders import Order, Report
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime import ray_cluster
+from samurai_batch.runtime.capacity import ReplicaResources, StartPolicy, describe_nodes, num_replicas_that_fit
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, PoolWaits, ReplicaDied, ReplicaReady, Worker
 from samurai_batch.runtime.ray_cluster import connect, disconnect
-from samurai_batch.runtime.room import ReplicaResources, describe_nodes, num_replicas_that_fit
-from samurai_batch.runtime.starts import StartPolicy
 
 __all__ = ["RayPool", "ReplicaResources", "connect", "disconnect"]
 
@@ -258,7 +257,7 @@ class RayPool(Generic[Payload]):
     def _give_up_if_hopeless(self) -> None:
         """Tell, once, that no replica can be started."""
         now_s, num_ready = time.monotonic(), len(self._slots.ready)
-        if self._policy.withdraws(now_s, num_ready=num_ready):
+        if self._policy.cancels_waiting(now_s, num_ready=num_ready):
             self._withdraw(self._slots.without_node)
         num_starting = len(self._slots) - num_ready
         if not self._has_failed and self._policy.gives_up(now_s, num_starting=num_starting, num_ready=num_ready):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from samurai_batch.runtime.room import ReplicaResources, describe_nodes, num_replicas_that_fit
+from samurai_batch.runtime.capacity import ReplicaResources, describe_nodes, num_replicas_that_fit
 
 ONE_CPU: Mapping[str, float] = {"CPU": 1.0, "memory": 1e9}
 BIG: Mapping[str, float] = {"CPU": 16.0, "GPU": 1.0}

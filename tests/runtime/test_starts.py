@@ -2,7 +2,7 @@
 
 import pytest
 
-from samurai_batch.runtime.starts import LONGEST_PAUSE_S, StartPolicy
+from samurai_batch.runtime.capacity import LONGEST_PAUSE_S, StartPolicy
 
 
 def time_of_the_end(num_replicas: int, room: int, start_s: float, tick_s: float = 0.25) -> float:
@@ -12,7 +12,7 @@ def time_of_the_end(num_replicas: int, room: int, start_s: float, tick_s: float 
         for failed_at_s in [one for one in building if one <= now_s]:
             building.remove(failed_at_s)
             policy.failed(now_s, "no such device")
-        if policy.withdraws(now_s, num_ready=0):
+        if policy.cancels_waiting(now_s, num_ready=0):
             waiting = 0
         if policy.gives_up(now_s, num_ready=0, num_starting=waiting + len(building)):
             return now_s
@@ -55,7 +55,7 @@ def test_while_a_replica_runs_starts_are_tried_again_ever_less_often_and_never_g
         failed_at_s = now_s
         while not policy.may_start(now_s, num_ready=1):
             assert not policy.gives_up(now_s, num_ready=1, num_starting=0)
-            assert not policy.withdraws(now_s, num_ready=1)
+            assert not policy.cancels_waiting(now_s, num_ready=1)
             now_s += 1.0
         pauses.append(now_s - failed_at_s)
     assert pauses[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
