@@ -64,7 +64,7 @@ ONLY_IN = {
     ],
 }
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 350, 60
-STILL_LONG = {"one_video.py", "planning/scheduler.py", "runtime/driver.py"}
+STILL_LONG = {"track"}  # `one_video.track`: 65 lines, mostly arguments and their description
 PLANNING_MAY_USE = {"checks", "errors", "tasks", "planning", "redaction", "stats"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
 
@@ -160,13 +160,12 @@ def test_every_logger_is_one_that_lets_no_secret_out() -> None:
 def test_files_and_functions_stay_small() -> None:
     for path in modules():
         text = path.read_text(encoding="utf-8")
-        is_exempt = str(path.relative_to(PACKAGE)) in STILL_LONG
-        assert len(text.splitlines()) <= (MAX_MODULE_LINES if not is_exempt else 400), path
+        assert len(text.splitlines()) <= MAX_MODULE_LINES, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 num_lines = node.end_lineno - node.lineno + 1  # decorators are not counted
-                assert num_lines <= (MAX_FUNCTION_LINES if not is_exempt else 80), f"{path}: {node.name}"
+                assert num_lines <= MAX_FUNCTION_LINES or node.name in STILL_LONG, f"{path}: {node.name}"
 
 
 @pytest.mark.parametrize("statement", ["import samurai_batch", "from samurai_batch import errors"])
