@@ -15,6 +15,7 @@ from samurai_batch.tasks import Rle
 MAX_PIXELS = 2**31 - 1
 _MASKS_PER_CALL = 200  # pycocotools 2.0.11 under numpy 2 fails on more than 255
 _CHARACTERS_PER_RUN = 7  # 5 bits each: more than the 32 bits of a run
+_FIRST_OF_SIZE = 1 << np.arange(4, 5 * _CHARACTERS_PER_RUN, 5)  # from here on, a number takes a character more
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> Rle | None:
@@ -25,6 +26,14 @@ def encode_mask(mask: NDArray[np.bool_]) -> Rle | None:
         return None
     encoded = coco.encode(np.asfortranarray(mask.view(np.uint8)))
     return Rle(mask.shape[0], mask.shape[1], encoded["counts"].decode("ascii"))
+
+
+def rle_from_changes(changes: NDArray[np.int64], height: int, width: int) -> Rle | None:
+    """The same out of the ascending positions, column by column, at which a mask changes: from background on."""
+    if not len(changes):
+        return None
+    runs = np.diff(changes, prepend=0, append=height * width)
+    return Rle(height, width, _compressed(runs))
 
 
 def decode_mask(rle: Rle) -> NDArray[np.bool_]:
@@ -94,6 +103,20 @@ def run_lengths(counts: str) -> list[int]:
     runs[2::2] = np.cumsum(runs[2::2])
     lengths: list[int] = runs.tolist()
     return lengths
+
+
+def _compressed(runs: NDArray[np.int64]) -> str:
+    """Runs as text: what `run_lengths` reads."""
+    values = runs.copy()
+    values[3:] -= runs[1:-2]
+    sizes = 1 + np.searchsorted(_FIRST_OF_SIZE, values ^ (values >> 63), side="right")  # ^: as many bits if negative
+    starts = np.cumsum(sizes) - sizes
+    text = np.empty(sizes.sum(), np.uint8)
+    for place in range(sizes.max()):
+        is_last = sizes == place + 1
+        text[starts + place] = (values & 0x1F) + np.where(is_last, 48, 48 + 0x20)
+        starts, values, sizes = starts[~is_last], values[~is_last] >> 5, sizes[~is_last]
+    return text.tobytes().decode("ascii")
 
 
 def _check_runs(runs: list[int], height: int, width: int) -> None:

@@ -18,9 +18,9 @@ from samurai_batch.pipeline import propagate_chunk, track_video
 from samurai_batch.rle import rle_from_coco
 from samurai_batch.runtime.failures import StoppedError
 from samurai_batch.tasks import BoxPrompt, Direction, Leg, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
-from samurai_batch.tracking import mask_rows
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.tracking.video_masks import PendingMasks
 from samurai_batch.video import Frame, VideoInfo
 from tests.deterministic import SMALL, deterministic_frames, seeded_model, small_model
 
@@ -336,10 +336,10 @@ def test_without_use_threads_the_same_is_found() -> None:
 
 
 def test_rows_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(mask: NDArray[np.bool_]) -> Rle:
+    def fail(pending: PendingMasks) -> list[Rle | None]:
         raise ValueError("boom")
 
-    monkeypatch.setattr(mask_rows, "encode_mask", fail)
+    monkeypatch.setattr(PendingMasks, "rles", fail)
     with pytest.raises(ValueError, match="boom"):
         propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(10))
 

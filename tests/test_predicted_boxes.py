@@ -120,7 +120,7 @@ def test_a_prediction_is_a_coco_box_in_pixels_of_the_video() -> None:
         candidate_ious=(0.5,),
         predicted_box_xyxy=(8.0, 16.0, 23.0, 31.0),
     )
-    row = mask_row(prompted([0], "forward"), FrameInfo(3, 0.1, 48, 80), result, np.zeros((48, 80), np.bool_))
+    row = mask_row(prompted([0], "forward"), FrameInfo(3, 0.1, 48, 80), result, None)
     assert row.predicted_xywh == (10.0, 12.0, 20.0, 12.0)
 
 

@@ -21,7 +21,7 @@ from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, ReplicaDied,
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import Track
 from samurai_batch.tracking.frame_batches import frame_batches
-from samurai_batch.tracking.mask_rows import mask_row, to_video_masks
+from samurai_batch.tracking.mask_rows import mask_rows
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
@@ -131,8 +131,7 @@ def _propagated(tracker: Tracker, track: Track, frames_per_batch: int) -> list[M
             for number, place in enumerate(batch.frames):
                 track_input = TrackInput(state, None if place.index else prompt)
                 (result,) = tracker.step(features.frame(number), [track_input])
-                (mask,) = to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)
-                rows.append(mask_row(track, place, result, mask))
+                rows += mask_rows([track], place, [result], tracker.settings.fill_hole_area)
     return rows
 
 

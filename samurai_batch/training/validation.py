@@ -14,10 +14,10 @@ from samurai_batch.synthetic.clip import Clip, generate_clip
 from samurai_batch.synthetic.scene import SceneSettings
 from samurai_batch.synthetic.suites import MEASURED_SEED, SUITE_FRAMES, SUITE_SIZE
 from samurai_batch.tasks import BoxPrompt
-from samurai_batch.tracking.mask_rows import to_video_masks
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
+from samurai_batch.tracking.video_masks import to_video_masks
 from samurai_batch.training.augmentation import add_camera_effects
 from samurai_batch.training.bank import Bank, BankAssets
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samurai_batch.tracking.mask_rows import FILLED_LOGIT, fill_holes, to_video_masks
+from samurai_batch.tracking.video_masks import FILLED_LOGIT, fill_holes, to_video_masks
 
 grids = arrays(np.int8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([-1, 0, 1, 1, 1]))
 
