@@ -204,10 +204,8 @@ class Sam2Network(_Network[SAM2]):
         if prompts.points.shape[1] > 0:
             return self.model.decode(image, high_res, prompts.points, prompts.labels, prompts.mask_logits)
         # Only a mask: unlike on a tracked frame, without a padding point.
-        sparse, dense = self.model.sam_prompt_encoder(prompts.points, prompts.labels, prompts.mask_logits)
-        image_pe = self.model.sam_prompt_encoder.image_positions()
-        masks: Candidates = self.model.sam_mask_decoder(image, image_pe, sparse, dense, high_res)
-        return masks
+        no_points = self.model.sam_prompt_encoder.embed_points(prompts.points, prompts.labels)
+        return self.model.decode_embedded(image, high_res, no_points, prompts.mask_logits)
 
     def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
         """Resize to the image's size."""

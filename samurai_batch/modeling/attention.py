@@ -48,6 +48,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, log_weights: Tensor | None = None) -
         return attend(q.float(), k.float(), v.float(), weights).to(q.dtype)
     are_few = q.shape[2] * k.shape[2] < FEW_SCORES
     if not runs_on_cpu(q) or _is_fused(q, v, are_few):
+        if q.device.type == "cuda" and q.stride(0) == 0:
+            q = q.contiguous()  # one query of all tracks: not every kernel takes strides of zero
         weights = None if log_weights is None else log_weights.expand(1, 1, q.shape[2], k.shape[2])
         return F.scaled_dot_product_attention(q, k, v, attn_mask=weights)
     q = q * (1 / math.sqrt(q.shape[-1]))

@@ -31,6 +31,7 @@ from typing_extensions import TypeVar
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError
 from samurai_batch.modeling.configs import SAM_MODELS, Sam2Config, SamConfig, image_models, model_config
+from samurai_batch.modeling.gpu import prepare_gpu
 from samurai_batch.modeling.kernels import warn_of_slow_bfloat16
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
@@ -105,13 +106,16 @@ def build_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> SAM2:
-    """The network with these weights on ``device``, for S x S images, computing in ``dtype``, without gradients."""
+    """The network with these weights on ``device``, for S x S images, computing in ``dtype``, without gradients.
+
+    On a GPU this sets switches of PyTorch for the whole process (see `gpu.prepare_gpu`).
+    """
     if image_size is not None and (image_size <= 0 or image_size % 32):
         raise ConfigError(f"image_size {image_size} is not a positive multiple of 32")
     with torch.device("meta"), _Undrawn():
         model = SAM2(weights.config, image_size)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
-    _warn_if_slow(dtype, device)
+    _prepare(dtype, device)
     return model.in_dtype(dtype).to(device).eval().requires_grad_(False)
 
 
@@ -126,12 +130,15 @@ def build_sam(
     with torch.device("meta"), _Undrawn():
         model = SAM(weights.config)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
-    _warn_if_slow(dtype, device)
+    _prepare(dtype, device)
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
-def _warn_if_slow(dtype: torch.dtype, device: torch.device | str) -> None:
-    if dtype is torch.bfloat16 and torch.device(device).type == "cpu":
+def _prepare(dtype: torch.dtype, device: torch.device | str) -> None:
+    kind = torch.device(device).type
+    if kind == "cuda":
+        prepare_gpu()
+    elif kind == "cpu" and dtype is torch.bfloat16:
         warn_of_slow_bfloat16()
 
 

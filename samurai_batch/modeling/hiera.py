@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.attention import attend
 from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.constants import Constants
 from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.layers import Conv2d, Linear, Mlp
 from samurai_batch.modeling.products import multiplied, runs_on_cpu
@@ -137,6 +138,7 @@ class Hiera(nn.Module):
         self.patch_embed = PatchEmbed(dims[0])
         self.pos_embed = nn.Parameter(torch.zeros(1, dims[0], grid, grid))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, dims[0], window, window))
+        self.constants = Constants()
         self.blocks = nn.ModuleList()
         self.stage_ends = [sum(config.stages[: stage + 1]) - 1 for stage in range(4)]
         dim = dims[0]
@@ -165,7 +167,14 @@ class Hiera(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, S, S) -> four maps (B, C, S / stride, S / stride), finest first."""
         x = self.patch_embed(image)
-        x = x + self._positions(*x.shape[1:3])
+        height, width = x.shape[1:3]
+        x = x + self.constants.get(
+            "positions",
+            lambda: self._positions(height, width),
+            self.pos_embed,
+            self.pos_embed_window,
+            variant=(height, width),
+        )
         outputs = []
         for index, block in enumerate(self.blocks):
             x = block(x)

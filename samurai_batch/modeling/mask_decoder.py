@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samurai_batch.modeling.constants import Constants
 from samurai_batch.modeling.layers import ConvTranspose2d, LayerNorm2d, Mlp, PointwiseConv2d
 from samurai_batch.modeling.products import multiplied
 from samurai_batch.modeling.two_way_transformer import TwoWayTransformer
@@ -40,6 +41,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         num_masks = self.num_multimask_outputs + 1
         self.is_sam2 = is_sam2
+        self.constants = Constants()
         self.transformer = TwoWayTransformer(dim, num_heads, mlp_dim, is_sam2)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(num_masks, dim)
@@ -93,8 +95,10 @@ class MaskDecoder(nn.Module):
 
     def _output_tokens(self) -> Tensor:
         """The tokens before the prompt's: object score (SAM 2), predicted IoU, four masks; (5 or 6, dim)."""
-        tokens = (self.iou_token.weight, self.mask_tokens.weight)
-        return torch.cat((self.obj_score_token.weight, *tokens) if self.is_sam2 else tokens)
+        tokens: tuple[Tensor, ...] = (self.iou_token.weight, self.mask_tokens.weight)
+        if self.is_sam2:
+            tokens = (self.obj_score_token.weight, *tokens)
+        return self.constants.get("output_tokens", lambda: torch.cat(tokens), *tokens)
 
     def _object_score(self, tokens: Tensor) -> Tensor:
         if not self.is_sam2:

@@ -14,7 +14,8 @@ Let P be the softmax, whose rows sum to one:
 - before cross-attention, a frame is the same for all tracks, so the first self-attention is computed once;
 - where multiplications are the bottleneck, scores are computed row by row, with fewer of them (`keys_by_row`).
 
-With plain kernels (`kernels.plain_kernels`) values are projected first, as the checkpoints define.
+With plain kernels (`kernels.plain_kernels`), and where flash attention wants it (`gpu`), values are projected first,
+as the checkpoints define. On a GPU queries and keys are rotated by fewer kernels (`_rotated_by_two_products`).
 
 Rotated keys could be cached across frames, as projection and rotation are linear. They are not, because computing them
 takes 3 % of a layer's time, and caching them 2 MB per memory, track and layer in bfloat16.
@@ -25,6 +26,7 @@ of the multiplications.
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +34,8 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.attention import Attention, attend
 from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.constants import Constants
+from samurai_batch.modeling.gpu import wants_even_widths
 from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.keys_by_row import KeyRows, attend_by_row, by_row, key_rows
 from samurai_batch.modeling.layers import Linear
@@ -46,6 +50,10 @@ POOLING = 2  # a pooled key replaces POOLING x POOLING cells
 
 class RotaryAttention(Attention):
     """One-head attention with axial rotary positions on queries and keys (RoPE)."""
+
+    def __init__(self, dim: int, key_dim: int | None = None) -> None:
+        super().__init__(dim, num_heads=1, key_dim=key_dim)
+        self.constants = Constants()
 
     def forward_rotary(
         self,
@@ -64,26 +72,65 @@ class RotaryAttention(Attention):
                 attended = attend_by_row(self.k_proj, query[0], keys[0], values[0], key_angles, rows)
                 if attended is not None:
                     return attended[None]
-            key = _rotated(self.k_proj, keys, key_angles)
+            key = self._rotated("k_proj", keys, key_angles)
             return attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
 
-        query = _rotated(self.q_proj, x, x_angles).expand(len(keys), -1, -1)
-        if cpu_kernels().is_plain:
+        query = self._rotated("q_proj", x, x_angles).expand(len(keys), -1, -1)
+        if self._projects_values_first(x):
             return self.out_proj(attention(query, keys, self.v_proj(values)))
         attended = one_by_one(attention, query, keys, values)
-        weight, bias = self.out_proj.weight, self.out_proj.bias
-        both = multiplied(torch.matmul, weight, self.v_proj.weight)
-        return linear(attended, both, multiplied(torch.matmul, weight, self.v_proj.bias) + bias)
+        return linear(attended, *self._value_projection())
+
+    def _projects_values_first(self, x: Tensor) -> bool:
+        is_uneven = self.v_proj.in_features != self.v_proj.out_features
+        return cpu_kernels().is_plain or (is_uneven and wants_even_widths(x.dtype, x.device))
+
+    def _value_projection(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of W_v and W_o in one."""
+        first, second = self.v_proj, self.out_proj
+
+        def compute() -> tuple[Tensor, Tensor]:
+            both = multiplied(torch.matmul, second.weight, first.weight)
+            return both, multiplied(torch.matmul, second.weight, first.bias) + second.bias
+
+        sources = (first.weight, first.bias, second.weight, second.bias)
+        return self.constants.get("value_projection", compute, *sources)
+
+    def _rotated(self, name: Literal["q_proj", "k_proj"], x: Tensor, angles: Angles) -> Tensor:
+        """Project x (N, L, key_dim) and rotate its channel pairs: (N, L, dim), even channels before odd ones."""
+        projection = self.q_proj if name == "q_proj" else self.k_proj
+        weight, bias = projection.weight, projection.bias
+        if angles[0].shape[-1] < len(weight):
+            return _rotated(weight, bias, x, angles)
+        weight, bias = self.constants.get(name, lambda: (_twice(weight), _twice(bias)), weight, bias)
+        return _rotated_by_two_products(weight, bias, x, angles)
 
 
-def _rotated(projection: nn.Linear, x: Tensor, angles: Angles) -> Tensor:
-    """Project x (N, L, key_dim) and rotate its channel pairs: (N, L, dim), even channels before odd ones."""
-    weight, bias = projection.weight, projection.bias
+def _rotated(weight: Tensor, bias: Tensor, x: Tensor, angles: Angles) -> Tensor:
     even, odd = (linear(x, weight[part::2], bias[part::2]) for part in (0, 1))
     cosine, sine = angles
     return torch.cat(
         (torch.addcmul(even * cosine, odd, sine, value=-1), torch.addcmul(even * sine, odd, cosine)), dim=-1
     )
+
+
+def _rotated_by_two_products(weight: Tensor, bias: Tensor, x: Tensor, angles: Angles) -> Tensor:
+    """As `_rotated`, by weights of `_twice` and angles of `_both`: three kernels on a GPU instead of seven."""
+    straight, across = linear(x, weight, bias).chunk(2, dim=-1)
+    cosine, sine = angles
+    return torch.addcmul(straight * cosine, across, sine)
+
+
+def _twice(parameter: Tensor) -> Tensor:
+    """Rows (c, …) -> (2 c, …): the even and the odd ones, then what sines meet, the negative odd and the even ones."""
+    even, odd = parameter[0::2], parameter[1::2]
+    return torch.cat((even, odd, -odd, even))
+
+
+def _both(angles: Angles) -> Angles:
+    """Angles of pairs of channels as those of all channels, even ones before odd ones: two (L, dim)."""
+    cosine, sine = (torch.cat((table, table), dim=-1) for table in angles)
+    return cosine, sine
 
 
 def _by_row(x: Tensor, rows: KeyRows) -> Tensor:
@@ -97,8 +144,8 @@ class MemoryAttentionLayer(nn.Module):
 
     def __init__(self, dim: int, mem_dim: int, mlp_dim: int) -> None:
         super().__init__()
-        self.self_attn = RotaryAttention(dim, num_heads=1)
-        self.cross_attn_image = RotaryAttention(dim, num_heads=1, key_dim=mem_dim)
+        self.self_attn = RotaryAttention(dim)
+        self.cross_attn_image = RotaryAttention(dim, key_dim=mem_dim)
         self.linear1 = Linear(dim, mlp_dim)
         self.linear2 = Linear(mlp_dim, dim)
         self.norm1 = nn.LayerNorm(dim)
@@ -141,6 +188,7 @@ class MemoryAttention(nn.Module):
             for _ in range(config.memory_layers)
         )
         self.norm = nn.LayerNorm(config.hidden_dim)
+        self.constants = Constants()
         for name, stride in (("rotary", 1), ("pooled", POOLING)):  # all cells (L, dim / 2), and 2 x 2 of them each
             side = image_size // 16 // stride
             cosine, sine = rotary_tables(config.hidden_dim, side, side, stride)
@@ -163,13 +211,9 @@ class MemoryAttention(nn.Module):
         """
         x = x + 0.1 * x_pe
         num_cells = memory.shape[1] - num_pointer_tokens
-        rows, log_weights = None, None
-        if are_pooled:
-            log_weights = torch.cat((x.new_full((num_cells,), math.log(POOLING**2)), x.new_zeros(num_pointer_tokens)))
-        else:
-            rows = key_rows(x, memory, num_cells // x.shape[1], math.isqrt(x.shape[1]))
-        angles = (self.rotary_cosine, self.rotary_sine)
-        key_angles = self._key_angles(num_cells, num_pointer_tokens, are_pooled)
+        rows = None if are_pooled else key_rows(x, memory, num_cells // x.shape[1], math.isqrt(x.shape[1]))
+        angles, key_angles = self._angles(num_cells, num_pointer_tokens, are_pooled)
+        log_weights = self._log_weights(x, num_cells, num_pointer_tokens) if are_pooled else None
         keys = memory + memory_pe
         if rows is not None:
             keys, memory, *tables = (_by_row(y, rows) for y in (keys, memory, *key_angles))
@@ -177,6 +221,28 @@ class MemoryAttention(nn.Module):
         for layer in self.layers:
             x = layer(x, keys, memory, angles, key_angles, log_weights, rows)
         return self.norm(x)
+
+    def _log_weights(self, x: Tensor, num_cells: int, num_pointer_tokens: int) -> Tensor:
+        """What pooled keys and pointers (Lm,) add to scores."""
+
+        def compute() -> Tensor:
+            return torch.cat((x.new_full((num_cells,), math.log(POOLING**2)), x.new_zeros(num_pointer_tokens)))
+
+        return self.constants.get("log_weights", compute, variant=(num_cells, num_pointer_tokens, x.dtype, x.device))
+
+    def _angles(self, num_cells: int, num_pointer_tokens: int, are_pooled: bool) -> tuple[Angles, Angles]:
+        """Angles of the frame's cells and of the keys; on a GPU they are kept, and doubled for `_both`."""
+        cosine, sine = self.rotary_cosine, self.rotary_sine
+        if cosine.device.type == "cpu" or torch.is_grad_enabled():  # where making them costs little
+            return (cosine, sine), self._key_angles(num_cells, num_pointer_tokens, are_pooled)
+        angles = self.constants.get("angles", lambda: _both((cosine, sine)), cosine, sine)
+        key_angles = self.constants.get(
+            "key_angles",
+            lambda: _both(self._key_angles(num_cells, num_pointer_tokens, are_pooled)),
+            *((self.pooled_cosine, self.pooled_sine) if are_pooled else (cosine, sine)),
+            variant=(num_cells, num_pointer_tokens, are_pooled),
+        )
+        return angles, key_angles
 
     def _key_angles(self, num_cells: int, num_pointer_tokens: int, are_pooled: bool) -> Angles:
         pooled = (self.pooled_cosine, self.pooled_sine)

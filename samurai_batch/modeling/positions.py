@@ -33,9 +33,9 @@ def sine_grid(channels: int, height: int, width: int) -> Tensor:
     return torch.cat((rows, columns), dim=2).permute(2, 0, 1).contiguous()
 
 
-def sine_line(position: Tensor, channels: int) -> Tensor:
-    """Sine encoding of scalars: (...,) -> (..., channels), sines before cosines."""
-    angle = position[..., None] / sine_frequencies(channels // 2, position.device).to(position.dtype)
+def sine_line(position: Tensor, frequencies: Tensor) -> Tensor:
+    """Sine encoding of scalars: (...,) and `sine_frequencies` (n,) -> (..., 2 n), sines before cosines."""
+    angle = position[..., None] / frequencies
     return torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from samurai_batch.modeling.constants import Constants
 from samurai_batch.modeling.layers import Conv2d, LayerNorm2d, PointwiseConv2d
 from samurai_batch.modeling.positions import RandomFourierPositions
 
@@ -16,6 +17,7 @@ class PromptEncoder(nn.Module):
         super().__init__()
         self.image_size = image_size
         self.grid_size = image_size // stride
+        self.constants = Constants()
         self.pe_layer = RandomFourierPositions(dim)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, dim)
@@ -32,12 +34,28 @@ class PromptEncoder(nn.Module):
 
     def image_positions(self) -> Tensor:
         """Encoding of the image grid: (1, dim, S / 16, S / 16)."""
-        return self.pe_layer.grid(self.grid_size, self.grid_size)
+        side, matrix = self.grid_size, self.pe_layer.positional_encoding_gaussian_matrix
+        return self.constants.get("image_positions", lambda: self.pe_layer.grid(side, side), matrix)
+
+    def no_points(self) -> Tensor:
+        """What SAM 2 embeds on a frame without a prompt, two padding points: (1, 2, dim)."""
+        return self.constants.get("no_points", lambda: self._embedded_padding(2), *self._point_sources())
+
+    def _embedded_padding(self, count: int) -> Tensor:
+        device = self.not_a_point_embed.weight.device
+        points = torch.zeros(1, count, 2, device=device)
+        return self.embed_points(points, torch.full((1, count), PADDING, device=device))
+
+    def _point_sources(self) -> tuple[Tensor, ...]:
+        """Everything that embeddings of points are made of."""
+        weights = (embedding.weight for embedding in (self.not_a_point_embed, *self.point_embeddings))
+        return (self.pe_layer.positional_encoding_gaussian_matrix, *weights)
 
     def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
         """Points (B, P, 2) in pixels of the S x S image, labels (B, P) in −1 … 3 -> (B, P, dim)."""
         encoded = self.pe_layer((points + 0.5) / self.image_size)
-        table = torch.cat([e.weight for e in (self.not_a_point_embed, *self.point_embeddings)])
+        _, *weights = self._point_sources()
+        table = self.constants.get("table", lambda: torch.cat(weights), *weights)
         is_point = (labels != PADDING)[..., None].to(encoded.dtype)
         return encoded * is_point + table[labels.long() + 1]
 

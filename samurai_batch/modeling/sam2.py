@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
+from samurai_batch.modeling.constants import Constants
 from samurai_batch.modeling.image_encoder import ImageEncoder
 from samurai_batch.modeling.layers import Conv2d, Linear, Mlp
 from samurai_batch.modeling.mask_decoder import Candidates, MaskDecoder
 from samurai_batch.modeling.memory_attention import POOLING, MemoryAttention
 from samurai_batch.modeling.memory_encoder import MemoryEncoder
-from samurai_batch.modeling.positions import sine_grid, sine_line
+from samurai_batch.modeling.positions import sine_frequencies, sine_grid, sine_line
 from samurai_batch.modeling.prompt_encoder import PADDING, PromptEncoder
 
 MEMORY_SCALE, MEMORY_BIAS = 20.0, -10.0  # of mask probabilities before the memory encoder
@@ -62,6 +63,7 @@ class SAM2(nn.Module):
         self.image_size = image_size or config.image_size
         if self.image_size % 32 or self.image_size <= 0:
             raise ValueError(f"image_size {self.image_size} is not a positive multiple of 32")
+        self.constants = Constants()
         dim = config.hidden_dim
         self.image_encoder = ImageEncoder(config)
         self.mask_downsample = Conv2d(1, 1, kernel_size=4, stride=4)
@@ -144,7 +146,13 @@ class SAM2(nn.Module):
         tokens = pointers.unflatten(2, (-1, mem_dim)).flatten(1, 2)
         if not self.config.is_21:
             return tokens, torch.zeros_like(tokens)
-        encoded: Tensor = self.obj_ptr_tpos_proj(sine_line(times, self.config.hidden_dim).to(tokens.dtype))
+        device, dtype, channels = times.device, times.dtype, self.config.hidden_dim
+        frequencies = self.constants.get(
+            "frequencies",
+            lambda: sine_frequencies(channels // 2, device).to(dtype),
+            variant=(device, dtype),
+        )
+        encoded: Tensor = self.obj_ptr_tpos_proj(sine_line(times, frequencies).to(tokens.dtype))
         return tokens, encoded.repeat_interleave(tokens.shape[1] // pointers.shape[1], dim=1)
 
     def decode(
@@ -160,17 +168,22 @@ class SAM2(nn.Module):
         image (N, C, h, w), conditioned; points (N, P, 2) in pixels of the S x S image, labels (N, P), box
         corners first; None for an empty prompt; mask_logits (N, 1, S / 4, S / 4).
         """
+        prompt_encoder = self.sam_prompt_encoder
         if points is None or labels is None:
-            points = torch.zeros(len(image), 1, 2, device=image.device)
-            labels = torch.full((len(image), 1), PADDING, device=image.device)
-        # As SAM does for points without a separate box: one padding point after them.
-        points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)
-        dtype = self.sam_mask_decoder.iou_token.weight.dtype
-        mask_logits = None if mask_logits is None else mask_logits.to(dtype)
-        sparse, dense = self.sam_prompt_encoder(points, labels, mask_logits)
-        image_pe = self.sam_prompt_encoder.image_positions()
+            sparse = prompt_encoder.no_points().expand(len(image), -1, -1)
+        else:  # as SAM does for points without a separate box: one padding point after them
+            points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)
+            sparse = prompt_encoder.embed_points(points, labels)
+        return self.decode_embedded(image, high_res, sparse, mask_logits)
+
+    def decode_embedded(
+        self, image: Tensor, high_res: tuple[Tensor, Tensor], sparse: Tensor, mask_logits: Tensor | None
+    ) -> Candidates:
+        """As `decode`, of embedded points (N, P, C), P may be 0, in the dtype that the mask decoder computes in."""
+        prompt_encoder, dtype = self.sam_prompt_encoder, self.sam_mask_decoder.iou_token.weight.dtype
+        dense = prompt_encoder.embed_mask(None if mask_logits is None else mask_logits.to(dtype))
         high_res = (high_res[0].to(dtype), high_res[1].to(dtype))
-        return self.sam_mask_decoder(image.to(dtype), image_pe, sparse, dense, high_res)
+        return self.sam_mask_decoder(image.to(dtype), prompt_encoder.image_positions(), sparse, dense, high_res)
 
     def object_pointer(self, token: Tensor, is_present: Tensor) -> Tensor:
         """Object pointers (N, C) from output tokens (N, C); where is_present (N,) is false, ``no_obj_ptr``."""

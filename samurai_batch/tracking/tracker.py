@@ -128,9 +128,9 @@ class Tracker:
         ]
         return self.model.attend_to_memory(
             features.image,
-            torch.stack([torch.stack([m.spatial for m in s.memories]) for _, s in group]).to(dtype),
+            torch.stack([m.spatial for _, s in group for m in s.memories]).unflatten(0, (len(group), -1)).to(dtype),
             upload(torch.tensor([s.ranks for _, s in group]), device),
-            torch.stack([torch.stack([p.vector for p in s.pointers]) for _, s in group]),
+            torch.stack([p.vector for _, s in group for p in s.pointers]).unflatten(0, (len(group), -1)),
             upload(torch.tensor(times, dtype=torch.promote_types(dtype, torch.float32)), device),
             self.settings.pool_memories,
         )

@@ -1,5 +1,6 @@
 """One image API for both families: prompts in, masks at the image's own size out."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 from PIL import Image
 
 from samurai_batch.errors import PromptError
-from samurai_batch.images.networks import SamNetwork
+from samurai_batch.images.networks import ImageNetwork, Sam2Network, SamNetwork
 from samurai_batch.images.predictor import ImagePredictor
-from tests.images.small import picture, small_network
+from tests.deterministic import small_model
+from tests.images.small import SMALL_SAM, picture, seeded_sam, small_network
 
 FAMILIES = ["sam", "sam2"]
 
@@ -168,3 +170,20 @@ def test_a_prompt_mask_of_few_pixels_is_used(family: str, num_pixels: int) -> No
 def test_what_is_no_array_is_no_image(image: object) -> None:
     with pytest.raises(PromptError, match="an image is an array"):
         ImagePredictor(small_network("sam")).set_image(image)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("family", ["sam", "sam2"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_kind_of_prompt_is_answered_in_half_precision(family: str, dtype: torch.dtype) -> None:
+    for prompt in PROMPTS:
+        predictor = ImagePredictor(half_network(family, dtype))
+        predictor.set_image(picture(48, 80))
+        found = predictor.predict(**prompt)
+        assert found.masks.shape == (3, 48, 80)
+        assert np.isfinite(found.ious).all()
+
+
+def half_network(family: str, dtype: torch.dtype) -> ImageNetwork:
+    if family == "sam":
+        return SamNetwork(seeded_sam(SMALL_SAM).to(dtype))
+    return Sam2Network(copy.deepcopy(small_model()).in_dtype(dtype))
