@@ -37,7 +37,7 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     is_stopping = threading.Event()
 
     def work() -> None:
-        end: _End[T] = _End()
+        end = _End[T]()
         try:
             for item in items:
                 queue.put(item)
@@ -46,14 +46,19 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         except BaseException as error:  # raised again by the consumer
             end = _End(error)
         queue.put(end)
+        del end  # its error refers to this frame, and would keep all that the frame holds
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     try:
         while not isinstance(item := queue.get(), _End):
             yield item
-        if item.error is not None:
-            raise item.error
+        error, item.error = item.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it refers to this frame, and tensors that it keeps would stay on the device
     finally:
         is_stopping.set()
         while thread.is_alive():

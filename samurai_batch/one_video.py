@@ -168,9 +168,9 @@ def _track(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
 
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.pipeline import track_video
-    from samurai_batch.runtime.assembly import DTYPES, make_tracker, video_opener
+    from samurai_batch.runtime.assembly import dtype_of, make_tracker, video_opener
 
-    weights = load_weights(config.model, config.weights).in_dtype(DTYPES[config.dtype])
+    weights = load_weights(config.model, config.weights).in_dtype(dtype_of(config))
     tracker = make_tracker(config, weights)
     with video_opener(config, ahead=True)(tracks[0].video.uri) as source:
         tables = track_video(tracker, source, tracks, config.chunk_frames, config.frames_per_batch)

@@ -99,7 +99,10 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
         ),
         ("output: 3", "output is 3: it should be a valid string (output folder"),
         ("output: ''", "output is '': it should have at least 1 character (output folder"),
-        ("dtype: float16", "dtype is 'float16': it should be 'float32', 'bfloat16' or 'float64' (number format"),
+        (
+            "dtype: float8",
+            "dtype is 'float8': it should be 'auto', 'float32', 'bfloat16', 'float16' or 'float64' (number",
+        ),
         ("device: gpu", "device is 'gpu': it should be 'auto', 'cpu' or 'cuda'"),
         ("image_size: 100", "image_size is 100: it should be a multiple of 32 (side in pixels"),
         ("image_size: -32", "image_size is -32: it should be greater than 0"),

@@ -18,9 +18,9 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.modeling.weight_files import SHIPPED
-from samurai_batch.runtime.assembly import DTYPES, device_of, make_tracker
+from samurai_batch.runtime.assembly import device_of, dtype_of, make_tracker
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 MAX_BASELINE_TRACKS = 4  # transformers propagates tracks one by one, so more of them say nothing new
 NUM_SHARING = 2  # replicas
 SHARED_CHUNK_FRAMES = 60  # so that a short video has several chunks
@@ -39,7 +39,7 @@ class BenchmarkSettings:
     models: tuple[str, ...] = ("nano",)
     weights: str | None = None
     image_size: int | None = None
-    dtype: Dtype = "float32"
+    dtype: Dtype = "auto"
     compile: bool = False
     frames_per_batch: int = 1
     tracks: tuple[int, ...] = (1, 2, 4, 8, 16)
@@ -82,7 +82,7 @@ def run_benchmark(settings: BenchmarkSettings, on_progress: Callable[[str], None
     jobs = [_job(settings, model) for model in settings.models]
     weights = [load_weights(job.model, job.weights) for job in jobs]  # raises before any measurement
     on_progress("the machine")
-    machine = describe_machine(DTYPES[settings.dtype], torch.device(device_of(jobs[0])))
+    machine = describe_machine(dtype_of(jobs[0]), torch.device(device_of(jobs[0])))
     results = tuple(_measure(settings, job, one, machine, on_progress) for job, one in zip(jobs, weights, strict=True))
     return Results(machine=machine, models=results)
 

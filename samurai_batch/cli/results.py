@@ -1,7 +1,7 @@
 """The commands for results (render, report, export, compact) and for benchmarks (prompts, evaluate, bench)."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -140,7 +140,7 @@ def bench(
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be repeated. Default: nano.")] = None,
     weights: Annotated[str | None, typer.Option(help="Checkpoint. Default: shipped or random weights.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the model's input, in pixels.")] = None,
-    dtype: Annotated[str, typer.Option(help="Number format: float32 or bfloat16.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Number format: auto, float32, bfloat16 or float16.")] = "auto",
     compile_encoder: Annotated[bool, typer.Option("--compile", help="Encode with torch.compile.")] = False,
     frames_per_batch: Annotated[int, typer.Option(min=1, help="Frames that are encoded together.")] = 1,
     tracks: Annotated[str, typer.Option(help="Numbers of tracks to propagate together.")] = "1,2,4,8,16",
@@ -165,8 +165,8 @@ def bench(
     from samurai_batch.benchmark.presentation import as_json, as_markdown, as_svg
     from samurai_batch.benchmark.run import BenchmarkSettings, Dtype, run_benchmark
 
-    if dtype not in ("float32", "bfloat16"):
-        raise ConfigError(f"--dtype {dtype}: it should be float32 or bfloat16")
+    if dtype not in get_args(Dtype):
+        raise ConfigError(f"--dtype {dtype}: it should be {', '.join(get_args(Dtype))}")
     settings = BenchmarkSettings(
         models=tuple(model or ["nano"]),
         weights=weights,

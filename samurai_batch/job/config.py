@@ -56,8 +56,10 @@ class JobConfig(BaseModel):
     image_size: Annotated[int, Field(gt=0)] | None = None
     """Side in pixels to which frames are scaled for the model, a multiple of 32. Default: the model's own."""
 
-    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Number format of the model: float32, bfloat16 or float64."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
+    """Number format of the model: float32, bfloat16, float16, float64 or auto. auto is float32 on a CPU; on the GPU of
+    the machine that starts the job bfloat16 or, before compute capability 8.0 (T4, V100), float16; and bfloat16 if
+    device is cuda and that machine has no GPU. Tables and fingerprints name the format that was used."""
 
     compile: bool = False
     """Run the image encoder with torch.compile, for GPUs: true or false. A replica takes one or two minutes longer to

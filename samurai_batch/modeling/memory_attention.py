@@ -102,8 +102,8 @@ class RotaryAttention(Attention):
         weight, bias = projection.weight, projection.bias
         if angles[0].shape[-1] < len(weight):
             return _rotated(weight, bias, x, angles)
-        weight, bias = self.constants.get(name, lambda: (_twice(weight), _twice(bias)), weight, bias)
-        return _rotated_by_two_products(weight, bias, x, angles)
+        twice = self.constants.get(name, lambda: (_twice(weight), _twice(bias)), weight, bias)
+        return _rotated_by_two_products(*twice, x, angles)
 
 
 def _rotated(weight: Tensor, bias: Tensor, x: Tensor, angles: Angles) -> Tensor:

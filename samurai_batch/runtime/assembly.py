@@ -27,6 +27,7 @@ from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.detection import detect
 from samurai_batch.runtime.failures import within_memory
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
+from samurai_batch.runtime.recipe import resolved_dtype
 from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.tasks import Leg
@@ -40,7 +41,12 @@ JobWeights = Weights | Weights[SamConfig]
 MACHINE_THREADS = torch.get_num_threads()
 """What PyTorch takes this machine for, OMP_NUM_THREADS included, before anybody divides it."""
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class ReplicaPlan:
 def load_job_weights(config: JobConfig) -> JobWeights:
     """The weights of a job, in the dtype it computes in. Raises ConfigError and CheckpointError."""
     load = load_weights if config.task == "track" else load_image_weights
-    return load(config.model, config.weights).in_dtype(DTYPES[config.dtype])
+    return load(config.model, config.weights).in_dtype(dtype_of(config))
 
 
 def make_replica(plan: ReplicaPlan) -> Worker:
@@ -64,7 +70,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     has_threads = use_threads(config)
     open_video = video_opener(config, ahead=has_threads)
     if config.task == "segment":
-        network = build_network(plan.weights, config.image_size, DTYPES[config.dtype], device_of(config))
+        network = build_network(plan.weights, config.image_size, dtype_of(config), device_of(config))
         return PictureReplica(
             detector=_make_detector(network, config),
             open_video=open_video,
@@ -105,6 +111,9 @@ def make_replica_process(plan: ReplicaPlan) -> Worker:
     """`make_replica` in a process of its own, whose CPU threads are the replica's."""
     prepare_process(network_threads(plan.config))
     redact_logging()
+    share = plan.config.num_gpus_per_replica
+    if share is not None and 0 < share < 1 and device_of(plan.config) == "cuda":
+        torch.cuda.set_per_process_memory_fraction(share)  # one replica cannot take the memory of the others
     return make_replica(plan)
 
 
@@ -136,9 +145,14 @@ def _num_cpus(config: JobConfig) -> int:
 
 def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
     """The tracker of a job on the device it asks for."""
-    model = build_model(weights, config.image_size, DTYPES[config.dtype], device_of(config))
+    model = build_model(weights, config.image_size, dtype_of(config), device_of(config))
     encode_image = compiled_encoder(model, config.frames_per_batch) if config.compile else None
     return Tracker(model, config.tracker_settings, encode_image)
+
+
+def dtype_of(config: JobConfig) -> torch.dtype:
+    """The dtype that a job computes in."""
+    return DTYPES[resolved_dtype(config)]
 
 
 def device_of(config: JobConfig) -> str:

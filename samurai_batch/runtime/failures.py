@@ -20,6 +20,17 @@ _KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
 )
 
 
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",  # the host, without its killer
+    "out of memory",  # "CUDA error: out of memory", of the driver or of pinned memory
+    "cudaErrorMemoryAllocation",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "ALLOCATION_FAILED",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED, …_HOST_…
+)
+"""What is in the messages of errors that PyTorch has no type of its own for."""
+
+
 class StoppedError(Exception):
     """The replica was told to stop; its order is dropped."""
 
@@ -43,9 +54,10 @@ def within_memory(step: Callable[[], T]) -> T:
     try:
         return step()
     except RuntimeError as error:
-        if not (isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)):
+        message = str(error)
+        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in message for sign in OUT_OF_MEMORY):
             raise
-        message = str(error).partition("\n")[0]
+        message = message.partition("\n")[0]
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # outside of the except clause, which keeps the failed step's tensors alive
     raise MemoryError(message)

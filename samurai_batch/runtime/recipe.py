@@ -1,7 +1,9 @@
-"""A job's recipe, which decides its masks, and its tracks. Needs neither torch nor weights."""
+"""A job's recipe, which decides its masks, and its tracks. Needs no weights, and torch only to ask for a GPU."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from samurai_batch import storage
 from samurai_batch.job import JobConfig
@@ -18,6 +20,9 @@ PICTURES_VERSION = 1
 """Raise it with every change of code that changes the masks of pictures."""
 
 
+NVIDIA_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/nvmap", "/dev/dxg")
+
+
 def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
     """The recipe of a job with these weights. Raises ConfigError for an unknown model or setting."""
     settings, version, image_size = _settings(config)
@@ -25,7 +30,7 @@ def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
         model=config.model,
         weights_digest=weights_digest,
         image_size=config.image_size or image_size,
-        dtype=config.dtype,
+        dtype=resolved_dtype(config),
         settings=settings,
         tracker_version=version,
         detection={
@@ -34,6 +39,35 @@ def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
             "everything": asdict(config.everything),
         },
     )
+
+
+def resolved_dtype(config: JobConfig) -> str:
+    """The dtype of a job; for ``auto`` the one of the GPU of this machine (`gpu.auto_dtype`), float32 on the CPU.
+
+    Where ``device`` is cuda and this machine has no GPU, as a cluster's head, it is bfloat16.
+    """
+    if config.dtype != "auto":
+        return config.dtype
+    if config.device == "cpu":
+        return "float32"
+    if _may_have_gpu():
+        import torch
+
+        from samurai_batch.modeling.gpu import auto_dtype
+
+        if torch.cuda.is_available():
+            return str(auto_dtype("cuda")).removeprefix("torch.")
+    return "bfloat16" if config.device == "cuda" else "float32"
+
+
+def with_resolved_dtype(config: JobConfig) -> JobConfig:
+    """The job with the dtype that all its replicas compute in, wherever they run."""
+    return config.model_copy(update={"dtype": resolved_dtype(config)})
+
+
+def _may_have_gpu() -> bool:
+    """Whether it is worth loading torch, which takes seconds, to ask for a GPU."""
+    return "torch" in sys.modules or any(Path(path).exists() for path in NVIDIA_DRIVERS)
 
 
 def _settings(config: JobConfig) -> tuple[dict[str, object], int, int]:

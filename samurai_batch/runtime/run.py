@@ -33,6 +33,7 @@ from samurai_batch.runtime.recipe import (
     job_recipe,
     with_absolute_paths,
     with_redacted_uris,
+    with_resolved_dtype,
 )
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.tasks import Track
@@ -67,7 +68,7 @@ def run_job(
     progress (default: lines in the log); ``run_id`` is a name from `new_run_id`; ``hooks`` are called under the lease.
     Raises UsageError for what is wrong with the job, PromptError for two tracks of one name, and what `drive` raises.
     """
-    config = with_absolute_paths(config)
+    config = with_resolved_dtype(with_absolute_paths(config))
     job_recipe(config, weights_digest="")  # reports wrong settings before a large table or weights are read
     tracks = checked_tracks(config, tracks)
     check_auto_prompts(tracks, config)

@@ -11,8 +11,11 @@ Moment = float | torch.cuda.Event
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """The most that this process has held of a GPU so far; 0 on a CPU."""
-    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else 0
+    """The most that PyTorch has reserved of a GPU in this process so far; 0 on a CPU.
+
+    That is what other processes could not use, without CUDA's own context of some hundred MB.
+    """
+    return int(torch.cuda.max_memory_reserved(device)) if device.type == "cuda" else 0
 
 
 class Stopwatch:

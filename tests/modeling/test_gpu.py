@@ -26,7 +26,7 @@ def switches() -> Iterator[None]:
     ("capability", "dtype"),
     [((7, 0), torch.float16), ((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)],
 )
-def test_the_dtype_that_a_gpu_computes_in_follows_its_compute_capability(
+def test_the_default_dtype_on_a_gpu_depends_on_its_compute_capability(
     capability: tuple[int, int], dtype: torch.dtype
 ) -> None:
     with FakeGpu(capability=capability):
