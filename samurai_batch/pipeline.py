@@ -21,11 +21,12 @@ from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track
 from samurai_batch.tracking.frame_batches import FrameInfo, FrameSource, frame_batches
-from samurai_batch.tracking.mask_rows import mask_rows
+from samurai_batch.tracking.mask_rows import mask_rows, start_masks
 from samurai_batch.tracking.prompts import check_tracks, prompt_on
 from samurai_batch.tracking.stopwatch import Stopwatch, peak_memory_bytes
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
+from samurai_batch.tracking.video_masks import MaskEncoder, PendingMasks
 from samurai_batch.video import VideoInfo
 
 MAX_SCALED_BATCHES = 2  # that wait for the network
@@ -66,6 +67,7 @@ def propagate_chunk(
     active = [_ActiveLeg.start(leg, states.get(leg.track.object_id), source.info, tracker) for leg in legs]
     needed = (frame for frame in source.frames(frames) if any(leg.covers(frame.index) for leg in legs))
     num_scaled, num_stepped = (MAX_SCALED_BATCHES, MAX_STEPPED_FRAMES) if use_threads else (0, 0)
+    encoder = MaskEncoder(tracker.settings.fill_hole_area)
     frames_encoded = track_frames = 0
     watch = Stopwatch(model.no_obj_ptr.device)
     with (
@@ -83,7 +85,8 @@ def propagate_chunk(
                 results = tracker.step(features.frame(position), [one.input_on(frame, tracker) for one in here])
                 track_frames += len(here)
                 watch.lap("propagate")
-                background.call(partial(_add_rows, here, frame, results, tracker.settings.fill_hole_area))
+                masks = start_masks(encoder, frame, results)
+                background.call(partial(_add_rows, here, frame, results, masks))
                 watch.lap("write")
         background.finish()
     tables = {one.leg.track.object_id: rows_to_table(one.rows) for one in active}
@@ -121,9 +124,9 @@ class _ActiveLeg:
 
 
 def _add_rows(
-    active: Sequence[_ActiveLeg], frame: FrameInfo, results: Sequence[TrackResult], fill_hole_area: int
+    active: Sequence[_ActiveLeg], frame: FrameInfo, results: Sequence[TrackResult], masks: PendingMasks
 ) -> None:
-    rows = mask_rows([one.leg.track for one in active], frame, results, fill_hole_area)
+    rows = mask_rows([one.leg.track for one in active], frame, results, masks)
     for one, row in zip(active, rows, strict=True):
         if one.leg.writes(frame.index):
             one.rows.append(row)

@@ -21,10 +21,11 @@ from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, ReplicaDied,
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import Track
 from samurai_batch.tracking.frame_batches import frame_batches
-from samurai_batch.tracking.mask_rows import mask_rows
+from samurai_batch.tracking.mask_rows import mask_rows, start_masks
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
+from samurai_batch.tracking.video_masks import MaskEncoder
 from samurai_batch.video import open_video
 
 NUM_CLIPS = 2
@@ -122,6 +123,7 @@ def bare_loop(tracker: Tracker, tracks: Sequence[Track], output: str, frames_per
 
 def _propagated(tracker: Tracker, track: Track, frames_per_batch: int) -> list[MaskRow]:
     rows: list[MaskRow] = []
+    encoder = MaskEncoder(tracker.settings.fill_hole_area)
     with open_video(track.video.uri, ahead=False) as source:
         height, width = source.info.height, source.info.width
         prompt = to_frame_prompt(track.prompts, height, width, tracker.model.image_size, None)
@@ -131,7 +133,7 @@ def _propagated(tracker: Tracker, track: Track, frames_per_batch: int) -> list[M
             for number, place in enumerate(batch.frames):
                 track_input = TrackInput(state, None if place.index else prompt)
                 (result,) = tracker.step(features.frame(number), [track_input])
-                rows += mask_rows([track], place, [result], tracker.settings.fill_hole_area)
+                rows += mask_rows([track], place, [result], start_masks(encoder, place, [result]))
     return rows
 
 

@@ -18,6 +18,7 @@ from samurai_batch.images.filters import stability_scores, tight_box_xyxy, witho
 from samurai_batch.images.predictor import MASK_THRESHOLD, EncodedImage, ImagePredictor
 from samurai_batch.images.prompts import BatchPrompts
 from samurai_batch.images.settings import EverythingSettings
+from samurai_batch.modeling.pixels import upload
 from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import Box, Rle
 
@@ -93,21 +94,33 @@ def _masks_of_points(
     image_size: tuple[int, int],
     settings: EverythingSettings,
 ) -> Iterator[AutoMask]:
-    """Masks of a batch of clicks (N, 2) in pixels of the crop; low predicted IoUs are dropped before resizing."""
+    """Masks of a batch of clicks (N, 2) in pixels of the crop; low predicted IoUs are dropped before resizing.
+
+    The host waits for the device once for all scores, and twice for each group of masks that are resized together.
+    """
     assert settings.pred_iou_thresh is not None
     candidates = predictor.decode(BatchPrompts(points[:, None], np.ones((len(points), 1), np.int64)), multimask=True)
-    ious = candidates.ious.flatten()
+    num_points, num_masks = candidates.ious.shape
+    numbers = torch.cat((candidates.ious.flatten(), candidates.object_score.flatten())).cpu()
+    ious, object_scores = numbers.split((num_points * num_masks, num_points))
     chosen = torch.nonzero(ious > settings.pred_iou_thresh)[:, 0]
     low_res = candidates.logits.flatten(0, 1)
     step = max(1, LOGITS_PER_STEP // crop.area_px)
     for indices in chosen.split(step):
-        logits = predictor.logits_at_image_size(low_res[indices][:, None])[:, 0]
-        scores = stability_scores(logits, MASK_THRESHOLD, settings.stability_score_offset)
+        logits = predictor.logits_at_image_size(low_res[upload(indices, low_res.device)][:, None])[:, 0]
         masks = logits > MASK_THRESHOLD
-        stable = (scores >= settings.stability_score_thresh) & masks.flatten(1).any(dim=1)
-        for row in torch.nonzero(stable)[:, 0].tolist():
-            point, candidate = divmod(int(indices[row]), candidates.ious.shape[1])
-            mask = _whole(masks[row].cpu().numpy(), crop, image_size)
+        scores, has_pixels = torch.stack(
+            (
+                stability_scores(logits, MASK_THRESHOLD, settings.stability_score_offset),
+                masks.flatten(1).any(dim=1).double(),
+            )
+        ).cpu()
+        stable = torch.nonzero((scores >= settings.stability_score_thresh) & (has_pixels > 0))[:, 0]
+        parts = masks[upload(stable, masks.device)].cpu().numpy()
+        for row, part in zip(stable.tolist(), parts, strict=True):
+            index = int(indices[row])
+            point, candidate = divmod(index, num_masks)
+            mask = _whole(part, crop, image_size)
             box = tight_box_xyxy(mask)
             if cut_by_crop(np.array([box]), crop, *image_size)[0]:
                 continue
@@ -118,12 +131,12 @@ def _masks_of_points(
                 mask=rle,
                 area=int(mask.sum()),
                 box_xyxy=box,
-                predicted_iou=float(candidates.ious[point, candidate]),
+                predicted_iou=float(ious[index]),
                 stability_score=float(scores[row]),
                 point_xy=(float(x), float(y)),
                 crop_xyxy=crop.box_xyxy,
                 mask_index=candidate,
-                object_score=float(candidates.object_score[point]),
+                object_score=float(object_scores[point]),
             )
 
 

@@ -8,16 +8,19 @@ from samurai_batch.masks.table import MaskRow
 from samurai_batch.tasks import Box, Rle, Track
 from samurai_batch.tracking.frame_batches import FrameInfo
 from samurai_batch.tracking.tracker import TrackResult
-from samurai_batch.tracking.video_masks import MaskEncoder
+from samurai_batch.tracking.video_masks import MaskEncoder, PendingMasks
+
+
+def start_masks(encoder: MaskEncoder, frame: FrameInfo, results: Sequence[TrackResult]) -> PendingMasks:
+    """Begin to make the masks of a step's results; a GPU is given the work before that of the next frame."""
+    return encoder.start(torch.stack([result.low_res_logits for result in results]), frame.height, frame.width)
 
 
 def mask_rows(
-    tracks: Sequence[Track], frame: FrameInfo, results: Sequence[TrackResult], fill_hole_area: int
+    tracks: Sequence[Track], frame: FrameInfo, results: Sequence[TrackResult], masks: PendingMasks
 ) -> list[MaskRow]:
-    """One row for each track on a frame; ``fill_hole_area`` as in `to_video_masks`."""
-    logits = torch.stack([result.low_res_logits for result in results])
-    rles = MaskEncoder(fill_hole_area).start(logits, frame.height, frame.width).rles()
-    return [mask_row(*row) for row in zip(tracks, (frame for _ in tracks), results, rles, strict=True)]
+    """One row for each track on a frame; waits for the masks, or makes them."""
+    return [mask_row(*row) for row in zip(tracks, (frame for _ in tracks), results, masks.rles(), strict=True)]
 
 
 def mask_row(track: Track, frame: FrameInfo, result: TrackResult, rle: Rle | None) -> MaskRow:

@@ -12,13 +12,13 @@ pixel too close to 0 to be certain of is marked unsure, and the caller makes it 
 therefore the same on all devices. Logits that are not finite are unsure as well.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,20 +34,22 @@ _MAX_ROUNDINGS = {torch.float32: 6, torch.float64: 12}
 """Roundings of at most half an epsilon each that a pixel goes through in PyTorch's kernel: at most five; and here."""
 _TINY = 2.0**-100  # added to the bound: products of numbers near the smallest ones lose more than their last digit
 _ONE_KERNEL_ABOVE = 128  # PyTorch resizes to sizes of at most this, height + width, by another kernel
-_DROPPED, _UNSURE = -1, -2  # in place of a position: not inside its column after all; sign not certain
+_UNSURE = -1  # in place of a position: the sign of a pixel is not certain
 
 
 @dataclass(frozen=True)
 class Changes:
     """Where masks change, as a device computes it: ``numbers`` (2 N + capacity,) int32.
 
-    First the number of entries of each mask, then whether its nodes are all sure (0), then the entries, mask after
-    mask: positions in the mask's pixels, column by column, in ascending order, at which the mask's value changes. What
-    is in front of position 0 is outside. An entry may be marked, and equal ones cancel each other in pairs.
+    First the number of entries of each mask, then whether all its nodes are sure (1), then the entries, mask after
+    mask: ascending positions, among the pixels of all masks of ``num_pixels``, column by column, at which the value
+    changes. In front of a mask's first pixel is background. An entry may be marked as unsure, and equal ones cancel
+    each other in pairs: two changes between the same two pixels.
     """
 
     numbers: Tensor
     num_masks: int
+    num_pixels: int
 
     @property
     def capacity(self) -> int:
@@ -68,7 +70,7 @@ def find_changes_of_one(logits: Tensor, resizing: "Resizing") -> Changes:
     is_inside = (logits > 0).numpy()
     rows, columns = np.flatnonzero(is_inside.any(1)), np.flatnonzero(is_inside.any(0))
     if not len(rows):
-        return Changes(torch.zeros(2, dtype=torch.int32), 1)
+        return Changes(torch.tensor([0, 1], dtype=torch.int32), 1, resizing.height * resizing.width)
     # One row or column of background stays on each side, where there is one.
     top, bottom = max(int(rows[0]) - 1, 0), int(rows[-1]) + 2
     left, right = resizing.column.numpy().searchsorted((int(columns[0]) - 1, int(columns[-1]) + 1))
@@ -80,25 +82,25 @@ def positions_of(changes: Changes, numbers: NDArray[np.int32]) -> list[NDArray[n
 
     None for a mask that is unsure, or that there was not room for.
     """
-    counts, are_unsure = numbers[: changes.num_masks], numbers[changes.num_masks : 2 * changes.num_masks]
+    counts, are_sure = numbers[: changes.num_masks], numbers[changes.num_masks : 2 * changes.num_masks]
     entries = numbers[2 * changes.num_masks :]
     ends = np.cumsum(counts)
     found: list[NDArray[np.int64] | None] = []
-    for end, count, is_unsure in zip(ends.tolist(), counts.tolist(), are_unsure.tolist(), strict=True):
+    for index, (end, count, is_sure) in enumerate(zip(ends.tolist(), counts.tolist(), are_sure.tolist(), strict=True)):
         own = entries[end - count : end]
-        if is_unsure or end > len(entries) or (count and own.min() == _UNSURE):
+        if not is_sure or end > len(entries) or (count and own.min() == _UNSURE):
             found.append(None)
         else:
-            found.append(_cancelled(own[own >= 0]).astype(np.int64))
+            found.append(_cancelled(own.astype(np.int64) - index * changes.num_pixels))
     return found
 
 
-def _cancelled(positions: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Ascending positions without pairs of equal ones, which occur where a mask is made smaller than its grid."""
+def _cancelled(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Ascending positions without pairs of equal ones."""
     if (positions[1:] != positions[:-1]).all():
         return positions
     unique, counts = np.unique(positions, return_counts=True)
-    left: NDArray[np.int32] = unique[counts % 2 == 1]
+    left: NDArray[np.int64] = unique[counts % 2 == 1]
     return left
 
 
@@ -106,24 +108,21 @@ def _cancelled(positions: NDArray[np.int32]) -> NDArray[np.int32]:
 class Resizing:
     """How an h x w grid is resized to height x width, as tensors of one device; `make_resizing` makes it.
 
-    Column x is low[x] times grid column column[x] plus high[x] times the next one. Between grid rows i and i + 1 lie
-    the pixels first[i] to first[i + 1] of every column; row_low and row_high (h - 1, P) hold their weights. Where there
-    are fewer than P pixels, the weights are 0 and ``is_pixel`` is False. ``ends`` has the grid row and the two weights
-    of the first and of the last pixel of a column. ``rounding`` bounds the error of a pixel, relative to the largest of
-    the logits that it is made of. All weights are float64.
+    Column x is low[x] times grid column column[x] plus high[x] times grid column next_column[x]. Below grid row i and
+    above row i + 1 lie the pixels from first[i] on; row_weights (h - 1, 2, P) hold their weights of the two rows. Where
+    there are fewer than P pixels, more weights of (0, 1) follow, those of row i + 1 itself. ``rounding`` bounds the
+    error of a pixel, relative to the largest of the logits that it is made of. All weights are float64.
     """
 
     height: int
     width: int
     column: Tensor
+    next_column: Tensor
     low: Tensor
     high: Tensor
     rounding: float
     first: Tensor
-    row_low: Tensor
-    row_high: Tensor
-    is_pixel: Tensor
-    ends: tuple[tuple[int, float, float], tuple[int, float, float]]
+    row_weights: Tensor
 
     def on(self, device: torch.device) -> "Resizing":
         """The same on another device; the host does not wait for it."""
@@ -133,31 +132,33 @@ class Resizing:
 
 @lru_cache(maxsize=16)
 def make_resizing(h: int, w: int, height: int, width: int, dtype: torch.dtype) -> Resizing:
-    """Tables on the CPU, for grids (h, w) of at least 2 x 2 cells of a dtype and masks (height, width)."""
+    """Tables on the CPU, for masks (height, width) out of grids (h, w) of a dtype for which `can_resize` is True."""
+    assert can_resize((h, w), height)
     column, low, high = _weights(w, width, height, dtype)
     row, row_low, row_high = _weights(h, height, width, dtype)
-    first = np.searchsorted(row, np.arange(h))
-    first[-1] = height
+    assert (row[0], row_low[0], row[-1], row_low[-1]) == (0, 1, h - 2, 0), "columns do not begin and end with a node"
+    first = np.searchsorted(row, np.arange(h - 1))
     place = np.arange(height) - first[row]
-    shape = (h - 1, int(place.max()) + 1)
-    by_row_low, by_row_high, is_pixel = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.bool_)
-    by_row_low[row, place], by_row_high[row, place], is_pixel[row, place] = row_low, row_high, True
+    row_weights = np.zeros((h - 1, 2, int(place.max()) + 1))
+    row_weights[:, 1] = 1
+    row_weights[row, 0, place], row_weights[row, 1, place] = row_low, row_high
     return Resizing(
         height=height,
         width=width,
         column=torch.from_numpy(column),
+        next_column=torch.from_numpy(column + 1),
         low=torch.from_numpy(low[:, None]),
         high=torch.from_numpy(high[:, None]),
         rounding=_MAX_ROUNDINGS[dtype] * torch.finfo(dtype).eps / 2,
         first=torch.from_numpy(first),
-        row_low=torch.from_numpy(by_row_low),
-        row_high=torch.from_numpy(by_row_high),
-        is_pixel=torch.from_numpy(is_pixel),
-        ends=(
-            (int(row[0]), float(row_low[0]), float(row_high[0])),
-            (int(row[-1]), float(row_low[-1]), float(row_high[-1])),
-        ),
+        row_weights=torch.from_numpy(row_weights),
     )
+
+
+def can_resize(grid: Sequence[int], height: int) -> bool:
+    """Whether this module makes masks of a height from grids (h, w): not lower ones, where it would skip grid rows."""
+    h, w = grid
+    return h >= 2 and w >= 2 and h <= height < 256 * h
 
 
 def _weights(
@@ -179,55 +180,56 @@ def _weights(
 def _find(
     logits: Tensor, resizing: Resizing, capacity: int | None, top: int = 0, columns: slice = slice(None)
 ) -> Changes:
-    """Changes in some columns; ``logits`` (N, h', w) begin with grid row ``top``."""
+    """Changes in some columns; ``logits`` (N, h', w) begin with grid row ``top``.
+
+    The first and last pixel of a column are inside if its first and last node are. So the nodes of one column after
+    the other change where the pixels do.
+    """
     nodes, bounds = _nodes(logits, resizing, columns)
-    num_masks, num_columns, h = nodes.shape
-    is_inside = nodes > 0
-    begins, ends = (_is_inside_at(nodes, resizing.ends[which], top) for which in (0, 1))
-    ends_before = F.pad(ends[:, :-1], (1, 0))
-    is_change = torch.cat(((begins != ends_before)[..., None], is_inside[..., 1:] != is_inside[..., :-1]), dim=-1)
-    counts = is_change.flatten(1).sum(1, dtype=torch.int32)
+    num_masks, _, h = nodes.shape
+    is_sure = (nodes.abs() > bounds).flatten(1).all(1)
+    is_inside = (nodes > 0).flatten(1)
+    is_change = torch.cat((is_inside[:, :1], is_inside[:, 1:] != is_inside[:, :-1]), dim=1)
+    counts = is_change.sum(1, dtype=torch.int32)
     if capacity is None:
         capacity = int(counts.sum())
     node = torch.nonzero_static(is_change.flatten(), size=capacity, fill_value=0)[:, 0]
     column, row = node.div(h, rounding_mode="floor"), node.remainder(h)
-    places = _places(nodes.flatten(), bounds.flatten(), node, row, resizing, top)
-    start = (column.remainder(num_columns) + (columns.start or 0)) * resizing.height
-    positions = torch.where(row == 0, start, torch.where(places < 0, places, start + places))
-    is_unsure = ~(nodes.abs() > bounds).flatten(1).all(1)
-    numbers = torch.cat((counts, is_unsure.to(torch.int32), positions.to(torch.int32)))
-    return Changes(numbers, num_masks)
+    places, is_unsure = _places(nodes.flatten(), bounds.flatten(), node, row, resizing, top)
+    if columns.start:
+        column += columns.start
+    positions = (column * resizing.height).add_(places).masked_fill_(is_unsure, _UNSURE)
+    numbers = torch.cat((counts, is_sure.to(torch.int32), positions.to(torch.int32)))
+    return Changes(numbers, num_masks, resizing.height * resizing.width)
 
 
 def _nodes(logits: Tensor, resizing: Resizing, columns: slice) -> tuple[Tensor, Tensor]:
     """Logits (N, h', w) resized along x, transposed: (N, W', h') float64; and bounds on their error."""
-    grid = logits.transpose(1, 2).contiguous().double()
+    grid = logits.transpose(1, 2).to(torch.float64, memory_format=torch.contiguous_format)
     size = grid.abs()
-    bound = torch.maximum(size[:, :-1], size[:, 1:]) * resizing.rounding + _TINY
+    bound = torch.maximum(size[:, :-1], size[:, 1:]).mul_(resizing.rounding).add_(_TINY)
     column = resizing.column[columns]
     nodes = grid.index_select(1, column).mul_(resizing.low[columns])
-    nodes += grid.index_select(1, column + 1).mul_(resizing.high[columns])
+    nodes += grid.index_select(1, resizing.next_column[columns]).mul_(resizing.high[columns])
     return nodes, bound.index_select(1, column)
 
 
-def _is_inside_at(nodes: Tensor, pixel: tuple[int, float, float], top: int) -> Tensor:
-    """Whether the first or last pixel of every column is inside: (N, W')."""
-    row, low, high = pixel
-    if not 0 <= row - top < nodes.shape[-1] - 1:  # beyond the grid rows given, where all is background
-        return torch.zeros_like(nodes[..., 0], dtype=torch.bool)
-    return nodes[..., row - top] * low + nodes[..., row - top + 1] * high > 0
+def _places(
+    nodes: Tensor, bounds: Tensor, node: Tensor, row: Tensor, resizing: Resizing, top: int
+) -> tuple[Tensor, Tensor]:
+    """Row of the first pixel after the change between each node (K,) and the one above it, and whether it is unsure.
 
-
-def _places(nodes: Tensor, bounds: Tensor, node: Tensor, row: Tensor, resizing: Resizing, top: int) -> Tensor:
-    """Row of the first pixel behind the change between each node (K,) and the one above it, or its mark."""
-    above = (node - 1).clamp(min=0)
-    segment = (row - 1).clamp(min=0) + top
-    low, high = resizing.row_low.index_select(0, segment), resizing.row_high.index_select(0, segment)
-    from_above = nodes[above]
-    values = low * from_above[:, None] + high * nodes[node][:, None]
-    errors = low * bounds[above][:, None] + high * bounds[node][:, None]
-    is_unsure = (resizing.is_pixel.index_select(0, segment) & ~(values.abs() > errors)).any(1)
-    num_inside = (values > 0).sum(1)
-    places = torch.where(from_above > 0, resizing.first[segment] + num_inside, resizing.first[segment + 1] - num_inside)
-    places = torch.where((places == 0) | (places == resizing.height), _DROPPED, places)
-    return torch.where(is_unsure, _UNSURE, places)
+    0, and sure, for a node in the first row, which has none above it.
+    """
+    above = (node - 1).clamp_(min=0)
+    segment = (row - 1).clamp_(min=0)
+    if top:
+        segment += top
+    low, high = resizing.row_weights.index_select(0, segment).unbind(1)
+    from_above = nodes[above][:, None]
+    values = (low * from_above).addcmul_(high, nodes[node][:, None])
+    errors = (low * bounds[above][:, None]).addcmul_(high, bounds[node][:, None])
+    places = ((values > 0) == (from_above > 0)).sum(1).add_(resizing.first[segment])
+    is_first = row == 0
+    is_unsure = (values.abs() <= errors).any(1).logical_and_(is_first.logical_not())
+    return places.masked_fill_(is_first, 0), is_unsure

@@ -18,6 +18,7 @@ from samurai_batch.tracking.run_lengths import (
     MAX_NODES,
     Changes,
     Resizing,
+    can_resize,
     find_changes,
     find_changes_of_one,
     make_resizing,
@@ -67,17 +68,18 @@ def fill_holes_on_device(logits: Tensor, max_area: int) -> Tensor:
     h, w = logits.shape[1:]
     assert h * w < 2**24, (h, w)  # cell numbers are kept in float32, which max_pool2d takes
     is_background = logits <= 0
+    background = is_background.float()
     cells = torch.arange(1, h * w + 1, device=logits.device, dtype=torch.float32).view(h, w)
-    numbers = torch.where(is_background, cells, 0)
+    numbers = background * cells
     for _ in range(max_area - 1):
-        numbers = torch.where(is_background, _max_around(numbers), 0)
-    lowest = -_max_around(torch.where(is_background, -numbers, -torch.inf))
-    is_open = (_max_around(numbers) != numbers) | (lowest != numbers)
-    groups = torch.where(is_background, numbers, cells).long().flatten(1) - 1
-    weights = torch.where(is_open, max_area + 1, 1).to(torch.int32).flatten(1)
+        numbers = _max_around(numbers).mul_(background)
+    reversed_numbers = (2**24 - numbers).mul_(background)
+    is_open = (_max_around(numbers) != numbers) | (_max_around(reversed_numbers) != reversed_numbers)
+    groups = torch.where(is_background, numbers, cells).long().flatten(1).sub_(1)
+    weights = is_open.flatten(1).to(torch.int32).mul_(max_area).add_(1)
     areas = torch.zeros_like(weights).scatter_add_(1, groups, weights)
-    is_hole = is_background & (areas.gather(1, groups).view_as(logits) <= max_area)
-    return torch.where(is_hole, FILLED_LOGIT, logits)
+    is_hole = (areas.gather(1, groups).view_as(logits) <= max_area).logical_and_(is_background)
+    return logits.masked_fill(is_hole, FILLED_LOGIT)
 
 
 def _max_around(numbers: Tensor) -> Tensor:
@@ -139,7 +141,7 @@ class PendingMasks:
         size = (self.height, self.width)
         if self.fill_hole_area > 0:
             logits = fill_holes(logits, self.fill_hole_area)
-        if min(logits.shape) >= 2:
+        if can_resize(logits.shape, self.height):
             changes = find_changes_of_one(logits, make_resizing(*logits.shape, *size, logits.dtype))
             (positions,) = positions_of(changes, changes.numbers.numpy())
             if positions is not None:
@@ -171,7 +173,7 @@ class MaskEncoder:
 
     def _changes(self, logits: Tensor, height: int, width: int) -> Iterator[Changes]:
         """Changes of all masks, by groups that bound the memory this takes; none for what is left to the CPU."""
-        if self.fill_hole_area > MAX_AREA_ON_DEVICE or min(logits.shape[1:]) < 2:
+        if self.fill_hole_area > MAX_AREA_ON_DEVICE or not can_resize(logits.shape[1:], height):
             return
         if self.fill_hole_area > 0:
             logits = fill_holes_on_device(logits, self.fill_hole_area)

@@ -139,6 +139,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         self._pinned: dict[int, StorageWeakRef] = {}
         self._downloads: list[tuple[int, Tensor, Tensor]] = []
         self._patches: list[Any] = []
+        self._local = threading.local()
         self._mode: TorchFunctionMode = _Calls(self)
         self.reset()
 
@@ -180,6 +181,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
             "Event": type("Event", (_Event,), {"gpu": self}),
             "Stream": type("Stream", (_Stream,), {"gpu": self}),
             "current_stream": lambda *_: torch.cuda.Stream(),
+            "stream": self._in_stream,
             "synchronize": lambda *_: self.wait("synchronize"),
             "empty_cache": lambda: None,
             "max_memory_allocated": lambda *_: 0,
@@ -241,6 +243,15 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
             for _, host, numbers in arrived:
                 host.copy_(numbers)
 
+    @contextmanager
+    def _in_stream(self, stream: "_Stream") -> Iterator[None]:
+        """``torch.cuda.stream(stream)``: this thread's copies to the host are not behind what the main stream gets."""
+        self._local.until = stream.until
+        try:
+            yield
+        finally:
+            self._local.until = None
+
     # Operations ------------------------------------------------------------------------------------------------
 
     def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -299,7 +310,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         self.launch("copy to host")
         numbers = x.inner.clone() if self.has_values else torch.full(x.shape, MADE_UP).to(host.dtype)
         if not (non_blocking and self.is_pinned(host)):
-            self.wait("copy to host", made_at=x.made_at + 1)
+            self.wait("copy to host", until=getattr(self._local, "until", None), made_at=x.made_at + 1)
             return host.copy_(numbers)
         if host.is_contiguous():
             host.view(-1).view(torch.uint8).fill_(GARBAGE_BYTE)
@@ -434,11 +445,12 @@ class _Event:
 
 
 class _Stream:
-    """torch.cuda.Stream: all of them are the same one here."""
+    """torch.cuda.Stream: all of them are the same one here, but for copies to the host within `torch.cuda.stream`."""
 
     gpu: FakeGpu
 
-    def __init__(self, *_: object, **__: object) -> None: ...
+    def __init__(self, *_: object, **__: object) -> None:
+        self.until = 0  # the launch of the main stream that this one waits for
 
     def synchronize(self) -> None:
         self.gpu.wait("synchronize")
@@ -448,7 +460,8 @@ class _Stream:
         event.record()
         return event
 
-    def wait_event(self, event: Any) -> None: ...
+    def wait_event(self, event: Any) -> None:
+        self.until = event._at
 
     def wait_stream(self, stream: Any) -> None: ...
 

@@ -65,6 +65,10 @@ def test_everything_mode_finds_what_the_cpu_finds(gpu: FakeGpu, family: str) -> 
     gpu.reset()
     found = segment_everything(predictor, pixels, EVERYTHING)
     assert_clean(gpu)
+    num_batches = (1 + 4) * 16 // EVERYTHING.points_per_batch  # of the image and its crops
+    waits = [wait for wait in gpu.waits if wait.place.startswith("images/everything.py")]
+    assert {wait.kind for wait in waits} == {"copy to host"}
+    assert len(waits) <= 3 * num_batches
     expected = segment_everything(ImagePredictor(network(family, is_on_gpu=False)), pixels, EVERYTHING)
     assert found
     assert [(one.mask, one.point_xy) for one in found] == [(one.mask, one.point_xy) for one in expected]

@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from samurai_batch.masks import encode_mask
 from samurai_batch.pipeline import ChunkResult, propagate_chunk
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.tracking.video_masks import MaskEncoder, to_video_masks
 from tests.deterministic import deterministic_frames, small_model
 from tests.gpu.checks import MAIN, assert_clean, assert_waits_once_a_step, gpu_tracker, run_steps
 from tests.gpu.fake_gpu import FakeGpu
@@ -121,7 +123,7 @@ def assert_no_needless_wait(gpu: FakeGpu, num_frames: int) -> None:
     assert not [upload for upload in in_loop if upload.host_waits]
     waits = [wait for wait in gpu.waits if wait.thread == MAIN]
     saving = [wait for wait in waits if "track_state" in wait.place or "stopwatch" in wait.place]
-    rows = [wait for wait in waits if "mask_rows" in wait.place]  # without threads
+    rows = [wait for wait in waits if "video_masks" in wait.place]  # without threads
     assert_waits_once_a_step([wait for wait in waits if wait not in saving + rows], num_frames)
 
 
@@ -145,12 +147,35 @@ def assert_equal_masks(found: pa.Table, expected: pa.Table) -> None:
         np.testing.assert_allclose(ours, others, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="rows are copied to the host by .cpu(), after all that has been enqueued since")
-def test_rows_wait_for_an_event_of_their_own_step(gpu: FakeGpu) -> None:
-    propagate_chunk(gpu_tracker(settings()), source(), legs_of(tracks(1)), range(4))
+@pytest.mark.parametrize("count", [1, 8])
+def test_rows_wait_for_what_their_own_step_enqueued(gpu: FakeGpu, count: int) -> None:
+    """An event a frame, and a copy of the logits of a mask that the device is unsure of, neither behind later work."""
+    propagate_chunk(gpu_tracker(settings()), source(), legs_of(tracks(count)), range(4))
     rows = [wait for wait in gpu.waits if wait.thread != MAIN]
-    assert len(rows) == 4
-    assert {wait.kind for wait in rows} == {"event"}
+    assert [wait.kind for wait in rows].count("event") == 4
+    assert {wait.kind for wait in rows} <= {"event", "copy to host"}
+    assert not [wait for wait in rows if wait.num_later]
+
+
+def test_masks_take_the_same_launches_for_any_number_of_tracks(gpu: FakeGpu) -> None:
+    launches = []
+    for count in (1, 8):
+        logits = gpu.on_device(torch.randn(count, 64, 64))
+        encoder = MaskEncoder(8)
+        encoder.start(logits, 720, 1280)
+        assert_clean(gpu)
+        gpu.reset()
+        encoder.start(logits, 720, 1280)
+        assert (gpu.mixed, gpu.waits, gpu.uploads) == ([], [], [])
+        launches.append(gpu.num_launches)
+    assert launches[0] == launches[1] < 100
+
+
+def test_run_lengths_are_bit_for_bit_those_of_pixels_made_by_the_cpu(gpu: FakeGpu) -> None:
+    logits = torch.randn(3, 64, 64) + 4 * torch.randn(3, 8, 8).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    on_gpu = MaskEncoder(8).start(gpu.on_device(logits), 360, 640).rles()
+    assert on_gpu == [encode_mask(mask) for mask in to_video_masks(logits, 360, 640, 8)]
+    assert gpu.waits[0].kind == "event"
 
 
 def test_nothing_of_a_step_is_left_on_the_host(gpu: FakeGpu) -> None:

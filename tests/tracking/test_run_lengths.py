@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,15 @@ from samurai_batch.modeling.mask_decoder import resize_logits
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_changes
 from samurai_batch.tasks import Rle
 from samurai_batch.tracking import video_masks
-from samurai_batch.tracking.run_lengths import Changes, find_changes, find_changes_of_one, make_resizing, positions_of
+from samurai_batch.tracking.run_lengths import (
+    Changes,
+    Resizing,
+    can_resize,
+    find_changes,
+    find_changes_of_one,
+    make_resizing,
+    positions_of,
+)
 from samurai_batch.tracking.video_masks import (
     Download,
     MaskEncoder,
@@ -58,6 +67,8 @@ def rles_of_pixels(logits: Tensor, height: int, width: int, fill_hole_area: int)
 def as_on_a_device(logits: Tensor, height: int, width: int, fill_hole_area: int, capacity: int | None) -> PendingMasks:
     """What `MaskEncoder.start` does for a GPU, on the CPU."""
     filled = fill_holes_on_device(logits, fill_hole_area) if fill_hole_area else logits
+    if not can_resize(logits.shape[1:], height):
+        return PendingMasks(logits, height, width, fill_hole_area)
     changes = find_changes(filled, make_resizing(*logits.shape[1:], height, width, logits.dtype), capacity)
     return PendingMasks(logits, height, width, fill_hole_area, ((changes, Download(changes.numbers)),))
 
@@ -104,16 +115,11 @@ def test_masks_of_full_size_seldom_need_their_pixels(height: int, width: int, ki
     logits = torch.stack([fill_holes(logits_of(kind, (128, 128), seed), 8) for seed in range(6)])
     resizing = make_resizing(128, 128, height, width, torch.float32)
     expected = rles_of_pixels(logits, height, width, 0)
-    together, alone = positions_of_all(logits, resizing)
-    assert together == alone
+    together = positions(find_changes(logits, resizing))
+    assert together == [positions(find_changes_of_one(one, resizing))[0] for one in logits]
     sure = [(one, rle) for one, rle in zip(together, expected, strict=True) if one is not None]
     assert len(sure) >= 4
     assert all(rle_from_changes(np.array(one), height, width) == rle for one, rle in sure)
-
-
-def positions_of_all(logits: Tensor, resizing: object) -> tuple[list[Sequence[int] | None], list[Sequence[int] | None]]:
-    together = positions(find_changes(logits, resizing))  # type: ignore[arg-type]
-    return together, [positions(find_changes_of_one(one, resizing))[0] for one in logits]  # type: ignore[arg-type]
 
 
 def test_what_there_was_no_room_for_is_made_on_the_host() -> None:
@@ -145,13 +151,19 @@ def test_tables_are_made_once_for_a_size() -> None:
     assert make_resizing(16, 16, 90, 160, torch.float32) is make_resizing(16, 16, 90, 160, torch.float32)
 
 
+def num_pixels(resizing: Resizing) -> list[int]:
+    """Pixels of a column between each two grid rows."""
+    return [b - a for a, b in pairwise([*resizing.first.tolist(), resizing.height])]
+
+
 def test_weights_are_those_of_pytorch() -> None:
     resizing = make_resizing(7, 9, 200, 310, torch.float32)
     logits = torch.randn(7, 9)
     nodes = logits[:, resizing.column] * resizing.low[:, 0] + logits[:, resizing.column + 1] * resizing.high[:, 0]
     torch.testing.assert_close(nodes.float(), resize_logits(logits[None, None], 7, 310)[0, 0])
-    assert resizing.first.tolist()[0] == 0
-    assert resizing.first.tolist()[-1] == 200
+    columns = resizing.row_weights.permute(0, 2, 1) @ torch.stack((logits[:-1], logits[1:]), 1).double()
+    pixels = torch.cat([part[:count] for part, count in zip(columns, num_pixels(resizing), strict=True)])
+    torch.testing.assert_close(pixels.float(), resize_logits(logits[None, None], 200, 9)[0, 0])
 
 
 @settings(max_examples=200, deadline=None)
