@@ -134,7 +134,9 @@ def _reason(detail: ErrorDetails) -> str:
 def _first_sentence(text: str) -> str:
     """The first sentence of a text, as part of another sentence."""
     sentence = text.partition(". ")[0].removesuffix(".")
-    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
+    first_word = sentence.partition(" ")[0]
+    is_name = any(letter.isupper() for letter in first_word[1:])  # such as IoU and NMS
+    return sentence if is_name else sentence[:1].lower() + sentence[1:]
 
 
 def describe_fields(model: type, names: Collection[str] = ()) -> list[str]:

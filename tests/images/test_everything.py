@@ -209,18 +209,18 @@ def test_the_batch_of_points_does_not_matter(points_per_batch: int) -> None:
 
 
 def test_a_setting_out_of_range_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"everything\.points_per_side: 0"):
+    with pytest.raises(ConfigError, match=r"everything\.points_per_side is 0: it should be greater than or equal to 1"):
         EverythingSettings(points_per_side=0)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"points_per_side": 0}, "everything.points_per_side: 0 is not a number of 1 or more"),
-        ({"points_per_side": 2.5}, "everything.points_per_side: 2.5 is not a whole number"),
-        ({"pred_iou_thresh": float("nan")}, "everything.pred_iou_thresh: nan is not a finite number"),
-        ({"box_nms_thresh": "high"}, "everything.box_nms_thresh: 'high' is not a finite number"),
-        ({"crop_overlap_ratio": 1.0}, "everything.crop_overlap_ratio: 1.0 is not below 1"),
+        ({"points_per_side": 0}, "points_per_side is 0: it should be greater than or equal to 1"),
+        ({"points_per_side": 2.5}, "points_per_side is 2.5: it should be a valid integer"),
+        ({"pred_iou_thresh": float("nan")}, "pred_iou_thresh is nan: it should be a finite number"),
+        ({"box_nms_thresh": "high"}, "box_nms_thresh is 'high': it should be a valid number"),
+        ({"crop_overlap_ratio": 1.0}, "crop_overlap_ratio is 1.0: it should be less than 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_where_they_are_made(changes: dict[str, Any], reason: str) -> None:
