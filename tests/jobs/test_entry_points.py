@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,15 @@ def test_the_readme_names_every_entry_point() -> None:
 def test_a_job_file_is_plain_yaml() -> None:
     for path in JOBS.rglob("*.yaml"):
         assert isinstance(yaml.safe_load(path.read_text()), dict), path
+
+
+@pytest.mark.slow
+def test_the_checks_of_a_gpu_can_be_rehearsed_on_the_cpu(tmp_path: Path) -> None:
+    command = [sys.executable, str(JOBS / "gpu_checks.py"), "--rehearse", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=JOBS.parent)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "gpu_checks.json").read_text())
+    sections = {"machine", "masks", "golden", "precision", "attention", "costs", "video", "compile", "memory"}
+    assert {row["section"] for row in rows} == sections
+    assert not [row for row in rows if row["check"] == "failed"]
+    assert (tmp_path / "gpu_checks.md").read_text() == done.stdout
