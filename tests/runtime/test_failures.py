@@ -112,7 +112,7 @@ def test_prompts_that_do_not_fit_their_video_fail_alone_and_before_any_work(tmp_
         "late": "the prompt on frame 15 lies after the video's last frame, 14",
         "outside": "the prompt on frame 0 has box_xyxy [100.0, 0.0, 120.0, 9.0], all of it outside a picture of "
         "64x48 pixels",
-        "span": "end_frame 15 lies after the video's last frame, 14; leave end_frame empty to follow to the end",
+        "span": "end_frame 15 lies after the video's last frame, 14; leave end_frame empty for the end of the video",
     }
     assert {names for *_, names in tracker.calls} == {("good",)}
 
