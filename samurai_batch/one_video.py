@@ -70,14 +70,18 @@ def track(
     of_chunks = {"chunk_frames": chunk_frames, "frames_per_batch": frames_per_batch}
     fields = {"prompts": str(video), "output": "unused", **of_model, **of_chunks, **_settings(mode, tracker)}
     config = make_job(fields, source="track")
-    start, end = _span(frames)
     prompts = _prompts(frame, boxes, points, labels, masks)
-    named = Video(video_id_of(str(video)), str(video))
-    tracks = [
-        Track(video=named, object_id=name, prompts=tuple(own), start_frame=start, end_frame=end, direction=direction)
+    return _track(config, _tracks(str(video), prompts, frames, direction))
+
+
+def _tracks(
+    uri: str, prompts: Mapping[str, Sequence[Prompt]], frames: range | None, direction: Direction
+) -> list[Track]:
+    video, (start, end) = Video(video_id_of(uri), uri), _span(frames)
+    return [
+        Track(video=video, object_id=name, prompts=tuple(own), start_frame=start, end_frame=end, direction=direction)
         for name, own in prompts.items()
     ]
-    return _track(config, tracks)
 
 
 def _settings(mode: str, tracker: "Mapping[str, Any] | TrackerSettings | None") -> dict[str, Any]:

@@ -16,9 +16,6 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = ("samurai_batch", "jobs", "cluster")
 
-NOT_YET_CLEAN = ("samurai_batch/cli",)
-"""Packages and modules that still have replaced words. The list only shrinks."""
-
 REPLACED_WORDS = {
     "follow": "propagate (masks through frames), track",
     "follows": "propagate, track",
@@ -128,8 +125,7 @@ def found_in(paths: list[Path]) -> list[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_identifier_or_message_has_a_replaced_word(folder: str) -> None:
-    exempt = tuple(str(REPOSITORY / name) for name in NOT_YET_CLEAN)
-    found = [one for one in found_in([REPOSITORY / folder]) if not one.startswith(exempt)]
+    found = found_in([REPOSITORY / folder])
     assert not found, "\n".join(found)
 
 
