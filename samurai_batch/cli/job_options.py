@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 RunId = Annotated[str | None, typer.Option(help="Id of the run; `submit` sets it. Default: a new one.")]
 Fields = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Set any field of the job (see `fields`)."),
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set any field of the job (see `fields`).")
 ]
 
 _OPTIONS: dict[str, Any] = {

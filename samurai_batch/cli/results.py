@@ -51,8 +51,7 @@ def report(
     pictures: Annotated[bool, typer.Option(help="Add pictures; this reads the videos.")] = True,
     inline: Annotated[bool, typer.Option("--inline", help="Embed the pictures in the page.")] = False,
     max_videos: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="Most videos to show with timelines and pictures, worst first."),
+        int, typer.Option(min=0, metavar="N", help="Most videos to show with timelines and pictures, worst first.")
     ] = 100,
 ) -> None:
     """Write an HTML report of a run.

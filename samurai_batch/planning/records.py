@@ -3,19 +3,8 @@
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from samurai_batch.planning.chunks import (
-    first_chunk,
-    last_chunk,
-    last_frame,
-)
-from samurai_batch.planning.orders import (
-    DetectMember,
-    DetectOrder,
-    OpenOrder,
-    Order,
-    PropagateOrder,
-    PublishOrder,
-)
+from samurai_batch.planning.chunks import first_chunk, last_chunk, last_frame
+from samurai_batch.planning.orders import DetectMember, DetectOrder, OpenOrder, Order, PropagateOrder, PublishOrder
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track, Video

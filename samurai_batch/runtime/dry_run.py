@@ -18,11 +18,7 @@ from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
 from samurai_batch.runtime.preparation import Preparation, prepare
-from samurai_batch.runtime.recipe import (
-    checked_tracks,
-    job_recipe,
-    with_absolute_paths,
-)
+from samurai_batch.runtime.recipe import checked_tracks, job_recipe, with_absolute_paths
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.tasks import Track, TrackId
 

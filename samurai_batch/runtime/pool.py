@@ -106,11 +106,7 @@ class LocalPool(Generic[Payload]):
     """
 
     def __init__(
-        self,
-        make_worker: Callable[[Payload], Worker],
-        payload: Payload,
-        num_replicas: int = 1,
-        patience_s: float = 8.0,
+        self, make_worker: Callable[[Payload], Worker], payload: Payload, num_replicas: int = 1, patience_s: float = 8.0
     ) -> None:
         self._make_worker = make_worker
         self._payload = payload

@@ -12,9 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from samurai_batch.background import for_each
-from samurai_batch.errors import (
-    StateError,
-)
+from samurai_batch.errors import StateError
 from samurai_batch.ledger.checkpoints import part_uri, state_uri
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
