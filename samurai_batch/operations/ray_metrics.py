@@ -1,6 +1,6 @@
 """The progress of a run as metrics of Ray, which every node serves to Prometheus beside its own."""
 
-from types import TracebackType
+from typing import Any
 
 from ray.util.metrics import Gauge
 
@@ -27,7 +27,7 @@ FAILURES = "failures"
 """Served likewise, by output and kind: failed orders, also those that succeeded when retried."""
 
 
-class MetricsSink:
+class MetricsSink(ProgressSink):
     """Passes progress on to another sink, and sets the gauges at most every ``every_s`` seconds."""
 
     def __init__(self, inner: ProgressSink, output: str, every_s: float = 2.0) -> None:
@@ -65,8 +65,6 @@ class MetricsSink:
         self._inner.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """The run is over."""
-        self._inner.__exit__(kind, error, trace)
+        self._inner.__exit__(*error)

@@ -1,8 +1,8 @@
 """How far a run is: a progress bar on a terminal, one structured line in the log every few seconds elsewhere."""
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
@@ -65,25 +65,15 @@ class RunProgress:
         }
 
 
-class ProgressSink(Protocol):
+class ProgressSink(AbstractContextManager["ProgressSink", None], Protocol):
     """Receives the progress of a run. Entered before the run begins, and left when it is over."""
 
     def show(self, progress: RunProgress) -> None:
         """Called by the driver several times a second."""
         ...
 
-    def __enter__(self) -> "ProgressSink":
-        """The run begins."""
-        ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The run is over."""
-        ...
-
-
-class ProgressLog:
+class ProgressLog(ProgressSink):
     """One line of JSON in the log every ``every_s`` seconds, and a last one at the end."""
 
     def __init__(self, every_s: float = 5.0) -> None:
@@ -98,13 +88,7 @@ class ProgressLog:
             self._next_s = progress.totals.seconds + self._every_s
             self._log(progress)
 
-    def __enter__(self) -> "ProgressLog":
-        """Begin."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Write the last line."""
         if self._last is not None:
             self._log(self._last)
@@ -120,7 +104,7 @@ class ProgressLog:
         logger.info("progress %s", json.dumps(values))
 
 
-class ProgressBar:
+class ProgressBar(ProgressSink):
     """A progress bar over track-frames or, in a job without propagation, over tracks."""
 
     def __init__(self, console: Console) -> None:
@@ -142,9 +126,7 @@ class ProgressBar:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the bar as it is."""
         self._bar.stop()
 
