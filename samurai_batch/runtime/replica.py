@@ -6,6 +6,7 @@ it. Every failure becomes a report.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -71,33 +72,43 @@ OpenVideo = Callable[[str], "VideoSource"]
 """Opens the video at a URI. Raises VideoError for one that is missing or damaged, StorageError."""
 
 
-class Replica:
-    """Carries out orders, one at a time.
+@dataclass(kw_only=True, eq=False)
+class PublishingReplica:
+    """What replicas of both tasks have: videos that they open, and an output to which they publish mask tables.
 
-    ``detect`` is needed only for auto prompts. ``metadata`` goes into every mask table, beside the fingerprint;
-    ``num_transfers`` bounds the reads and writes of track states that run at once.
+    ``metadata`` goes into every mask table, beside the fingerprint; ``num_transfers`` bounds the reads and writes that
+    run at once.
     """
 
-    def __init__(
-        self,
-        *,
-        propagate: Propagate,
-        open_video: OpenVideo,
-        store: Store,
-        output: str,
-        metadata: Mapping[str, str],
-        detect: Detect | None = None,
-        num_transfers: int = 8,
-    ) -> None:
-        self._propagate = propagate
-        self._open_video = open_video
-        self._store = store
-        self._output = output
-        self._metadata = metadata
-        self._detect = detect
-        self._num_transfers = num_transfers
-        self._open: tuple[Video, VideoSource] | None = None
-        self._is_stopping = False
+    open_video: OpenVideo
+    store: Store
+    output: str
+    metadata: Mapping[str, str]
+    num_transfers: int = 8
+    _is_stopping: bool = field(default=False, init=False)
+
+    def stop(self) -> None:
+        """Called from another thread: the running order ends at its next frame or picture, unsaved."""
+        self._is_stopping = True
+
+    def check_not_stopping(self) -> None:
+        """Raise StoppedError after `stop`."""
+        if self._is_stopping:
+            raise StoppedError("the job is being stopped")
+
+    def publish(self, track: Track, fingerprint: str, table: pa.Table) -> None:
+        """Write the mask table of a track."""
+        uri = mask_table_uri(self.output, track.video.video_id, track.object_id)
+        self.store.write_bytes(uri, table_to_bytes(table, {**self.metadata, "fingerprint": fingerprint}))
+
+
+@dataclass(kw_only=True, eq=False)
+class Replica(PublishingReplica):
+    """The replica of ``task: track``. Carries out orders, one at a time; ``detect`` is needed only for auto prompts."""
+
+    propagate: Propagate
+    detect: Detect | None = None
+    _open: "tuple[Video, VideoSource] | None" = field(default=None, init=False)
 
     def run(self, order: Order) -> Report:
         """Carry out an order; every failure comes back as an OrderFailed."""
@@ -120,10 +131,6 @@ class Replica:
             self.close()  # a reader that has failed once is not asked again
             return OrderFailed(order.order_id, as_failure(error), time.monotonic() - started_s)
 
-    def stop(self) -> None:
-        """Called from another thread: the running order ends at its next frame, unsaved."""
-        self._is_stopping = True
-
     def close(self) -> None:
         """Let the open video go."""
         if self._open is not None:
@@ -133,22 +140,18 @@ class Replica:
     def _source(self, video: Video) -> "VideoSource":
         if self._open is None or self._open[0] != video:
             self.close()
-            self._open = (video, self._open_video(video.uri))
+            self._open = (video, self.open_video(video.uri))
         return self._open[1]
-
-    def _check_not_stopping(self) -> None:
-        if self._is_stopping:
-            raise StoppedError("the job is being stopped")
 
     # -- auto prompts
 
     def _detect_objects(self, member: DetectMember) -> int | Failure:
         """Detect the objects of one auto prompt and keep them; the prompt itself has no rows."""
-        self._check_not_stopping()
-        assert self._detect is not None, "this job has no auto prompts"
+        self.check_not_stopping()
+        assert self.detect is not None, "this job has no auto prompts"
         try:
             source = self._source(member.track.video)
-            write_detections(self._store, self._output, member.fingerprint, self._detect(source, member.track))
+            write_detections(self.store, self.output, member.fingerprint, self.detect(source, member.track))
         except Exception as error:
             self.close()
             return as_failure(error)
@@ -157,10 +160,10 @@ class Replica:
     # -- one chunk
 
     def _propagate_chunk(self, order: PropagateOrder, started_s: float) -> ChunkPropagated:
-        self._check_not_stopping()
+        self.check_not_stopping()
         source = self._source(order.video)
         frames = frames_to_propagate(order.legs, order.chunk, order.chunk_frames, order.num_frames)
-        result = self._propagate(source, order.legs, frames, self._load(order), check=self._check_not_stopping)
+        result = self.propagate(source, order.legs, frames, self._load(order), check=self.check_not_stopping)
         propagated_s = time.monotonic()
         self._save(order, result)
         ended_s = time.monotonic()
@@ -178,11 +181,11 @@ class Replica:
         def read(leg: Leg) -> bytes:
             uri = self._state_uri(order, leg, before)
             try:
-                return self._store.read_bytes(uri)
+                return self.store.read_bytes(uri)
             except FileNotFoundError as error:
                 raise StateError(f"{redact(uri)}: the track state of the chunk before is missing") from error
 
-        states = for_each(read, legs, self._num_transfers)
+        states = for_each(read, legs, self.num_transfers)
         return {leg.track.object_id: state for leg, state in zip(legs, states, strict=True)}
 
     def _save(self, order: PropagateOrder, result: "ChunkResult") -> None:
@@ -194,31 +197,31 @@ class Replica:
 
         def save_one(leg: Leg) -> None:
             object_id = leg.track.object_id
-            uri = part_uri(self._output, leg.fingerprint, order.reverse, order.chunk, order.chunk_frames)
-            self._store.write_bytes(uri, table_to_bytes(result.tables[object_id], {}))
-            self._store.write_bytes(self._state_uri(order, leg, order.chunk), result.states[object_id])
+            uri = part_uri(self.output, leg.fingerprint, order.reverse, order.chunk, order.chunk_frames)
+            self.store.write_bytes(uri, table_to_bytes(result.tables[object_id], {}))
+            self.store.write_bytes(self._state_uri(order, leg, order.chunk), result.states[object_id])
 
         def delete_outdated(leg: Leg) -> None:
             if not is_past(first_chunk(leg, order.chunk_frames), outdated, order.reverse):
-                self._store.delete(self._state_uri(order, leg, outdated))
+                self.store.delete(self._state_uri(order, leg, outdated))
 
-        for_each(save_one, order.legs, self._num_transfers)
-        for_each(delete_outdated, order.legs, self._num_transfers)
+        for_each(save_one, order.legs, self.num_transfers)
+        for_each(delete_outdated, order.legs, self.num_transfers)
 
     def _state_uri(self, order: PropagateOrder, leg: Leg, chunk: int) -> str:
-        return state_uri(self._output, leg.fingerprint, order.reverse, chunk, order.chunk_frames)
+        return state_uri(self.output, leg.fingerprint, order.reverse, chunk, order.chunk_frames)
 
     # -- one finished track
 
     def _publish(self, order: PublishOrder) -> int:
         def read(chunk: tuple[bool, int]) -> pa.Table:
-            uri = part_uri(self._output, order.fingerprint, *chunk, order.chunk_frames)
+            uri = part_uri(self.output, order.fingerprint, *chunk, order.chunk_frames)
             try:
-                return bytes_to_table(self._store.read_bytes(uri))
+                return bytes_to_table(self.store.read_bytes(uri))
             except FileNotFoundError as error:
                 raise StateError(f"{redact(uri)}: the rows of this chunk are missing") from error
 
-        tables = for_each(read, order.chunks, self._num_transfers)
+        tables = for_each(read, order.chunks, self.num_transfers)
         table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
         if not np.array_equal(table["frame_index"].to_numpy(), np.arange(order.rows.start, order.rows.stop)):
             raise StateError(
@@ -226,9 +229,7 @@ class Replica:
                 f"{order.rows.start} to {order.rows.stop - 1}, once each"
             )
         _check_whose(table, order.track)
-        data = table_to_bytes(table, {**self._metadata, "fingerprint": order.fingerprint})
-        uri = mask_table_uri(self._output, order.track.video.video_id, order.track.object_id)
-        self._store.write_bytes(uri, data)
+        self.publish(order.track, order.fingerprint, table)
         return int(table.num_rows)
 
 

@@ -17,8 +17,9 @@ A table without rows means that no object was found.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -26,13 +27,12 @@ from samurai_batch.background import for_each
 from samurai_batch.errors import PromptError, VideoError
 from samurai_batch.images.pictures import ObjectDetector, PictureMask, segment_picture
 from samurai_batch.images.predictor import EncodedImage
-from samurai_batch.ledger.store import Store
-from samurai_batch.masks import MaskRow, mask_table_uri, rows_to_table, table_to_bytes
+from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.orders import Detected, DetectMember, DetectOrder, Order, OrderFailed, Report
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.runtime.failures import StoppedError, as_failure, within_memory
-from samurai_batch.runtime.replica import OpenVideo
+from samurai_batch.runtime.replica import PublishingReplica
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Video
@@ -41,30 +41,11 @@ from samurai_batch.video import Frame
 T = TypeVar("T")
 
 
-class PictureReplica:
-    """Carries out DetectOrders on pictures, one at a time; keeps no state between them.
+@dataclass(kw_only=True, eq=False)
+class PictureReplica(PublishingReplica):
+    """Carries out DetectOrders on pictures, one at a time; keeps no state between them."""
 
-    ``metadata`` goes into every mask table, beside the fingerprint; ``num_transfers`` bounds the reads that run at
-    once.
-    """
-
-    def __init__(
-        self,
-        *,
-        detector: ObjectDetector,
-        open_video: OpenVideo,
-        store: Store,
-        output: str,
-        metadata: Mapping[str, str],
-        num_transfers: int = 8,
-    ) -> None:
-        self._detector = detector
-        self._open_video = open_video
-        self._store = store
-        self._output = output
-        self._metadata = metadata
-        self._num_transfers = num_transfers
-        self._is_stopping = False
+    detector: ObjectDetector
 
     def run(self, order: Order) -> Report:
         """Carry out an order. A picture that fails does not affect the others; any other failure is an OrderFailed."""
@@ -76,14 +57,10 @@ class PictureReplica:
             return OrderFailed(order.order_id, as_failure(error), time.monotonic() - started_s)
         return Detected(order.order_id, answers, time.monotonic() - started_s, WorkStats(frames_encoded=num_encoded))
 
-    def stop(self) -> None:
-        """Called from another thread: the running order ends at its next picture."""
-        self._is_stopping = True
-
     def _segment(self, members: Sequence[DetectMember]) -> tuple[tuple[int | Failure, ...], int]:
         """The answers, and how many pictures were encoded for them."""
         videos = list(dict.fromkeys(member.track.video for member in members))
-        frames = for_each(lambda video: _or_failure(lambda: self._read(video)), videos, self._num_transfers)
+        frames = for_each(lambda video: _or_failure(lambda: self._read(video)), videos, self.num_transfers)
         read = dict(zip(videos, frames, strict=True))
         pictures = {video: frame for video, frame in read.items() if isinstance(frame, Frame)}
         images = dict(zip(pictures, within_memory(lambda: self._encode(pictures.values())), strict=True))
@@ -98,8 +75,8 @@ class PictureReplica:
         return tuple(answers), len(pictures)
 
     def _read(self, video: Video) -> Frame:
-        self._check_not_stopping()
-        with closing(self._open_video(video.uri)) as source:
+        self.check_not_stopping()
+        with closing(self.open_video(video.uri)) as source:
             if (num_frames := source.info.num_frames) != 1:
                 raise VideoError(
                     f"{redact(video.uri)} holds {num_frames} pictures or frames, and task segment takes one a file;"
@@ -109,23 +86,17 @@ class PictureReplica:
             return frame
 
     def _encode(self, pictures: Collection[Frame]) -> list[EncodedImage]:
-        return self._detector.predictor.encode([one.pixels for one in pictures]) if pictures else []
+        return self.detector.predictor.encode([one.pixels for one in pictures]) if pictures else []
 
     def _answer(self, member: DetectMember, picture: Frame, image: EncodedImage) -> int:
         """Publish the masks of one track on one picture; their number."""
-        self._check_not_stopping()
+        self.check_not_stopping()
         if problem := validation_error(member.track, VideoFacts(1, image.height, image.width)):
             raise PromptError(problem)
-        masks = segment_picture(self._detector, member.track, picture.pixels, image)
+        masks = segment_picture(self.detector, member.track, picture.pixels, image)
         table = rows_to_table([_row(mask, member.track.video, image) for mask in masks])
-        data = table_to_bytes(table, {**self._metadata, "fingerprint": member.fingerprint})
-        uri = mask_table_uri(self._output, member.track.video.video_id, member.track.object_id)
-        self._store.write_bytes(uri, data)
+        self.publish(member.track, member.fingerprint, table)
         return len(masks)
-
-    def _check_not_stopping(self) -> None:
-        if self._is_stopping:
-            raise StoppedError("the job is being stopped")
 
 
 def _or_failure(step: Callable[[], T]) -> T | Failure:

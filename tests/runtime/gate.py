@@ -75,6 +75,6 @@ class GatedPlan:
 def make_gated_replica(gated: GatedPlan) -> Worker:
     worker = make_replica_process(gated.plan)
     assert isinstance(worker, Replica)
-    open_video = worker._open_video
-    worker._open_video = lambda uri: GatedSource(open_video(uri), gated.gate)  # type: ignore[assignment,return-value]
+    open_video = worker.open_video
+    worker.open_video = lambda uri: GatedSource(open_video(uri), gated.gate)  # type: ignore[assignment,return-value]
     return worker
