@@ -1,9 +1,10 @@
 """Formats results: Markdown for a terminal or a README, JSON for programs, a bar plot."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from samurai_batch.benchmark.mask_costs import MaskCost
 from samurai_batch.benchmark.run import ModelResult, Results
 from samurai_batch.benchmark.sharing import NUM_TRACKS
 from samurai_batch.plotting import COLOURS, bar_plot
@@ -23,6 +24,8 @@ def as_markdown(results: Results) -> str:
         lines.append(f"Kernels: {results.machine.kernels}")
     for one in results.models:
         lines += ["", *_table(one), "", *_facts(one)]
+    if results.masks:
+        lines += ["", *_mask_table(results.masks)]
     return "\n".join(lines)
 
 
@@ -50,6 +53,16 @@ def _table(one: ModelResult) -> Iterator[str]:
             f"| {step.tracks} | {_seconds(step.propagate_s)} | {_seconds(step.per_track_s)} | {step.frames_per_s:.2f}"
             f" | {step.tracks * step.frames_per_s:.1f} | {step.matmul_share:.0%} | {baseline} |"
         )
+
+
+def _mask_table(masks: Sequence[MaskCost]) -> Iterator[str]:
+    yield "CPU time of each mask, holes filled"
+    yield ""
+    yield "| size | tracks | from pixels | as run lengths | after a GPU has found the changes | bytes of its changes |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for cost in masks:
+        seconds = (_seconds(value) for value in (cost.pixels_s, cost.run_lengths_s, cost.after_gpu_s))
+        yield f"| {cost.size} | {cost.tracks} | {' | '.join(seconds)} | {cost.num_bytes:,} |"
 
 
 def _facts(one: ModelResult) -> Iterator[str]:

@@ -12,6 +12,7 @@ from samurai_batch.benchmark.baselines import BaselineCost, measure_baselines, w
 from samurai_batch.benchmark.costs import FULL_MEMORY, Costs, measure_costs
 from samurai_batch.benchmark.end_to_end import EndToEnd, has_room_for, measure_end_to_end
 from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
+from samurai_batch.benchmark.mask_costs import MaskCost, measure_mask_costs
 from samurai_batch.benchmark.memory import Peak, measure_peak
 from samurai_batch.benchmark.sharing import Sharing, measure_sharing
 from samurai_batch.job import JobConfig, make_job
@@ -33,7 +34,7 @@ class BenchmarkSettings:
     ``weights`` None uses the weights that ship, or untrained ones if there are none (speed does not depend on values);
     ``image_size`` None uses each model's own. ``num_frames`` is the length of each of two clips of the end-to-end
     measurement, ``num_memory_frames`` that of the clip for peak memory, ``num_shared_frames`` that of a video whose
-    tracks are split over two replicas; 0 leaves out the measurement.
+    tracks are split over two replicas; 0 leaves out the measurement, and so does ``masks`` False for run lengths.
     """
 
     models: tuple[str, ...] = ("nano",)
@@ -48,6 +49,7 @@ class BenchmarkSettings:
     num_frames: int = 120
     num_memory_frames: int = 60
     num_shared_frames: int = 0
+    masks: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ class Results:
 
     machine: Machine
     models: tuple[ModelResult, ...]
+    masks: tuple[MaskCost, ...] = ()
 
 
 def run_benchmark(settings: BenchmarkSettings, on_progress: Callable[[str], None]) -> Results:
@@ -84,7 +87,11 @@ def run_benchmark(settings: BenchmarkSettings, on_progress: Callable[[str], None
     on_progress("the machine")
     machine = describe_machine(dtype_of(jobs[0]), torch.device(device_of(jobs[0])))
     results = tuple(_measure(settings, job, one, machine, on_progress) for job, one in zip(jobs, weights, strict=True))
-    return Results(machine=machine, models=results)
+    masks: tuple[MaskCost, ...] = ()
+    if settings.masks:
+        on_progress("run lengths of masks")
+        masks = tuple(measure_mask_costs(settings.repeats))
+    return Results(machine=machine, models=results, masks=masks)
 
 
 def _measure(

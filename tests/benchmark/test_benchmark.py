@@ -11,11 +11,13 @@ import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
+from samurai_batch.benchmark import mask_costs
 from samurai_batch.benchmark.baselines import BaselineCost, baseline_model, measure_baselines, why_no_baseline
 from samurai_batch.benchmark.clip import clip_tracks, frames, write_clip
 from samurai_batch.benchmark.costs import FULL_MEMORY, PlainComparison, can_compare_with_plain, measure_costs
 from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool, bare_loop, has_room_for
 from samurai_batch.benchmark.machine import has_room
+from samurai_batch.benchmark.mask_costs import measure_mask_costs
 from samurai_batch.benchmark.memory import Peak, peak_bytes
 from samurai_batch.benchmark.presentation import as_json, as_markdown, as_svg
 from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
@@ -220,7 +222,7 @@ def test_the_baseline_is_measured_for_models_that_transformers_supports() -> Non
 
 def results() -> Results:
     settings = BenchmarkSettings(
-        weights="untrained:0", image_size=64, tracks=(1, 2), repeats=1, num_frames=0, num_memory_frames=0
+        weights="untrained:0", image_size=64, tracks=(1, 2), repeats=1, num_frames=0, num_memory_frames=0, masks=False
     )
     said: list[str] = []
     found = run_benchmark(settings, said.append)
@@ -276,6 +278,16 @@ def test_results_name_the_machine_and_are_written_as_text_data_and_picture() -> 
     assert as_svg(replace(found, models=(full,))).count("<rect") == 4
     none = replace(full, end_to_end=replace(whole, two_replicas_s=None))
     assert "no room for a second replica" in as_markdown(replace(found, models=(none,)))
+
+
+def test_masks_are_measured_by_pixels_and_by_run_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask_costs, "SIZES", {"small": (90, 160)})
+    found = tuple(measure_mask_costs(repeats=1, grid_size=32))
+    assert [(cost.size, cost.tracks) for cost in found] == [("small", 1), ("small", 8)]
+    assert all(min(cost.pixels_s, cost.run_lengths_s, cost.after_gpu_s) > 0 for cost in found)
+    text = as_markdown(replace(results(), masks=(replace(found[1], pixels_s=0.5, num_bytes=12345),)))
+    assert "| small | 8 | 500.0 ms |" in text
+    assert text.endswith("| 12,345 |")
 
 
 def test_the_most_memory_held_does_not_shrink() -> None:
