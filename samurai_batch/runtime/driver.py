@@ -22,7 +22,7 @@ from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Outcome, TrackSettled
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
-from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
+from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.detection import detected_before, read_detections
 from samurai_batch.runtime.environment import Environment, RunDescription, RunHooks
@@ -114,13 +114,7 @@ class _Driver:
         self._videos_to_detect: dict[str, VideoState] = {}  # those whose detections become tracks
         self._waiting_for = ""
         self._waiting_since_s = 0.0
-        schedule = ScheduleSettings(
-            chunk_frames=settings.chunk_frames,
-            keep_partial=settings.keep_partial,
-            limits=settings.limits,
-            split_shards=settings.split_shards,
-        )
-        self._scheduler = Scheduler([], [], {}, schedule, FIRST_RATES)
+        self._scheduler = Scheduler([], [], {}, settings, FIRST_RATES)
         self._writer = LedgerWriter(
             environment.store, lease, weights_digest=recipe.weights_digest, num_transfers=settings.num_transfers
         )
@@ -134,12 +128,12 @@ class _Driver:
 
     def prepare(self, tracks: Sequence[Track]) -> None:
         """Compare the job with its output; only what is left to do is kept in memory. Raises what `prepare` raises."""
-        store, settings, task = self._environment.store, self._settings, self._settings.task
+        store, settings = self._environment.store, self._settings
         self._environment.remove_temporaries()
         needed: set[str] = set()
         for part in prepare(tracks, self._recipe, store, settings, on_progress=self._lease.beat_if_due):
             needed.update(one.fingerprint for one in part.pending)
-            detecting = [one.track for one in part.to_detect if task.has_detected_tracks(one.track)]
+            detecting = [one.track for one in part.to_detect if settings.has_detected_tracks(one.track)]
             self._videos_to_detect |= {track.video.video_id: part.videos[track.video.video_id] for track in detecting}
             self._enter(part)
         delete_leftovers(store, settings.output, needed, settings.num_transfers, self._lease.beat_if_due)
@@ -243,7 +237,7 @@ class _Driver:
     def _enter_detected(self, outcome: TrackSettled) -> None:
         """Enter the tracks that a prompt's detections have become."""
         track = outcome.track
-        if outcome.status != "done" or not self._settings.task.has_detected_tracks(track):
+        if outcome.status != "done" or not self._settings.has_detected_tracks(track):
             return
         store, settings = self._environment.store, self._settings
         detected = read_detections(store, settings.output, track, outcome.fingerprint)

@@ -229,18 +229,18 @@ class _Preparer:
         return list_saved_tracks(self.store, self.settings.output) if self.may_have_checkpoints else set()
 
     def prepare(self, tracks: Sequence[Track], videos: Mapping[str, VideoState]) -> Preparation:
-        task = self.settings.task
+        settings = self.settings
         candidates = [self._candidate(track, videos) for track in tracks]
         groups = [
-            [track for track in tracks if not task.is_detected(track)],
+            [track for track in tracks if not settings.is_detected(track)],
             *self._tracks_of_detections(candidates),  # each prompt's in shards of its own, as when it was detected
         ]
         candidates += [self._candidate(track, videos) for group in groups[1:] for track in group]
         settled = [(one.track, one.entry) for one in candidates if one.entry and self._is_settled(one)]
         others = [one for one in candidates if not self._is_settled(one)]
         to_do = [(one.track, one.fingerprint) for one in others if one.fingerprint is not None]
-        members = [DetectMember(track, name) for track, name in to_do if task.is_detected(track)]
-        pending = self._pending([(track, name) for track, name in to_do if not task.is_detected(track)])
+        members = [DetectMember(track, name) for track, name in to_do if settings.is_detected(track)]
+        pending = self._pending([(track, name) for track, name in to_do if not settings.is_detected(track)])
         return Preparation(
             videos=videos,
             settled=settled,
@@ -248,7 +248,7 @@ class _Preparer:
             pending=pending,
             shards=self._shards(groups, pending),
             detect_batches=make_detect_batches(
-                [one for one in members if not self._is_detected_already(one)], task.videos_per_detect_order
+                [one for one in members if not self._is_detected_already(one)], settings.videos_per_detect_order
             ),
             detected=[one for one in members if self._is_detected_already(one)],
         )
@@ -260,7 +260,7 @@ class _Preparer:
         if self.trust_weights and entry:
             recipe = replace(recipe, weights_digest=entry.weights_digest)
         one = _Candidate(track, entry, fingerprint(track, state.identity, recipe) if state.identity else None)
-        if self.settings.task.has_detected_tracks(track):
+        if self.settings.has_detected_tracks(track):
             return replace(one, has_result=one.result_fingerprint in self.detections)
         return replace(one, has_result=mask_table_name(track.object_id) in state.tables)
 
@@ -276,7 +276,7 @@ class _Preparer:
         return one.has_result and is_kept and one.fingerprint in (None, entry.fingerprint)
 
     def _is_detected_already(self, member: DetectMember) -> bool:
-        return self.settings.task.has_detected_tracks(member.track) and member.fingerprint in self.detections
+        return self.settings.has_detected_tracks(member.track) and member.fingerprint in self.detections
 
     def _tracks_of_detections(self, candidates: Sequence[_Candidate]) -> list[tuple[Track, ...]]:
         """The tracks that each prompt's detections have become."""
@@ -285,8 +285,8 @@ class _Preparer:
             assert one.result_fingerprint is not None
             return read_detections(self.store, self.settings.output, one.track, one.result_fingerprint)
 
-        task = self.settings.task
-        detected = [one for one in candidates if one.has_result and task.has_detected_tracks(one.track)]
+        settings = self.settings
+        detected = [one for one in candidates if one.has_result and settings.has_detected_tracks(one.track)]
         return for_each(read, detected, self.settings.num_transfers, on_progress=self.on_progress)
 
     def _shards(self, groups: Sequence[Sequence[Track]], pending: Sequence[PendingTrack]) -> list[Shard]:

@@ -1,49 +1,24 @@
-"""What the driver needs to know of a job, and in what its two tasks differ."""
+"""What the driver needs to know of a job."""
 
 from dataclasses import dataclass
 
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.lease import STALE_AFTER_S
 from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.planning.scheduler import ScheduleSettings
 from samurai_batch.tasks import Track
 
 LOSSES_PER_DEATH = 3
 """A chunk may lose so many replicas with their nodes for every replica that may die of it: a lost node says less."""
 
 
-@dataclass(frozen=True)
-class TrackTask:
-    """``task: track``: tracks are propagated. Automatic prompts (text, everything) are detected before that."""
-
-    videos_per_detect_order: int = 1
-
-    def is_detected(self, track: Track) -> bool:
-        """Whether a DetectOrder answers the track; others are propagated."""
-        return track.auto_prompt is not None
-
-    def has_detected_tracks(self, track: Track) -> bool:
-        """Whether each detection of the track becomes a track of its own, which is then propagated."""
-        return track.auto_prompt is not None
-
-
-@dataclass(frozen=True)
-class SegmentTask:
-    """``task: segment``: every track is answered on its picture, and its detections are rows of its own table."""
-
-    videos_per_detect_order: int
-
-    def is_detected(self, track: Track) -> bool:
-        """Whether a DetectOrder answers the track: always."""
-        return True
-
-    def has_detected_tracks(self, track: Track) -> bool:
-        """Whether each detection becomes a track of its own: never."""
-        return False
-
-
 @dataclass(frozen=True, kw_only=True)
-class DriverSettings:
+class DriverSettings(ScheduleSettings):
     """What the driver needs to know of a job. Times are seconds.
+
+    With ``segments_pictures`` (``task: segment``), a DetectOrder answers every track on its picture, and the detections
+    are rows of the track's own table. Otherwise it answers only auto prompts (text, everything), and each detection
+    becomes a track that is then propagated. A DetectOrder takes ``videos_per_detect_order`` videos or pictures.
 
     A replica is replaced after ``chunks_per_replica``; None keeps it. ``retry_failed`` retries tracks that failed
     because of their input, though that has not changed. A run whose heartbeat is older than ``stale_after_s`` is
@@ -51,12 +26,9 @@ class DriverSettings:
     """
 
     output: str
-    chunk_frames: int
     max_tracks_per_shard: int
-    keep_partial: bool
-    limits: RetryLimits
-    task: TrackTask | SegmentTask = TrackTask()
-    split_shards: bool = True
+    segments_pictures: bool = False
+    videos_per_detect_order: int = 1
     chunks_per_replica: int | None = None
     retry_failed: bool = False
     num_transfers: int = 16
@@ -74,7 +46,16 @@ class DriverSettings:
             keep_partial=config.keep_partial,
             split_shards=config.split_shards,
             limits=RetryLimits(config.max_attempts, config.max_attempts, LOSSES_PER_DEATH * config.max_attempts),
-            task=SegmentTask(config.pictures_per_batch) if config.task == "segment" else TrackTask(),
+            segments_pictures=config.task == "segment",
+            videos_per_detect_order=config.pictures_per_batch if config.task == "segment" else 1,
             retry_failed=retry_failed,
             chunks_per_replica=config.chunks_per_replica,
         )
+
+    def is_detected(self, track: Track) -> bool:
+        """Whether a DetectOrder answers the track; others are propagated."""
+        return self.segments_pictures or track.auto_prompt is not None
+
+    def has_detected_tracks(self, track: Track) -> bool:
+        """Whether each detection of the track becomes a track of its own."""
+        return not self.segments_pictures and track.auto_prompt is not None
