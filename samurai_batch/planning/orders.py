@@ -150,10 +150,10 @@ class TrackSettled:
     track: Track
     fingerprint: str
     status: TrackStatus
-    num_rows: int
-    attempts: int
-    seconds: float
-    failure: Failure | None
+    num_rows: int = 0
+    attempts: int = 1
+    seconds: float = 0.0
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from samurai_batch.modeling.checkpoints import Weights, build_model, load_weight
 from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.process import prepare_process
-from samurai_batch.pipeline import ChunkResult, propagate_chunk
+from samurai_batch.pipeline import propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.detection import detect
@@ -30,7 +30,6 @@ from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.recipe import resolved_dtype
 from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.segmenting import PictureReplica
-from samurai_batch.tasks import Leg
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video
 
@@ -41,12 +40,7 @@ JobWeights = Weights | Weights[SamConfig]
 MACHINE_THREADS = torch.get_num_threads()
 """What PyTorch takes this machine for, OMP_NUM_THREADS included, before anybody divides it."""
 
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
@@ -82,19 +76,9 @@ def make_replica(plan: ReplicaPlan) -> Worker:
     tracker = make_tracker(config, plan.weights)
     detector = _make_detector(Sam2Network(tracker.model), config)
 
-    def propagate(
-        source: VideoSource,
-        legs: Sequence[Leg],
-        frames: range,
-        states: Mapping[str, bytes],
-        *,
-        check: Callable[[], None],
-    ) -> ChunkResult:
-        how = partial(propagate_chunk, frames_per_batch=config.frames_per_batch, use_threads=has_threads, check=check)
-        return within_memory(lambda: how(tracker, source, legs, frames, states))
-
+    propagate = partial(propagate_chunk, tracker, frames_per_batch=config.frames_per_batch, use_threads=has_threads)
     return Replica(
-        propagate=propagate,
+        propagate=lambda *chunk, check: within_memory(lambda: propagate(*chunk, check=check)),
         detect=lambda source, track: within_memory(partial(detect, detector, source, track)),
         open_video=open_video,
         store=storage,
@@ -236,10 +220,13 @@ def _made_cache_folder(config: JobConfig) -> Path:
 def _num_gpus(config: JobConfig) -> float:
     if config.num_gpus_per_replica is not None:
         return config.num_gpus_per_replica
-    from samurai_batch.runtime.ray_cluster import has_gpus, node_resources
+    if config.device != "auto":
+        return float(config.device == "cuda")
+    from samurai_batch.runtime.ray_cluster import node_resources
 
-    if config.device == "auto" and not any(node.get("CPU") or node.get("GPU") for node in node_resources()):
+    nodes = node_resources()
+    if not any(node.get("CPU") or node.get("GPU") for node in nodes):
         logger.warning(
             "device is auto and the cluster has no node yet: replicas request no GPU; set device: cuda to request one"
         )
-    return 1.0 if config.device == "cuda" or (config.device == "auto" and has_gpus()) else 0.0
+    return float(any(node.get("GPU") for node in nodes))

@@ -14,7 +14,6 @@ from samurai_batch.errors import ConfigError, PromptError, StateError
 from samurai_batch.images.text_models import check_detector
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.store import Store
-from samurai_batch.planning.orders import DetectMember, TrackSettled
 from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, TextPrompt, Track
@@ -74,19 +73,6 @@ def read_detections(store: Store, output: str, track: Track, fingerprint: str) -
 def detected_fingerprints(store: Store, output: str) -> set[str]:
     """The fingerprints of all auto prompts whose detections are kept."""
     return {name.removesuffix(_SUFFIX) for name in store.list_names(_folder(output)) if name.endswith(_SUFFIX)}
-
-
-def detected_before(member: DetectMember) -> TrackSettled:
-    """The outcome of an auto prompt whose detections an earlier run has kept, but not entered into the ledger."""
-    return TrackSettled(
-        track=member.track,
-        fingerprint=member.fingerprint,
-        status="done",
-        num_rows=0,
-        attempts=1,
-        seconds=0.0,
-        failure=None,
-    )
 
 
 def _folder(output: str) -> str:

@@ -24,7 +24,7 @@ from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.detection import detected_before, read_detections
+from samurai_batch.runtime.detection import read_detections
 from samurai_batch.runtime.environment import Environment, RunDescription, RunHooks
 from samurai_batch.runtime.pool import (
     Answered,
@@ -156,7 +156,8 @@ class _Driver:
         ended = Counter(f"tracks_{entry.status}" for _, entry in part.settled)
         ended["tracks_failed"] += len(part.unreachable)
         self._stats.count(tracks=len(part.tracks), tracks_skipped=len(part.settled), **ended)
-        for outcome in map(detected_before, part.detected):
+        for member in part.detected:  # by an earlier run, whose ledger does not say so yet
+            outcome = TrackSettled(track=member.track, fingerprint=member.fingerprint, status="done")
             self._writer.apply(outcome)
             self._stats.settled(outcome)
         self._scheduler.add_tracks(part.shards, part.pending, part.known_videos())

@@ -244,7 +244,7 @@ class _Preparer:
         return Preparation(
             videos=videos,
             settled=settled,
-            unreachable=[(one.track, _failure_of(one.track, videos)) for one in others if one.fingerprint is None],
+            unreachable=[(one.track, why) for one in others if (why := videos[one.track.video.video_id].failure)],
             pending=pending,
             shards=self._shards(groups, pending),
             detect_batches=make_detect_batches(
@@ -309,12 +309,6 @@ class _Preparer:
             return PendingTrack(track, name, saved)
 
         return for_each(with_checkpoints, to_do, self.settings.num_transfers, on_progress=self.on_progress)
-
-
-def _failure_of(track: Track, videos: Mapping[str, VideoState]) -> Failure:
-    failure = videos[track.video.video_id].failure
-    assert failure is not None, "a video without an identity has a failure"
-    return failure
 
 
 def delete_leftovers(

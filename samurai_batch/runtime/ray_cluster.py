@@ -57,11 +57,6 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def has_gpus() -> bool:
-    """Whether the cluster has GPUs as it stands now."""
-    return any(node.get("GPU", 0.0) > 0 for node in node_resources())
-
-
 def nodes() -> list[dict[str, Any]]:
     """All nodes that the cluster knows of, dead ones too, as Ray describes them."""
     return list(ray.nodes())  # type: ignore[no-untyped-call]
@@ -150,7 +145,7 @@ def _check_that_it_answers(address: str) -> None:
         return
     with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S):
         pass
-    client = None if is_client else _optional(lambda: _raylet().GcsClient)
+    client = None if is_client else _probe(_gcs_client_type)
     if client is not None:
         client(address=target)  # raises after 40 s of silence, and at once if it asks for a token that we lack
 
@@ -167,9 +162,11 @@ def _told(setting: str, value: str) -> Iterator[None]:
         raise ConfigError(f"{setting} {value!r}: {why_not_joined(error, remedy)}") from error
 
 
-def why_not_joined(error: Exception, remedy: str = "leave it empty") -> str:
+def why_not_joined(error: BaseException, remedy: str = "leave it empty") -> str:
     """What keeps us from joining a cluster, and what to do."""
-    text = " ".join(str(_root(error)).split())
+    while error.__cause__ is not None:  # Ray wraps errors; the innermost one says the most
+        error = error.__cause__
+    text = " ".join(str(error).split())
     versions = re.search(
         r"started with:.*?Ray: (\S+).*?Python: (\S+).*?started with:.*?Ray: (\S+).*?Python: (\S+)", text
     )
@@ -196,13 +193,6 @@ def _not_started(error: Exception) -> SamuraiBatchError:
             "set RAY_TMPDIR to a folder that you may write to and whose path is short, such as /tmp"
         )
     return SamuraiBatchError(f"Ray could not be started on this machine: {_short(str(error))}")
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost cause of an error, for Ray wraps them."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _short(text: str, most: int = 300) -> str:
@@ -246,21 +236,14 @@ def _probe(read: Callable[[], Any]) -> Any:
         return None
 
 
-def _optional(find: Callable[[], Any]) -> Any:
-    try:
-        return find()
-    except (ImportError, AttributeError):
-        return None
+def _gcs_client_type() -> Any:
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-
-def _raylet() -> Any:
-    import ray._raylet
-
-    return ray._raylet
+    return GcsClient
 
 
 def _gcs_client() -> Any:
-    return _raylet().GcsClient(address=ray.get_runtime_context().gcs_address)
+    return _gcs_client_type()(address=ray.get_runtime_context().gcs_address)
 
 
 def _canonical(address: str) -> str | None:

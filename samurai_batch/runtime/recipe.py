@@ -10,7 +10,6 @@ from samurai_batch.job import JobConfig
 from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.modeling.configs import SamConfig, image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.redaction import redact_values
 from samurai_batch.tasks import Track, Video, check_distinct
 
 TRACKER_VERSION = 2
@@ -81,11 +80,6 @@ def _settings(config: JobConfig) -> tuple[dict[str, object], int, int]:
     return {"task": config.task}, PICTURES_VERSION, model.image_size
 
 
-def job_tracks(config: JobConfig) -> list[Track]:
-    """The tracks of a job, from its prompts table or its pictures. Raises PromptsError."""
-    return read_prompts(config.prompts) if config.task == "track" else read_pictures(config.prompts)
-
-
 def absolute(uri: str) -> str:
     """A URI that does not depend on the current folder."""
     return uri if storage.is_remote(uri) else str(storage.local_path(uri))
@@ -108,16 +102,13 @@ def checked_tracks(config: JobConfig, tracks: Sequence[Track] | None) -> list[Tr
     tracks of one name.
     """
     check_output_store(config)
-    if tracks is not None:
+    if tracks is None:
+        tracks = read_prompts(config.prompts) if config.task == "track" else read_pictures(config.prompts)
+    else:
         check_distinct(tracks)
-    checked = with_absolute_videos(job_tracks(config) if tracks is None else tracks)
+    checked = with_absolute_videos(tracks)
     storage.check_inputs((track.video.uri for track in checked), in_one_process=config.pool == "local")
     return checked
-
-
-def with_redacted_uris(config: JobConfig) -> dict[str, object]:
-    """The job's fields for a run's record, without credentials."""
-    return redact_values(config.model_dump())
 
 
 def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:

@@ -22,19 +22,13 @@ from samurai_batch.ledger.status import RunSummary
 from samurai_batch.ledger.store import read_run
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.redaction import get_logger
+from samurai_batch.redaction import get_logger, redact_values
 from samurai_batch.runtime.detection import check_auto_prompts
 from samurai_batch.runtime.driver import drive
 from samurai_batch.runtime.environment import Environment, RunDescription, RunHooks
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.progress import ProgressLog, ProgressSink
-from samurai_batch.runtime.recipe import (
-    checked_tracks,
-    job_recipe,
-    with_absolute_paths,
-    with_redacted_uris,
-    with_resolved_dtype,
-)
+from samurai_batch.runtime.recipe import checked_tracks, job_recipe, with_absolute_paths, with_resolved_dtype
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.tasks import Track
 
@@ -77,7 +71,7 @@ def run_job(
     recipe = job_recipe(config, load().digest if is_remote else weights_digest(config.model, config.weights))
     clock = SystemClock()
     run_id = new_run_id(clock) if run_id is None else _checked_run_id(run_id, config.output)
-    run = RunDescription(run_id, with_redacted_uris(config), versions())
+    run = RunDescription(run_id, redact_values(config.model_dump()), versions())
     with stop_on_signals() as should_stop, progress or ProgressLog() as sink:
         environment = Environment(
             store=storage,
@@ -126,9 +120,7 @@ def versions() -> dict[str, str]:
 
 
 def _load_weights(config: JobConfig) -> "JobWeights":
-    from samurai_batch.runtime.assembly import (
-        load_job_weights,  # torch is imported only if there is something to compute
-    )
+    from samurai_batch.runtime.assembly import load_job_weights  # imports torch: only if there is work
 
     return load_job_weights(config)
 

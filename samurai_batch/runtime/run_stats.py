@@ -80,8 +80,15 @@ class RunStats:
         if order is None or order.order_id != report.order_id:
             return
         del self._orders[replica_id]
-        self._replicas[replica_id] = _after(self._replicas[replica_id], report, self._clock.now_s())
-        self._stats += _stats_of(report)
+        stats = report.stats if isinstance(report, ChunkPropagated | Detected) else WorkStats()
+        before = self._replicas[replica_id]
+        self._replicas[replica_id] = ReplicaWork(
+            heard_at_s=self._clock.now_s(),
+            chunks=before.chunks + isinstance(report, ChunkPropagated),
+            busy_s=round(before.busy_s + report.seconds, 3),
+            stats=(before.stats + stats).rounded(),
+        )
+        self._stats += stats
         if not isinstance(report, OrderFailed):
             self._failures_in_a_row[replica_id] = 0
             return
@@ -114,10 +121,6 @@ class RunStats:
         self._failures_in_a_row.pop(replica_id, None)
 
 
-def _stats_of(report: Report) -> WorkStats:
-    return report.stats if isinstance(report, ChunkPropagated | Detected) else WorkStats()
-
-
 def _may_be_the_replicas_fault(order: Order, failure: Failure) -> bool:
     """A broken device fails with internal errors. Full memory counts only for an order that cannot be split."""
     if failure.kind is FailureKind.OUT_OF_MEMORY:
@@ -133,12 +136,3 @@ def _video_of(order: Order) -> str:
             return order.members[0].track.video.video_id
         case _:
             return order.video.video_id
-
-
-def _after(before: ReplicaWork, report: Report, now_s: float) -> ReplicaWork:
-    return ReplicaWork(
-        heard_at_s=now_s,
-        chunks=before.chunks + isinstance(report, ChunkPropagated),
-        busy_s=round(before.busy_s + report.seconds, 3),
-        stats=(before.stats + _stats_of(report)).rounded(),
-    )
