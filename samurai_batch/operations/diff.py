@@ -72,7 +72,10 @@ def _diff_tables(video_id: str, a: Mapping[str, Masks], b: Mapping[str, Masks]) 
 
 def diff_masks(track: TrackId, a: Masks, b: Masks) -> TrackDiff:
     """Compare one track's masks."""
-    ious = {frame: _iou_of_frame(a, b, frame) for frame in sorted(a.keys() | b.keys())}
+    ious = {
+        frame: mask_iou(a[frame], b[frame]) if frame in a and frame in b else 0.0
+        for frame in sorted(a.keys() | b.keys())
+    }
     worst = min(ious, key=lambda frame: ious[frame], default=None)
     has_differed = worst is not None and ious[worst] < 1.0
     return TrackDiff(
@@ -84,12 +87,6 @@ def diff_masks(track: TrackId, a: Masks, b: Masks) -> TrackDiff:
         worst_frame=worst if has_differed else None,
         worst_iou=ious[worst] if worst is not None else 1.0,
     )
-
-
-def _iou_of_frame(a: Masks, b: Masks, frame: int) -> float:
-    if frame not in a or frame not in b:
-        return 0.0
-    return mask_iou(a[frame], b[frame])
 
 
 def mask_iou(a: Rle | None, b: Rle | None) -> float:

@@ -4,28 +4,18 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.operations.submit import RayJobState
 
 TIMEOUT_S = 60.0
 
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Environment variables that Ray's client prefers to the address that it is given."""
-
-
-@dataclass(frozen=True)
-class RayJobState:
-    """The state of a submitted job. ``exit_code`` is its driver's, None while it runs or if it was never started."""
-
-    status: str
-    has_ended: bool
-    message: str
-    exit_code: int | None
 
 
 class _BoundedClient(JobSubmissionClient):
@@ -58,8 +48,7 @@ class JobApi:
         """The job's state. Raises ConnectionError if the cluster does not answer."""
         with _unreachable():
             info = self._client.get_job_info(job_id)
-            status = JobStatus(info.status)
-            return RayJobState(status.value, status.is_terminal(), info.message or "", info.driver_exit_code)
+            return RayJobState(JobStatus(info.status).is_terminal(), info.driver_exit_code)
 
     def log(self, job_id: str) -> str:
         """All that the job has printed so far. Raises ConnectionError if the cluster does not answer."""

@@ -26,7 +26,7 @@ from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.operations.history import Change, RunChanges, keep_table, remove_tables, write_changes
 from samurai_batch.operations.reasons import Decision, compare
 from samurai_batch.operations.sources import read_source
-from samurai_batch.runtime.environment import RunHooks
+from samurai_batch.runtime.driver import RunHooks
 from samurai_batch.runtime.progress import ProgressSink
 from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_absolute_paths
 from samurai_batch.runtime.run import run_job

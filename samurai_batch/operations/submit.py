@@ -31,18 +31,12 @@ PATIENCE_S = 600.0
 Verb = Literal["run", "reprocess"]
 
 
-class State(Protocol):
-    """The state of a submitted job."""
+@dataclass(frozen=True)
+class RayJobState:
+    """The state of a submitted job. ``exit_code`` is its driver's, None while it runs or if it was never started."""
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has stopped."""
-        ...
-
-    @property
-    def exit_code(self) -> int | None:
-        """That of its driver; None while it runs, or if it was never started."""
-        ...
+    has_ended: bool
+    exit_code: int | None
 
 
 class Api(Protocol):
@@ -52,7 +46,7 @@ class Api(Protocol):
         """Start a command; returns the job's id."""
         ...
 
-    def state(self, job_id: str) -> State:
+    def state(self, job_id: str) -> RayJobState:
         """The job's state. Raises ConnectionError if the cluster does not answer."""
         ...
 

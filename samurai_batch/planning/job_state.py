@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from samurai_batch.planning.chunks import frames_left, last_frame, step
+from samurai_batch.planning.chunks import first_chunk, frames_left, last_frame, step
 from samurai_batch.planning.orders import (
     DetectMember,
     Outcome,
@@ -144,7 +144,7 @@ class JobState:
         """Start these legs again, as their saved work is damaged; an outcome has the driver delete it."""
         track.has_restarted, track.is_publishing = True, False
         for leg in legs:
-            leg.rewind(self._chunk_frames)
+            leg.next_chunk = first_chunk(leg.leg, self._chunk_frames)
             self._update_left(leg)
             self._outcomes.append(WorkInvalidated(track.fingerprint, leg.leg.reverse))
 

@@ -101,14 +101,14 @@ class LegRecord:
     shard: "ShardRecord | None" = None
     left: range = range(0)
 
-    def rewind(self, chunk_frames: int) -> None:
-        """Begin again."""
-        self.next_chunk = first_chunk(self.leg, chunk_frames)
-
     def chunks(self, chunk_frames: int) -> range:
         """All chunks of the leg, ascending. The video's length must be known."""
-        ends = first_chunk(self.leg, chunk_frames), self._last_chunk(chunk_frames)
-        return range(min(ends), max(ends) + 1)
+        first, last = (
+            first_chunk(self.leg, chunk_frames),
+            last_chunk(self.leg, chunk_frames, self.track.video.num_frames),
+        )
+        assert last is not None
+        return range(min(first, last), max(first, last) + 1)
 
     @property
     def rows(self) -> range:
@@ -116,11 +116,6 @@ class LegRecord:
         end = last_frame(self.leg, self.track.video.num_frames)
         assert end is not None
         return range(end, self.leg.first_row + 1) if self.leg.reverse else range(self.leg.first_row, end + 1)
-
-    def _last_chunk(self, chunk_frames: int) -> int:
-        chunk = last_chunk(self.leg, chunk_frames, self.track.video.num_frames)
-        assert chunk is not None
-        return chunk
 
 
 @dataclass(slots=True, eq=False)

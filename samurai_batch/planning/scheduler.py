@@ -192,7 +192,10 @@ class Scheduler:
     # -- giving work out
 
     def _next_order(self, replica_id: str) -> Order | None:
-        while (work := self._next_work(replica_id)) is not None:
+        while True:
+            work = self._job.to_publish.popleft() if self._job.to_publish else self._backlog.next_work(replica_id)
+            if work is None:
+                return None
             running = self._make_order(replica_id, work)
             if running is not None:
                 self._running[running.order.order_id] = running
@@ -200,10 +203,6 @@ class Scheduler:
                 for track in running.tracks:
                     track.num_running += 1
                 return running.order
-        return None
-
-    def _next_work(self, replica_id: str) -> Work | None:
-        return self._job.to_publish.popleft() if self._job.to_publish else self._backlog.next_work(replica_id)
 
     def _make_order(self, replica_id: str, work: Work) -> Running | None:
         """The order for a piece of work; None if its track has failed in the meantime."""

@@ -11,6 +11,7 @@ from samurai_batch.ledger.schema import RunRecord, TrackEntry, VideoLedger
 from samurai_batch.ledger.status import read_status
 from samurai_batch.ledger.store import read_video_ledgers
 from samurai_batch.masks import read_masks
+from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.report.jpegs import InPage, Pictures, PictureStore, video_pictures
 from samurai_batch.report.moments import Moment, find_moments
 
@@ -66,7 +67,7 @@ class Report:
 
     output: str
     run: RunRecord | None
-    num_tracks: Mapping[str, int]
+    num_tracks: Mapping[TrackStatus, int]
     num_rows: int
     videos: list[VideoReport]
     others: list[VideoSummary]
@@ -92,8 +93,7 @@ def gather(
         ledgers = [one for one in ledgers if one.video_id not in left_out]
     pictures = (store or InPage()) if with_pictures else None
     videos = [_video(output, ledger, pictures) for ledger in ledgers]
-    counts = {str(name): count for name, count in status.num_tracks.items()}
-    return Report(output, status.newest_run, counts, status.num_rows, videos, others)
+    return Report(output, status.newest_run, status.num_tracks, status.num_rows, videos, others)
 
 
 def _worst_first(video: VideoSummary) -> tuple[int, int, str]:

@@ -9,14 +9,17 @@ Time, storage and pool are arguments, so that a simulation runs this very loop.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
 
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.ledger.checkpoints import checkpoints_uri
-from samurai_batch.ledger.lease import Lease
+from samurai_batch.ledger.lease import Clock, Holder, Lease, this_process
 from samurai_batch.ledger.schema import RunStatus, Totals, TrackProblem
 from samurai_batch.ledger.status import RunSummary
+from samurai_batch.ledger.store import Store
 from samurai_batch.ledger.writer import LedgerWriter
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Outcome, TrackSettled
@@ -25,7 +28,6 @@ from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.detection import read_detections
-from samurai_batch.runtime.environment import Environment, RunDescription, RunHooks
 from samurai_batch.runtime.pool import (
     Answered,
     GrowingPool,
@@ -37,7 +39,7 @@ from samurai_batch.runtime.pool import (
     ReplicaReady,
 )
 from samurai_batch.runtime.preparation import Preparation, VideoState, delete_leftovers, prepare, prepare_detected
-from samurai_batch.runtime.progress import RunProgress
+from samurai_batch.runtime.progress import ProgressSink, RunProgress
 from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.tasks import Track
@@ -50,6 +52,40 @@ FIRST_RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=1.0)
 MAX_FAILURES_IN_A_ROW = 2
 """Then a replica is replaced. One with a broken device fails faster than others work, and so is given most orders: it
 must not use up the attempts of their chunks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What the driver gets from outside; a simulation replaces all of it."""
+
+    store: Store
+    clock: Clock
+    progress: ProgressSink
+    make_pool: Callable[[], Pool]
+    should_stop: Callable[[], bool]
+    holder: Holder = field(default_factory=this_process)
+    remove_temporaries: Callable[[], None] = lambda: None
+    """Removes temporary files of killed processes from the output; called once, under the lease."""
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run's record says of it."""
+
+    run_id: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunHooks:
+    """What else is done to the output under the lease of a run: before all work, and after the run has finished.
+
+    Each is given a function to call often, which keeps the lease; it may raise OutputLockedError.
+    """
+
+    before: Callable[[Callable[[], None]], None] = lambda beat: None
+    after: Callable[[Callable[[], None]], None] = lambda beat: None
 
 
 def drive(

@@ -24,8 +24,7 @@ from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_values
 from samurai_batch.runtime.detection import check_auto_prompts
-from samurai_batch.runtime.driver import drive
-from samurai_batch.runtime.environment import Environment, RunDescription, RunHooks
+from samurai_batch.runtime.driver import Environment, RunDescription, RunHooks, drive
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.progress import ProgressLog, ProgressSink
 from samurai_batch.runtime.recipe import checked_tracks, job_recipe, with_absolute_paths, with_resolved_dtype

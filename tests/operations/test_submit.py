@@ -12,16 +12,10 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.ledger.schema import RunStatus, Totals
 from samurai_batch.ledger.store import write_run
-from samurai_batch.operations.submit import exit_code_of, submit_job, wait_for
+from samurai_batch.operations.submit import RayJobState, exit_code_of, submit_job, wait_for
 from tests.runtime.records import run_record
 
 NOTHING = Totals()
-
-
-@dataclass
-class FakeState:
-    has_ended: bool
-    exit_code: int | None
 
 
 @dataclass
@@ -36,10 +30,10 @@ class FakeApi:
         self.sent.append((entrypoint, yaml.safe_load((folder / "job.yaml").read_text())))
         return "job-1"
 
-    def state(self, job_id: str) -> FakeState:
+    def state(self, job_id: str) -> RayJobState:
         self.num_polls += 1
         has_ended = self.num_polls == 3
-        return FakeState(has_ended, self.exit_code if has_ended else None)
+        return RayJobState(has_ended, self.exit_code if has_ended else None)
 
     def log(self, job_id: str) -> str:
         return "".join(f"line {number}\n" for number in range(self.num_polls))
@@ -108,7 +102,7 @@ class FarApi(FakeApi):
     silent_polls: range = range(0)
     on_progress: Callable[[], None] = lambda: None
 
-    def state(self, job_id: str) -> FakeState:
+    def state(self, job_id: str) -> RayJobState:
         if self.num_polls + 1 in self.silent_polls:
             self.num_polls += 1
             self.on_progress()

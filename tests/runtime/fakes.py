@@ -23,8 +23,7 @@ from samurai_batch.pipeline import ChunkResult
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.driver import drive
-from samurai_batch.runtime.environment import Environment, RunDescription
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import RunProgress
 from samurai_batch.runtime.replica import OpenVideo, Replica

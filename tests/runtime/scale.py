@@ -20,8 +20,7 @@ from samurai_batch.ledger.store import video_ledger_uri
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.planning.fingerprints import VideoIdentity, fingerprint
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.runtime.driver import drive
-from samurai_batch.runtime.environment import Environment, RunDescription
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.storage import Identity
 from samurai_batch.tasks import Track, Video

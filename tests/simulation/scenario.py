@@ -8,8 +8,7 @@ from samurai_batch.ledger.lease import Holder
 from samurai_batch.ledger.status import RunSummary
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.driver import drive
-from samurai_batch.runtime.environment import Environment, RunDescription
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.settings import DriverSettings
 from tests.runtime.fakes import RECIPE, NoProgress
