@@ -7,9 +7,10 @@ places of a mask; only the few pixels there are computed. All sizes are known be
 wait. The largest array has W x h nodes: no mask of W x H pixels exists at any time.
 
 PyTorch's kernels for this round in ways that differ from CPU to CPU. So sums are computed in float64 here, with the
-weights that this PyTorch uses, and compared with a bound on the rounding of any such kernel. A mask with a node or
-pixel too close to 0 to be certain of is marked unsure, and the caller makes it by `to_video_masks`. The run lengths are
-therefore the same on all devices. Logits that are not finite are unsure as well.
+weights that this PyTorch uses, and compared with a bound on the rounding of any such kernel. A pixel too close to 0 to
+be certain of is unsure, and PyTorch's own kernel is asked for it on the CPU, if that is known to round such a pixel as
+it does in the mask. A mask that is unsure even so, or whose logits are not finite, is made by `to_video_masks`. The run
+lengths are therefore the same on all devices.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ _MAX_ROUNDINGS = {torch.float32: 6, torch.float64: 12}
 """Roundings of at most half an epsilon each that a pixel goes through in PyTorch's kernel: at most five; and here."""
 _TINY = 2.0**-100  # added to the bound: products of numbers near the smallest ones lose more than their last digit
 _ONE_KERNEL_ABOVE = 128  # PyTorch resizes to sizes of at most this, height + width, by another kernel
-_UNSURE = -1  # in place of a position: the sign of a pixel is not certain
+_NUM_SAMPLES = 64  # columns that are tried for each size
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Changes:
 
     First the number of entries of each mask, then whether all its nodes are sure (1), then the entries, mask after
     mask: ascending positions, among the pixels of all masks of ``num_pixels``, column by column, at which the value
-    changes. In front of a mask's first pixel is background. An entry may be marked as unsure, and equal ones cancel
-    each other in pairs: two changes between the same two pixels.
+    changes. In front of a mask's first pixel is background. Equal entries cancel each other in pairs: two changes
+    between the same two pixels. In place of an unsure one stands -1 - n, n being the number of the node below it.
     """
 
     numbers: Tensor
@@ -66,7 +67,10 @@ def find_changes(logits: Tensor, resizing: "Resizing", capacity: int | None = No
 
 
 def find_changes_of_one(logits: Tensor, resizing: "Resizing") -> Changes:
-    """The same for one mask (h, w) on the CPU; only the box around the object is computed."""
+    """The same for one mask (h, w) on the CPU; only the box around the object is computed.
+
+    Pixels that are unsure are then computed by PyTorch's own kernel, so that hardly any mask stays unsure.
+    """
     is_inside = (logits > 0).numpy()
     rows, columns = np.flatnonzero(is_inside.any(1)), np.flatnonzero(is_inside.any(0))
     if not len(rows):
@@ -74,7 +78,49 @@ def find_changes_of_one(logits: Tensor, resizing: "Resizing") -> Changes:
     # One row or column of background stays on each side, where there is one.
     top, bottom = max(int(rows[0]) - 1, 0), int(rows[-1]) + 2
     left, right = resizing.column.numpy().searchsorted((int(columns[0]) - 1, int(columns[-1]) + 1))
-    return _find(logits[None, top:bottom], resizing, None, top, slice(int(left), int(right) + 1))
+    changes = _find(logits[None, top:bottom], resizing, None, top, slice(int(left), int(right) + 1))
+    entries = changes.numbers[2:]
+    unsure = (entries < 0).nonzero()[:, 0].tolist()
+    if unsure and _columns_can_be_resized_alone(*logits.shape, resizing.height, resizing.width, logits.dtype):
+        for index in unsure:
+            column, row = divmod(-1 - int(entries[index]), len(logits[top:bottom]))
+            entries[index] = _position_by_pytorch(logits, resizing, column, row + top)
+    return changes
+
+
+def _position_by_pytorch(logits: Tensor, resizing: "Resizing", column: int, row: int) -> int:
+    """The position of the change between a node in grid row ``row`` and the one above it, as PyTorch rounds."""
+    first = int(resizing.first[row - 1])
+    above, pixels = _pixels_below(logits, resizing, column, row - 1)
+    return column * resizing.height + first + int(((pixels > 0) == (above > 0)).sum())
+
+
+def _pixels_below(logits: Tensor, resizing: "Resizing", column: int, row: int) -> tuple[Tensor, Tensor]:
+    """A node, and the pixels between it and the one below, out of logits (h, w): resized along x, then along y."""
+    two_nodes = resize_logits(logits[None, None, row : row + 2], 2, resizing.width)[0, 0, :, column]
+    nodes = logits.new_zeros(1, 1, len(logits), 1)
+    nodes[0, 0, row : row + 2, 0] = two_nodes
+    ends = [*resizing.first.tolist(), resizing.height]
+    return two_nodes[0], resize_logits(nodes, resizing.height, 1)[0, 0, ends[row] : ends[row + 1], 0]
+
+
+@lru_cache(maxsize=16)
+def _columns_can_be_resized_alone(h: int, w: int, height: int, width: int, dtype: torch.dtype) -> bool:
+    """Whether `_pixels_below` has the pixels of the whole mask, bit for bit, in samples all over a random one.
+
+    It has where PyTorch uses one kernel for both sizes, and that rounds a pixel alike wherever it lies.
+    """
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(h, w, generator=generator, dtype=torch.float64).to(dtype)
+    mask = resize_logits(logits[None, None], height, width)[0, 0]
+    resizing = make_resizing(h, w, height, width, dtype)
+    ends = [*resizing.first.tolist(), height]
+    columns = torch.randint(width, (_NUM_SAMPLES,), generator=generator).tolist()
+    rows = torch.randint(h - 1, (_NUM_SAMPLES,), generator=generator).tolist()
+    return all(
+        torch.equal(_pixels_below(logits, resizing, column, row)[1], mask[ends[row] : ends[row + 1], column])
+        for column, row in zip(columns, rows, strict=True)
+    )
 
 
 def positions_of(changes: Changes, numbers: NDArray[np.int32]) -> list[NDArray[np.int64] | None]:
@@ -88,7 +134,7 @@ def positions_of(changes: Changes, numbers: NDArray[np.int32]) -> list[NDArray[n
     found: list[NDArray[np.int64] | None] = []
     for index, (end, count, is_sure) in enumerate(zip(ends.tolist(), counts.tolist(), are_sure.tolist(), strict=True)):
         own = entries[end - count : end]
-        if not is_sure or end > len(entries) or (count and own.min() == _UNSURE):
+        if not is_sure or end > len(entries) or (count and own.min() < 0):
             found.append(None)
         else:
             found.append(_cancelled(own.astype(np.int64) - index * changes.num_pixels))
@@ -198,7 +244,8 @@ def _find(
     places, is_unsure = _places(nodes.flatten(), bounds.flatten(), node, row, resizing, top)
     if columns.start:
         column += columns.start
-    positions = (column * resizing.height).add_(places).masked_fill_(is_unsure, _UNSURE)
+        node = node + columns.start * h
+    positions = torch.where(is_unsure, -1 - node, (column * resizing.height).add_(places))
     numbers = torch.cat((counts, is_sure.to(torch.int32), positions.to(torch.int32)))
     return Changes(numbers, num_masks, resizing.height * resizing.width)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from samurai_batch.modeling.mask_decoder import resize_logits
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_changes
 from samurai_batch.tasks import Rle
-from samurai_batch.tracking import video_masks
+from samurai_batch.tracking import run_lengths, video_masks
 from samurai_batch.tracking.run_lengths import (
     Changes,
     Resizing,
@@ -115,11 +116,13 @@ def test_masks_of_full_size_seldom_need_their_pixels(height: int, width: int, ki
     logits = torch.stack([fill_holes(logits_of(kind, (128, 128), seed), 8) for seed in range(6)])
     resizing = make_resizing(128, 128, height, width, torch.float32)
     expected = rles_of_pixels(logits, height, width, 0)
-    together = positions(find_changes(logits, resizing))
-    assert together == [positions(find_changes_of_one(one, resizing))[0] for one in logits]
-    sure = [(one, rle) for one, rle in zip(together, expected, strict=True) if one is not None]
+    on_device = positions(find_changes(logits, resizing))
+    alone = [positions(find_changes_of_one(one, resizing))[0] for one in logits]
+    assert all(one is not None for one in alone)
+    assert [rle_from_changes(np.array(one), height, width) for one in alone] == expected
+    sure = [(one, other) for one, other in zip(on_device, alone, strict=True) if one is not None]
     assert len(sure) >= 4
-    assert all(rle_from_changes(np.array(one), height, width) == rle for one, rle in sure)
+    assert all(one == other for one, other in sure)
 
 
 def test_what_there_was_no_room_for_is_made_on_the_host() -> None:
@@ -130,6 +133,38 @@ def test_what_there_was_no_room_for_is_made_on_the_host() -> None:
     num_entries = int(find_changes(logits, resizing).numbers[0])
     cut = find_changes(logits, resizing, capacity=num_entries)
     assert positions(cut) == [everything[0], None, None]
+
+
+@pytest.mark.parametrize(("height", "width"), [(720, 1280), (333, 501), (64, 60), (90, 160), (130, 33), (33, 500)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_unsure_pixels_are_those_of_pytorchs_own_kernel_or_stay_unsure(
+    height: int, width: int, dtype: torch.dtype
+) -> None:
+    resizing = make_resizing(32, 24, height, width, dtype)
+    unsure = replace(resizing, rounding=1e9)  # every pixel
+    are_alike = run_lengths._columns_can_be_resized_alone(32, 24, height, width, dtype)
+    assert are_alike or min(height, 32 + width) <= 128
+    for seed, kind in enumerate(("smooth", "noise", "blobs")):
+        logits = logits_of(kind, (32, 24), seed, dtype)
+        changes = find_changes_of_one(logits, unsure)
+        changes.numbers[1] = 1  # nodes are sure
+        (found,) = positions_of(changes, changes.numbers.numpy())
+        expected = rles_of_pixels(logits[None], height, width, 0)[0]
+        if are_alike:
+            assert found is not None
+            assert rle_from_changes(found, height, width) == expected
+        else:
+            assert found is None
+        assert find_changes_of_one(logits, resizing).numbers[2:].min() >= 0
+
+
+def test_where_pytorch_rounds_a_lone_column_otherwise_pixels_stay_unsure(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = logits_of("smooth", (32, 24), 0)
+    unsure = replace(make_resizing(32, 24, 720, 1280, torch.float32), rounding=1e9)
+    monkeypatch.setattr(run_lengths, "_columns_can_be_resized_alone", lambda *_: False)
+    assert find_changes_of_one(logits, unsure).numbers[2:].min() < 0
+    monkeypatch.setattr(video_masks, "make_resizing", lambda *_: unsure)
+    assert MaskEncoder(0).start(logits[None], 720, 1280).rles() == rles_of_pixels(logits[None], 720, 1280, 0)
 
 
 def test_a_sign_that_rounding_decides_is_unsure() -> None:
