@@ -81,12 +81,7 @@ def contradiction(field: str, reason: str) -> PydanticCustomError:
 
 
 def describe_mistakes(
-    error: ValidationError,
-    model: type,
-    *,
-    prefix: str = "",
-    source: str = "",
-    places: Mapping[str, str] | None = None,
+    error: ValidationError, model: type, *, prefix: str = "", source: str = "", places: Mapping[str, str] | None = None
 ) -> str:
     """One line per mistake: where the value was given, the field, its value, what is wrong, what it should be.
 

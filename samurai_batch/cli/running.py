@@ -163,10 +163,7 @@ def demo(
 
 
 def _run(
-    config: "JobConfig",
-    tracks: "Sequence[Track] | None" = None,
-    run_id: str | None = None,
-    retry_failed: bool = False,
+    config: "JobConfig", tracks: "Sequence[Track] | None" = None, run_id: str | None = None, retry_failed: bool = False
 ) -> None:
     from samurai_batch.runtime.run import run_job
 

@@ -183,7 +183,7 @@ class Lease:
         """Create the lease; if that fails, remove or close the run's record, which would say "running" for ever."""
         lease = json.dumps({"run_id": run_id}).encode()
         try:
-            is_ours = self._store.create_bytes(self._uri_of(_name_of(self._number)), lease)
+            is_ours = self._store.create_bytes(self._uri_of(f"{self._number:012d}.json"), lease)
         except StorageError:  # the lease may have been created all the same
             with suppress(StorageError):
                 self._write("crashed")
@@ -299,10 +299,6 @@ def lease_uri(output: str) -> str:
 
 
 _NAME = re.compile(r"\d{12}\.json")
-
-
-def _name_of(number: int) -> str:
-    return f"{number:012d}.json"
 
 
 def _number_of(name: str) -> int:

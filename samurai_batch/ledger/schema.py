@@ -160,6 +160,16 @@ class Totals(_Measured):
         """Tracks that are done, partial or failed."""
         return self.tracks_done + self.tracks_partial + self.tracks_failed
 
+    @property
+    def tracks_waiting(self) -> int:
+        """Tracks that have not ended."""
+        return self.tracks - self.tracks_ended
+
+    @property
+    def frames_per_s(self) -> float:
+        """Track-frames per second since the run began."""
+        return self.stats.track_frames / self.seconds if self.seconds > 0 else 0.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:

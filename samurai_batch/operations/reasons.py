@@ -80,13 +80,7 @@ def _decisions(part: Preparation, recipe: Recipe, settings: DriverSettings) -> l
 
 
 def _reason(
-    track: Track,
-    entry: TrackEntry,
-    now: str,
-    ledger: VideoLedger,
-    identity: VideoIdentity,
-    recipe: Recipe,
-    output: str,
+    track: Track, entry: TrackEntry, now: str, ledger: VideoLedger, identity: VideoIdentity, recipe: Recipe, output: str
 ) -> str:
     """Why a track is computed again, whose fingerprint is ``now``."""
     if entry.status == "failed":

@@ -1,47 +1,27 @@
 """The status of an output and its newest run in words. Reads nothing itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from samurai_batch.ledger.lease import STALE_AFTER_S
-from samurai_batch.ledger.schema import ReplicaWork, RunRecord
+from samurai_batch.ledger.schema import ReplicaWork, RunRecord, Totals
 from samurai_batch.ledger.status import OutputStatus
 from samurai_batch.planning.orders import TrackStatus
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How far and how fast a run is, by its last heartbeat. Times are seconds.
-
-    ``num_waiting`` tracks have not ended yet. ``seconds_left`` counts whole tracks at the pace of this run; it is None
-    until a track has ended in this run. ``is_alive``: it is running, and its last heartbeat is recent.
-    """
-
-    num_waiting: int
-    frames_per_s: float
-    seconds_left: float | None
-    heartbeat_age_s: float
-    is_alive: bool
+def is_alive(run: RunRecord, now_s: float) -> bool:
+    """Whether a run is running and its last heartbeat is recent."""
+    return run.status == "running" and _heartbeat_age_s(run, now_s) <= STALE_AFTER_S
 
 
-def pace_of(run: RunRecord, now_s: float) -> Pace:
-    """The pace of a run at a moment, in seconds since 1970."""
-    totals = run.totals
+def seconds_left(totals: Totals) -> float | None:
+    """Whole tracks that have not ended, at the pace of this run; None until a track has ended in it."""
     ended_in_this_run = totals.tracks_ended - totals.tracks_skipped
-    waiting = totals.tracks - totals.tracks_ended
-    heartbeat_age_s = max(0.0, now_s - run.heartbeat_at_s)
-    return Pace(
-        num_waiting=waiting,
-        frames_per_s=totals.stats.track_frames / totals.seconds if totals.seconds > 0 else 0.0,
-        seconds_left=totals.seconds * waiting / ended_in_this_run if ended_in_this_run > 0 else None,
-        heartbeat_age_s=heartbeat_age_s,
-        is_alive=run.status == "running" and heartbeat_age_s <= STALE_AFTER_S,
-    )
+    return totals.seconds * totals.tracks_waiting / ended_in_this_run if ended_in_this_run > 0 else None
 
 
 def has_ended(status: OutputStatus, now_s: float) -> bool:
     """Whether the newest run has ended, or has had no heartbeat for too long."""
-    return status.newest_run is not None and not pace_of(status.newest_run, now_s).is_alive
+    return status.newest_run is not None and not is_alive(status.newest_run, now_s)
 
 
 def describe_status(status: OutputStatus, now_s: float) -> str:
@@ -76,14 +56,18 @@ def _counted(num_tracks: Mapping[TrackStatus, int]) -> str:
 
 
 def _describe_run(run: RunRecord, now_s: float) -> str:
-    pace = pace_of(run, now_s)
-    life = f"last heartbeat {pace.heartbeat_age_s:.0f} s ago"
+    heartbeat = f"last heartbeat {_heartbeat_age_s(run, now_s):.0f} s ago"
     if run.status != "running":
-        return f"newest run {run.run_id}: {run.status}, {life}"
-    state = "running" if pace.is_alive else "dead"
-    left = "" if pace.seconds_left is None else f", about {pace.seconds_left / 60:.0f} min left"
-    lost = f", {run.totals.replicas_lost} replicas lost" if run.totals.replicas_lost else ""
+        return f"newest run {run.run_id}: {run.status}, {heartbeat}"
+    totals, left_s = run.totals, seconds_left(run.totals)
+    state = "running" if is_alive(run, now_s) else "dead"
+    left = "" if left_s is None else f", about {left_s / 60:.0f} min left"
+    lost = f", {totals.replicas_lost} replicas lost" if totals.replicas_lost else ""
     return (
-        f"newest run {run.run_id}: {state}, {pace.num_waiting} of {run.totals.tracks} tracks to go, "
-        f"{pace.frames_per_s:.1f} frames/s{left}{lost}, {life}"
+        f"newest run {run.run_id}: {state}, {totals.tracks_waiting} of {totals.tracks} tracks to go, "
+        f"{totals.frames_per_s:.1f} frames/s{left}{lost}, {heartbeat}"
     )
+
+
+def _heartbeat_age_s(run: RunRecord, now_s: float) -> float:
+    return max(0.0, now_s - run.heartbeat_at_s)

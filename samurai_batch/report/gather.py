@@ -87,18 +87,14 @@ def gather(
         raise ConfigError(f"{storage.redact(output)}: no track has ended there; give the output folder of a job")
     others: list[VideoSummary] = []
     if len(ledgers) > max_videos:
-        ranked = sorted((_summary(output, one) for one in ledgers), key=_worst_first)
-        others = sorted(ranked[max_videos:], key=lambda one: one.ledger.video_id)
+        summaries = [_summary(output, one) for one in ledgers]
+        worst_first = sorted(summaries, key=lambda one: (-one.num_not_done, -one.num_moments, one.ledger.video_id))
+        others = sorted(worst_first[max_videos:], key=lambda one: one.ledger.video_id)
         left_out = {one.ledger.video_id for one in others}
         ledgers = [one for one in ledgers if one.video_id not in left_out]
     pictures = (store or InPage()) if with_pictures else None
     videos = [_video(output, ledger, pictures) for ledger in ledgers]
     return Report(output, status.newest_run, status.num_tracks, status.num_rows, videos, others)
-
-
-def _worst_first(video: VideoSummary) -> tuple[int, int, str]:
-    """Sort key: videos with the most failed and partial tracks first, then those with the most moments."""
-    return -video.num_not_done, -video.num_moments, video.ledger.video_id
 
 
 def _summary(output: str, ledger: VideoLedger) -> VideoSummary:

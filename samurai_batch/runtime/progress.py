@@ -33,11 +33,6 @@ class RunProgress:
         return self.totals.stats.track_frames
 
     @property
-    def frames_per_s(self) -> float:
-        """Track-frames per second since the run began."""
-        return self.track_frames / self.totals.seconds if self.totals.seconds > 0 else 0.0
-
-    @property
     def share_done(self) -> tuple[int, int]:
         """Track-frames done and in all; in a job without propagation, tracks that have ended and in all."""
         num_frames = self.track_frames + self.track_frames_left
@@ -46,7 +41,7 @@ class RunProgress:
     @property
     def seconds_left(self) -> float | None:
         """At the pace so far; None before the first track-frame."""
-        return self.track_frames_left / self.frames_per_s if self.frames_per_s else None
+        return self.track_frames_left / self.totals.frames_per_s if self.totals.frames_per_s else None
 
     def numbers(self) -> dict[str, float]:
         """Everything that is one number, by name: the metrics and, with a few more, the lines in the log."""
@@ -57,10 +52,10 @@ class RunProgress:
             "tracks_done": totals.tracks_done,
             "tracks_partial": totals.tracks_partial,
             "tracks_failed": totals.tracks_failed,
-            "tracks_waiting": totals.tracks - totals.tracks_ended,
+            "tracks_waiting": totals.tracks_waiting,
             "track_frames_left": self.track_frames_left,
             "replicas": len(totals.replicas),
-            "frames_per_s": round(self.frames_per_s, 2),
+            "frames_per_s": round(totals.frames_per_s, 2),
             **totals.stats.flat(),
         }
 
@@ -143,7 +138,7 @@ def describe(progress: RunProgress) -> str:
     failed = f", {totals.tracks_failed} failed" if totals.tracks_failed else ""
     left = "" if left_s is None else f", {_clock_time(left_s)} left"
     waits = f", waiting for {progress.waiting_for}, {progress.waiting_s:.0f} s" if progress.waiting_for else ""
-    return f"{published}{failed}, {progress.frames_per_s:.1f} frames/s{left}{waits}"
+    return f"{published}{failed}, {totals.frames_per_s:.1f} frames/s{left}{waits}"
 
 
 def _clock_time(seconds: float) -> str:

@@ -179,11 +179,7 @@ class Replica(PublishingReplica):
         legs = [leg for leg in order.legs if order.chunk != first_chunk(leg, order.chunk_frames)]
 
         def read(leg: Leg) -> bytes:
-            uri = self._state_uri(order, leg, before)
-            try:
-                return self.store.read_bytes(uri)
-            except FileNotFoundError as error:
-                raise StateError(f"{redact(uri)}: the track state of the chunk before is missing") from error
+            return self._read(self._state_uri(order, leg, before), "the track state of the chunk before")
 
         states = for_each(read, legs, self.num_transfers)
         return {leg.track.object_id: state for leg, state in zip(legs, states, strict=True)}
@@ -208,6 +204,12 @@ class Replica(PublishingReplica):
         for_each(save_one, order.legs, self.num_transfers)
         for_each(delete_outdated, order.legs, self.num_transfers)
 
+    def _read(self, uri: str, what: str) -> bytes:
+        try:
+            return self.store.read_bytes(uri)
+        except FileNotFoundError as error:
+            raise StateError(f"{redact(uri)}: {what} is missing") from error
+
     def _state_uri(self, order: PropagateOrder, leg: Leg, chunk: int) -> str:
         return state_uri(self.output, leg.fingerprint, order.reverse, chunk, order.chunk_frames)
 
@@ -216,10 +218,7 @@ class Replica(PublishingReplica):
     def _publish(self, order: PublishOrder) -> int:
         def read(chunk: tuple[bool, int]) -> pa.Table:
             uri = part_uri(self.output, order.fingerprint, *chunk, order.chunk_frames)
-            try:
-                return bytes_to_table(self.store.read_bytes(uri))
-            except FileNotFoundError as error:
-                raise StateError(f"{redact(uri)}: the rows of this chunk are missing") from error
+            return bytes_to_table(self._read(uri, "the mask table of this chunk"))
 
         tables = for_each(read, order.chunks, self.num_transfers)
         table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()

@@ -106,17 +106,16 @@ class RunStats:
 
     def replaced(self, replica_id: str) -> None:
         """An idle replica was replaced."""
-        del self._replicas[replica_id]
         self._forget(replica_id)
 
     def lost(self, replica_id: str, kind: FailureKind) -> None:
         """A replica died or was lost with its node."""
-        self._replicas.pop(replica_id, None)
         self._failures[kind] += 1
         self._counts["replicas_lost"] += 1
         self._forget(replica_id)
 
     def _forget(self, replica_id: str) -> None:
+        self._replicas.pop(replica_id, None)
         self._orders.pop(replica_id, None)
         self._failures_in_a_row.pop(replica_id, None)
 

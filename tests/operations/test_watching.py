@@ -3,7 +3,7 @@ from dataclasses import replace
 from samurai_batch.ledger.lease import STALE_AFTER_S
 from samurai_batch.ledger.schema import ReplicaWork, RunRecord, Totals
 from samurai_batch.ledger.status import OutputStatus, VideoStatus
-from samurai_batch.operations.watching import describe_details, describe_status, has_ended, pace_of
+from samurai_batch.operations.watching import describe_details, describe_status, has_ended, is_alive, seconds_left
 from samurai_batch.stats import WorkStats
 from tests.runtime.records import run_record
 
@@ -23,11 +23,9 @@ def output(run: RunRecord | None) -> OutputStatus:
 
 
 def test_a_runs_pace_is_that_of_what_it_did_itself() -> None:
-    pace = pace_of(RUN, now_s=1603.0)
-    assert (pace.num_waiting, pace.frames_per_s, pace.seconds_left, pace.heartbeat_age_s) == (4, 15.0, 600.0, 3.0)
-    assert pace.is_alive
-    nothing_yet = replace(RUN, totals=Totals(tracks=3, tracks_skipped=3, tracks_done=3))
-    assert pace_of(nothing_yet, 1603.0).seconds_left is None
+    assert (RUN.totals.tracks_waiting, RUN.totals.frames_per_s, seconds_left(RUN.totals)) == (4, 15.0, 600.0)
+    assert is_alive(RUN, now_s=1603.0)
+    assert seconds_left(Totals(tracks=3, tracks_skipped=3, tracks_done=3)) is None
 
 
 def test_a_run_that_shows_no_life_is_dead() -> None:
