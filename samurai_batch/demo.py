@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from samurai_batch.geometry import mask_box_xywh
+from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.job import make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks.reading import read_masks
@@ -68,10 +68,9 @@ def mean_ious(table: pd.DataFrame, clip: Clip) -> dict[str, float]:
 def _tracks(clip: Clip, video: Video) -> list[Track]:
     tracks = []
     for number, object_id in enumerate(OBJECT_IDS):
-        box = mask_box_xywh(clip.masks[0, number])
-        assert box is not None, "every object of the demo is visible on the first frame"
-        left, top, width, height = box
-        prompt = BoxPrompt(0, (left, top, left + width, top + height))
+        box_xyxy = mask_box_xyxy(clip.masks[0, number])
+        assert box_xyxy is not None, "every object of the demo is visible on the first frame"
+        prompt = BoxPrompt(0, box_xyxy)
         tracks.append(Track(video=video, object_id=object_id, prompts=(prompt,)))
     return tracks
 

@@ -25,14 +25,18 @@ def clip_box(box_xyxy: Box, height: int, width: int) -> Box:
     return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
 
 
-def mask_box_xywh(mask: NDArray[np.bool_]) -> Box | None:
-    """The COCO box (left, top, width, height, in whole pixels) of a (H, W) mask; None if it is empty."""
-    columns = np.flatnonzero(mask.any(axis=0))
+def mask_box_xyxy(mask: NDArray[np.bool_]) -> Box | None:
+    """The tight box of a (H, W) mask in whole pixels, which ends after its last pixel; None if the mask is empty."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     if columns.size == 0:
         return None
-    rows = np.flatnonzero(mask.any(axis=1))
-    left, top = int(columns[0]), int(rows[0])
-    return float(left), float(top), float(columns[-1] - left + 1), float(rows[-1] - top + 1)
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Intersection over union of two (H, W) masks; 1 if both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
 
 
 def to_label_map(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from samurai_batch.geometry import box_iou, mask_box_xywh
+from samurai_batch.geometry import box_iou, mask_box_xyxy
 from samurai_batch.tasks import Box
 
 sides = st.lists(st.integers(0, 12), min_size=2, max_size=2).map(sorted)
@@ -45,12 +45,12 @@ def test_boxes_that_only_touch_do_not_overlap() -> None:
 @settings(deadline=None)
 @given(mask=arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_the_box_of_a_mask_holds_all_its_pixels_and_none_to_spare(mask: NDArray[np.bool_]) -> None:
-    box = mask_box_xywh(mask)
+    box = mask_box_xyxy(mask)
     if box is None:
         assert not mask.any()
         return
-    left, top, width, height = (int(value) for value in box)
-    inside = mask[top : top + height, left : left + width]
+    left, top, right, bottom = (int(value) for value in box)
+    inside = mask[top:bottom, left:right]
     assert inside.sum() == mask.sum()
     assert inside[0].any()
     assert inside[-1].any()

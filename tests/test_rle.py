@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from samurai_batch.geometry import mask_box_xywh
+from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.rle import (
     areas_and_boxes,
     decode_mask,
@@ -65,7 +65,8 @@ def test_area_and_box_are_those_of_the_pixels(mask: NDArray[np.bool_]) -> None:
     rle = encode_mask(mask)
     areas, boxes = areas_and_boxes([] if rle is None else [rle])
     assert areas.tolist() == ([] if rle is None else [int(mask.sum())])
-    assert [tuple(box) for box in boxes.tolist()] == ([] if rle is None else [mask_box_xywh(mask)])
+    boxes[:, 2:] += boxes[:, :2]
+    assert [tuple(box) for box in boxes.tolist()] == ([] if rle is None else [mask_box_xyxy(mask)])
 
 
 def test_more_masks_than_pycocotools_takes_at_once_are_measured() -> None:

@@ -58,7 +58,7 @@ def test_a_missing_file_raises_file_not_found(root: str) -> None:
     assert not storage.is_directory(uri)
     assert storage.list_names(uri) == []
     storage.delete(uri)
-    for call in (storage.read_bytes, storage.identity, storage.open_input):
+    for call in (storage.read_bytes, storage.identity):
         with pytest.raises(FileNotFoundError, match="nothing does not exist"):
             call(uri)
     with pytest.raises(FileNotFoundError):
@@ -149,16 +149,6 @@ def test_a_file_or_a_folder_can_be_copied_to_local_disk(root: str, tmp_path: Pat
     storage.copy_to_local(root, tmp_path / "all")
     copied = {str(path.relative_to(tmp_path / "all")) for path in (tmp_path / "all").rglob("*") if path.is_file()}
     assert copied == {"a", "deep/b", "x[1]"}
-
-
-def test_an_input_can_be_read_in_any_order(root: str) -> None:
-    uri = storage.join(root, "file")
-    storage.write_bytes(uri, b"0123456789")
-    with storage.open_input(uri) as file:
-        file.seek(7)
-        assert file.read(2) == b"78"
-        file.seek(0)
-        assert file.read() == b"0123456789"
 
 
 def test_pyarrow_reads_tables_where_they_are(root: str) -> None:

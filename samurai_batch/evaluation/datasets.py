@@ -9,10 +9,10 @@ from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.evaluation import readers
 from samurai_batch.evaluation.boxes import BoxProtocol
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence, Truth
-from samurai_batch.geometry import mask_box_xywh
+from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.manifest import write_prompts
 from samurai_batch.rle import encode_mask
-from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, Prompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Track, Video
 
 PromptKind = Literal["box", "mask"]
 
@@ -116,17 +116,14 @@ def _prompt(truth: Truth, kind: PromptKind, name: str) -> Prompt:
     if isinstance(truth, BoxTruth):
         if kind == "mask":
             raise ConfigError(f"{name}: this benchmark has only boxes; use prompts of kind box")
+        left, top, width, height = truth.boxes_xywh[0].tolist()
         try:
-            return BoxPrompt(truth.first_frame(), _xyxy(*truth.boxes_xywh[0].tolist()))
+            return BoxPrompt(truth.first_frame(), (left, top, left + width, top + height))
         except PromptError as error:
             raise ConfigError(f"{name}: its first box cannot be a prompt: {error}") from error
     frame_index = truth.first_frame()
     mask, _ = truth.read(frame_index)
-    box_xywh, rle = mask_box_xywh(mask), encode_mask(mask)
-    assert box_xywh is not None
+    box_xyxy, rle = mask_box_xyxy(mask), encode_mask(mask)
+    assert box_xyxy is not None
     assert rle is not None
-    return MaskPrompt(frame_index, rle) if kind == "mask" else BoxPrompt(frame_index, _xyxy(*box_xywh))
-
-
-def _xyxy(left: float, top: float, width: float, height: float) -> Box:
-    return left, top, left + width, top + height
+    return MaskPrompt(frame_index, rle) if kind == "mask" else BoxPrompt(frame_index, box_xyxy)

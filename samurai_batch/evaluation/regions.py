@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from samurai_batch.evaluation.truth import MaskTruth
-from samurai_batch.geometry import to_label_map
+from samurai_batch.geometry import mask_iou, to_label_map
 from samurai_batch.rle import decode_mask, rle_from_coco
 
 CONTOUR_TOLERANCE = 0.008  # of the image diagonal
@@ -59,8 +59,7 @@ def region_similarity(predicted: Mask, truth: Mask, void: Mask | None = None) ->
     """J: intersection over union of two (H, W) masks; 1 if both are empty. ``void`` pixels do not count."""
     if void is not None:
         predicted, truth = predicted & ~void, truth & ~void
-    union = np.count_nonzero(predicted | truth)
-    return np.count_nonzero(predicted & truth) / union if union else 1.0
+    return mask_iou(predicted, truth)
 
 
 def contour_accuracy(predicted: Mask, truth: Mask, void: Mask | None = None) -> float:
@@ -135,8 +134,7 @@ def _without_overlaps(masks: Mapping[str, Mask], scores: Iterable[float]) -> dic
 def _near(contour_pixels: Mask, tolerance_px: int) -> Mask:
     """Pixels with a contour pixel within the tolerance: dilation by a disk."""
     distances = ndimage.distance_transform_edt(~contour_pixels)
-    near: Mask = distances <= tolerance_px
-    return near
+    return distances <= tolerance_px
 
 
 def _bounds_of_contours(mask: Mask) -> tuple[slice, slice]:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.images.crops import Crop, cut_by_crop, make_crops, point_grid, points_in_layer
-from samurai_batch.images.filters import stability_scores, tight_box_xyxy, without_duplicates, without_small_regions
+from samurai_batch.images.filters import stability_scores, without_duplicates, without_small_regions
 from samurai_batch.images.predictor import MASK_THRESHOLD, EncodedImage, ImagePredictor
 from samurai_batch.images.prompts import BatchPrompts
 from samurai_batch.images.settings import EverythingSettings
@@ -68,7 +69,7 @@ def segment_everything(
         scores = np.array([mask.predicted_iou for mask in of_crop])
         found += _deduplicated(of_crop, scores, settings.box_nms_thresh)
     if len(crops) > 1:  # a mask of a smaller crop is better
-        nearness = np.array([(-_area(mask.crop_xyxy), mask.predicted_iou) for mask in found])
+        nearness = np.array([(-Crop(mask.crop_xyxy, layer=0).area_px, mask.predicted_iou) for mask in found])
         found = _deduplicated(found, nearness, settings.crop_nms_thresh)
     if settings.min_mask_region_area > 0:
         found = _cleaned(found, settings)
@@ -121,11 +122,11 @@ def _masks_of_points(
             index = int(indices[row])
             point, candidate = divmod(index, num_masks)
             mask = _whole(part, crop, image_size)
-            box = tight_box_xyxy(mask)
+            box, rle = mask_box_xyxy(mask), encode_mask(mask)
+            assert box is not None
+            assert rle is not None
             if cut_by_crop(np.array([box]), crop, *image_size)[0]:
                 continue
-            rle = encode_mask(mask)
-            assert rle is not None
             x, y = points[point] + crop.box_xyxy[:2]
             yield AutoMask(
                 mask=rle,
@@ -164,14 +165,9 @@ def _cleaned(masks: list[AutoMask], settings: EverythingSettings) -> list[AutoMa
     for found in masks:
         before = decode_mask(found.mask)
         after = without_small_regions(before, settings.min_mask_region_area)
-        rle = encode_mask(after)
-        if rle is None:
-            continue
-        cleaned.append(replace(found, mask=rle, area=int(after.sum()), box_xyxy=tight_box_xyxy(after)))
-        untouched.append(bool((before == after).all()))
+        rle, box = encode_mask(after), mask_box_xyxy(after)
+        if rle is not None and box is not None:
+            cleaned.append(replace(found, mask=rle, area=int(after.sum()), box_xyxy=box))
+            untouched.append(bool((before == after).all()))
     preference = np.array([(kept, mask.predicted_iou) for kept, mask in zip(untouched, cleaned, strict=True)])
     return _deduplicated(cleaned, preference, max(settings.box_nms_thresh, settings.crop_nms_thresh))
-
-
-def _area(box: tuple[int, int, int, int]) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])

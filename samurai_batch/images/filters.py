@@ -50,19 +50,11 @@ def without_small_regions(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.
     A mask that consists of small islands becomes empty; SAM's release keeps the largest of them.
     """
     filled = mask | _small_parts(~mask, min_area)
-    cleaned: NDArray[np.bool_] = filled & ~_small_parts(filled, min_area)
-    return cleaned
+    return filled & ~_small_parts(filled, min_area)
 
 
 def _small_parts(region: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
     labels, _ = ndimage.label(region, structure=_EIGHT_NEIGHBOURS)
     is_small = np.bincount(labels.ravel()) < min_area
     is_small[0] = False  # label 0 is all that is not in the region
-    parts: NDArray[np.bool_] = is_small[labels]
-    return parts
-
-
-def tight_box_xyxy(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom) of a non-empty mask, end excluded."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    return is_small[labels]

@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.geometry import clip_box
 from samurai_batch.images.everything import AutoMask, segment_everything
-from samurai_batch.images.predictor import ImagePredictor, Prediction
+from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.images.prompts import check_image
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text_models import CLIP, import_transformers, load_model
@@ -58,15 +59,16 @@ class OpenVocabularyDetector:
     @torch.inference_mode()
     def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
         """See `Detector`."""
-        height, width = _size(image)
+        check_image(image)
+        height, width = image.shape[:2]
         inputs = self._processor(images=image, text=[[_checked(phrase)]], return_tensors="pt").to(self._device)
         found = self._processor.post_process_grounded_object_detection(
             self._model(**inputs), threshold=self._threshold, target_sizes=[(height, width)]
         )[0]
-        boxes: list[list[float]] = found["boxes"].double().cpu().tolist()
-        scores: list[float] = found["scores"].double().cpu().tolist()
-        kept = [_clipped(box, score, height, width) for box, score in zip(boxes, scores, strict=True)]
-        return sorted((one for one in kept if one is not None), key=lambda one: -one.score)
+        boxes, scores = (found[name].double().cpu().tolist() for name in ("boxes", "scores"))
+        inside = [clip_box(tuple(box), height, width) for box in boxes]
+        pairs = [(box, score) for box, score in zip(inside, scores, strict=True) if box[0] < box[2] and box[1] < box[3]]
+        return [Detection(box, score) for box, score in sorted(pairs, key=lambda pair: -pair[1])]
 
 
 class ClipRanker:
@@ -126,33 +128,10 @@ def make_detector(
     return OpenVocabularyDetector(name, threshold=threshold, device=predictor.network.device)
 
 
-def segment_text(
-    predictor: ImagePredictor, detector: Detector, image: NDArray[np.uint8], phrase: str
-) -> list[tuple[Detection, Prediction]]:
-    """The detections of a phrase in an image, each with the mask that its box prompts. Sets the image."""
-    detections = detector.detect(image, phrase)
-    if not detections:
-        return []
-    predictor.set_image(image)
-    return [(one, predictor.predict(box_xyxy=one.box_xyxy, multimask=False)) for one in detections]
-
-
 def _checked(phrase: str) -> str:
     if not phrase.strip():
         raise ConfigError("a text prompt is empty; name the objects to detect")
     return phrase.strip().lower()  # Grounding DINO needs lower case; OWLv2 and CLIP ignore case
-
-
-def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
-    check_image(image)
-    return image.shape[0], image.shape[1]
-
-
-def _clipped(box: Sequence[float], score: float, height: int, width: int) -> Detection | None:
-    """A box, clipped to the image; None if it lies outside."""
-    x1, y1, x2, y2 = box
-    x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
-    return Detection((x1, y1, x2, y2), score) if x1 < x2 and y1 < y2 else None
 
 
 def _crop(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:

@@ -31,7 +31,6 @@ from samurai_batch.storage.objects import (
     is_directory,
     list_children,
     list_names,
-    open_input,
     read_bytes,
     write_bytes,
 )
@@ -77,7 +76,6 @@ __all__ = [
     "list_names",
     "local_path",
     "modified_s",
-    "open_input",
     "protocol_of",
     "quote_id",
     "read_bytes",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from samurai_batch.errors import StorageError
 from samurai_batch.redaction import get_logger
@@ -150,12 +150,6 @@ def copy_to_local(uri: str, path: Path) -> None:
     infos = files_of(uri)
     path.mkdir(parents=True, exist_ok=True)
     _in_parallel(copy_one, infos)
-
-
-def open_input(uri: str) -> BinaryIO:
-    """Open a seekable binary file, for pyarrow and pandas. Raises FileNotFoundError if it does not exist."""
-    files, path = locate(uri)
-    return cast(BinaryIO, retrying("opening", uri, lambda: files.open(path, "rb")))
 
 
 def arrow_filesystem(uri: str) -> "tuple[FileSystem, str]":

@@ -111,5 +111,4 @@ def _apply_lens_and_sensor(scene: Scene, pixels: Floats, index: int) -> Bytes:
     pixels *= scene.camera.light[index].astype(np.float32)
     shift = (index * 37) % scene.size
     pixels += scene.grain[shift : shift + scene.size]
-    exposed: NDArray[np.uint8] = (np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    return exposed
+    return (np.clip(pixels, 0, 1) * 255).astype(np.uint8)

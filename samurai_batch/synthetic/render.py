@@ -66,8 +66,7 @@ def _at(track: Doubles, time: float) -> Doubles:
     """The value of a (T, ...) array at a fractional frame, interpolated linearly."""
     low = min(max(int(np.floor(time)), 0), len(track) - 1)
     high = min(low + 1, len(track) - 1)
-    row: Doubles = np.asarray(track[low] + (track[high] - track[low]) * (time - low))
-    return row
+    return np.asarray(track[low] + (track[high] - track[low]) * (time - low))
 
 
 def camera_map(camera: Camera, time: float, anchored: bool) -> Doubles:

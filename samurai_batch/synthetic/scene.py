@@ -89,7 +89,7 @@ def build_scene(
     num_frames: int,
     size: int,
     photographs: Sequence[Bytes] = (),
-    make_things: "ThingFactory | None" = None,
+    make_things: "Callable[[SceneContext], tuple[tuple[Thing, ...], tuple[Role, ...]]] | None" = None,
     assets: "Assets | None" = None,
 ) -> Scene:
     """Draw a random scene; the same generator state and arguments give the same scene.
@@ -146,9 +146,6 @@ class SceneContext:
         return self.settings.speed * (self.num_frames - 1) / (_STANDARD_FRAMES - 1)
 
 
-ThingFactory = Callable[[SceneContext], tuple[tuple[Thing, ...], tuple[Role, ...]]]
-
-
 def _background(context: SceneContext, size: int) -> Image.Image:
     """Regions of different textures, or an asset, with still things on it; mirrored in both directions."""
     rng, side = context.rng, int(size * BACKGROUND_SIDE)
@@ -175,8 +172,7 @@ def _regions(context: SceneContext, side: int) -> Floats:
         border = noise(rng, side, int(rng.integers(1, 5)), 3) + np.linspace(0, rng.choice([0.0, 2.0]), side)[:, None]
         share = np.clip((border - np.quantile(border[::8, ::8], rng.uniform(0.3, 0.8))) * 40, 0, 1)[..., None]
         pixels = pixels * (1 - share) + other * share
-    ground: Floats = pixels.astype(np.float32)
-    return ground
+    return pixels.astype(np.float32)
 
 
 def make_parts(context: SceneContext, palette: Floats | None) -> tuple[Part, ...]:

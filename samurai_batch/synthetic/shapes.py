@@ -19,16 +19,14 @@ def _ellipse(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
     u, v = _turned(rng, u, v)
     wide = np.float32(rng.uniform(0.6, 0.9))
     narrow = wide * np.float32(rng.uniform(0.35, 1.0))
-    field: Floats = narrow * (1 - np.sqrt((u / wide) ** 2 + (v / narrow) ** 2))
-    return field
+    return narrow * (1 - np.sqrt((u / wide) ** 2 + (v / narrow) ** 2))
 
 
 def _box(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
     u, v = _turned(rng, u, v)
     wide = np.float32(rng.uniform(0.5, 0.8))
     narrow = wide * np.float32(rng.uniform(0.25, 0.95))
-    field: Floats = np.minimum(wide - np.abs(u), narrow - np.abs(v))
-    return field
+    return np.minimum(wide - np.abs(u), narrow - np.abs(v))
 
 
 def _polygon(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
@@ -49,8 +47,7 @@ def _wavy(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
     for waves in rng.choice(np.arange(2, 8), 3, replace=False):
         swing = rng.uniform(0.02, 0.5) / waves
         reach += np.float32(swing) * np.sin(np.float32(waves) * angle + np.float32(rng.uniform(0, 6.3)))
-    field: Floats = (reach - radius) * np.float32(0.8)
-    return field
+    return (reach - radius) * np.float32(0.8)
 
 
 def _cluster(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
@@ -83,8 +80,7 @@ def random_field(rng: np.random.Generator, size: int) -> Floats:
     if rng.random() < 0.4:
         rough = noise(rng, size, int(rng.integers(4, 12)), 3) - 0.5
         field = field + np.float32(rng.uniform(0.05, 0.3)) * rough
-    rimmed: Floats = np.minimum(field, 3 * (0.93 - np.maximum(np.abs(u), np.abs(v)))).astype(np.float32)
-    return rimmed
+    return np.minimum(field, 3 * (0.93 - np.maximum(np.abs(u), np.abs(v)))).astype(np.float32)
 
 
 def capsule_field(size: int, length: float, start: float, end: float) -> Floats:

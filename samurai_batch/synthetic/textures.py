@@ -42,8 +42,7 @@ def noise(rng: np.random.Generator, size: int, cells: int, octaves: int, gain: f
 def stretch(values: Floats) -> Floats:
     """The values, shifted and scaled to the range [0, 1]."""
     low, high = float(values.min()), float(values.max())
-    stretched: Floats = ((values - low) / max(high - low, 1e-6)).astype(np.float32)
-    return stretched
+    return ((values - low) / max(high - low, 1e-6)).astype(np.float32)
 
 
 def _ramp(rng: np.random.Generator, size: int) -> Floats:
@@ -110,8 +109,7 @@ def colourise(values: Floats, palette: Floats) -> Floats:
     """Map values (h, w) in [0, 1] to colours (h, w, 3), interpolated between the entries of a palette."""
     positions = np.linspace(0, len(palette) - 1, _LUT_SIZE)
     table = np.stack([np.interp(positions, np.arange(len(palette)), column) for column in palette.T], axis=1)
-    coloured: Floats = table.astype(np.float32).take((values * (_LUT_SIZE - 1)).astype(np.int32), axis=0)
-    return coloured
+    return table.astype(np.float32).take((values * (_LUT_SIZE - 1)).astype(np.int32), axis=0)
 
 
 def photograph_crop(rng: np.random.Generator, photographs: Sequence[Bytes], size: int) -> Floats:
@@ -123,8 +121,7 @@ def photograph_crop(rng: np.random.Generator, photographs: Sequence[Bytes], size
     crop = photograph[top + index[:, None], left + index[None, :]].astype(np.float32) / 255
     crop = np.rot90(crop, int(rng.integers(4)))[:, :: int(rng.choice([-1, 1]))]
     mixing = np.eye(3, dtype=np.float32) + rng.normal(0, 0.2, (3, 3)).astype(np.float32)
-    recoloured: Floats = np.clip(crop @ mixing * np.float32(rng.uniform(0.7, 1.3)), 0, 1).astype(np.float32)
-    return recoloured
+    return np.clip(crop @ mixing * np.float32(rng.uniform(0.7, 1.3)), 0, 1).astype(np.float32)
 
 
 def random_texture(
@@ -141,5 +138,4 @@ def random_texture(
         texture = texture * (1 - share) + other * share
     fine = max(size // int(rng.integers(2, 9)), 2)
     grain = (noise(rng, size, fine, 2) - 0.5) * np.float32(rng.choice([0.05, 0.15, 0.35]))
-    grained: Floats = np.clip(texture + grain[..., None], 0, 1).astype(np.float32)
-    return grained
+    return np.clip(texture + grain[..., None], 0, 1).astype(np.float32)

@@ -100,8 +100,7 @@ def _dimmed(rng: np.random.Generator, frames: Bytes) -> Bytes:
     """Low light: a gain below 1 with a colour cast, and noise."""
     gain = rng.uniform(0.3, 0.8) * (1 + rng.normal(0, 0.08, 3))
     dim = frames * gain + rng.normal(0, rng.uniform(1, 9), (*frames.shape[:3], 1))
-    darkened: Bytes = np.clip(dim, 0, 255).astype(np.uint8)
-    return darkened
+    return np.clip(dim, 0, 255).astype(np.uint8)
 
 
 def _compressed(rng: np.random.Generator, frames: Bytes) -> Bytes:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samurai_batch.geometry import mask_box_xywh
+from samurai_batch.geometry import mask_box_xyxy, mask_iou
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.synthetic.clip import Clip, generate_clip
 from samurai_batch.synthetic.scene import SceneSettings
@@ -105,10 +105,9 @@ def measure_suite(tracker: Tracker, suite: Clips) -> Quality:
 def track_first_object(tracker: Tracker, clip: Clip) -> Masks:
     """Masks (T, H, W) bool of the clip's first object, prompted by its box on frame 0."""
     model, (height, width) = tracker.model, clip.frames.shape[1:3]
-    box = mask_box_xywh(clip.masks[0, 0])
-    assert box is not None
-    left, top, across, down = box
-    prompt = BoxPrompt(0, (left, top, left + across, top + down))
+    box_xyxy = mask_box_xyxy(clip.masks[0, 0])
+    assert box_xyxy is not None
+    prompt = BoxPrompt(0, box_xyxy)
     state, masks = TrackState(num_frames=len(clip.frames)), []
     for index, frame in enumerate(clip.frames):
         features = tracker.encode(to_model_input(frame, model.image_size, torch.float32, "cpu"))
@@ -120,12 +119,6 @@ def track_first_object(tracker: Tracker, clip: Clip) -> Masks:
 
 def _not_empty(masks: Masks) -> Masks:
     return np.asarray(masks.any(axis=(1, 2)), dtype=np.bool_)
-
-
-def mask_iou(mask: Masks, truth: Masks) -> float:
-    """IoU of two masks (H, W) bool; 1 if both are empty."""
-    union = int((mask | truth).sum())
-    return int((mask & truth).sum()) / union if union else 1.0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samurai_batch import storage
-from samurai_batch.geometry import mask_box_xywh
+from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 
 HEIGHT, WIDTH, NUM_FRAMES, GONE = 48, 64, 6, 3
@@ -21,7 +21,8 @@ def disc(frame_index: int, row: int = 16) -> Mask:
 
 
 def boxes(frames: range = range(NUM_FRAMES)) -> list[tuple[float, float, float, float]]:
-    return [mask_box_xywh(disc(index)) or (0.0, 0.0, 0.0, 0.0) for index in frames]
+    corners = [mask_box_xyxy(disc(index)) or (0.0, 0.0, 0.0, 0.0) for index in frames]
+    return [(left, top, right - left, bottom - top) for left, top, right, bottom in corners]
 
 
 def write_text(path: Path, text: str) -> None:

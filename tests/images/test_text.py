@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from samurai_batch.errors import CheckpointError, ConfigError
 from samurai_batch.images.everything import segment_everything
@@ -14,10 +13,8 @@ from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import (
     ClipRanker,
-    Detection,
     OpenVocabularyDetector,
     make_detector,
-    segment_text,
 )
 from samurai_batch.images.text_models import check_detector
 from tests.images.small import picture, small_network
@@ -79,23 +76,6 @@ def test_the_batch_of_crops_does_not_matter(clip_folder: str) -> None:
     np.testing.assert_allclose(
         sorted(one.score for one in one_by_one), sorted(one.score for one in together), atol=1e-5
     )
-
-
-class OneBox:
-    """Finds the same box, whatever is asked."""
-
-    def detect(self, image: NDArray[np.uint8], phrase: str) -> list[Detection]:
-        return [Detection((5.0, 6.0, 40.0, 30.0), 0.9)] if phrase == "disc" else []
-
-
-def test_every_box_found_prompts_one_mask() -> None:
-    predictor = ImagePredictor(small_network("sam"))
-    image = picture(60, 80)
-    ((detection, prediction),) = segment_text(predictor, OneBox(), image, "disc")
-    predictor.set_image(image)
-    by_hand = predictor.predict(box_xyxy=detection.box_xyxy, multimask=False)
-    np.testing.assert_array_equal(prediction.masks, by_hand.masks)
-    assert segment_text(predictor, OneBox(), image, "unicorn") == []
 
 
 def test_without_the_extra_the_error_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

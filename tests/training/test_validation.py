@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from samurai_batch.geometry import mask_iou
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.synthetic import SUITES
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
-from samurai_batch.training.validation import Quality, mask_iou, track_first_object, validation_suites
+from samurai_batch.training.validation import Quality, track_first_object, validation_suites
 from tests.training.pictures import TinyBank
 
 
