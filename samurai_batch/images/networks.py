@@ -1,4 +1,4 @@
-"""SAM and SAM 2 for single images behind one protocol, `ImageNetwork`. They differ in three points:
+"""SAM and SAM 2 for single images behind one interface, `ImageNetwork`. They differ in three points:
 
                       SAM                             SAM 2
 resizing              long side to S, then padded     both sides to S
@@ -8,7 +8,6 @@ masks at image size   by way of S x S, padding cut    at once
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +21,6 @@ from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_
 from samurai_batch.modeling.pixels import normalise, upload
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
-
-Model = TypeVar("Model", SAM, SAM2)
 
 MASK_INPUT_LOGIT = 10.0  # of a mask that is given as a prompt, as SAM 2's release gives it
 
@@ -50,69 +47,21 @@ class NetworkPrompts:
     mask_logits: Tensor | None = None
 
 
-class ImageNetwork(Protocol):
-    """A network for single images, with its pre- and postprocessing."""
+class ImageNetwork(ABC):
+    """A network for single images, with its pre- and postprocessing.
+
+    An image is resized, and placed in the top left corner of S x S pixels.
+    """
 
     default_pred_iou_thresh: float
 
-    @property
-    def image_size(self) -> int:
-        """S, in pixels."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """The network's device."""
-        ...
+    def __init__(self, model: SAM | SAM2) -> None:
+        self.image_size = model.image_size  # S, in pixels
+        parameter = next(model.parameters())
+        self.device, self.dtype = parameter.device, parameter.dtype
 
     def scale_xy(self, height: int, width: int) -> tuple[float, float]:
         """The factors from x and y of an image of this size to pixels of the S x S image."""
-        ...
-
-    def mask_input(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """A mask (H, W) bool of the image -> logits (S / 4, S / 4) float64 for a mask prompt."""
-        ...
-
-    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Image (H, W, 3) uint8 RGB -> (1, 3, S, S), the encoder's input."""
-        ...
-
-    def encode(self, prepared: Tensor) -> list[ImageFeatures]:
-        """Prepared images (B, 3, S, S) -> the features of each."""
-        ...
-
-    def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
-        """Three masks for each prompt or, without multimask, one; logits at S / 4."""
-        ...
-
-    def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
-        """Logits (B, M, S / 4, S / 4) -> (B, M, height, width) at image size, float32 at least."""
-        ...
-
-
-class _Network(ABC, Generic[Model]):
-    """The common part: an image is resized, and placed in the top left corner of S x S pixels."""
-
-    def __init__(self, model: Model) -> None:
-        self.model: Model = model
-
-    @property
-    def image_size(self) -> int:
-        """S, in pixels."""
-        return self.model.image_size
-
-    @property
-    def device(self) -> torch.device:
-        """The network's device."""
-        return next(self.model.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The network's dtype."""
-        return next(self.model.parameters()).dtype
-
-    def scale_xy(self, height: int, width: int) -> tuple[float, float]:
-        """From pixels of the image to pixels of the S x S image."""
         new_height, new_width = self._resized(height, width)
         return new_width / width, new_height / height
 
@@ -128,14 +77,34 @@ class _Network(ABC, Generic[Model]):
         return logits
 
     @abstractmethod
+    def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Image (H, W, 3) uint8 RGB -> (1, 3, S, S), the encoder's input."""
+
+    @abstractmethod
+    def encode(self, prepared: Tensor) -> list[ImageFeatures]:
+        """Prepared images (B, 3, S, S) -> the features of each."""
+
+    @abstractmethod
+    def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
+        """Three masks for each prompt or, without multimask, one; logits at S / 4."""
+
+    @abstractmethod
+    def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Logits (B, M, S / 4, S / 4) -> (B, M, height, width) at image size, float32 at least."""
+
+    @abstractmethod
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         """The size (height, width) of a resized image within the S x S pixels."""
 
 
-class SamNetwork(_Network[SAM]):
+class SamNetwork(ImageNetwork):
     """SAM."""
 
     default_pred_iou_thresh = 0.88
+
+    def __init__(self, model: SAM) -> None:
+        super().__init__(model)
+        self.model = model
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         scale = self.image_size / max(height, width)
@@ -168,10 +137,14 @@ class SamNetwork(_Network[SAM]):
         return resize_logits(padded[..., :new_height, :new_width], height, width)
 
 
-class Sam2Network(_Network[SAM2]):
+class Sam2Network(ImageNetwork):
     """SAM 2 on single images, without memory."""
 
     default_pred_iou_thresh = 0.8
+
+    def __init__(self, model: SAM2) -> None:
+        super().__init__(model)
+        self.model = model
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         return self.image_size, self.image_size
@@ -196,16 +169,13 @@ class Sam2Network(_Network[SAM2]):
     def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
         """Three masks for each prompt, or the single-mask output, with the release's fallback if it is unstable."""
         assert features.high_res is not None
-        masks = self._decode_all(features.image, features.high_res, prompts)
-        return take_multimask(masks) if multimask else take_single(masks, fall_back_if_unstable=True)
-
-    def _decode_all(self, image: Tensor, high_res: tuple[Tensor, Tensor], prompts: NetworkPrompts) -> Candidates:
-        image = image.expand(len(prompts.points), -1, -1, -1)
+        image = features.image.expand(len(prompts.points), -1, -1, -1)
         if prompts.points.shape[1] > 0:
-            return self.model.decode(image, high_res, prompts.points, prompts.labels, prompts.mask_logits)
-        # Only a mask: unlike on a tracked frame, without a padding point.
-        no_points = self.model.sam_prompt_encoder.embed_points(prompts.points, prompts.labels)
-        return self.model.decode_embedded(image, high_res, no_points, prompts.mask_logits)
+            masks = self.model.decode(image, features.high_res, prompts.points, prompts.labels, prompts.mask_logits)
+        else:  # only a mask: unlike on a tracked frame, without a padding point
+            no_points = self.model.sam_prompt_encoder.embed_points(prompts.points, prompts.labels)
+            masks = self.model.decode_embedded(image, features.high_res, no_points, prompts.mask_logits)
+        return take_multimask(masks) if multimask else take_single(masks, fall_back_if_unstable=True)
 
     def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
         """Resize to the image's size."""

@@ -33,13 +33,13 @@ class EverythingSettings(Settings):
     """Change of the mask threshold, in logits, by which the stability score is measured."""
 
     box_nms_thresh: NonNegative = 0.7
-    """IoU of two boxes of one crop above which the worse mask is dropped."""
+    """Overlap (IoU) of two boxes of one crop above which the worse mask is dropped."""
 
     crop_n_layers: Count = 0
     """Number of layers of crops that are searched as well (see `make_crops`)."""
 
     crop_nms_thresh: NonNegative = 0.7
-    """IoU of two boxes of different crops above which one mask is dropped."""
+    """Overlap (IoU) of two boxes of different crops above which one mask is dropped."""
 
     crop_overlap_ratio: Fraction = 512 / 1500
     """Overlap of the crops of the first layer, as a share of the shorter side of the image."""

@@ -9,7 +9,7 @@ named the damaged frame of each. Whether a file is damaged cannot be told before
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import av
 import av.error
@@ -20,19 +20,10 @@ from samurai_batch.video.frame_index import FrameIndex, read_frame_index
 from samurai_batch.video.frames import Pixels, VideoInfo
 from samurai_batch.video.packet_decoder import NUM_THREADS, UNKNOWN_PACKET, PacketDecoder, checksum
 
+if TYPE_CHECKING:
+    from samurai_batch.video.decord_decoder import DecordDecoder
+
 DecoderName: TypeAlias = Literal["auto", "pyav", "decord"]
-
-
-class Decoder(Protocol):
-    """Decodes one file from any frame on."""
-
-    def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
 
 
 class FileReader:
@@ -44,22 +35,17 @@ class FileReader:
     def __init__(self, path: Path, name: str, decoder: DecoderName = "auto") -> None:
         self._name = name
         self._index = read_frame_index(path, name)
-        self._decoder: Decoder
+        self._decoder: PyavDecoder | DecordDecoder
         if decoder == "decord":
-            from samurai_batch.video.decord_decoder import DecordDecoder  # loads decord, which may not be installed
+            from samurai_batch.video import decord_decoder  # loads decord, which may not be installed
 
-            self._decoder = DecordDecoder(path, name, self._index)
+            self._decoder = decord_decoder.DecordDecoder(path, name, self._index)
         else:
             self._decoder = PyavDecoder(path, name, self._index)
         height, width, _ = next(self._decoder.frames_from(0)).shape
-        self._info = VideoInfo(self._index.num_declared, height, width)
+        self.info = VideoInfo(self._index.num_declared, height, width)
         self._frames: Iterator[Pixels] = iter(())
         self._next: int | None = None
-
-    @property
-    def info(self) -> VideoInfo:
-        """The number of frames declared, and their size as displayed."""
-        return self._info
 
     def timestamp_s(self, index: int) -> float:
         """Presentation time in seconds. Raises TruncatedVideoError if the file ends before this frame."""
@@ -83,10 +69,10 @@ class FileReader:
         self._next = None  # after a failure, the next call starts a new iteration
         pixels = next(self._frames)
         height, width, _ = pixels.shape
-        if (height, width) != (self._info.height, self._info.width):
+        if (height, width) != (self.info.height, self.info.width):
             raise VideoError(
                 f"{self._name}: frame {index} is {width}x{height} pixels, the frames before it "
-                f"{self._info.width}x{self._info.height}; cut the video where its size changes"
+                f"{self.info.width}x{self.info.height}; cut the video where its size changes"
             )
         self._next = index + 1
         return pixels
@@ -95,7 +81,7 @@ class FileReader:
         reached = len(self._index)
         if index >= reached:
             raise TruncatedVideoError(
-                f"{self._name}: the file ends before frame {reached} of {self._info.num_frames}; copy it again from "
+                f"{self._name}: the file ends before frame {reached} of {self.info.num_frames}; copy it again from "
                 "its source",
                 frame_reached=reached,
             )

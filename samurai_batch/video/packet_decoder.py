@@ -11,7 +11,6 @@ import av
 import av.error
 import numpy as np
 from av.codec.context import Flags
-from av.video.stream import VideoStream
 
 from samurai_batch.video.packets import AnyPacket, Packets, best_video_stream, nonempty_packets
 
@@ -37,7 +36,7 @@ class PacketDecoder:
         directly before a key packet, which no other frame needs. Raises FFmpegError at others.
         """
         packets = self.packets_from(first)
-        codec = self._stream.codec_context
+        codec = self.stream.codec_context
         has_begun, failure = first > 0, None
         for number, packet in packets:
             if failure and not (tolerate_damage and packet.is_keyframe):
@@ -58,7 +57,7 @@ class PacketDecoder:
     def surviving_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """As `frames_from` the first packet, skipping every packet that cannot be decoded."""
         packets = self.packets_from(0)
-        codec = self._stream.codec_context
+        codec = self.stream.codec_context
         for number, packet in packets:
             packet.opaque = _Number(number)
             with suppress(av.error.FFmpegError):
@@ -68,17 +67,12 @@ class PacketDecoder:
 
     def _open(self, *, from_the_first: bool = False) -> None:
         self._container = av.open(str(self._path), metadata_errors="replace")
-        self._stream = best_video_stream(self._container, self._name)
-        codec = self._stream.codec_context
+        self.stream = best_video_stream(self._container, self._name)  # valid until the next call
+        codec = self.stream.codec_context
         codec.thread_count = NUM_THREADS
         codec.copy_opaque = True
         if from_the_first and self._packets.codec == "hevc" and not self._packets.is_key[:1].all():
             codec.flags |= Flags.output_corrupt  # otherwise FFmpeg drops frames before the first key frame
-
-    @property
-    def stream(self) -> VideoStream:
-        """The stream of the packets, valid until the next call."""
-        return self._stream
 
     def packets_from(self, first: int) -> Iterator[tuple[int, AnyPacket]]:
         """Numbered packets from this one on, by seeking or by reading from the start; ends the iteration before."""
@@ -86,7 +80,7 @@ class PacketDecoder:
         if packets is None:
             self.close()
             self._open(from_the_first=first == 0)
-            packets = nonempty_packets(self._container, self._stream)
+            packets = nonempty_packets(self._container, self.stream)
             for _ in range(first):
                 next(packets, None)
         return zip(range(first, len(self._packets)), packets, strict=False)
@@ -95,14 +89,14 @@ class PacketDecoder:
         """Packets from this one on; None if seeking does not lead to it."""
         for time in self._packets.seek_times(first):
             with suppress(av.error.FFmpegError):
-                self._container.seek(time, stream=self._stream)
+                self._container.seek(time, stream=self.stream)
                 if packets := self._read_to(first):
                     return packets
         return None
 
     def _read_to(self, first: int) -> Iterator[AnyPacket] | None:
         """Packets from this one on; None if the container's position is past it."""
-        packets = nonempty_packets(self._container, self._stream)
+        packets = nonempty_packets(self._container, self.stream)
         for packet in packets:
             if self._packets.is_at(first, packet):
                 return chain([packet], packets)

@@ -138,18 +138,14 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> _PacketList
     listed = _PacketList()
     try:
         for packet in container.demux():
-            _update_end(listed, packet)
+            time = packet.dts if packet.pts is None else packet.pts
+            if time is not None:
+                listed.end_s = max(listed.end_s, float((time + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index == stream.index:
                 _append(listed, packet, stream.codec_context.codec.canonical_name)
     except av.error.InvalidDataError:
         pass  # the file cannot be read any further
     return listed
-
-
-def _update_end(listed: _PacketList, packet: AnyPacket) -> None:
-    time = packet.dts if packet.pts is None else packet.pts
-    if time is not None:
-        listed.end_s = max(listed.end_s, float((time + (packet.duration or 0)) * packet.time_base))
 
 
 def _append(listed: _PacketList, packet: AnyPacket, codec: str) -> None:

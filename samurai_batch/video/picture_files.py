@@ -46,12 +46,7 @@ class _Pictures(ABC):
     def __init__(self, name: str, num_frames: int) -> None:
         self._name = name
         height, width, _ = self._load(0).shape
-        self._info = VideoInfo(num_frames, height, width)
-
-    @property
-    def info(self) -> VideoInfo:
-        """The number of pictures, and the first one's size as displayed."""
-        return self._info
+        self.info = VideoInfo(num_frames, height, width)
 
     @abstractmethod
     def timestamp_s(self, index: int) -> float:
@@ -62,10 +57,10 @@ class _Pictures(ABC):
         for index in range(start, stop):
             pixels = self._load(index)
             height, width, _ = pixels.shape
-            if (height, width) != (self._info.height, self._info.width):
+            if (height, width) != (self.info.height, self.info.width):
                 raise VideoError(
                     f"{self._name}: {self._label(index)} is {width}x{height} pixels, the frames before it "
-                    f"{self._info.width}x{self._info.height}; all frames of a video must have the same size"
+                    f"{self.info.width}x{self.info.height}; all frames of a video must have the same size"
                 )
             yield pixels
 

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from samurai_batch.background import prefetch
 from samurai_batch.errors import VideoError
-from samurai_batch.video.frames import Frame, FrameReader, Pixels, VideoInfo
+from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
 
 QUEUE_BYTES = 64 * 2**20
 MAX_QUEUED_FRAMES = 16
@@ -81,7 +81,7 @@ class VideoSource:
             return
         for index, pixels in enumerate(self._reader.read(indices[0], indices[-1] + 1), indices[0]):
             if index in indices:
-                yield self._frame(index, pixels)
+                yield Frame(index, self._reader.timestamp_s(index), pixels)
 
     def _descending(self, indices: range) -> Iterator[Frame]:
         num_frames = self._num_frames_in(BLOCK_BYTES, len(indices))
@@ -89,9 +89,6 @@ class VideoSource:
             block = list(self._ascending(indices[first : first + num_frames][::-1]))
             while block:
                 yield block.pop()
-
-    def _frame(self, index: int, pixels: Pixels) -> Frame:
-        return Frame(index, self._reader.timestamp_s(index), pixels)
 
     def _num_frames_in(self, num_bytes: int, most: int) -> int:
         frame_bytes = 3 * self.info.height * self.info.width
