@@ -34,7 +34,7 @@ def youtube_vis(videos: Iterable[VideoMasks]) -> Files:
         listed.append({"id": number, "file_names": names, "video_id": video.video_id, **size})
         present = _present_by_object(video)
         for object_id in video.object_ids:
-            track = {"segmentations": [None] * length, "bboxes": [None] * length, "areas": [None] * length}
+            track: dict[str, list[Any]] = {name: [None] * length for name in ("segmentations", "bboxes", "areas")}
             for mask in present[object_id]:
                 assert mask.rle is not None
                 fields = mask_fields(rle_to_coco(mask.rle))
@@ -58,7 +58,7 @@ def sav(videos: Iterable[VideoMasks]) -> Files:
 def _sav_video(video: VideoMasks) -> dict[str, Any]:
     ids = video.object_ids
     column_of = {object_id: column for column, object_id in enumerate(ids)}
-    nothing = rle_to_coco(_empty(video))
+    nothing = rle_to_coco(rle_from_coco({"size": [video.height, video.width], "counts": [video.height * video.width]}))
     masklets = [[nothing] * len(ids) for _ in range(video.num_frames)]
     areas = np.zeros((video.num_frames, len(ids)), np.int64)
     for mask in video.masks():
@@ -82,7 +82,7 @@ def _sav_video(video: VideoMasks) -> dict[str, Any]:
         "masklet_object_id": ids,
         "masklet_size_rel": [mean / resolution for mean in means],
         "masklet_size_abs": means,
-        "masklet_size_bucket": [_bucket(mean) for mean in means],
+        "masklet_size_bucket": ["small" if mean < 32**2 else "medium" if mean < 96**2 else "large" for mean in means],
         "masklet_visibility_changes": [_visibility_changes(column > 0) for column in areas.T],
         "masklet_first_appeared_frame": [int(np.argmax(column > 0)) for column in areas.T],
         "masklet_frame_count": [video.num_frames] * len(ids),
@@ -101,20 +101,12 @@ def _present_by_object(video: VideoMasks) -> dict[str, list[MaskOnFrame]]:
     return present
 
 
-def _empty(video: VideoMasks) -> Any:
-    return rle_from_coco({"size": [video.height, video.width], "counts": [video.height * video.width]})
-
-
 def _duration_s(rows: pd.DataFrame) -> float:
     """The time from the first frame to the end of the last one, which is taken to last as long as the mean frame."""
     times = rows.drop_duplicates("frame_index").sort_values("frame_index")
     span = float(times["timestamp_s"].iloc[-1] - times["timestamp_s"].iloc[0])
     steps = int(times["frame_index"].iloc[-1] - times["frame_index"].iloc[0])
     return span * (steps + 1) / steps if steps else 0.0
-
-
-def _bucket(area_px: float) -> str:
-    return "small" if area_px < 32**2 else "medium" if area_px < 96**2 else "large"
 
 
 def _visibility_changes(visible: Any) -> int:

@@ -25,7 +25,7 @@ def mot(videos: Iterable[VideoMasks]) -> Files:
     Pixels count from 1 there. Confidence is the mask score; absent objects leave no line.
     """
     for video in videos:
-        numbers = _numbers(video)
+        numbers = video.numbers()
         lines = []
         for frame_index, masks in video.frames():
             boxes = areas_and_boxes([mask.rle for mask in masks if mask.rle is not None])[1]
@@ -51,14 +51,6 @@ def mots(videos: Iterable[VideoMasks]) -> Files:
                 place = f"{MOTS_CLASS * 1000 + label} {MOTS_CLASS} {rle.height} {rle.width} {rle.counts}"
                 lines.append(f"{frame_index + 1} {place}\n")
         yield f"{quote_id(video.video_id)}.txt", "".join(lines).encode()
-
-
-def _numbers(video: VideoMasks) -> dict[str, int]:
-    """A number from 1 for each object: its id, if all ids are such numbers."""
-    ids = video.object_ids
-    if all(text.isdecimal() and text == str(int(text)) and int(text) > 0 for text in ids):
-        return {text: int(text) for text in ids}
-    return {text: number for number, text in enumerate(ids, start=1)}
 
 
 def got10k(videos: Iterable[VideoMasks]) -> Files:

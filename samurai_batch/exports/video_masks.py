@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,12 @@ class VideoMasks:
         if len(ids) > MAX_LABELS:
             remedy = "export some of the objects, or another format"
             raise ConfigError(f"{self.video_id}: {len(ids)} objects, but a PNG has {MAX_LABELS} labels; {remedy}")
-        if all(text.isdecimal() and text == str(int(text)) and 1 <= int(text) <= MAX_LABELS for text in ids):
+        return self.numbers(most=MAX_LABELS)
+
+    def numbers(self, most: float = inf) -> dict[str, int]:
+        """A number from 1 for each object: its id if all ids are such numbers up to ``most``, else its position."""
+        ids = self.object_ids
+        if all(text.isdecimal() and text == str(int(text)) and 1 <= int(text) <= most for text in ids):
             return {text: int(text) for text in ids}
         return {text: number for number, text in enumerate(ids, start=1)}
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ from samurai_batch.errors import StorageError
 from samurai_batch.redaction import holds_secret
 from samurai_batch.rle import encode_mask, rle_from_coco, run_lengths
 from samurai_batch.tasks import Box, Rle
+
+Value = TypeVar("Value")
 
 MAX_NAME_BYTES = 255 - len(".parquet")
 _NUM_READS_AT_ONCE = 16
@@ -96,13 +98,19 @@ def mask_or_uri(cell: object) -> Rle | str:
     return rle
 
 
+def attempt(parse: Callable[[object], Value], cell: object) -> Value | ValueError:
+    """The parsed cell, or what is wrong with it."""
+    try:
+        return parse(cell)
+    except ValueError as error:
+        return error
+
+
 def read_masks_of_pngs(uris: Iterable[str]) -> dict[str, Rle | ValueError]:
     """The mask in each PNG, or what is wrong with it; several PNGs are read at once."""
     distinct = list(dict.fromkeys(uris))
-    if not distinct:
-        return {}
     with ThreadPoolExecutor(_NUM_READS_AT_ONCE) as pool:
-        return dict(zip(distinct, pool.map(functools.partial(_attempt, png_mask), distinct), strict=True))
+        return dict(zip(distinct, pool.map(functools.partial(attempt, png_mask), distinct), strict=True))
 
 
 def png_mask(uri: object) -> Rle:
@@ -131,13 +139,6 @@ def _png_pixels(data: bytes) -> NDArray[np.bool_]:
     colours = channels[..., :-1] if has_alpha else channels
     is_visible = channels[..., -1] != 0 if has_alpha else True
     return np.asarray((colours != 0).any(axis=2) & is_visible, np.bool_)
-
-
-def _attempt(read: Callable[[str], Rle], uri: str) -> Rle | ValueError:
-    try:
-        return read(uri)
-    except ValueError as error:
-        return error
 
 
 def _decoded(cell: object) -> object:

@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence, Set
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -50,13 +50,12 @@ PROMPTS_SCHEMA = pa.schema(
 )
 
 
-class TableRead:
+class TableRead(NamedTuple):
     """A table as read: its rows, the number of each in messages, and the mistake in each row that cannot be read."""
 
-    def __init__(self, frame: pd.DataFrame, row_numbers: Sequence[int], unreadable: dict[int, str]) -> None:
-        self.frame = frame
-        self.row_numbers = row_numbers
-        self.unreadable = unreadable
+    frame: pd.DataFrame
+    row_numbers: Sequence[int]
+    unreadable: dict[int, str]
 
 
 def read_parquet(data: bytes) -> TableRead:
@@ -71,7 +70,7 @@ def read_parquet(data: bytes) -> TableRead:
 
 def read_csv(data: bytes) -> TableRead:
     """A CSV file with any of the usual separators. Raises ArrowException, UnicodeDecodeError and csv.Error."""
-    body, separator = separated(decoded(data), set(COLUMNS))
+    body, separator = separated(decoded(data))
     names = header(body, separator)
     unreadable: dict[int, str] = {}
 
@@ -91,13 +90,12 @@ def read_csv(data: bytes) -> TableRead:
     )
     numbers = range(1, len(table) + len(unreadable) + 1)
     names = [name.strip() for name in table.column_names]
-    columns = [_trimmed(name, column) for name, column in zip(names, table.columns, strict=True)]
+    columns = [
+        column if name in _WITH_BLANKS else pc.utf8_trim_whitespace(column)
+        for name, column in zip(names, table.columns, strict=True)
+    ]
     frame = _without_index(_framed(pa.table(columns, names=names)))
     return TableRead(frame, [number for number in numbers if number not in unreadable], unreadable)
-
-
-def _trimmed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column if name in _WITH_BLANKS else pc.utf8_trim_whitespace(column)
 
 
 def read_jsonl(data: bytes) -> TableRead:
@@ -172,24 +170,22 @@ def why_not_decoded(data: bytes, error: UnicodeDecodeError) -> str:
     return f"cannot be read ({error}, in line {line}); it is not UTF-8, perhaps Windows-1252: save it as 'CSV UTF-8'"
 
 
-def separated(text: str, columns: Set[str]) -> tuple[str, str]:
+def separated(text: str) -> tuple[str, str]:
     """The table without a first line ``sep=;``, and the separator of its columns.
 
-    That is the separator in such a line, or else the one with which the header has most of these columns.
+    That is the separator in such a line, or else the one with which the header has most of COLUMNS.
     """
     named = _SEPARATOR_LINE.match(text)
     if named:
         return text[named.end() :], named[1]
-    return text, max(SEPARATORS, key=lambda sign: _num_known(header(text, sign), columns))
+    return text, max(
+        SEPARATORS, key=lambda sign: len({name.strip() for name in header(text, sign)}.intersection(COLUMNS))
+    )
 
 
 def header(text: str, separator: str) -> list[str]:
     """The names of the columns, unchanged."""
     return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
-
-
-def _num_known(names: Sequence[str], columns: Set[str]) -> int:
-    return len(columns & {name.strip() for name in names})
 
 
 def write_parquet(rows: list[dict[str, Any]]) -> bytes:

@@ -181,9 +181,12 @@ class _Cells:
     def _parsed(self, name: str, positions: _Positions, parse: Callable[[object], Value]) -> list[Value | None]:
         """The parsed cells at these positions; None for one with a mistake, which is reported."""
         column = self._frame[name].iloc[positions]
-        values, wrong = _outcomes(column, parse)
-        for index, error in sorted(wrong.items()):
-            self._problems.about_cell(int(positions[index]), name, column.iloc[index], str(error))
+        values: list[Value | None] = []
+        for index, outcome in enumerate(_outcomes(column, parse)):
+            is_wrong = isinstance(outcome, ValueError)
+            if is_wrong:
+                self._problems.about_cell(int(positions[index]), name, column.iloc[index], str(outcome))
+            values.append(None if isinstance(outcome, ValueError) else outcome)
         return values
 
 
@@ -197,30 +200,13 @@ def _given(name: str, column: "pd.Series[Any]") -> NDArray[np.bool_]:
     return np.array([value not in blank_texts for value in values] + [False], np.bool_)[distinct]
 
 
-def _outcomes(
-    column: "pd.Series[Any]", parse: Callable[[object], Value]
-) -> tuple[list[Value | None], dict[int, ValueError]]:
-    """The parsed cells, and the mistakes by index. In a plain column, each distinct value is parsed once."""
+def _outcomes(column: "pd.Series[Any]", parse: Callable[[object], Value]) -> list[Value | ValueError]:
+    """The parsed cells, or what is wrong with them. In a plain column, each distinct value is parsed once."""
     if not _is_plain(column):
-        return _attempts(column.tolist(), parse)
-    distinct, cells_once = pd.factorize(column)
-    values, wrong = _attempts(list(cells_once), parse)
-    indices = np.flatnonzero(np.isin(distinct, list(wrong))).tolist() if wrong else []
-    return [values[code] for code in distinct.tolist()], {index: wrong[distinct[index]] for index in indices}
-
-
-def _attempts(
-    column: list[object], parse: Callable[[object], Value]
-) -> tuple[list[Value | None], dict[int, ValueError]]:
-    values: list[Value | None] = []
-    wrong: dict[int, ValueError] = {}
-    for index, cell in enumerate(column):
-        try:
-            values.append(parse(cell))
-        except ValueError as error:
-            values.append(None)
-            wrong[index] = error
-    return values, wrong
+        return [cells.attempt(parse, cell) for cell in column.tolist()]
+    distinct, values = pd.factorize(column)
+    outcomes = [cells.attempt(parse, value) for value in values]
+    return [outcomes[code] for code in distinct.tolist()]
 
 
 def _is_plain(column: "pd.Series[Any]") -> bool:

@@ -18,18 +18,7 @@ from samurai_batch.masks.table import (
 from samurai_batch.rle import decode_mask, encode_mask
 
 __all__ = [
-    "MASK_SCHEMA",
-    "MaskRow",
-    "MasksAccessor",
-    "bytes_to_table",
-    "compact_masks",
-    "decode_mask",
-    "encode_mask",
-    "file_metadata",
-    "mask_table_name",
-    "mask_table_uri",
-    "mask_tables_uri",
-    "read_masks",
-    "rows_to_table",
+    "MASK_SCHEMA", "MaskRow", "MasksAccessor", "bytes_to_table", "compact_masks", "decode_mask", "encode_mask",
+    "file_metadata", "mask_table_name", "mask_table_uri", "mask_tables_uri", "read_masks", "rows_to_table",
     "table_to_bytes",
-]
+]  # fmt: skip

@@ -2,7 +2,6 @@
 
 import json
 import posixpath
-from typing import NoReturn
 
 import pyarrow.fs as pafs
 
@@ -40,18 +39,24 @@ def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -
     """
     if objects is not None:
         objects = sorted({name for one in objects for name in (one, one.rpartition("#")[0]) if name})
-    below, root = storage.list_children(uri), storage.arrow_filesystem(uri)[1]
-    if not below.files and not below.folders and _is_file(uri):
+    below = storage.list_children(uri)
+    filesystem, root = storage.arrow_filesystem(uri)
+    if not below.files and not below.folders and filesystem.get_file_info(root).type == pafs.FileType.File:
         return [root]
     if CURRENT_NAME in below.files:
-        return _compacted_paths(uri)
+        generation = current_generation(uri)
+        assert generation is not None
+        folder = storage.join(uri, generation)
+        root = storage.arrow_filesystem(folder)[1]
+        return [posixpath.join(root, name) for name in _tables(storage.list_children(folder))]
     if tables := _tables(below):
         return [posixpath.join(root, name) for name in tables if _is_selected(name, objects)]
     is_output = _is_output(uri, below.folders)
     masks = storage.join(uri, MASKS_FOLDER) if is_output else uri
     names = _track_names(masks, videos, objects)
     if not names and not is_output and posixpath.basename(root) != MASKS_FOLDER and not track_names(masks):
-        _raise_no_tables(uri)
+        what = "no mask tables are below it" if storage.exists(uri) else "nothing is there"
+        raise ConfigError(f"{storage.redact(uri)}: {what}; give the output folder of a job, or a part of it")
     masks_root = storage.arrow_filesystem(masks)[1]
     return [posixpath.join(masks_root, name) for name in names]
 
@@ -75,21 +80,8 @@ def current_generation(folder: str) -> str | None:
     return str(pointer["generation"])
 
 
-def _is_file(uri: str) -> bool:
-    filesystem, root = storage.arrow_filesystem(uri)
-    return bool(filesystem.get_file_info(root).type == pafs.FileType.File)
-
-
 def _tables(below: storage.Children) -> list[str]:
     return [name for name in below.files if _is_table(name)]
-
-
-def _compacted_paths(uri: str) -> list[str]:
-    generation = current_generation(uri)
-    assert generation is not None
-    folder = storage.join(uri, generation)
-    root = storage.arrow_filesystem(folder)[1]
-    return [posixpath.join(root, name) for name in _tables(storage.list_children(folder))]
 
 
 def _is_output(uri: str, folders: list[str]) -> bool:
@@ -104,7 +96,7 @@ def _track_names(masks: str, videos: list[str] | None, objects: list[str] | None
         return [name for name in track_names(masks) if _is_selected(name, objects)]
     folders = sorted({storage.quote_id(video) for video in videos})
     if objects is not None and len(folders) * len(objects) <= _MAX_NAMED:
-        tables = sorted({storage.quote_id(an_object) + TABLE_SUFFIX for an_object in objects})
+        tables = sorted(map(mask_table_name, set(objects)))
         return _existing(masks, [f"{folder}/{table}" for folder in folders for table in tables])
     names = [
         f"{folder}/{name}" for folder in folders for name in _tables(storage.list_children(storage.join(masks, folder)))
@@ -125,8 +117,3 @@ def _is_table(name: str) -> bool:
 def _is_selected(name: str, objects: list[str] | None) -> bool:
     object_id = storage.unquote_id(posixpath.basename(name).removesuffix(TABLE_SUFFIX))
     return objects is None or object_id in objects
-
-
-def _raise_no_tables(uri: str) -> NoReturn:
-    what = "no mask tables are below it" if storage.exists(uri) else "nothing is there"
-    raise ConfigError(f"{storage.redact(uri)}: {what}; give the output folder of a job, or a part of it")

@@ -94,14 +94,10 @@ def _read_file(
                 needed = dict.fromkeys([*names, *(one.column for one in left)])
                 columns = [name for name in needed if name in there] or ["frame_index"]  # one, for the row count
                 rows = file.read_row_group(number, columns=columns, use_threads=not is_small)
-                found.append(with_columns(_filtered(rows.replace_schema_metadata(None), left), names))
+                if left:
+                    rows = rows.filter(functools.reduce(operator.and_, [one.expression() for one in left]))
+                found.append(with_columns(rows.replace_schema_metadata(None), names))
         return found
-
-
-def _filtered(rows: pa.Table, conditions: Sequence[Condition]) -> pa.Table:
-    if not conditions:
-        return rows
-    return rows.filter(functools.reduce(operator.and_, [one.expression() for one in conditions]))
 
 
 def _conditions_left(group: pq.RowGroupMetaData, conditions: Sequence[Condition]) -> list[Condition] | None:

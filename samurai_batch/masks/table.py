@@ -105,11 +105,7 @@ class MaskRow:
 
     def __post_init__(self) -> None:
         rle = self.segmentation
-        assert rle is None or (rle.height, rle.width) == (self.height, self.width), (
-            rle,
-            self.height,
-            self.width,
-        )
+        assert rle is None or (rle.height, rle.width) == (self.height, self.width), self
 
 
 _PLAIN_COLUMNS = (

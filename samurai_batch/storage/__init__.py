@@ -18,6 +18,7 @@ A URI that does not exist raises `FileNotFoundError`.
     retry.py        which failures are retried, and the message of those that remain
 """
 
+from samurai_batch.redaction import redact_uri as redact
 from samurai_batch.storage.failures import Failure, Kind
 from samurai_batch.storage.identities import FRAME_SUFFIXES, Identity, files_of, identity, modified_s
 from samurai_batch.storage.local import TEMPORARIES_FOLDER, TEMPORARY_PREFIX, sweep_temporaries
@@ -43,46 +44,14 @@ from samurai_batch.storage.uris import (
     local_path,
     protocol_of,
     quote_id,
-    redact,
     unquote_id,
     without_signature,
 )
 
 __all__ = [
-    "FRAME_SUFFIXES",
-    "NUM_ATTEMPTS",
-    "NUM_LOCAL_ATTEMPTS",
-    "TEMPORARIES_FOLDER",
-    "TEMPORARY_PREFIX",
-    "Children",
-    "Failure",
-    "Identity",
-    "Kind",
-    "arrow_filesystem",
-    "check_inputs",
-    "check_output",
-    "copy_to_local",
-    "create_bytes",
-    "delete",
-    "exists",
-    "failure_of",
-    "file_name",
-    "files_of",
-    "identity",
-    "is_directory",
-    "is_remote",
-    "join",
-    "list_children",
-    "list_names",
-    "local_path",
-    "modified_s",
-    "protocol_of",
-    "quote_id",
-    "read_bytes",
-    "redact",
-    "sweep_temporaries",
-    "translated",
-    "unquote_id",
-    "without_signature",
-    "write_bytes",
-]
+    "FRAME_SUFFIXES", "NUM_ATTEMPTS", "NUM_LOCAL_ATTEMPTS", "TEMPORARIES_FOLDER", "TEMPORARY_PREFIX", "Children",
+    "Failure", "Identity", "Kind", "arrow_filesystem", "check_inputs", "check_output", "copy_to_local",
+    "create_bytes", "delete", "exists", "failure_of", "file_name", "files_of", "identity", "is_directory",
+    "is_remote", "join", "list_children", "list_names", "local_path", "modified_s", "protocol_of", "quote_id",
+    "read_bytes", "redact", "sweep_temporaries", "translated", "unquote_id", "without_signature", "write_bytes",
+]  # fmt: skip

@@ -14,25 +14,29 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What went wrong."""
+    """What went wrong.
 
-    MISSING = "missing"  # 404 and 410, no other status
-    FORBIDDEN = "forbidden"
-    EXPIRED = "expired"  # credentials or a signature
-    NO_CREDENTIALS = "no_credentials"
-    THROTTLED = "throttled"
-    SERVER = "server"
-    CONNECTION = "connection"  # refused, reset, unknown host, timeout
-    TLS = "tls"
+    If several exceptions of a chain have a kind by their class, the one defined first here counts: a client turns
+    specific errors into vaguer ones.
+    """
+
     NO_SPACE = "no_space"
     READ_ONLY = "read_only"
     NAME_TOO_LONG = "name_too_long"
-    WRONG_TYPE = "wrong_type"  # a folder in place of a file, or a file in place of a folder
+    CONNECTION = "connection"  # refused, reset, unknown host, timeout
+    EXPIRED = "expired"  # credentials or a signature
+    NO_CREDENTIALS = "no_credentials"
+    FORBIDDEN = "forbidden"
     EXISTS = "exists"  # the condition of a conditional write failed
+    WRONG_TYPE = "wrong_type"  # a folder in place of a file, or a file in place of a folder
     UNSUPPORTED = "unsupported"
     REFUSED = "refused"  # any other status from 400 to 499
     TEMPORARY = "temporary"  # any other error that a retry may solve
+    MISSING = "missing"  # 404 and 410, no other status
     OTHER = "other"
+    THROTTLED = "throttled"
+    SERVER = "server"
+    TLS = "tls"
 
 
 RETRYABLE = frozenset({Kind.THROTTLED, Kind.SERVER, Kind.CONNECTION, Kind.TEMPORARY})
@@ -119,16 +123,14 @@ def _by_answer(chain: list[BaseException]) -> Failure | None:
         status, code = _status_of(link), _code_of(link)
         if status is None and code not in _KIND_OF_CODE:
             continue
-        kind = _KIND_OF_CODE.get(code or "") or _kind_of_status(status)
+        kind = _KIND_OF_CODE.get(code or "")
+        if kind is None:
+            assert status is not None
+            kind = _KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.REFUSED)
         if kind in (Kind.FORBIDDEN, Kind.REFUSED) and _says_expired(" ".join(map(str, chain))):
             kind = Kind.EXPIRED
         return Failure(kind, status, code, _text_of(link), _retry_after_s(link))
     return None
-
-
-def _kind_of_status(status: int | None) -> Kind:
-    assert status is not None
-    return _KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.REFUSED)
 
 
 def _says_expired(text: str) -> bool:
@@ -230,23 +232,6 @@ _KIND_OF_ERRNO = {
     errno.ENETUNREACH: Kind.CONNECTION,
     errno.EINVAL: Kind.REFUSED,
 }
-_PRECEDENCE = (
-    Kind.NO_SPACE,
-    Kind.READ_ONLY,
-    Kind.NAME_TOO_LONG,
-    Kind.CONNECTION,
-    Kind.EXPIRED,
-    Kind.NO_CREDENTIALS,
-    Kind.FORBIDDEN,
-    Kind.EXISTS,
-    Kind.WRONG_TYPE,
-    Kind.UNSUPPORTED,
-    Kind.REFUSED,
-    Kind.TEMPORARY,
-    Kind.MISSING,
-    Kind.OTHER,
-)
-"""Which kind counts if several exceptions of a chain have one: a client turns specific errors into vaguer ones."""
 
 
 def _by_decisive_class(chain: list[BaseException]) -> Failure | None:
@@ -258,10 +243,14 @@ def _by_decisive_class(chain: list[BaseException]) -> Failure | None:
 
 
 def _by_class(chain: list[BaseException]) -> Failure | None:
-    kinds = [(kind, link) for link in chain if (kind := _kind_of_class(link)) is not None]
+    kinds = []
+    for link in chain:
+        by_errno = _KIND_OF_ERRNO.get(link.errno or 0) if isinstance(link, OSError) else None
+        if kind := by_errno or _kind_by_name(link, _KIND_OF_CLASS):
+            kinds.append((kind, link))
     if not kinds:
         return None
-    kind, link = min(kinds, key=lambda pair: _PRECEDENCE.index(pair[0]))
+    kind, link = min(kinds, key=lambda pair: list(Kind).index(pair[0]))
     return Failure(kind, text=_text_of(link))
 
 
@@ -274,12 +263,6 @@ def _by_text(chain: list[BaseException]) -> Failure | None:
         if type(link) is ValueError and head.startswith("unable to connect to account for"):
             return Failure(Kind.NO_CREDENTIALS, text=head.removeprefix("unable to connect to account for "))
     return None
-
-
-def _kind_of_class(error: BaseException) -> Kind | None:
-    if isinstance(error, OSError) and error.errno in _KIND_OF_ERRNO:
-        return _KIND_OF_ERRNO[error.errno]
-    return _kind_by_name(error, _KIND_OF_CLASS)
 
 
 def _kind_by_name(error: BaseException, kinds: dict[str, Kind]) -> Kind | None:

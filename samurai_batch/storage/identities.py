@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from samurai_batch.errors import StorageError
+from samurai_batch.redaction import redact_uri as redact
 from samurai_batch.storage.local import is_finished
 from samurai_batch.storage.retry import retrying
 from samurai_batch.storage.stores import locate
-from samurai_batch.storage.uris import HTTP, is_remote, protocol_of, redact
+from samurai_batch.storage.uris import HTTP, is_remote, protocol_of
 
 FRAME_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 """Files that count as frames in a folder of frames."""

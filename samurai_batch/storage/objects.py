@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from samurai_batch.errors import StorageError
 from samurai_batch.redaction import get_logger
+from samurai_batch.redaction import redact_uri as redact
 from samurai_batch.storage import local
 from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.identities import files_of
 from samurai_batch.storage.retry import failure_of, retrying
 from samurai_batch.storage.stores import check_writable, locate, missing_bucket
-from samurai_batch.storage.uris import is_remote, local_path, protocol_of, redact
+from samurai_batch.storage.uris import is_remote, local_path, protocol_of
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -16,8 +16,9 @@ from typing import TypeVar
 from samurai_batch.errors import SamuraiBatchError, StorageError
 from samurai_batch.redaction import get_logger, redact_error
 from samurai_batch.redaction import redact as redact_text
+from samurai_batch.redaction import redact_uri as redact
 from samurai_batch.storage.failures import RETRYABLE, Failure, Kind, read_failure
-from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, HUGGING_FACE, S3, protocol_of, redact
+from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, HUGGING_FACE, S3, protocol_of
 
 logger = get_logger(__name__)
 

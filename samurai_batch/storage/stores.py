@@ -13,9 +13,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from samurai_batch.errors import StorageError, StoreError
+from samurai_batch.redaction import redact_uri as redact
 from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.retry import failure_of, retrying
-from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, S3, is_remote, local_path, protocol_of, redact
+from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, S3, is_remote, local_path, protocol_of
 
 _EXTRAS = {
     "gs": ("gcsfs", "gcs"),

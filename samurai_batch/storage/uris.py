@@ -5,8 +5,6 @@ import re
 import urllib.parse
 from pathlib import Path
 
-from samurai_batch.redaction import redact_uri
-
 S3 = ("s3", "s3a")
 GOOGLE = ("gs", "gcs")
 AZURE = ("az", "abfs", "abfss")
@@ -43,11 +41,6 @@ def unquote_id(name: str) -> str:
 def is_remote(uri: str) -> bool:
     """Whether a URI is outside this machine's file system; ``memory://`` counts as outside."""
     return "://" in uri and not uri.startswith(_LOCAL_PROTOCOLS)
-
-
-def redact(uri: str) -> str:
-    """``uri`` without user, password and query, for logs and messages."""
-    return redact_uri(uri)
 
 
 def without_signature(uri: str) -> str:
