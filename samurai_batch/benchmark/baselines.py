@@ -47,6 +47,11 @@ _VIDEO_NAMES: Renames = [
     (r"^memory_attention\.norm\.", "memory_attention.layer_norm."),
     (r"^memory_encoder\.out_proj\.", "memory_encoder.projection."),
     (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
+    *(  # convolution, norm, activation; convolution, norm, activation; …
+        (rf"mask_downsampler\.encoder\.{3 * layer + part}\.", f"mask_downsampler.layers.{layer}.{name}.")
+        for layer in range(4)
+        for part, name in enumerate(("conv", "layer_norm"))
+    ),
     (r"mask_downsampler\.encoder\.12\.", "mask_downsampler.final_conv."),
     (r"\.fuser\.", ".memory_fuser."),
     (r"(memory_fuser\.layers\.\d+)\.norm\.", r"\1.layer_norm."),
@@ -62,7 +67,6 @@ _VIDEO_NAMES: Renames = [
     (r"^no_obj_ptr", "no_object_pointer"),
     (r"^no_obj_embed_spatial", "occlusion_spatial_embedding_parameter"),
 ]
-_DOWNSAMPLER = re.compile(r"mask_downsampler\.encoder\.(\d+)\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +179,7 @@ def baseline_config(config: Sam2Config, image_size: int) -> dict[str, Any]:
 
 def baseline_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters of a released checkpoint by transformers' names."""
-    named = {_downsampler_renamed(name): value for name, value in renamed(tensors, _VIDEO_NAMES).items()}
+    named = renamed(tensors, _VIDEO_NAMES)
     points = [named.pop(f"prompt_encoder.point_embeddings.{index}.weight") for index in range(4)]
     return named | {"prompt_encoder.point_embed.weight": torch.cat(points)}
 
@@ -189,11 +193,3 @@ def renamed(tensors: Mapping[str, Tensor], renames: Renames) -> dict[str, Tensor
         named[name] = value
     matrix = named["prompt_encoder.shared_embedding.positional_embedding"]
     return named | {"shared_image_embedding.positional_embedding": matrix}
-
-
-def _downsampler_renamed(name: str) -> str:
-    match = _DOWNSAMPLER.search(name)
-    if match is None:
-        return name
-    layer, part = divmod(int(match[1]), 3)  # conv, norm, activation; conv, norm, activation; …
-    return _DOWNSAMPLER.sub(f"mask_downsampler.layers.{layer}.{('conv', 'layer_norm')[part]}.", name)

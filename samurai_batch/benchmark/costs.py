@@ -27,7 +27,6 @@ from samurai_batch.modeling.kernels import (
     plain_kernels,
 )
 from samurai_batch.modeling.pixels import to_model_input
-from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.settings import TrackerOptions
 from samurai_batch.tracking.track_state import TrackState
@@ -96,7 +95,8 @@ def measure_costs(
     device = model.no_obj_ptr.device
     pixels = to_model_input(next(frames(1)), model.image_size, model.no_obj_ptr.dtype, device)
     batch = pixels.expand(frames_per_batch, -1, -1, -1)
-    encode_gflop = _encode_gflop(model, batch) / frames_per_batch
+    with torch.inference_mode():  # the eager network: compiled code cannot be counted
+        encode_gflop = _gflop(lambda: model.encode_image(batch)) / frames_per_batch
     encode_s = _seconds(lambda: None, lambda _: tracker.encode(batch), repeats, device) / frames_per_batch
     features = tracker.encode(pixels)
     state = _full_state(tracker, features)
@@ -155,12 +155,6 @@ def _attention_flops(
 
 _COUNTED = {onednn_linear_operator(): _linear_flops, fused_attention_operator(): _attention_flops}
 """Operators that PyTorch's FLOP counter does not know and would count as 0."""
-
-
-def _encode_gflop(model: SAM2, pixels: Tensor) -> float:
-    """GFLOP to encode a batch of frames, by the eager network: compiled code cannot be counted."""
-    with torch.inference_mode():
-        return _gflop(lambda: model.encode_image(pixels))
 
 
 def _gflop(work: Callable[[], object]) -> float:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from samurai_batch.benchmark.clip import clip_tracks, write_clip
-from samurai_batch.benchmark.machine import has_room
+from samurai_batch.benchmark.machine import num_cores
 from samurai_batch.benchmark.subprocesses import in_processes_at_once, in_subprocess, wait_for_the_others
 from samurai_batch.errors import SamuraiBatchError
 from samurai_batch.job import JobConfig, make_job
@@ -93,7 +94,8 @@ def has_room_for(num_replicas: int, config: JobConfig) -> bool:
     gpus_each = config.num_gpus_per_replica
     if gpus_each is None:
         gpus_each = 1.0 if device_of(config) == "cuda" else 0.0
-    return has_room(num_replicas, config.num_cpus_per_replica, gpus_each)
+    num_gpus = torch.cuda.device_count() if gpus_each else 0
+    return num_replicas * config.num_cpus_per_replica <= num_cores() and num_replicas * gpus_each <= num_gpus
 
 
 def run_bare_loop(config: JobConfig, clips: list[str], output: str) -> float:

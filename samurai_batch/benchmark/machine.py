@@ -68,12 +68,6 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def has_room(num_replicas: int, cpus_each: float, gpus_each: float) -> bool:
-    """Whether so many replicas can run at once on this machine."""
-    num_gpus = torch.cuda.device_count() if gpus_each else 0
-    return num_replicas * cpus_each <= num_cores() and num_replicas * gpus_each <= num_gpus
-
-
 def _processor() -> str:
     if platform.system() == "Linux":
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

@@ -82,9 +82,13 @@ def _facts(one: ModelResult) -> Iterator[str]:
         )
     if whole := one.end_to_end:
         job_rate = whole.num_frames / whole.one_replica_s
+        second = "no room for a second replica"
+        if whole.scaling is not None:
+            bare = f"two bare loops at once are {whole.bare_scaling:.2f} × one"
+            second = f"two replicas {whole.scaling:.2f} × one, where {bare}"
         yield (
             f"- {whole.num_frames} frames, one track: bare loop {whole.num_frames / whole.bare_s:.2f} frames/s, a job"
-            f" on Ray {job_rate:.2f} ({whole.overhead:+.1%} time); {_second_replica(one)}."
+            f" on Ray {job_rate:.2f} ({whole.overhead:+.1%} time); {second}."
         )
         yield f"- Start of a job until its first order, with a Ray cluster of its own: {whole.startup_s:.1f} s."
     if sharing := one.sharing:
@@ -93,14 +97,6 @@ def _facts(one: ModelResult) -> Iterator[str]:
             f" replica, {sharing.shared_s:.1f} s with {sharing.num_replicas}; the cost model, with E and M of"
             f" {sharing.num_replicas} replicas at once, predicts {sharing.predicted_s:.1f} s ({sharing.error:+.1%})."
         )
-
-
-def _second_replica(one: ModelResult) -> str:
-    whole = one.end_to_end
-    assert whole is not None
-    if whole.scaling is None:
-        return "no room for a second replica"
-    return f"two replicas {whole.scaling:.2f} × one, where two bare loops at once are {whole.bare_scaling:.2f} × one"
 
 
 def as_svg(results: Results) -> str:

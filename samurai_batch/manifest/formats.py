@@ -178,9 +178,8 @@ def separated(text: str) -> tuple[str, str]:
     named = _SEPARATOR_LINE.match(text)
     if named:
         return text[named.end() :], named[1]
-    return text, max(
-        SEPARATORS, key=lambda sign: len({name.strip() for name in header(text, sign)}.intersection(COLUMNS))
-    )
+    known = {sign: {name.strip() for name in header(text, sign)}.intersection(COLUMNS) for sign in SEPARATORS}
+    return text, max(SEPARATORS, key=lambda sign: len(known[sign]))
 
 
 def header(text: str, separator: str) -> list[str]:

@@ -126,7 +126,9 @@ class ClipBatches(Dataset[Batch]):
 
     def _augmented(self, rng: np.random.Generator, number: int) -> Clip:
         """Clip ``number`` with a new augmentation."""
-        clip = self._clip(number)
+        if number not in self._cache:
+            self._cache[number] = self._generate(number)
+        clip = self._cache[number]
         if self._uses_bank(number):
             augmented = add_camera_effects(rng, flip_and_recolour(rng, clip, strong_share=0.25))
             if len(_promptable(augmented, 0, self.settings)):  # the new framing may not show any
@@ -146,11 +148,6 @@ class ClipBatches(Dataset[Batch]):
         num_cached = clips if repeats == 1 else clips * repeats * _CACHED_BATCHES
         places = rng.choice(num_cached, clips, replace=False)
         return [(oldest + int(place)) * workers + index % workers for place in places]
-
-    def _clip(self, number: int) -> Clip:
-        if number not in self._cache:
-            self._cache[number] = self._generate(number)
-        return self._cache[number]
 
     def _generate(self, number: int) -> Clip:
         """Clip ``number``: the first attempt that shows something to prompt on every frame that is prompted."""

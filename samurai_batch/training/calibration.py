@@ -23,14 +23,8 @@ def object_scores(model: SAM2, batches: Iterable[Batch]) -> tuple[Tensor, Tensor
     scores, visible = [], []
     with torch.no_grad():
         for batch in batches:
-            features = encode_batch(model, batch)
-            found = propagate(
-                model,
-                batch,
-                features,
-                MemorySampling(teacher_forcing=0.0, dropout=0.0),
-                torch.Generator().manual_seed(0),
-            )
+            sampling, generator = MemorySampling(teacher_forcing=0.0, dropout=0.0), torch.Generator().manual_seed(0)
+            found = propagate(model, batch, encode_batch(model, batch), sampling, generator)
             scores.append(torch.cat([candidates.object_score[:, 0] for candidates in found[1:]]))
             visible.append(batch.masks.flatten(2).any(2)[:, 1:].T.flatten())
     return torch.cat(scores), torch.cat(visible)

@@ -25,6 +25,7 @@ from samurai_batch.redaction import get_logger
 from samurai_batch.training.losses import LossWeights, frame_loss
 from samurai_batch.training.optimizer import Optimizers
 from samurai_batch.training.rollout import CONDITIONING_RANK, encode_frames
+from samurai_batch.training.state import copied
 
 logger = get_logger(__name__)
 
@@ -51,7 +52,7 @@ def initial_weights(config: Sam2Config, seed: int) -> dict[str, Tensor]:
         for name, module in model.sam_mask_decoder.transformer.named_modules():
             if name.endswith(("token_to_image", "image_to_token")):
                 _share_projection(module)
-    weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    weights = copied(model.state_dict())
     attend_nearby(weights)
     return weights
 
@@ -82,12 +83,8 @@ def attend_nearby(weights: dict[str, Tensor]) -> None:
     """
     for name, bias in weights.items():
         if name.endswith(("cross_attn_image.q_proj.bias", "cross_attn_image.k_proj.bias")):
-            _fast_pairs(bias).fill_(_LOCALITY_BIAS)
-
-
-def _fast_pairs(bias: Tensor) -> Tensor:
-    """The quarter of the channels with the highest rotary frequencies, of columns and of rows: a view (2, C / 8)."""
-    return bias.view(2, -1)[:, : bias.numel() // 8]
+            # The quarter of the channels with the highest rotary frequencies, of columns and of rows: (2, C / 8).
+            bias.view(2, -1)[:, : bias.numel() // 8].fill_(_LOCALITY_BIAS)
 
 
 def warm_up_decoder(
@@ -104,19 +101,20 @@ def warm_up_decoder(
         mask = _ellipses(centre, radius)
         kind = ("box", "mask", "box", "click")[step % 4]
         with sdpa_kernel(SDPBackend.MATH):
-            candidates = _decode(model, kind, centre, radius, mask)
-            target, present = F.avg_pool2d(mask, 4)[:, 0], torch.ones(_OBJECTS, dtype=torch.bool)
-            loss = frame_loss(candidates, target, present, True, _WEIGHTS)
-            torch.autograd.backward(loss.total)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            iou = _learn(model, _decode(model, kind, centre, radius, mask), mask, prompted=True)
         optimizers.step(min((step + 1) / 10, 1.0))
         if step % 20 < 4:
-            logger.info("warm-up step %d %s: IoU %.3f", step, kind, loss.iou.item())
-    return _copied(model)
+            logger.info("warm-up step %d %s: IoU %.3f", step, kind, iou)
+    return copied(model.state_dict())
 
 
-def _copied(model: SAM2) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+def _learn(model: SAM2, candidates: Candidates, mask: Tensor, prompted: bool) -> float:
+    """Set the clipped gradients of the loss against masks (N, 1, S, S) of visible objects; returns the mean IoU."""
+    target, present = F.avg_pool2d(mask, 4)[:, 0], torch.ones(len(mask), dtype=torch.bool)
+    loss = frame_loss(candidates, target, present, prompted, _WEIGHTS)
+    torch.autograd.backward(loss.total)
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    return loss.iou.item()
 
 
 def _ellipses(centre: Tensor, radius: Tensor) -> Tensor:
@@ -128,18 +126,21 @@ def _ellipses(centre: Tensor, radius: Tensor) -> Tensor:
 
 
 def _decode(model: SAM2, kind: str, centre: Tensor, radius: Tensor, mask: Tensor) -> Candidates:
-    dim, side, count = model.config.hidden_dim, _SIZE // 16, len(centre)
-    image = torch.zeros(count, dim, side, side)
-    fine = torch.zeros(count, dim // 8, side * 4, side * 4)
-    middle = torch.zeros(count, dim // 4, side * 2, side * 2)
+    image, high_res, count = *_empty_features(model, len(centre)), len(centre)
     if kind == "mask":
-        return model.decode(image, (fine, middle), mask_logits=model.mask_downsample(mask))
+        return model.decode(image, high_res, mask_logits=model.mask_downsample(mask))
     if kind == "click":
-        return model.decode(image, (fine, middle), centre[:, None], torch.full((count, 1), POSITIVE))
+        return model.decode(image, high_res, centre[:, None], torch.full((count, 1), POSITIVE))
     corners = torch.stack([centre - radius, centre + radius], dim=1)
-    return model.decode(
-        image, (fine, middle), corners, torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]]).expand(count, -1)
-    )
+    labels = torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]]).expand(count, -1)
+    return model.decode(image, high_res, corners, labels)
+
+
+def _empty_features(model: SAM2, count: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The features of empty images, all 0: at stride 16, and at strides 4 and 8."""
+    dim, side = model.config.hidden_dim, _SIZE // 16
+    fine, middle = torch.zeros(count, dim // 8, side * 4, side * 4), torch.zeros(count, dim // 4, side * 2, side * 2)
+    return torch.zeros(count, dim, side, side), (fine, middle)
 
 
 def warm_up_memory(
@@ -154,7 +155,7 @@ def warm_up_memory(
     model.load_state_dict(weights)
     with torch.no_grad():
         scale_memory(model, encode_frames(model, frames))
-    return train_memory_on_ellipses(config, _copied(model), seed, steps)
+    return train_memory_on_ellipses(config, copied(model.state_dict()), seed, steps)
 
 
 def scale_memory(model: SAM2, features: FrameFeatures) -> None:
@@ -171,8 +172,7 @@ def scale_memory(model: SAM2, features: FrameFeatures) -> None:
     _rescale(encoder.pix_feat_proj, 0.5 / encoder.pix_feat_proj(image).std())
     _rescale(encoder.mask_downsampler.encoder[-1], 0.5 / encoder.mask_downsampler(half * 20 - 10).std())
     _rescale(encoder.out_proj, 0.8 / model.encode_memory(image, half, shown).std())
-    fine, middle = features.high_res
-    tokens = model.decode(model.without_memory(features), (fine, middle)).tokens[:, 0]
+    tokens = model.decode(model.without_memory(features), features.high_res).tokens[:, 0]
     _rescale(model.obj_ptr_proj.layers[-1], 0.5 / model.object_pointer(tokens, ~shown).std())
 
 
@@ -203,23 +203,17 @@ def train_memory_on_ellipses(
         moved = centre + torch.randn(_OBJECTS, 2, generator=generator) * 2
         with sdpa_kernel(SDPBackend.MATH):
             candidates = _recall(model, _ellipses(centre, radius), num_memories=1 + step % 3)
-            target, present = F.avg_pool2d(_ellipses(moved, radius), 4)[:, 0], torch.ones(_OBJECTS, dtype=torch.bool)
-            loss = frame_loss(candidates, target, present, False, _WEIGHTS)
-            torch.autograd.backward(loss.total)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            iou = _learn(model, candidates, _ellipses(moved, radius), prompted=False)
         optimizers.step(min((step + 1) / 10, 1.0, (steps - step) / 50))
         if step % 20 == 0:
-            logger.info("memory warm-up step %d: IoU %.3f", step, loss.iou.item())
-    return _copied(model)
+            logger.info("memory warm-up step %d: IoU %.3f", step, iou)
+    return copied(model.state_dict())
 
 
 def _recall(model: SAM2, mask: Tensor, num_memories: int) -> Candidates:
     """Candidates on an empty image with memories, of one conditioning frame and recent ones, that hold ``mask``."""
-    dim, side, count = model.config.hidden_dim, _SIZE // 16, len(mask)
-    image = torch.zeros(count, dim, side, side)
-    fine = torch.zeros(count, dim // 8, side * 4, side * 4)
-    middle = torch.zeros(count, dim // 4, side * 2, side * 2)
-    decoded = model.decode(image, (fine, middle), mask_logits=model.mask_downsample(mask))
+    image, high_res, count = *_empty_features(model, len(mask)), len(mask)
+    decoded = model.decode(image, high_res, mask_logits=model.mask_downsample(mask))
     pointer = model.object_pointer(decoded.tokens[:, 0], torch.ones(count, dtype=torch.bool))
     spatial = model.encode_memory(image, mask, torch.zeros(count, dtype=torch.bool))
     ranks = torch.tensor([CONDITIONING_RANK, *range(num_memories - 1)])
@@ -231,4 +225,4 @@ def _recall(model: SAM2, mask: Tensor, num_memories: int) -> Candidates:
         pointer[:, None].expand(-1, num_memories, -1),
         times.expand(count, -1),
     )
-    return model.decode(attended, (fine, middle))
+    return model.decode(attended, high_res)

@@ -4,13 +4,14 @@ Files: `state.safetensors`, whose metadata holds step, time and curve, and `prog
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -52,7 +53,12 @@ class TrainingState:
     @classmethod
     def fresh(cls, weights: dict[str, Tensor]) -> "TrainingState":
         """The state before the first step."""
-        return cls(weights=weights, average={name: tensor.clone() for name, tensor in weights.items()})
+        return cls(weights=weights, average=copied(weights))
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of tensors on the CPU, without gradients."""
+    return {name: tensor.detach().clone().cpu() for name, tensor in tensors.items()}
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
@@ -62,11 +68,8 @@ def save_state(folder: Path, state: TrainingState) -> None:
     tensors = {
         f"{group}/{name}": value.contiguous() for group, values in groups.items() for name, value in values.items()
     }
-    progress = {
-        "step": state.step,
-        "elapsed_s": state.elapsed_s,
-        "curve": [asdict(point) for point in state.curve],
-    }
+    curve = [asdict(point) for point in state.curve]
+    progress = {"step": state.step, "elapsed_s": state.elapsed_s, "curve": curve}
     partial = folder / f"{_TENSORS}.partial"
     # In one file with the tensors, so that both are of the same step.
     save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
@@ -106,8 +109,9 @@ def load_state(folder: Path) -> TrainingState | None:
     for key, value in load_file(path).items():
         group, name = key.split("/", 1)
         groups[group][name] = value.float()
-    groups["weights"] = groups["weights"] or {name: tensor.clone() for name, tensor in groups["average"].items()}
-    progress = json.loads(_metadata(path)["progress"])
+    groups["weights"] = groups["weights"] or copied(groups["average"])
+    with safe_open(path, "pt") as file:
+        progress = json.loads(file.metadata()["progress"])
     return TrainingState(
         **groups,
         step=progress["step"],
@@ -137,10 +141,3 @@ def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     for n in range(1, len(values)):
         smooth[n] = _SMOOTHING * smooth[n - 1] + (1 - _SMOOTHING) * values[n]
     return smooth
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    metadata: dict[str, str] = header["__metadata__"]
-    return metadata

@@ -31,7 +31,7 @@ from samurai_batch.training.losses import FrameLoss, feature_penalty, frame_loss
 from samurai_batch.training.optimizer import Optimizers, update_average
 from samurai_batch.training.rollout import MemorySampling, encode_batch, propagate, segment_every_frame
 from samurai_batch.training.schedule import Progress, RateSchedule, Stage, TrainingSettings, progress_at
-from samurai_batch.training.state import Point, TrainingState, load_state, save_state
+from samurai_batch.training.state import Point, TrainingState, copied, load_state, save_state
 
 logger = get_logger(__name__)
 
@@ -39,11 +39,7 @@ _RANK_SEED = 1_000_003  # distance between the seeds of processes that train tog
 
 
 def train(
-    config: Sam2Config,
-    stages: Sequence[Stage],
-    settings: TrainingSettings,
-    folder: Path,
-    stop: threading.Event,
+    config: Sam2Config, stages: Sequence[Stage], settings: TrainingSettings, folder: Path, stop: threading.Event
 ) -> TrainingState:
     """Train through the stages and return the last state; resumes from the state in ``folder`` if there is one.
 
@@ -236,7 +232,7 @@ class _Training:
         frames = ClipBatches(replace(stage.batches, clips=4), (settings.seed, index))[0].frames.flatten(0, 1)
         steps = settings.prompt_warmup_steps // 3
         state.weights = warm_up_memory(self.config, state.average, frames, settings.seed, steps)
-        state.average = {name: tensor.clone() for name, tensor in state.weights.items()}
+        state.average = copied(state.weights)
 
     def _count(self, seconds: float) -> None:
         """Add the CPU seconds of all processes to the state; all stop with this step if any was told to."""
@@ -248,13 +244,9 @@ class _Training:
 
 
 def _capture(state: TrainingState, model: SAM2, average: dict[str, Tensor], optimizers: Optimizers) -> None:
-    state.weights = _copied(model.state_dict())
-    state.average = _copied(average)
-    state.optimizer = _copied(optimizers.tensors())
-
-
-def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: torch.clone(tensor.detach()).cpu() for name, tensor in tensors.items()}
+    state.weights = copied(model.state_dict())
+    state.average = copied(average)
+    state.optimizer = copied(optimizers.tensors())
 
 
 def _loader(stage: Stage, seed: tuple[int, ...], num_loaders: int) -> DataLoader[Batch]:

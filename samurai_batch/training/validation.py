@@ -87,12 +87,12 @@ def measure_suite(tracker: Tracker, suite: Clips) -> Quality:
     firsts, tracked, truths, has_mask = [], [], [], []
     for clip in suite.clips():
         masks, truth = track_first_object(tracker, clip), clip.masks[:, 0]
-        visible = _not_empty(truth)
+        visible, found = (np.asarray(one.any(axis=(1, 2)), np.bool_) for one in (truth, masks))
         ious = np.array([mask_iou(*pair) for pair in zip(masks, truth, strict=True)])
         firsts.append(ious[0])
         tracked.append(ious[1:][visible[1:]].mean())
         truths.append(visible[1:])
-        has_mask.append(_not_empty(masks)[1:])
+        has_mask.append(found[1:])
     visible, found = np.concatenate(truths), np.concatenate(has_mask)
     return Quality(
         first_iou=float(np.mean(firsts)),
@@ -115,10 +115,6 @@ def track_first_object(tracker: Tracker, clip: Clip) -> Masks:
         result = tracker.step(features, [TrackInput(state, here)])[0]
         masks.append(to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)[0])
     return np.stack(masks)
-
-
-def _not_empty(masks: Masks) -> Masks:
-    return np.asarray(masks.any(axis=(1, 2)), dtype=np.bool_)
 
 
 @dataclass(frozen=True)

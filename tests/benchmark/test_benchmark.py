@@ -16,7 +16,6 @@ from samurai_batch.benchmark.baselines import BaselineCost, baseline_model, meas
 from samurai_batch.benchmark.clip import clip_tracks, frames, write_clip
 from samurai_batch.benchmark.costs import FULL_MEMORY, PlainComparison, can_compare_with_plain, measure_costs
 from samurai_batch.benchmark.end_to_end import EndToEnd, PatientPool, bare_loop, has_room_for
-from samurai_batch.benchmark.machine import has_room
 from samurai_batch.benchmark.mask_costs import measure_mask_costs
 from samurai_batch.benchmark.memory import Peak, peak_bytes
 from samurai_batch.benchmark.presentation import as_json, as_markdown, as_svg
@@ -116,15 +115,17 @@ def test_plain_kernels_are_measured_for_comparison_where_they_can_be() -> None:
 def test_two_replicas_are_measured_where_there_is_room_for_both(
     cores: int, gpus: int, cpus_each: float, gpus_each: float, has_two: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("samurai_batch.benchmark.machine.num_cores", lambda: cores)
+    monkeypatch.setattr("samurai_batch.benchmark.end_to_end.num_cores", lambda: cores)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-    assert has_room(2, cpus_each, gpus_each) == has_two
+    replica = {"num_cpus_per_replica": cpus_each, "num_gpus_per_replica": gpus_each}
+    job = make_job({"prompts": "none", "output": "none", "model": "nano", **replica})
+    assert has_room_for(2, job) == has_two
 
 
 def test_a_replica_of_a_gpu_machine_takes_a_gpu_unless_the_job_says_another_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("samurai_batch.benchmark.machine.num_cores", lambda: 8)
+    monkeypatch.setattr("samurai_batch.benchmark.end_to_end.num_cores", lambda: 8)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     job = {"prompts": "none", "output": "none", "model": "nano", "num_cpus_per_replica": 1.0}
     assert has_room_for(2, make_job(job | {"device": "cpu"}))
