@@ -20,7 +20,7 @@ from samurai_batch.planning.chunks import chunks_in_order, frames_to_propagate, 
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track
-from samurai_batch.tracking.frame_batches import FrameInfo, FrameSource, frame_batches
+from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, FrameSource, frame_batches
 from samurai_batch.tracking.mask_rows import mask_rows, start_masks
 from samurai_batch.tracking.prompts import check_tracks, prompt_on
 from samurai_batch.tracking.stopwatch import Stopwatch, peak_memory_bytes
@@ -68,21 +68,22 @@ def propagate_chunk(
     needed = (frame for frame in source.frames(frames) if any(leg.covers(frame.index) for leg in legs))
     num_scaled, num_stepped = (MAX_SCALED_BATCHES, MAX_STEPPED_FRAMES) if use_threads else (0, 0)
     encoder = MaskEncoder(tracker.settings.fill_hole_area)
-    frames_encoded = track_frames = 0
+    track_frames = 0
     watch = Stopwatch(model.no_obj_ptr.device)
     with (
         closing(prefetch(frame_batches(model, needed, frames_per_batch), num_scaled)) as batches,
         BackgroundCalls(num_stepped) as background,
     ):
-        for batch in batches:
-            watch.lap("decode")
-            features = tracker.encode(batch.pixels)
-            frames_encoded += len(batch.frames)
-            watch.lap("encode")
+        encoded = EncodedBatches(batches, tracker.encode, watch)
+        for batch, features in encoded:
             for position, frame in enumerate(batch.frames):
                 check()
                 here = [one for one in active if one.leg.covers(frame.index)]
-                results = tracker.step(features.frame(position), [one.input_on(frame, tracker) for one in here])
+                inputs = [one.input_on(frame, tracker) for one in here]
+                is_last = position == len(batch.frames) - 1  # then a GPU encodes the next batch while the host waits
+                results = tracker.step(
+                    features.frame(position), inputs, encoded.encode_ahead if is_last else lambda: None
+                )
                 track_frames += len(here)
                 watch.lap("propagate")
                 masks = start_masks(encoder, frame, results)
@@ -93,7 +94,7 @@ def propagate_chunk(
     new_states = {one.leg.track.object_id: one.state.to_bytes() for one in active}
     watch.lap("write")
     stats = WorkStats(
-        frames_encoded=frames_encoded,
+        frames_encoded=encoded.frames_encoded,
         track_frames=track_frames,
         device_memory_bytes=peak_memory_bytes(model.no_obj_ptr.device),
         stage_s=watch.seconds(),

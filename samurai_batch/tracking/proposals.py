@@ -4,7 +4,7 @@ Proposals are tensors on the device. The host chooses a candidate for each track
 of all tracks to the host at once, the only time that a step waits for the device; `take` sends the choices back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.tasks import Box
+from samurai_batch.tracking.video_masks import Download
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,12 @@ class Chosen:
     object_score: Tensor
 
 
-def read(proposals: Sequence[Proposals]) -> dict[int, Facts]:
-    """The facts of every track, by its index in the step's inputs."""
+def read(proposals: Sequence[Proposals], before_wait: Callable[[], None]) -> dict[int, Facts]:
+    """The facts of every track, by its index in the step's inputs; ``before_wait`` as in `wait_for`."""
     tensors: list[Tensor] = []
     for one in proposals:
         tensors += [one.ious, one.object_score] + ([] if one.boxes_xyxy is None else [one.boxes_xyxy])
-    numbers = iter(wait_for(torch.cat([tensor.flatten().double() for tensor in tensors])))
+    numbers = iter(wait_for(torch.cat([tensor.flatten().double() for tensor in tensors]), before_wait))
     facts: dict[int, Facts] = {}
     for one in proposals:
         num_tracks, num_masks = one.ious.shape
@@ -71,10 +72,16 @@ def read(proposals: Sequence[Proposals]) -> dict[int, Facts]:
     return facts
 
 
-def wait_for(numbers: Tensor) -> list[float]:
-    """Copy numbers (n,) to the host, which waits for the device."""
-    values: list[float] = numbers.tolist()
-    return values
+def wait_for(numbers: Tensor, before_wait: Callable[[], None]) -> list[float]:
+    """Copy numbers (n,) to the host, which waits for the device.
+
+    On a GPU ``before_wait`` is called before that, once: what it enqueues is not waited for.
+    """
+    if not numbers.is_cuda:
+        return list(numbers.tolist())
+    download = Download(numbers)
+    before_wait()
+    return list(download.wait().tolist())
 
 
 def take(proposals: Sequence[Proposals], best: Sequence[int]) -> Chosen:

@@ -83,10 +83,13 @@ class Tracker:
         return self._encode_image(pixels)
 
     @torch.inference_mode()
-    def step(self, features: FrameFeatures, inputs: Sequence[TrackInput]) -> list[TrackResult]:
+    def step(
+        self, features: FrameFeatures, inputs: Sequence[TrackInput], before_wait: Callable[[], None] = lambda: None
+    ) -> list[TrackResult]:
         """Propagate every track to the frame with these features (a batch of one), and update its state in place.
 
-        The host waits for the device once, for the numbers by which candidates are chosen.
+        The host waits for the device once, for the numbers by which candidates are chosen. On a GPU ``before_wait`` is
+        called before that, once, to give the device work for the time in which the host chooses.
         """
         for item in inputs:
             if item.prompt is not None:
@@ -96,7 +99,7 @@ class Tracker:
             *self._prompt_by_points(features, inputs),
             *self._prompt_by_mask(features, inputs),
         ]
-        by_track = read(proposals)
+        by_track = read(proposals, before_wait)
         facts = [by_track[index] for index in range(len(inputs))]
         choices = [self._choose(item.state.motion, seen) for item, seen in zip(inputs, facts, strict=True)]
         chosen = take(proposals, [choice.index for choice in choices])

@@ -63,5 +63,5 @@ def assert_clean(gpu: FakeGpu) -> None:
 def assert_waits_once_a_step(waits: Sequence[Wait], num_steps: int) -> None:
     """The thread of the network waits once for each step, and not for work that was enqueued after what it wants."""
     of_network = [wait for wait in waits if wait.thread == MAIN]
-    assert [wait.kind for wait in of_network] == ["tolist"] * num_steps
+    assert [wait.kind for wait in of_network] == ["event"] * num_steps
     assert not [wait for wait in of_network if wait.num_later]

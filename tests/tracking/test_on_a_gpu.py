@@ -4,6 +4,7 @@ PyTorch refuses to mix such tensors with the host's, and whatever would make the
 that passes here does neither on a GPU, but for the waits that it is allowed, and whose values it is handed.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +32,7 @@ class Traffic:
         self.waits = 0
         self.uploads = 0
 
-    def wait_for(self, numbers: Tensor) -> list[float]:
+    def wait_for(self, numbers: Tensor, before_wait: Callable[[], None]) -> list[float]:
         assert numbers.device == DEVICE
         self.waits += 1
         return [0.75] * len(numbers)
