@@ -2,6 +2,7 @@
 
     machine      GPU, driver, dtype and attention kernel that would be used; rate of products, cost of a launch
     masks        nano on the GPU against the CPU in float32; the same bits again, and from a saved track state
+    rows         run lengths of masks made on the GPU against those of pixels made on the CPU, bit for bit
     golden       the authors' numbers in float64, where the repository's tests are at hand
     precision    what TensorFloat-32, which is switched off, would do to the mask decoder
     attention    milliseconds of every attention of a frame by each kernel that takes it
@@ -38,12 +39,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samurai_batch.benchmark.costs import FULL_MEMORY
+from samurai_batch.benchmark.mask_costs import FILL_HOLE_AREA, SIZES, rugged_disc
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.gpu import attention_backend, auto_dtype
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.pipeline import propagate_chunk
+from samurai_batch.rle import encode_mask
 from samurai_batch.runtime.failures import within_memory
 from samurai_batch.synthetic import demo_clip
 from samurai_batch.tasks import BoxPrompt, Leg, Track, Video
@@ -51,6 +54,7 @@ from samurai_batch.tracking.prompts import FramePrompt
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
+from samurai_batch.tracking.video_masks import MaskEncoder, to_video_masks
 from samurai_batch.video import Frame, VideoInfo
 
 MODELS = ("sam2.1_hiera_tiny", "sam2.1_hiera_base_plus", "sam2.1_hiera_large", "nano")
@@ -181,6 +185,19 @@ def check_masks(session: Session) -> None:
         session.add(f"{name}: the same bits again", is_same, is_right=is_same)
         is_same = torch.equal(logits, run_nano(session.device, dtype, num_frames, save_at=num_frames // 2))
         session.add(f"{name}: the same bits from a saved track state", is_same, is_right=is_same)
+
+
+def check_rows(session: Session) -> None:
+    """Run lengths that this device makes against those of all pixels made on the CPU, which they equal bit for bit."""
+    for name, (height, width) in list(SIZES.items())[: session.pick(3, 1)]:
+        logits = torch.stack([rugged_disc(256, seed) for seed in range(session.pick(8, 1))])
+        on_device, encoder = logits.to(session.device), MaskEncoder(FILL_HOLE_AREA)
+        found = encoder.start(on_device, height, width).rles()
+        is_same = found == [encode_mask(mask) for mask in to_video_masks(logits, height, width, FILL_HOLE_AREA)]
+        session.add(f"{name}: the run lengths of the CPU's pixels", is_same, is_right=is_same)
+        kernels = session.num_kernels(partial(encoder.start, on_device, height, width))
+        took_ms = session.milliseconds(partial(encoder.start, on_device, height, width))
+        session.add(f"{name}: {len(logits)} masks, ms and kernels on the device", f"{took_ms}, {kernels}")
 
 
 def check_golden(session: Session) -> None:
@@ -429,6 +446,7 @@ def check_memory(session: Session) -> None:
 SECTIONS: dict[str, Callable[[Session], None]] = {
     "machine": check_machine,
     "masks": check_masks,
+    "rows": check_rows,
     "golden": check_golden,
     "precision": check_precision,
     "attention": check_attention,

@@ -71,7 +71,7 @@ The bottleneck: products are two thirds of encoding and half of propagating, and
 ones; the rest moves numbers between them. Propagating 8 tracks takes 3,100 calls of PyTorch, not 8 × 2,400.
 
 *Outside the network*, at the video's size rather than the model's: decoding takes 2 ms per frame of 640x360 and 7 to 11
-of 1920x1080, scaling 1 to 2, masks from logits and their run lengths 1.5 and 8 per track. All of it runs in threads
+of 1920x1080, scaling 1 to 2, run lengths of masks 1.5 and 4 per track (8 by pixels). All of it runs in threads
 beside the network (`samurai_batch.pipeline`), and so does writing (`runtime.replica`): 10.6 instead of 6.7 frames/s
 with 8 tracks of nano at 1920x1080. This needs a free core: with two threads for the network on two cores, each of its
 operations waits for the thread that was preempted (1 track at 640x360: 30 frames/s alone, 21 beside that work; one
