@@ -9,7 +9,7 @@ named the damaged frame of each. Whether a file is damaged cannot be told before
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import av
 import av.error
@@ -20,10 +20,19 @@ from samurai_batch.video.frame_index import FrameIndex, read_frame_index
 from samurai_batch.video.frames import Pixels, VideoInfo
 from samurai_batch.video.packet_decoder import NUM_THREADS, UNKNOWN_PACKET, PacketDecoder, checksum
 
-if TYPE_CHECKING:
-    from samurai_batch.video.decord_decoder import DecordDecoder
-
 DecoderName: TypeAlias = Literal["auto", "pyav", "decord"]
+
+
+class Decoder(Protocol):
+    """Decodes one file from any frame on."""
+
+    def frames_from(self, start: int) -> Iterator[Pixels]:
+        """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
 
 
 class FileReader:
@@ -35,11 +44,11 @@ class FileReader:
     def __init__(self, path: Path, name: str, decoder: DecoderName = "auto") -> None:
         self._name = name
         self._index = read_frame_index(path, name)
-        self._decoder: PyavDecoder | DecordDecoder
+        self._decoder: Decoder
         if decoder == "decord":
-            from samurai_batch.video import decord_decoder  # loads decord, which may not be installed
+            from samurai_batch.video.decord_decoder import DecordDecoder  # loads decord, which may not be installed
 
-            self._decoder = decord_decoder.DecordDecoder(path, name, self._index)
+            self._decoder = DecordDecoder(path, name, self._index)
         else:
             self._decoder = PyavDecoder(path, name, self._index)
         height, width, _ = next(self._decoder.frames_from(0)).shape
