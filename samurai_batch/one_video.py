@@ -41,7 +41,7 @@ def track(
     mode: Mode = DEFAULT_MODE,
     tracker: Mapping[str, Any] | TrackerSettings | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto",
     chunk_frames: int = 200,
     frames_per_batch: int = 1,
 ) -> "pd.DataFrame":
