@@ -12,7 +12,8 @@ from samurai_batch.stats import STAGES, WorkStats
 PACKAGE = Path(__file__).parents[1] / "samurai_batch"
 
 MEASURED_OR_INTERPRETED_IN = {
-    "pipeline.py",  # measures all of them
+    "pipeline.py",  # measures propagating and writing
+    "tracking/frame_batches.py",  # measures decoding and encoding
     "runtime/replica.py",  # adds the time that it waits for storage
     "planning/rates.py",  # tells what a frame, a track and a checkpoint cost
 }
