@@ -20,7 +20,8 @@ def mask_rows(
     tracks: Sequence[Track], frame: FrameInfo, results: Sequence[TrackResult], masks: PendingMasks
 ) -> list[MaskRow]:
     """One row for each track on a frame; waits for the masks, or makes them."""
-    return [mask_row(*row) for row in zip(tracks, (frame for _ in tracks), results, masks.rles(), strict=True)]
+    rows = zip(tracks, results, masks.rles(), strict=True)
+    return [mask_row(track, frame, result, rle) for track, result, rle in rows]
 
 
 def mask_row(track: Track, frame: FrameInfo, result: TrackResult, rle: Rle | None) -> MaskRow:

@@ -58,14 +58,6 @@ class Changes:
         return len(self.numbers) - 2 * self.num_masks
 
 
-def find_changes(logits: Tensor, resizing: "Resizing", capacity: int | None = None) -> Changes:
-    """Changes of masks out of logits (N, h, w), on the logits' device, which is that of ``resizing``.
-
-    ``capacity`` None makes room for all changes; counting them waits for the device.
-    """
-    return _find(logits, resizing, capacity)
-
-
 def find_changes_of_one(logits: Tensor, resizing: "Resizing") -> Changes:
     """The same for one mask (h, w) on the CPU; only the box around the object is computed.
 
@@ -78,7 +70,7 @@ def find_changes_of_one(logits: Tensor, resizing: "Resizing") -> Changes:
     # One row or column of background stays on each side, where there is one.
     top, bottom = max(int(rows[0]) - 1, 0), int(rows[-1]) + 2
     left, right = resizing.column.numpy().searchsorted((int(columns[0]) - 1, int(columns[-1]) + 1))
-    changes = _find(logits[None, top:bottom], resizing, None, top, slice(int(left), int(right) + 1))
+    changes = find_changes(logits[None, top:bottom], resizing, None, top, slice(int(left), int(right) + 1))
     entries = changes.numbers[2:]
     unsure = (entries < 0).nonzero()[:, 0].tolist()
     if unsure and _columns_can_be_resized_alone(*logits.shape, resizing.height, resizing.width, logits.dtype):
@@ -223,10 +215,13 @@ def _weights(
     return index, matrix[index, out], matrix[index + 1, out]
 
 
-def _find(
-    logits: Tensor, resizing: Resizing, capacity: int | None, top: int = 0, columns: slice = slice(None)
+def find_changes(
+    logits: Tensor, resizing: Resizing, capacity: int | None = None, top: int = 0, columns: slice = slice(None)
 ) -> Changes:
-    """Changes in some columns; ``logits`` (N, h', w) begin with grid row ``top``.
+    """Changes of masks out of logits (N, h', w), on the logits' device, which is that of ``resizing``.
+
+    ``capacity`` None makes room for all changes; counting them waits for the device. The logits begin with grid row
+    ``top``; outside of ``columns`` of the masks nothing is computed.
 
     The first and last pixel of a column are inside if its first and last node are. So the nodes of one column after
     the other change where the pixels do.
