@@ -53,6 +53,18 @@ def areas_and_boxes(rles: Sequence[Rle]) -> tuple[NDArray[np.int64], NDArray[np.
     return areas, boxes
 
 
+def mask_overlaps(some: Sequence[Rle], others: Sequence[Rle], of_the_first: bool = False) -> NDArray[np.float64]:
+    """IoU of each mask with each of the others, (n, m). ``of_the_first``: share of the first mask."""
+    overlaps = np.zeros((len(some), len(others)))
+    for start in range(0, len(some), _MASKS_PER_CALL):
+        first = [rle_to_coco(rle) for rle in some[start : start + _MASKS_PER_CALL]]
+        for column in range(0, len(others), _MASKS_PER_CALL):
+            second = [rle_to_coco(rle) for rle in others[column : column + _MASKS_PER_CALL]]
+            part = coco.iou(first, second, [of_the_first] * len(second))
+            overlaps[start : start + len(first), column : column + len(second)] = part
+    return overlaps
+
+
 def rle_to_coco(rle: Rle) -> dict[str, object]:
     """A mask as pycocotools and JSON take it: ``{"size": [height, width], "counts": text}``."""
     return {"size": [rle.height, rle.width], "counts": rle.counts}

@@ -114,7 +114,8 @@ def evaluate(
 ) -> None:
     """Score masks against the ground truth of a benchmark.
 
-    The metrics are those of the benchmark's own toolkit.
+    The metrics are those of the benchmark's own toolkit: J and F of masks, success and precision of boxes, and HOTA,
+    MOTA, IDF1 and id switches where a video has several objects (MOT, MOTS, DanceTrack, YouTube-VIS).
     """
     from samurai_batch.evaluation import evaluate as measure
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from samurai_batch.errors import ConfigError, PromptError
-from samurai_batch.evaluation import readers
+from samurai_batch.evaluation import readers, several_objects
 from samurai_batch.evaluation.boxes import BoxProtocol
-from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence, Truth
+from samurai_batch.evaluation.truth import BoxTruth, Sequence, Truth
 from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.manifest import write_prompts
 from samurai_batch.rle import encode_mask
@@ -28,6 +28,7 @@ OTB_PROTOCOL = BoxProtocol(absent_prediction="repeat", counts_absent=False)
 class Dataset:
     """One benchmark. ``protocol`` is None if it has masks, which are measured by J and F.
 
+    ``measure``: its objects one by one, or all objects of a video together, by HOTA, CLEAR MOT and IDF1.
     ``exclusive``: a pixel belongs to one object at most. Where predicted masks overlap, the one with the higher mask
     score keeps the pixel.
     """
@@ -36,6 +37,7 @@ class Dataset:
     read: Callable[[Path], Iterator[Sequence]]
     protocol: BoxProtocol | None = None
     exclusive: bool = False
+    measure: Literal["objects", "association"] = "objects"
 
 
 DATASETS = {
@@ -50,6 +52,10 @@ DATASETS = {
         Dataset("trackingnet", readers.trackingnet, TRACKINGNET_PROTOCOL),
         Dataset("otb", readers.otb, OTB_PROTOCOL),
         Dataset("nfs", readers.nfs, OTB_PROTOCOL),
+        *(
+            Dataset(name, read, exclusive=name == "mots", measure="association")
+            for name, read in several_objects.READERS.items()
+        ),
     )
 }
 
@@ -107,7 +113,7 @@ def sequence_tracks(sequence: Sequence, kind: PromptKind = "box") -> list[Track]
 
 def _end_frame(truth: Truth) -> int | None:
     """The last frame with a box. None for masks, and for a single box: the rest of that ground truth is not public."""
-    if isinstance(truth, MaskTruth) or len(truth.boxes_xywh) == 1:
+    if not isinstance(truth, BoxTruth) or len(truth.boxes_xywh) == 1:
         return None
     return truth.first_frame() + len(truth.boxes_xywh) - 1
 

@@ -19,6 +19,13 @@ from samurai_batch.evaluation.boxes import (
     object_box_errors,
 )
 from samurai_batch.evaluation.datasets import Dataset, dataset_named, read_sequences
+from samurai_batch.evaluation.multi_object import (
+    MOT_COLUMNS,
+    MOTS_COLUMNS,
+    association_plot,
+    association_tables,
+    count_tracks,
+)
 from samurai_batch.evaluation.plots import published_scores, score_plots
 from samurai_batch.evaluation.regions import regions_per_frame, statistics
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth, Sequence
@@ -37,7 +44,8 @@ class Evaluation:
 
     ``objects`` has a row per track, ``sequences`` a row per video. The first row of ``overall`` has the benchmark's
     scores of this run; the rows below are the scores that SAMURAI's authors published.
-    ``frames``: J and F of each frame (masks only). ``plots``: SVG text by name (boxes only).
+    ``frames``: J and F of each frame (one object at a time, masks only). ``plots``: SVG text by name.
+    With HOTA and its like, the scores of some columns are whole numbers, and those of MOTA can be negative.
     """
 
     dataset: str
@@ -72,14 +80,39 @@ def evaluate(
     ``missing_is_absent``: then its object counts as absent on all frames.
     """
     kind, chosen = dataset_named(dataset), list(read_sequences(dataset, root, sequences))
-    _check_tracks(masks_uri, chosen, missing_is_absent)
-    evaluation = _evaluate_masks(masks_uri, kind, chosen) if kind.protocol is None else None
-    if evaluation is None:
-        assert kind.protocol is not None
-        evaluation = _evaluate_boxes(masks_uri, kind, chosen, kind.protocol)
+    if kind.measure == "association":
+        evaluation = _evaluate_association(masks_uri, kind, chosen, missing_is_absent)
+    else:
+        _check_tracks(masks_uri, chosen, missing_is_absent)
+        evaluation = _evaluate_objects(masks_uri, kind, chosen)
     if output is not None:
         evaluation.write(output)
     return evaluation
+
+
+def _evaluate_objects(masks_uri: str, dataset: Dataset, sequences: list[Sequence]) -> Evaluation:
+    if dataset.protocol is None:
+        return _evaluate_masks(masks_uri, dataset, sequences)
+    return _evaluate_boxes(masks_uri, dataset, sequences, dataset.protocol)
+
+
+def _evaluate_association(
+    masks_uri: str, dataset: Dataset, sequences: list[Sequence], missing_is_absent: bool
+) -> Evaluation:
+    """Whatever tracks a video has, named as the benchmark's objects or not, against all its objects together."""
+    counted = []
+    for sequence in sequences:
+        is_boxes = any(isinstance(frame.shapes, np.ndarray) for frame in sequence.frames.values())
+        columns = MOT_COLUMNS if is_boxes else MOTS_COLUMNS
+        rows = read_masks(masks_uri, videos=[sequence.name], columns=columns)
+        if rows.empty and not missing_is_absent:
+            message = f"{storage.redact(masks_uri)}: there is no track of video {sequence.name}"
+            raise ConfigError(f"{message}; run it, select sequences, or count missing tracks as absent")
+        counted.append(count_tracks(rows, sequence, dataset.exclusive))
+    objects, by_sequence, scores = association_tables(counted)
+    overall = _beside_published(dataset.name, scores)
+    plots = {"hota": association_plot(dataset.name, counted)}
+    return Evaluation(dataset.name, objects, by_sequence, overall, pd.DataFrame(), plots)
 
 
 def _check_tracks(masks_uri: str, sequences: list[Sequence], missing_is_absent: bool) -> None:

@@ -44,7 +44,7 @@ def regions_per_frame(rows: pd.DataFrame, truths: Mapping[str, MaskTruth], exclu
     frames = {object_id: _counted_frames(truth) for object_id, truth in truths.items()}
     by_frame = dict(iter(rows.groupby("frame_index")))
     for frame_index in sorted({index for counted in frames.values() for index in counted}):
-        predicted = _masks_on(by_frame.get(frame_index), exclusive)
+        predicted = masks_on(by_frame.get(frame_index), exclusive)
         for object_id, truth in truths.items():
             if frame_index not in frames[object_id]:
                 continue
@@ -112,8 +112,8 @@ def _counted_frames(truth: MaskTruth) -> set[int]:
     return {index for index in truth.pngs if first < index < max(truth.pngs)}
 
 
-def _masks_on(rows: pd.DataFrame | None, exclusive: bool) -> dict[str, Mask]:
-    """The masks of one frame by object, without absent objects."""
+def masks_on(rows: pd.DataFrame | None, exclusive: bool) -> dict[str, Mask]:
+    """The masks of one frame by object, without absent objects; ``exclusive``: none shares a pixel with another."""
     if rows is None:
         return {}
     present = rows[rows["segmentation"].notna()]

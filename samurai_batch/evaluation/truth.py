@@ -1,7 +1,7 @@
 """The sequences of a benchmark, and the ground truth of their objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.rle import decode_mask
+from samurai_batch.tasks import Rle
 
 Mask = NDArray[np.bool_]
 PngKind = Literal["binary", "labels"]
@@ -60,16 +62,52 @@ class MaskTruth:
         raise ConfigError(f"{folder}: no annotation shows object {self.label}; is the data set complete?")
 
 
-Truth: TypeAlias = BoxTruth | MaskTruth
+@dataclass(frozen=True)
+class RleTruth:
+    """Masks as run lengths, by frame index. There is at least one."""
+
+    masks: Mapping[int, Rle]
+
+    def read(self, frame_index: int) -> tuple[Mask, None]:
+        """The mask of an annotated frame, (H, W) bool, and no void pixels."""
+        return decode_mask(self.masks[frame_index]), None
+
+    def first_frame(self) -> int:
+        """The first annotated frame that shows the object."""
+        return min(self.masks)
+
+
+Truth: TypeAlias = BoxTruth | MaskTruth | RleTruth
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTruth:
+    """All that is annotated on one frame: boxes, (G, 4) xywh, or masks, for G annotations.
+
+    ``is_scored`` (G,): objects to track. ``is_distractor`` (G,): a prediction that matches one does not count. An
+    annotation that is neither takes part in that matching alone. A prediction that matches nothing and lies mostly in
+    the ``ignored`` region does not count either.
+    """
+
+    object_ids: tuple[str, ...]
+    shapes: NDArray[np.float64] | tuple[Rle, ...]
+    is_scored: NDArray[np.bool_]
+    is_distractor: NDArray[np.bool_]
+    ignored: Rle | None = None
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video of a benchmark: a folder of frames, and the ground truth of each object by its id."""
+    """One video of a benchmark: a folder of frames, and the ground truth of each object by its id.
+
+    Benchmarks that are measured over all objects together have ``frames`` too: every annotated frame by its index, also
+    those without an object.
+    """
 
     name: str
     frames_folder: Path
     objects: Mapping[str, Truth]
+    frames: Mapping[int, FrameTruth] = field(default_factory=dict)
 
 
 def read_png(path: Path) -> NDArray[np.uint8]:

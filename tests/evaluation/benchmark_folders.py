@@ -1,5 +1,6 @@
 """Tiny datasets in the layout of published benchmarks: one disc that moves right and is absent on frame 3."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,69 @@ def nfs(root: Path) -> None:
         lost = int(index // 8 == GONE)
         lines.append(f'0 {left:g} {top:g} {left + width:g} {top + height:g} {index} {lost} 0 0 "bird"\n')
     write_text(root / "bird/30/bird.txt", "".join(lines))
+
+
+def mot_boxes(row: int) -> list[tuple[float, float, float, float]]:
+    """Pixels count from 1 there."""
+    corners = [mask_box_xyxy(disc(index, row)) for index in range(NUM_FRAMES)]
+    return [(box[0] + 1, box[1] + 1, box[2] - box[0], box[3] - box[1]) if box else (0, 0, 0, 0) for box in corners]
+
+
+def seqinfo(folder: Path, name: str) -> None:
+    lines = f"[Sequence]\nname={name}\nimDir=img1\nframeRate=10\nseqLength={NUM_FRAMES}\n"
+    write_text(folder / "seqinfo.ini", lines + f"imWidth={WIDTH}\nimHeight={HEIGHT}\nimExt=.jpg\n")
+
+
+def mot(root: Path) -> None:
+    """Objects 1 and 2 (pedestrians), 3 (a reflection, a distractor), 4 (a car), 5 (a pedestrian who does not count)."""
+    folder = root / "train/MOT17-01"
+    seqinfo(folder, "MOT17-01")
+    write_frames(folder / "img1", first=1)
+    lines = []
+    for object_id, row, counts, kind in ((1, 8, 1, 1), (2, 40, 1, 1), (3, 24, 0, 12), (4, 24, 0, 3), (5, 36, 0, 1)):
+        for index, (left, top, width, height) in enumerate(mot_boxes(row)):
+            if width and (object_id, index) != (2, 0):
+                left += 40 * (object_id == 4)
+                lines.append(f"{index + 1},{object_id},{left:g},{top:g},{width:g},{height:g},{counts},{kind},1\n")
+    write_text(folder / "gt/gt.txt", "".join(lines))
+
+
+def mots(root: Path) -> None:
+    """Objects 2001 and 2002, and a region to ignore at the lower edge."""
+    folder = root / "MOTS20-02"
+    seqinfo(folder, "MOTS20-02")
+    write_frames(folder / "img1", first=1)
+    ignored = np.zeros((HEIGHT, WIDTH), np.bool_)
+    ignored[44:, :32] = True
+    lines = []
+    for index in range(NUM_FRAMES):
+        found = [(2001, 2, disc(index, 8)), (2002, 2, disc(index, 30)), (10000, 10, ignored)]
+        for object_id, kind, mask in found:
+            rle = encode_mask(mask)
+            if rle is not None:
+                lines.append(f"{index + 1} {object_id} {kind} {HEIGHT} {WIDTH} {rle.counts}\n")
+    write_text(folder / "gt/gt.txt", "".join(lines))
+
+
+def youtube_vis(root: Path) -> None:
+    """One object as uncompressed run lengths, one as a polygon; every other picture is annotated."""
+    write_frames(root / "JPEGImages/zoo", count=NUM_FRAMES)
+    annotated = range(0, NUM_FRAMES, 2)
+    runs: list[dict[str, object] | None] = []
+    for index in annotated:
+        column_major = disc(index, 8).flatten(order="F").astype(int)
+        changes = np.flatnonzero(np.diff(column_major, prepend=0))
+        counts = np.diff(changes, prepend=0, append=HEIGHT * WIDTH).tolist()
+        runs.append({"size": [HEIGHT, WIDTH], "counts": counts} if column_major.any() else None)
+    polygons = [[[4.0, 30.0, 20.0, 30.0, 20.0, 44.0, 4.0, 44.0]] for _ in annotated]
+    size = {"height": HEIGHT, "width": WIDTH, "length": len(annotated)}
+    annotations = [
+        {"id": number, "video_id": 7, "category_id": 1, "iscrowd": 0, "segmentations": shapes, **size}
+        for number, shapes in ((11, runs), (12, polygons))
+    ]
+    names = [f"zoo/{index:05d}.jpg" for index in annotated]
+    videos = [{"id": 7, "file_names": names, **size}]
+    write_text(root / "instances.json", json.dumps({"videos": videos, "annotations": annotations, "categories": []}))
 
 
 def write_track(output: str, video_id: str, object_id: str, masks: list[Mask], start: int = 0) -> None:

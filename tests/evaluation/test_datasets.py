@@ -23,6 +23,12 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "trackingnet": folders.trackingnet,
     "otb": folders.otb,
     "nfs": folders.nfs,
+    "mot15": folders.mot,
+    "mot17": folders.mot,
+    "mot20": folders.mot,
+    "dancetrack": folders.mot,
+    "mots": folders.mots,
+    "youtube-vis": folders.youtube_vis,
 }
 TRACKS = {
     "davis16": ["bear/1", "swan/1"],
@@ -34,6 +40,12 @@ TRACKS = {
     "trackingnet": ["abc/1"],
     "otb": ["David/1", "Jogging/1", "Jogging/2"],
     "nfs": ["bird/1"],
+    "mot15": ["MOT17-01/1", "MOT17-01/2"],
+    "mot17": ["MOT17-01/1", "MOT17-01/2"],
+    "mot20": ["MOT17-01/1", "MOT17-01/2"],
+    "dancetrack": ["MOT17-01/1", "MOT17-01/2"],
+    "mots": ["MOTS20-02/2001", "MOTS20-02/2002"],
+    "youtube-vis": ["zoo/11", "zoo/12"],
 }
 
 
