@@ -1,4 +1,4 @@
-"""The README's Python examples run as they stand there."""
+"""The Python examples of the README and of the page on tables run as they stand there."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,9 @@ from samurai_batch.benchmark.clip import write_clip
 from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
 from tests.masks.test_reading import rows
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[2]
+PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "samurai_batch/masks/README.md")]
+EXAMPLES = [code for page in PAGES for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
 
 
 def test_there_are_examples() -> None:
@@ -28,4 +29,4 @@ def test_an_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         data = table_to_bytes(rows_to_table(rows("clip", object_id)), {})
         storage.write_bytes(mask_table_uri(str(tmp_path / "out"), "clip", object_id), data)
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})  # noqa: S102
+    exec(compile(code, "example", "exec"), {})  # noqa: S102
