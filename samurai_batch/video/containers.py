@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import av
+import av.error
+from av.container import InputContainer
 
 from samurai_batch import storage
 from samurai_batch.errors import VideoError
@@ -22,6 +24,34 @@ _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 _FLV_HEADER_BYTES = 11
 _FLV_LENGTH_BYTES = 4
 _VP9_MARKER = 0b10
+
+_RAW_STREAMS = (".264", ".265", ".avc", ".h264", ".h265", ".hevc", ".h26l")  # files without a container
+_START_CODE = b"\x00\x00\x01"
+_SEARCHED_BYTES = 16_000_000  # for a start code: more than any picture takes
+
+
+# -- opening
+
+
+def open_container(path: Path) -> InputContainer:
+    """Open a video file for reading. Raises av.error.FFmpegError.
+
+    A raw stream that was cut inside a picture is opened at its first start code: FFmpeg refuses one whose first packet
+    has none.
+    """
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except av.error.InvalidDataError:
+        begin = _first_start_code(path) if path.suffix.lower() in _RAW_STREAMS else 0
+        if begin <= 0:
+            raise
+        return av.open(str(path), metadata_errors="replace", options={"skip_initial_bytes": str(begin)})
+
+
+def _first_start_code(path: Path) -> int:
+    """Offset of the first start code of H.264 or H.265; -1 if there is none."""
+    with path.open("rb") as file:
+        return file.read(_SEARCHED_BYTES).find(_START_CODE)
 
 
 # -- files and addresses that are no videos

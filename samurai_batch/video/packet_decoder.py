@@ -12,6 +12,7 @@ import av.error
 import numpy as np
 from av.codec.context import Flags
 
+from samurai_batch.video.containers import open_container
 from samurai_batch.video.packets import AnyPacket, Packets, best_video_stream, nonempty_packets
 
 NUM_THREADS = 1  # for decoding and conversion to RGB: the other cores serve the tracker or other replicas
@@ -66,7 +67,7 @@ class PacketDecoder:
             yield from ((_number(frame), frame) for frame in codec.decode(None))
 
     def _open(self, *, from_the_first: bool = False) -> None:
-        self._container = av.open(str(self._path), metadata_errors="replace")
+        self._container = open_container(self._path)
         self.stream = best_video_stream(self._container, self._name)  # valid until the next call
         codec = self.stream.codec_context
         codec.thread_count = NUM_THREADS

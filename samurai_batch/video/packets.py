@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from samurai_batch.errors import VideoError
-from samurai_batch.video.containers import is_hidden, is_truncated
+from samurai_batch.video.containers import is_hidden, is_truncated, open_container
 
 NO_TIME = np.iinfo(np.int64).min
 
@@ -127,7 +127,7 @@ def nonempty_packets(container: InputContainer, stream: VideoStream) -> Iterator
 def list_packets(path: Path, name: str) -> Packets:
     """List the packets of a file; reads all of it once. Raises VideoError if it is no video."""
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_container(path) as container:
             stream = best_video_stream(container, name)
             return _packets(container, stream, _read_packets(container, stream), path)
     except av.error.FFmpegError as error:

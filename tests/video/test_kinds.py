@@ -81,6 +81,15 @@ def test_a_stream_without_its_beginning_is_read_from_its_first_key_frame(
             np.testing.assert_array_equal(frame.pixels, whole[start].pixels)
 
 
+def test_a_raw_stream_may_be_cut_at_any_byte(tmp_path: Path) -> None:
+    data = write_movie(tmp_path / "whole.h264", options={"bf": "2", "g": "12"}).read_bytes()
+    for share in np.arange(0.02, 0.78, 0.04):  # the last key frame is at about 0.8
+        (tmp_path / "cut.h264").write_bytes(data[int(share * len(data)) :])
+        with open_video(tmp_path / "cut.h264") as source:
+            assert 60 * (1 - share) - 24 < source.info.num_frames <= 60
+            assert len(list(source.frames(range(source.info.num_frames)))) == source.info.num_frames
+
+
 @pytest.mark.parametrize("name", ["joined.ts", "joined.vob"])
 def test_joined_recordings_are_read_to_the_end_with_times_that_rise(tmp_path: Path, name: str) -> None:
     codec = {"joined.ts": "libx264", "joined.vob": "mpeg2video"}[name]
