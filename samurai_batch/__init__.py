@@ -8,7 +8,7 @@ The public names. Each is loaded on first use: importing the package loads neith
 
     track                                           track objects through one video, into a DataFrame
     run_job, JobConfig, make_job, load_job          a job, as the command line runs it
-    read_masks, compact_masks                       its mask tables: read as a DataFrame, merge into large files
+    read_masks, iter_masks, compact_masks           its mask tables: as a DataFrame, in batches; merge into large files
     read_prompts, write_prompts, parse_prompts      prompts tables: read, write, check a DataFrame
     Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt   videos, tracks and prompts
     Rle, encode_mask, decode_mask                   masks as COCO run lengths
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from samurai_batch.images.predictor import ImagePredictor
     from samurai_batch.job import JobConfig, load_job, make_job
     from samurai_batch.manifest import parse_prompts, read_prompts, write_prompts
-    from samurai_batch.masks import compact_masks, read_masks
+    from samurai_batch.masks import compact_masks, iter_masks, read_masks
     from samurai_batch.modeling.checkpoints import build_model, load_weights
     from samurai_batch.modeling.configs import MODELS
     from samurai_batch.one_video import track
@@ -60,6 +60,7 @@ __all__ = [
     "decode_mask",
     "encode_mask",
     "errors",
+    "iter_masks",
     "load_job",
     "load_network",
     "load_weights",
@@ -92,6 +93,7 @@ _HOMES = {
     "compact_masks": "masks",
     "decode_mask": "rle",
     "encode_mask": "rle",
+    "iter_masks": "masks",
     "load_job": "job",
     "load_network": "images.networks",
     "load_weights": "modeling.checkpoints",

@@ -27,6 +27,7 @@ PUBLIC = [
     "decode_mask",
     "encode_mask",
     "errors",
+    "iter_masks",
     "load_job",
     "load_network",
     "load_weights",

@@ -125,14 +125,20 @@ def evaluate(
 
 
 @app.command()
-def compact(output: OutputFolder) -> None:
+def compact(
+    output: OutputFolder,
+    partition_by: Annotated[
+        list[str] | None,
+        typer.Option(help="Write Hive folders by video_id or object_id; may be repeated, the outer folder first."),
+    ] = None,
+) -> None:
     """Merge the tables of finished tracks into a few large, sorted files.
 
     Programs that read the output meanwhile see either the old or the new files.
     """
     from samurai_batch.masks import compact_masks
 
-    out.print(f"compacted tables: {compact_masks(output)}")
+    out.print(f"compacted tables: {compact_masks(output, partition_by=partition_by or ())}")
 
 
 @app.command()

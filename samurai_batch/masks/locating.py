@@ -1,16 +1,18 @@
 """Finding the files of an output that can have the requested rows, with few requests to the store."""
 
-import json
 import posixpath
+import re
 
 import pyarrow.fs as pafs
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
+from samurai_batch.masks.generations import CURRENT_NAME, PARTITION_KEYS, partition_values, read_current
 
 MASKS_FOLDER = "masks"
 TABLE_SUFFIX = ".parquet"
-CURRENT_NAME = "_current.json"
+_PART = re.compile(r"part-\d{5,}\.parquet")
+"""Names of compacted files."""
 
 # Up to this number, checking each table by name takes fewer requests than listing the folders of the videos.
 _MAX_NAMED = 16
@@ -44,11 +46,9 @@ def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -
     if not below.files and not below.folders and filesystem.get_file_info(root).type == pafs.FileType.File:
         return [root]
     if CURRENT_NAME in below.files:
-        generation = current_generation(uri)
-        assert generation is not None
-        folder = storage.join(uri, generation)
-        root = storage.arrow_filesystem(folder)[1]
-        return [posixpath.join(root, name) for name in _tables(storage.list_children(folder))]
+        return _compacted(uri, videos, objects)
+    if any(name.startswith(tuple(f"{key}=" for key in PARTITION_KEYS)) for name in below.folders):
+        return _partitioned(uri, videos, objects)
     if tables := _tables(below):
         return [posixpath.join(root, name) for name in tables if _is_selected(name, objects)]
     is_output = _is_output(uri, below.folders)
@@ -69,15 +69,29 @@ def track_names(masks: str) -> list[str]:
     return sorted(name for name in names if name.count("/") == 1 and _is_table(posixpath.basename(name)))
 
 
-def current_generation(folder: str) -> str | None:
-    """The name of the complete generation in a compacted folder; None before the first."""
-    try:
-        pointer = json.loads(storage.read_bytes(storage.join(folder, CURRENT_NAME)))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ConfigError(f"{storage.redact(folder)}: {CURRENT_NAME} is damaged; compact again") from error
-    return str(pointer["generation"])
+def _compacted(uri: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
+    """The files of the complete generation in a ``compact`` folder."""
+    current = read_current(uri)
+    assert current is not None
+    folder = storage.join(uri, current.generation)
+    if current.files is None:
+        return table_paths(folder, videos, None)
+    root = storage.arrow_filesystem(folder)[1]
+    return [posixpath.join(root, file.name) for file in current.files if file.may_hold(videos, objects)]
+
+
+def _partitioned(uri: str, videos: list[str] | None, objects: list[str] | None) -> list[str]:
+    """The files below folders that are called ``video_id=…`` or ``object_id=…``, by one recursive listing."""
+    filesystem, root = storage.arrow_filesystem(uri)
+    infos = filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
+    files = sorted(info.path for info in infos if info.type == pafs.FileType.File and info.path.endswith(TABLE_SUFFIX))
+    wanted = {key: values for key, values in zip(PARTITION_KEYS, (videos, objects), strict=True) if values is not None}
+
+    def is_selected(path: str) -> bool:
+        there = partition_values(posixpath.relpath(path, root).split("/"))
+        return all(there[key] in values for key, values in wanted.items() if key in there)
+
+    return [path for path in files if is_selected(path)]
 
 
 def _tables(below: storage.Children) -> list[str]:
@@ -115,5 +129,7 @@ def _is_table(name: str) -> bool:
 
 
 def _is_selected(name: str, objects: list[str] | None) -> bool:
+    if _PART.fullmatch(posixpath.basename(name)):
+        return True
     object_id = storage.unquote_id(posixpath.basename(name).removesuffix(TABLE_SUFFIX))
     return objects is None or object_id in objects

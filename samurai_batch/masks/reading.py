@@ -1,7 +1,8 @@
-"""`read_masks`: rows of mask tables as a pandas DataFrame."""
+"""Rows of mask tables: `read_masks` as a pandas DataFrame, `iter_masks` as Arrow batches."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -11,8 +12,10 @@ import pyarrow as pa
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.masks.locating import table_paths
-from samurai_batch.masks.scanning import Condition, scan
+from samurai_batch.masks.scanning import Condition, scan, scan_batches
 from samurai_batch.masks.table import MASK_SCHEMA
+
+BATCH_ROWS = 4096
 
 
 def read_masks(
@@ -31,16 +34,75 @@ def read_masks(
     finished track gives an empty DataFrame. Only the files, row groups and columns that can match are read. Raises
     ConfigError if an argument is wrong or ``uri`` is not an output, StorageError if reading fails.
     """
-    names = _checked_columns(columns)
-    video_ids, object_ids = _checked_ids("videos", videos), _checked_ids("objects", objects)
-    conditions = _conditions(video_ids, object_ids, _checked_frames(frames), _checked_score(min_score))
+    rows = _Selection.of(videos, objects, frames, columns, min_score)
+    with _named_errors(uri):
+        table = scan(storage.arrow_filesystem(uri)[0], rows.paths(uri), rows.columns, rows.conditions or [])
+        return cast(pd.DataFrame, table.to_pandas())
+
+
+def iter_masks(
+    uri: str,
+    videos: Iterable[str] | None = None,
+    objects: Iterable[str] | None = None,
+    frames: Collection[int] | None = None,
+    columns: Iterable[str] | None = None,
+    min_score: float | None = None,
+    *,
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of `read_masks` as Arrow batches of at most ``batch_rows`` rows, in the same order.
+
+    Memory holds a few small files or one row group of a compacted one, whatever the size of the output. The arguments
+    are checked by the call, the files are read as the iterator is used; errors are those of `read_masks`.
+    """
+    rows = _Selection.of(videos, objects, frames, columns, min_score)
+    if isinstance(batch_rows, bool) or not isinstance(batch_rows, int) or batch_rows < 1:
+        raise ConfigError(f"batch_rows is {batch_rows!r}: it should be a whole number above 0")
+    with _named_errors(uri):
+        paths = rows.paths(uri)
+    return _batches(uri, paths, rows, batch_rows)
+
+
+def _batches(uri: str, paths: list[str], rows: "_Selection", batch_rows: int) -> Iterator[pa.RecordBatch]:
+    with _named_errors(uri):
+        filesystem = storage.arrow_filesystem(uri)[0]
+        yield from scan_batches(filesystem, paths, rows.columns, rows.conditions or [], batch_rows)
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The rows and columns that were requested; ``conditions`` is None if no row can meet them."""
+
+    videos: list[str] | None
+    objects: list[str] | None
+    columns: list[str]
+    conditions: list[Condition] | None
+
+    @staticmethod
+    def of(
+        videos: Iterable[str] | None,
+        objects: Iterable[str] | None,
+        frames: Collection[int] | None,
+        columns: Iterable[str] | None,
+        min_score: float | None,
+    ) -> "_Selection":
+        """Raises ConfigError if an argument is wrong."""
+        names = _checked_columns(columns)
+        video_ids, object_ids = _checked_ids("videos", videos), _checked_ids("objects", objects)
+        conditions = _conditions(video_ids, object_ids, _checked_frames(frames), _checked_score(min_score))
+        return _Selection(video_ids, object_ids, names, conditions)
+
+    def paths(self, uri: str) -> list[str]:
+        """The files that can have the rows. Raises ConfigError if there are no mask tables."""
+        paths = table_paths(uri, self.videos, self.objects)
+        return [] if self.conditions is None else paths
+
+
+@contextmanager
+def _named_errors(uri: str) -> Iterator[None]:
     try:
         with storage.translated("reading mask tables", uri), _named_if_invalid(uri):
-            paths = table_paths(uri, video_ids, object_ids)
-            if conditions is None:
-                paths, conditions = [], []
-            table = scan(storage.arrow_filesystem(uri)[0], paths, names, conditions)
-            return cast(pd.DataFrame, table.to_pandas())
+            yield
     except FileNotFoundError as error:
         raise StorageError(f"{storage.redact(uri)}: a table was removed while it was read; read again") from error
 

@@ -1,4 +1,7 @@
-"""Rows of many small Parquet files, read in parallel: of each file only the row groups and columns that are needed.
+"""Rows of many Parquet files: of each file only the row groups and columns that are needed.
+
+`scan` reads files in parallel into one table; `scan_batches` yields batches, and holds a few small files or one row
+group of a large one. A column that a file lacks because it is partitioned by it is in the file's path.
 
 Own code, because pyarrow.dataset is slower if every file's schema is checked, as it must be: without the check, it
 returns nulls or no rows for a file that is no mask table. Best times with pyarrow 26 on 2 busy cores, tables of 200
@@ -6,11 +9,14 @@ rows: 400 local tables, boxes and scores: 0.15 s here, 0.26 s by pyarrow.dataset
 tables on S3 (moto): 7.0 s and 11.0 s; 6.3 s and 13.1 s. There it sends two HEAD requests more for each table.
 """
 
+import contextlib
 import functools
+import itertools
 import operator
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +25,15 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from samurai_batch.masks.generations import PARTITION_KEYS, partition_values
 from samurai_batch.masks.table import MASK_SCHEMA, is_mask_schema, with_columns
 
 SMALL_FILE_BYTES = 2**20
 """A file up to this size is fetched by one read."""
 _REMOTE_FILES_AT_ONCE = 32
 _LOCAL_FILES_PER_TASK = 8  # starting a task takes a tenth of the time of reading one file
-_LEAVES = [name for name in MASK_SCHEMA.names for _ in range(2 if name == "segmentation" else 1)]
-_LEAF_OF = {name: number for number, name in enumerate(_LEAVES)}  # column number in a file's metadata
+_FILES_AHEAD = 8
+"""Files that `scan_batches` opens in advance; small ones are then in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,10 @@ class Condition:
         parts += [] if self.highest is None else [field <= self.highest]
         parts += [] if self.values is None else [field.isin(sorted(self.values))]
         return functools.reduce(operator.and_, parts)
+
+    def allows(self, value: Any) -> bool:
+        """Whether a row with this value meets the condition."""
+        return self.may_match(value, value) and (self.values is None or value in self.values)
 
     def may_match(self, smallest: Any, largest: Any) -> bool:
         """Whether rows with values of the column in this range can meet the condition."""
@@ -70,41 +81,114 @@ def scan(
     groups = [paths[start : start + per_task] for start in range(0, len(paths), per_task)]
 
     def read(group: Sequence[str]) -> list[pa.Table]:
-        return [rows for path in group for rows in _read_file(filesystem, names, conditions, path)]
+        return [rows for path in group for rows in _MaskFile.open(filesystem, path).tables(names, conditions)]
 
     with ThreadPoolExecutor(num_threads) as pool:
         tables = [rows for parts in pool.map(read, groups) for rows in parts]
     return pa.concat_tables([MASK_SCHEMA.empty_table().select(names), *tables])
 
 
-def _read_file(
-    filesystem: pafs.FileSystem, names: Sequence[str], conditions: Sequence[Condition], path: str
-) -> list[pa.Table]:
-    """The rows of one file that meet the conditions, a table for each row group."""
-    with filesystem.open_input_file(path) as opened:
-        is_small = opened.size() <= SMALL_FILE_BYTES
-        file = pq.ParquetFile(pa.BufferReader(opened.read()) if is_small else opened, pre_buffer=not is_small)
-        if not is_mask_schema(file.schema_arrow):
-            raise pa.ArrowInvalid(f"{path} has other columns; move files that are not mask tables out of this folder")
-        there = set(file.schema_arrow.names)
-        found = []
-        for number in range(file.num_row_groups):
-            left = _conditions_left(file.metadata.row_group(number), conditions)
-            if left is not None:
-                needed = dict.fromkeys([*names, *(one.column for one in left)])
-                columns = [name for name in needed if name in there] or ["frame_index"]  # one, for the row count
-                rows = file.read_row_group(number, columns=columns, use_threads=not is_small)
-                if left:
-                    rows = rows.filter(functools.reduce(operator.and_, [one.expression() for one in left]))
-                found.append(with_columns(rows.replace_schema_metadata(None), names))
-        return found
+def scan_batches(
+    filesystem: pafs.FileSystem,
+    paths: Iterable[str],
+    names: Sequence[str],
+    conditions: Sequence[Condition],
+    batch_rows: int,
+) -> Iterator[pa.RecordBatch]:
+    """The same rows in the same order, as batches of at most ``batch_rows`` rows; empty ones are left out."""
+    with ThreadPoolExecutor(_FILES_AHEAD) as pool:
+        opened = _in_advance(pool, paths, lambda path: _MaskFile.open(filesystem, path))
+        for file in opened:
+            for rows in file.tables(names, conditions):
+                yield from rows.to_batches(max_chunksize=batch_rows)
 
 
-def _conditions_left(group: pq.RowGroupMetaData, conditions: Sequence[Condition]) -> list[Condition] | None:
+def _in_advance(
+    pool: ThreadPoolExecutor, paths: Iterable[str], open_one: Callable[[str], "_MaskFile"]
+) -> Iterator["_MaskFile"]:
+    waiting: deque[Future[_MaskFile]] = deque()
+    try:
+        for path in paths:
+            waiting.append(pool.submit(open_one, path))
+            if len(waiting) > _FILES_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@dataclass(frozen=True, eq=False)
+class _MaskFile:
+    """An open file. ``in_path`` holds the columns that are part of its path."""
+
+    file: pq.ParquetFile
+    is_small: bool
+    in_path: Mapping[str, str]
+
+    @staticmethod
+    def open(filesystem: pafs.FileSystem, path: str) -> "_MaskFile":
+        """Read a small file as a whole, and of a large one the footer. Raises ArrowInvalid if it is no mask table."""
+        with contextlib.ExitStack() as on_error:
+            opened = on_error.enter_context(filesystem.open_input_file(path))
+            is_small = opened.size() <= SMALL_FILE_BYTES
+            file = pq.ParquetFile(pa.BufferReader(opened.read()) if is_small else opened, pre_buffer=not is_small)
+            there = partition_values(path.split("/")[-1 - len(PARTITION_KEYS) : -1])
+            in_path = {name: value for name, value in there.items() if name not in file.schema_arrow.names}
+            if not is_mask_schema(file.schema_arrow, in_path):
+                reason = "has other columns; move files that are not mask tables out of this folder"
+                raise pa.ArrowInvalid(f"{path} {reason}")
+            if not is_small:
+                on_error.pop_all()  # `tables` reads from it, and closes it
+            return _MaskFile(file, is_small, in_path)
+
+    def tables(self, names: Sequence[str], conditions: Sequence[Condition]) -> Iterator[pa.Table]:
+        """The rows that meet the conditions, a table for each row group. Closes the file."""
+        with self.file:
+            if not all(one.allows(self.in_path[one.column]) for one in conditions if one.column in self.in_path):
+                return
+            conditions = [one for one in conditions if one.column not in self.in_path]
+            leaf_of = _leaves(self.file.schema_arrow.names)
+            for number in range(self.file.num_row_groups):
+                left = _conditions_left(self.file.metadata.row_group(number), leaf_of, conditions)
+                if left is not None:
+                    yield self._row_group(number, names, left)
+
+    def _row_group(self, number: int, names: Sequence[str], left: Sequence[Condition]) -> pa.Table:
+        is_wanted = functools.reduce(operator.and_, [one.expression() for one in left]) if left else None
+        keys = dict.fromkeys(one.column for one in left)
+        others = [name for name in dict.fromkeys(names) if name in self.file.schema_arrow.names and name not in keys]
+        if self.is_small or is_wanted is None:
+            rows = self._read(number, [*others, *keys] or ["frame_index"])  # any column, to count rows
+        else:
+            rows = self._read(number, list(keys))
+            if others and rows.filter(is_wanted).num_rows:  # masks are fetched only where a row meets the conditions
+                more = self._read(number, others)
+                rows = pa.table([*rows.columns, *more.columns], schema=pa.schema([*rows.schema, *more.schema]))
+        if is_wanted is not None:
+            rows = rows.filter(is_wanted)
+        for name, value in self.in_path.items():
+            rows = rows.append_column(MASK_SCHEMA.field(name), pa.array([value] * rows.num_rows, pa.string()))
+        return with_columns(rows.replace_schema_metadata(None), names)
+
+    def _read(self, number: int, columns: list[str]) -> pa.Table:
+        return self.file.read_row_group(number, columns=columns, use_threads=not self.is_small)
+
+
+def _leaves(names: Sequence[str]) -> dict[str, int]:
+    """The number of each column in a file's metadata, where the struct of masks is two."""
+    numbers = itertools.accumulate((2 if name == "segmentation" else 1 for name in names), initial=0)
+    return dict(zip(names, numbers, strict=False))
+
+
+def _conditions_left(
+    group: pq.RowGroupMetaData, leaf_of: Mapping[str, int], conditions: Sequence[Condition]
+) -> list[Condition] | None:
     """The conditions that the group's statistics do not decide; None if they exclude all of its rows."""
     left = []
     for one in conditions:
-        statistics = group.column(_LEAF_OF[one.column]).statistics
+        statistics = group.column(leaf_of[one.column]).statistics
         if statistics is None or not statistics.has_min_max:
             left.append(one)
         elif not one.may_match(statistics.min, statistics.max):

@@ -6,7 +6,7 @@ between runs: tracker settings, the weights' digest, and so on.
 Columns are only ever added, at the end. Files of earlier versions are readable; their missing columns are null.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ METADATA_PREFIX = "samurai_batch."
 # Small enough that reading a few frames skips most of a long video, large enough to compress well.
 ROW_GROUP_BYTES = 2**20
 MAX_ROWS_PER_GROUP = 4096
+MAX_ROWS_PER_PAGE = 1024
 
 # Parquet calls the items of a list "element"; any other name would not survive writing.
 RLE_TYPE = pa.struct(
@@ -69,9 +70,12 @@ _WRITE_OPTIONS = {
     },
     "use_dictionary": ["video_id", "object_id"],
     "write_statistics": _PLAIN_NAMES,
+    "write_page_index": True,
+    "max_rows_per_page": MAX_ROWS_PER_PAGE,
     "store_schema": False,
 }
-"""How every Parquet file of mask rows is written. Columns that can be filtered have statistics.
+"""How every Parquet file of mask rows is written. Columns that can be filtered have statistics, of each row group and,
+in the page index, of each page.
 
 Only the masks, nearly all of a file's bytes, are compressed by zstd: with zstd in every column, half of the time to
 read a small file would be spent on starting it. Arrow's copy of the schema would be a quarter of a small file.
@@ -139,9 +143,13 @@ def _by_axis(names: Sequence[str], boxes: Sequence[Sequence[float | None]]) -> d
     return {name: [box[axis] for box in boxes] for axis, name in enumerate(names)}
 
 
-def is_mask_schema(schema: pa.Schema) -> bool:
-    """Whether a file with this schema is a mask table of this or an earlier version."""
-    return any(schema.equals(known) for known in _KNOWN_SCHEMAS)
+def is_mask_schema(schema: pa.Schema, left_out: Collection[str] = ()) -> bool:
+    """Whether a file with this schema is a mask table of this or an earlier version, without columns ``left_out``."""
+    return any(schema.equals(_without(known, left_out)) for known in _KNOWN_SCHEMAS)
+
+
+def _without(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in names])
 
 
 def with_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -162,20 +170,43 @@ def table_to_bytes(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     """
     assert table.schema.equals(MASK_SCHEMA), table.schema
     assert "schema_version" not in metadata
-    return parquet_bytes(table, metadata, ROW_GROUP_BYTES, MAX_ROWS_PER_GROUP)
+    return parquet_bytes([table], metadata, ROW_GROUP_BYTES, MAX_ROWS_PER_GROUP)
 
 
 def parquet_bytes(
-    table: pa.Table, metadata: Mapping[str, str], row_group_bytes: int, max_rows_per_group: int | None = None
+    tables: Sequence[pa.Table],
+    metadata: Mapping[str, str],
+    row_group_bytes: int,
+    max_rows_per_group: int | None = None,
+    left_out: Collection[str] = (),
 ) -> bytes:
-    """As `table_to_bytes`, in row groups of about ``row_group_bytes`` before compression."""
-    rows_per_group = max(row_group_bytes * max(table.num_rows, 1) // max(table.nbytes, 1), 1)
+    """A Parquet file of tables of `MASK_SCHEMA`, without the columns ``left_out``.
+
+    A row group has about ``row_group_bytes`` before compression. Small tables share one; only those above that size
+    are divided.
+    """
     kept = {METADATA_PREFIX + key: value for key, value in {**metadata, "schema_version": SCHEMA_VERSION}.items()}
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, MASK_SCHEMA, **_WRITE_OPTIONS) as writer:
-        writer.write_table(table, row_group_size=min(rows_per_group, max_rows_per_group or rows_per_group))
+    with pq.ParquetWriter(sink, _without(MASK_SCHEMA, left_out), **_WRITE_OPTIONS) as writer:
+        for group in _row_groups(tables, row_group_bytes):
+            num_rows = max(row_group_bytes * max(group.num_rows, 1) // max(group.nbytes, 1), 1)
+            rows = group.drop_columns(list(left_out))
+            writer.write_table(rows, row_group_size=min(num_rows, max_rows_per_group or num_rows))
         writer.add_key_value_metadata(kept)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _row_groups(tables: Sequence[pa.Table], row_group_bytes: int) -> Iterator[pa.Table]:
+    """The tables, joined up to this size."""
+    group: list[pa.Table] = []
+    num_bytes = 0
+    for table in tables:
+        if group and num_bytes + table.nbytes > row_group_bytes:
+            yield pa.concat_tables(group).combine_chunks()
+            group, num_bytes = [], 0
+        group.append(table)
+        num_bytes += table.nbytes
+    yield pa.concat_tables(group).combine_chunks()
 
 
 def bytes_to_table(data: bytes) -> pa.Table:

@@ -14,6 +14,7 @@ A URI that does not exist raises `FileNotFoundError`.
     objects.py      reading, writing, listing, deleting
     identities.py   size, version and modification time
     local.py        atomic writes of local files
+    arrow_files.py  how pyarrow reads files of remote stores
     failures.py     the kind of failure behind a client's exception
     retry.py        which failures are retried, and the message of those that remain
 """

@@ -159,8 +159,10 @@ def arrow_filesystem(uri: str) -> "tuple[FileSystem, str]":
 
     if not is_remote(uri):
         return pyarrow.fs.LocalFileSystem(), str(local_path(uri))
+    from samurai_batch.storage.arrow_files import ExactReads
+
     files, path = locate(uri)
-    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(files)), path
+    return pyarrow.fs.PyFileSystem(ExactReads(files)), path
 
 
 def _type_of(uri: str) -> str | None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from samurai_batch import storage
+from samurai_batch import cli, storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import MaskRow, compact_masks, encode_mask, mask_table_uri, read_masks
 from samurai_batch.masks.table import rows_to_table, table_to_bytes
@@ -118,6 +119,84 @@ def test_what_an_interrupted_run_left_is_removed_first(output: str) -> None:
 def test_an_output_without_tracks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no track is finished there"):
         compact_masks(str(tmp_path))
+
+
+@pytest.mark.parametrize("keys", [["video_id"], ["object_id"], ["object_id", "video_id"]])
+def test_hive_folders_hold_the_same_rows_without_the_columns_in_their_path(keys: list[str], output: str) -> None:
+    folder = compact_masks(output, partition_by=keys)
+    expected = read_masks(output).sort_values([*keys, *KEYS], ignore_index=True)
+    for uri in (storage.join(output, "compact"), folder):
+        pd.testing.assert_frame_equal(read_masks(uri).sort_values([*keys, *KEYS], ignore_index=True), expected)
+    files = sorted(Path(folder).rglob("*.parquet"))
+    assert len(files) == expected.groupby(keys).ngroups
+    for file in files:
+        assert set(KEYS) - set(pq.ParquetFile(file).schema_arrow.names) == set(keys)
+        assert [part.partition("=")[0] for part in file.relative_to(folder).parts[:-1]] == keys
+        one = read_masks(str(file))
+        assert one.groupby(keys).ngroups == 1
+        assert len(one) == len(read_masks(str(file.parent)))
+
+
+@pytest.mark.parametrize("keys", [["video_id"], ["object_id"], ["video_id", "object_id"]])
+def test_filters_select_hive_folders(keys: list[str], output: str) -> None:
+    folder = compact_masks(output, partition_by=keys)
+    filters = {"videos": ["a", "_x"], "objects": ["%", "2"], "frames": [1, 4]}
+    expected = read_masks(output, **filters).sort_values(KEYS, ignore_index=True)  # type: ignore[arg-type]
+    for uri in (storage.join(output, "compact"), folder):
+        found = read_masks(uri, **filters).sort_values(KEYS, ignore_index=True)  # type: ignore[arg-type]
+        pd.testing.assert_frame_equal(found, expected)
+
+
+def test_the_command_line_partitions(
+    output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compact", output, "--partition-by", "video_id", "--partition-by", "object_id"]
+    monkeypatch.setattr("sys.argv", ["samurai-batch", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    folder = Path(capsys.readouterr().out.strip().removeprefix("compacted tables: "))
+    assert (folder / "video_id=a%20b/object_id=%25").is_dir()
+
+
+def test_the_layout_is_part_of_the_generation(output: str) -> None:
+    plain = compact_masks(output)
+    hive = compact_masks(output, partition_by=["video_id"])
+    assert plain != hive
+    assert compact_masks(output, partition_by=["video_id"]) == hive
+    assert compact_masks(output) == plain
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"), [(["area"], "partition_by is 'area': .* video_id or object_id"), (["video_id"] * 2, "twice")]
+)
+def test_a_wrong_partition_is_named(keys: list[str], reason: str, output: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        compact_masks(output, partition_by=keys)
+
+
+def test_objects_of_a_generation_are_found_by_its_folder_too(output: str) -> None:
+    folder = compact_masks(output)
+    assert read_masks(folder, videos=["a"], objects=["%"])[KEYS].to_numpy().tolist() == [
+        ["a", "%", i] for i in range(5)
+    ]
+
+
+def test_a_pointer_of_version_0_1_0_is_read(output: str) -> None:
+    folder = compact_masks(output)
+    storage.write_bytes(
+        storage.join(output, "compact", "_current.json"),
+        json.dumps({"generation": Path(folder).name, "num_tracks": 12}).encode(),
+    )
+    check_compacted(output, folder)
+    assert len(read_masks(storage.join(output, "compact"), videos=["a"], objects=["2"])) == 5
+
+
+def test_a_damaged_pointer_is_named(output: str) -> None:
+    compact_masks(output)
+    storage.write_bytes(storage.join(output, "compact", "_current.json"), b"{")
+    with pytest.raises(ConfigError, match=r"_current\.json is damaged; compact again"):
+        read_masks(storage.join(output, "compact"))
 
 
 @pytest.mark.server
