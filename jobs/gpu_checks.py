@@ -57,7 +57,15 @@ from samurai_batch.tracking.tracker import Tracker, TrackInput
 from samurai_batch.tracking.video_masks import MaskEncoder, to_video_masks
 from samurai_batch.video import Frame, VideoInfo
 
-MODELS = ("sam2.1_hiera_tiny", "sam2.1_hiera_base_plus", "sam2.1_hiera_large", "nano")
+MODELS = (
+    "sam2.1_hiera_tiny",
+    "sam2.1_hiera_base_plus",
+    "sam2.1_hiera_large",
+    "efficienttam_s",
+    "efficienttam_s_1",
+    "edgetam",
+    "nano",
+)
 BOX = torch.tensor([[0.1, 0.1], [0.4, 0.5]])
 FULL = 18  # frames, after which memories and object pointers are all there
 

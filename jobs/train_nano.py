@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from samurai_batch.modeling.configs import MODELS
+from samurai_batch.modeling.configs import NANO
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.synthetic.scene import SceneSettings
@@ -250,7 +250,7 @@ def main() -> None:
         cooldown_minutes=arguments.finish, device=arguments.device, num_loaders=arguments.loaders
     )
     begin_from(arguments.begin, arguments.folder)
-    train(MODELS["nano"], stages, settings, arguments.folder, stop)
+    train(NANO, stages, settings, arguments.folder, stop)
 
 
 def begin_from(begin: Path | None, folder: Path) -> None:
@@ -263,7 +263,7 @@ def calibrated(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights with a calibrated object score, on clips that neither training nor the suites use."""
     settings = replace(_FINEST.batches, clips=8, frames=12, repeats=1, objects=2, prompt_chances=(1.0, 0.0, 0.0, 0.0))
     clips = ClipBatches(settings, (_CALIBRATION_SEED,))
-    model = SAM2(MODELS["nano"], settings.size).float()
+    model = SAM2(NANO, settings.size).float()
     model.load_state_dict(weights)
     threshold = calibrate(model, (clips[index] for index in range(8)))
     logging.info("the object score's best threshold was %.2f", threshold)

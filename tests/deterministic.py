@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from samurai_batch.modeling.configs import MODELS, Sam2Config
+from samurai_batch.modeling.configs import MODELS, Sam2Config, VideoModelConfig
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
 
@@ -31,15 +31,22 @@ SMALL = Sam2Config(
 
 
 def seeded_model(
-    config: Sam2Config, image_size: int, seed: int = 0, iou_offset: float = 0.0, object_offset: float = 0.0
+    config: VideoModelConfig,
+    image_size: int,
+    seed: int = 0,
+    iou_offset: float = 0.0,
+    object_offset: float = 0.0,
+    running_var: float = 3.0,
 ) -> SAM2:
-    """A float64 model with random weights of a fixed seed."""
+    """A float64 model with random weights of a fixed seed; ``running_var`` is added to that of batch norms."""
     model = SAM2(config, image_size)
     offsets = {
         "iou_prediction_head.layers.2.bias": iou_offset,
         "pred_obj_score_head.layers.2.bias": object_offset,
+        "running_var": running_var,
     }
-    weights = seeded_weights({key: value.shape for key, value in model.state_dict().items()}, seed, offsets)
+    drawn = {key: value.shape for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
+    weights = seeded_weights(drawn, seed, offsets)
     model.load_state_dict(weights, strict=True)
     return model.double().eval()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from samurai_batch.benchmark.clip import frames
 from samurai_batch.modeling.checkpoints import Weights
-from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config
+from samurai_batch.modeling.configs import NUM_MASKMEM, Sam2Config, VideoModelConfig
 from samurai_batch.modeling.pixels import to_model_input
 
 BASELINE_MEM_DIM = 64
@@ -78,10 +78,12 @@ class BaselineCost:
     frame_s: float
 
 
-def why_no_baseline(config: Sam2Config) -> str | None:
+def why_no_baseline(config: VideoModelConfig) -> str | None:
     """Why this model cannot be measured with transformers; None if it can."""
     if importlib.util.find_spec("transformers") is None:
         return "transformers is not installed (pip install 'samurai-batch[text]')"
+    if not isinstance(config, Sam2Config):
+        return f"the comparison is made with transformers' SAM 2, and {config.name} is another network"
     if config.mem_dim != BASELINE_MEM_DIM:
         return f"transformers supports memories of {BASELINE_MEM_DIM} channels only, {config.name} has {config.mem_dim}"
     return None
@@ -127,6 +129,7 @@ def baseline_model(weights: Weights, image_size: int) -> Any:
     """Transformers' network with our weights, loaded strictly."""
     import transformers
 
+    assert isinstance(weights.config, Sam2Config)
     model = transformers.Sam2VideoModel(transformers.Sam2VideoConfig(**baseline_config(weights.config, image_size)))
     model.load_state_dict(baseline_names(weights.tensors), strict=True)
     return model.train(False)

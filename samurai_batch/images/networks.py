@@ -27,10 +27,10 @@ MASK_INPUT_LOGIT = 10.0  # of a mask that is given as a prompt, as SAM 2's relea
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """The encoder's output for one image: ``image`` (1, C, h, w); ``high_res`` as in FrameFeatures, or None."""
+    """The encoder's output for one image: ``image`` (1, C, h, w); ``high_res`` as in FrameFeatures."""
 
     image: Tensor
-    high_res: tuple[Tensor, Tensor] | None = None
+    high_res: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,6 @@ class Sam2Network(ImageNetwork):
 
     def decode(self, features: ImageFeatures, prompts: NetworkPrompts, *, multimask: bool) -> Candidates:
         """Three masks for each prompt, or the single-mask output, with the release's fallback if it is unstable."""
-        assert features.high_res is not None
         image = features.image.expand(len(prompts.points), -1, -1, -1)
         if prompts.points.shape[1] > 0:
             masks = self.model.decode(image, features.high_res, prompts.points, prompts.labels, prompts.mask_logits)

@@ -30,7 +30,7 @@ from typing_extensions import TypeVar
 
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError
-from samurai_batch.modeling.configs import SAM_MODELS, Sam2Config, SamConfig, image_models, model_config
+from samurai_batch.modeling.configs import SAM_MODELS, SamConfig, VideoModelConfig, image_models, model_config
 from samurai_batch.modeling.gpu import prepare_gpu
 from samurai_batch.modeling.kernels import warn_of_slow_bfloat16
 from samurai_batch.modeling.sam import SAM
@@ -38,7 +38,10 @@ from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
 from samurai_batch.modeling.weight_files import UNTRAINED, weights_digest, weights_file
 
-Config = TypeVar("Config", Sam2Config, SamConfig, default=Sam2Config)
+Config = TypeVar("Config", VideoModelConfig, SamConfig, default=VideoModelConfig)
+
+BATCH_COUNTER = ".num_batches_tracked"
+UNTRAINED_OFFSETS = {"running_var": 3.0}  # of untrained batch norms: positive, and outputs stay in scale
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def _load(config: Config, weights: str | None) -> Weights[Config]:
         return _drawn(config, weights)
     source = "shipped with the package" if weights is None else storage.redact(weights)
     with weights_file(config.name, weights) as path:
-        tensors = _parse(path, source)
+        tensors = _with_counters(_parse(path, source), config)
         _check_fits(tensors, config, source)
         digest = weights_digest(config.name, str(path))
     return Weights(config, tensors, digest, source)
@@ -110,8 +113,6 @@ def build_model(
 
     On a GPU this sets switches of PyTorch for the whole process (see `gpu.prepare_gpu`).
     """
-    if image_size is not None and (image_size <= 0 or image_size % 32):
-        raise ConfigError(f"image_size {image_size} is not a positive multiple of 32")
     with torch.device("meta"), _Undrawn():
         model = SAM2(weights.config, image_size)
     model.load_state_dict(weights.tensors, strict=True, assign=True)
@@ -160,15 +161,25 @@ def _drawn(config: Config, name: str) -> Weights[Config]:
     seed = name.removeprefix(UNTRAINED)
     if not seed.isdecimal():
         raise ConfigError(f"weights {name!r}: after {UNTRAINED!r} comes a seed, a whole number such as 0")
-    tensors = seeded_weights(parameter_shapes(config), int(seed))
-    return Weights(config, tensors, weights_digest(config.name, name), name)
+    shapes = {key: shape for key, shape in parameter_shapes(config).items() if not key.endswith(BATCH_COUNTER)}
+    tensors = seeded_weights(shapes, int(seed), UNTRAINED_OFFSETS)
+    return Weights(config, _with_counters(tensors, config), weights_digest(config.name, name), name)
 
 
-def parameter_shapes(config: Sam2Config | SamConfig) -> dict[str, torch.Size]:
+def parameter_shapes(config: VideoModelConfig | SamConfig) -> dict[str, torch.Size]:
     """Names and shapes of everything a checkpoint of this model holds."""
     with torch.device("meta"), _Undrawn():
         model = SAM(config) if isinstance(config, SamConfig) else SAM2(config)
         return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def _with_counters(tensors: Mapping[str, Tensor], config: VideoModelConfig | SamConfig) -> dict[str, Tensor]:
+    """The tensors with the counters that PyTorch's batch norms keep of their training; nothing depends on them.
+
+    Files may leave them out.
+    """
+    counters = (name for name in parameter_shapes(config) if name.endswith(BATCH_COUNTER) and name not in tensors)
+    return dict(tensors) | {name: torch.tensor(0) for name in counters}
 
 
 def _parse(path: Path, source: str) -> dict[str, Tensor]:
@@ -232,19 +243,20 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _check_fits(tensors: Mapping[str, Tensor], config: Sam2Config | SamConfig, source: str) -> None:
+def _check_fits(tensors: Mapping[str, Tensor], config: VideoModelConfig | SamConfig, source: str) -> None:
     """Raise CheckpointError unless names and shapes are the model's; if they are another's, the message names it."""
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes == parameter_shapes(config):
-        whole = sorted(name for name, value in tensors.items() if not value.is_floating_point())
+        whole = sorted(
+            name for name, x in tensors.items() if not (x.is_floating_point() or name.endswith(BATCH_COUNTER))
+        )
         if whole:
             raise CheckpointError(f"weights {source}: {whole[0]} holds {tensors[whole[0]].dtype}, not real numbers")
         return
-    for other in image_models().values():
-        if shapes == parameter_shapes(other):
-            raise CheckpointError(
-                f"weights {source} are those of {other.name}, not of {config.name}; set model: {other.name}"
-            )
+    if others := [other.name for other in image_models().values() if shapes == parameter_shapes(other)]:
+        raise CheckpointError(
+            f"weights {source} are those of {' or '.join(others)}, not of {config.name}; set model: {others[0]}"
+        )
     expected = parameter_shapes(config)
     missing, extra = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
     wrong = sorted(name for name in expected.keys() & shapes.keys() if expected[name] != shapes[name])

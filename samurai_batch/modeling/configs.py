@@ -1,6 +1,7 @@
 """The model table: each model is a row of numbers for the same code."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from samurai_batch.errors import ConfigError
 
@@ -10,21 +11,17 @@ MAX_OBJ_PTRS = 16  # object pointers: fifteen recent frames and the conditioning
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sam2Config:
-    """One SAM 2 network.
+class VideoModelConfig:
+    """What the networks that track objects have in common: all but the image encoder.
 
-    The trunk is Hiera (https://arxiv.org/abs/2306.00989): ``trunk_dim`` channels and ``trunk_heads`` heads in
-    the first stage, doubled in each of the next three. ``kf_score_weight`` is the tracker's default for this size, from
-    SAMURAI's public configurations.
+    ``kf_score_weight`` is the default of SAMURAI's rules for this network. SAMURAI publishes values for the sizes of
+    SAM 2 only; other networks have that of the small ones.
     """
 
+    has_high_res: ClassVar[bool] = True
+    """Whether the mask decoder adds features of strides 4 and 8."""
+
     name: str
-    trunk_dim: int
-    trunk_heads: int
-    stages: tuple[int, int, int, int]
-    global_att_blocks: tuple[int, ...]
-    window_spec: tuple[int, int, int, int] = (8, 4, 14, 7)
-    position_grid: int = 7  # side of the background position embedding
     image_size: int = 1024
     hidden_dim: int = 256
     mem_dim: int = 64
@@ -39,9 +36,113 @@ class Sam2Config:
     kf_score_weight: float = 0.25
 
     @property
+    def image_size_step(self) -> int:
+        """Image sizes are multiples of it: the coarsest map has stride 32."""
+        return 2 * PATCH_SIZE
+
+    @property
+    def compresses_memories(self) -> bool:
+        """Whether the network itself attends to fewer keys than a memory has cells."""
+        return False
+
+    def memory_shape(self, image_size: int) -> tuple[int, ...]:
+        """The shape of one spatial memory: its channels, and its cells at this image size."""
+        side = image_size // PATCH_SIZE
+        return self.mem_dim, side, side
+
+    def check_image_size(self, image_size: int | None) -> None:
+        """Raise ConfigError unless the size is None or one that the network supports."""
+        if image_size is not None and (image_size <= 0 or image_size % self.image_size_step):
+            raise ConfigError(
+                f"image_size {image_size} is not a positive multiple of {self.image_size_step}, which {self.name} needs"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam2Config(VideoModelConfig):
+    """One SAM 2 network.
+
+    The trunk is Hiera (https://arxiv.org/abs/2306.00989): ``trunk_dim`` channels and ``trunk_heads`` heads in
+    the first stage, doubled in each of the next three.
+    """
+
+    trunk_dim: int
+    trunk_heads: int
+    stages: tuple[int, int, int, int]
+    global_att_blocks: tuple[int, ...]
+    window_spec: tuple[int, int, int, int] = (8, 4, 14, 7)
+    position_grid: int = 7  # side of the background position embedding
+
+    @property
     def trunk_dims(self) -> tuple[int, ...]:
         """Channels of the four stages."""
         return tuple(self.trunk_dim * 2**stage for stage in range(4))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficientTamConfig(VideoModelConfig):
+    """One EfficientTAM network (https://arxiv.org/abs/2411.18933): SAM 2 with a plain vision transformer as trunk.
+
+    ``key_pooling``: cross-attention averages the rotated keys and the values over 2 x 2 cells of each memory, if there
+    are several memories, and adds the logarithm of these four cells to the keys' scores ("scores") or to every
+    element of the keys ("keys"). In the released names they are ``_1`` and ``_2``.
+    """
+
+    has_high_res: ClassVar[bool] = False
+
+    trunk_dim: int
+    trunk_heads: int
+    depth: int = 12
+    global_att_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    window_size: int = 14
+    position_grid: int = 14  # side of the position embedding
+    is_21: bool = False
+    key_pooling: Literal["scores", "keys"] | None = None
+
+    @property
+    def compresses_memories(self) -> bool:
+        """Whether cross-attention averages keys."""
+        return self.key_pooling is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeTamConfig(VideoModelConfig):
+    """One EdgeTAM network (https://arxiv.org/abs/2501.07256): SAM 2 with a convolutional trunk and a spatial perceiver.
+
+    The trunk is RepViT (https://arxiv.org/abs/2307.09283): ``squeeze_dims`` are the hidden channels of its
+    squeeze-and-excitation by stage. The perceiver compresses a memory to ``num_latents`` global tokens and one for each
+    of ``window_grid`` x ``window_grid`` windows.
+    """
+
+    stem_dim: int = 24
+    trunk_dims: tuple[int, int, int, int] = (48, 96, 192, 384)
+    squeeze_dims: tuple[int, int, int, int] = (16, 24, 48, 96)
+    stages: tuple[int, int, int, int] = (2, 2, 14, 2)
+    memory_layers: int = 2
+    is_21: bool = False
+    num_latents: int = 256
+    window_grid: int = 16
+    perceiver_layers: int = 2
+
+    @property
+    def image_size_step(self) -> int:
+        """Every window has the same number of whole cells."""
+        return PATCH_SIZE * self.window_grid
+
+    @property
+    def num_memory_tokens(self) -> int:
+        """Tokens of one memory, whatever the image size: first the global ones."""
+        return self.num_latents + self.window_grid**2
+
+    @property
+    def compresses_memories(self) -> bool:
+        """The perceiver does."""
+        return True
+
+    def memory_shape(self, image_size: int) -> tuple[int, ...]:
+        """The shape of one spatial memory: its channels, and its tokens."""
+        del image_size
+        return self.mem_dim, self.num_memory_tokens
 
 
 _TINY = Sam2Config(
@@ -92,7 +193,21 @@ NANO = Sam2Config(
     fuser_layer_scale=0.1,
 )
 
-MODELS: dict[str, Sam2Config] = {row.name: row for row in (NANO, *_SAM21, *_SAM2)}
+_TI = EfficientTamConfig(name="efficienttam_ti", trunk_dim=192, trunk_heads=3)
+_S = EfficientTamConfig(name="efficienttam_s", trunk_dim=384, trunk_heads=6)
+_EFFICIENT_TAM = tuple(
+    variant
+    for row in (_TI, _S)
+    for variant in (
+        row,
+        replace(row, name=f"{row.name}_1", key_pooling="scores"),
+        replace(row, name=f"{row.name}_2", key_pooling="keys"),
+        replace(row, name=f"{row.name}_512x512", image_size=512),
+    )
+)
+_EDGE_TAM = EdgeTamConfig(name="edgetam")
+
+MODELS: dict[str, VideoModelConfig] = {row.name: row for row in (NANO, *_SAM21, *_SAM2, *_EFFICIENT_TAM, _EDGE_TAM)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +240,7 @@ _VIT_H = SamConfig(name="sam_vit_h", embed_dim=1280, depth=32, num_heads=16, glo
 SAM_MODELS: dict[str, SamConfig] = {row.name: row for row in (_VIT_B, _VIT_L, _VIT_H)}
 
 
-def model_config(name: str) -> Sam2Config:
+def model_config(name: str) -> VideoModelConfig:
     """The row of a model that tracks objects; raises ConfigError for any other name."""
     if name in SAM_MODELS:
         raise ConfigError(
@@ -137,12 +252,12 @@ def model_config(name: str) -> Sam2Config:
     return MODELS[name]
 
 
-def image_models() -> dict[str, Sam2Config | SamConfig]:
-    """All models: SAM 2's and SAM's, which all segment images."""
+def image_models() -> dict[str, VideoModelConfig | SamConfig]:
+    """All models: those that track, and SAM's; all segment images."""
     return {**MODELS, **SAM_MODELS}
 
 
-def image_model_config(name: str) -> Sam2Config | SamConfig:
+def image_model_config(name: str) -> VideoModelConfig | SamConfig:
     """The row of any model; raises ConfigError for an unknown name."""
     rows = image_models()
     if name not in rows:

@@ -123,6 +123,12 @@ class PatchEmbed(nn.Module):
         return (self.proj(image)).permute(0, 2, 3, 1)
 
 
+def resized_grid(grid: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic interpolation, without aligned corners or antialiasing: (h, w, C) -> (height, width, C)."""
+    rows, columns = _bicubic_weights(grid.shape[0], height, grid), _bicubic_weights(grid.shape[1], width, grid)
+    return multiplied(partial(torch.einsum, "yi,ijc,xj->yxc"), rows, grid, columns)
+
+
 def _bicubic_weights(length: int, new_length: int, like: Tensor) -> Tensor:
     """The matrix (new_length, length) of bicubic interpolation: cheaper than resizing every channel."""
     lines = torch.eye(length, dtype=like.dtype, device=like.device)[None, None]
@@ -160,9 +166,7 @@ class Hiera(nn.Module):
     def _positions(self, height: int, width: int) -> Tensor:
         """Position embedding (height, width, C): the resized background embedding plus the tiled window embedding."""
         grid, window = self.pos_embed[0].permute(1, 2, 0), self.pos_embed_window[0].permute(1, 2, 0)
-        rows, columns = _bicubic_weights(grid.shape[0], height, grid), _bicubic_weights(grid.shape[1], width, grid)
-        background = multiplied(partial(torch.einsum, "yi,ijc,xj->yxc"), rows, grid, columns)
-        return background + window.tile(height // window.shape[0], width // window.shape[1], 1)
+        return resized_grid(grid, height, width) + window.tile(height // window.shape[0], width // window.shape[1], 1)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, S, S) -> four maps (B, C, S / stride, S / stride), finest first."""

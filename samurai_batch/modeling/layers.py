@@ -41,8 +41,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 class PointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution, computed as a linear layer over the channels."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, kernel_size=1)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H, W), in channels-last memory format."""

@@ -1,6 +1,7 @@
-"""The mask decoder of SAM and SAM 2; only SAM 2's has an object score and high-resolution features."""
+"""The mask decoder of SAM and SAM 2; only SAM 2's has an object score, and may have high-resolution features."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,15 +33,26 @@ class Candidates:
 class MaskDecoder(nn.Module):
     """Decodes image and prompt embeddings into one single-mask output and three multimask outputs.
 
-    SAM's has neither object score nor high-resolution features, and no sigmoid on its predicted IoUs.
+    SAM's has neither object score nor high-resolution features, and no sigmoid on its predicted IoUs. ``has_high_res``:
+    the upscaling adds features of strides 4 and 8.
     """
 
     num_multimask_outputs = 3
 
-    def __init__(self, dim: int, num_heads: int, mlp_dim: int, iou_head_dim: int, is_sam2: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_dim: int,
+        iou_head_dim: int,
+        *,
+        is_sam2: bool = True,
+        has_high_res: bool = True,
+    ) -> None:
         super().__init__()
+        assert is_sam2 or not has_high_res
         num_masks = self.num_multimask_outputs + 1
-        self.is_sam2 = is_sam2
+        self.is_sam2, self.has_high_res = is_sam2, has_high_res
         self.constants = Constants()
         self.transformer = TwoWayTransformer(dim, num_heads, mlp_dim, is_sam2)
         self.iou_token = nn.Embedding(1, dim)
@@ -54,7 +66,7 @@ class MaskDecoder(nn.Module):
             ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
             nn.GELU(),
         )
-        if is_sam2:
+        if has_high_res:
             self.conv_s0 = PointwiseConv2d(dim, dim // 8)
             self.conv_s1 = PointwiseConv2d(dim, dim // 4)
         self.output_hypernetworks_mlps = nn.ModuleList(Mlp(dim, dim, dim // 8, 3) for _ in range(num_masks))
@@ -68,12 +80,12 @@ class MaskDecoder(nn.Module):
         image_pe: Tensor,
         sparse: Tensor,
         dense: Tensor,
-        high_res: tuple[Tensor, Tensor] | None = None,
+        high_res: tuple[Tensor, ...] = (),
     ) -> Candidates:
         """All four masks of every prompt, the single-mask output first.
 
         image (B, dim, h, w); image_pe (1, dim, h, w); sparse (B, P, dim); dense broadcastable to image;
-        high_res, only for SAM 2: (1 or B, dim / 8, 4h, 4w) and (1 or B, dim / 4, 2h, 2w), through conv_s0 and conv_s1.
+        high_res, empty unless the decoder has them: `project_high_res`.
         """
         batch, _, height, width = image.shape
         first = self._output_tokens()
@@ -93,6 +105,13 @@ class MaskDecoder(nn.Module):
             object_score=self._object_score(tokens),
         )
 
+    def project_high_res(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Maps (B, dim, …) of strides 4 and 8, or none -> (B, dim / 8, 4h, 4w) and (B, dim / 4, 2h, 2w), or none."""
+        if not maps:
+            return ()
+        stride4, stride8 = maps
+        return self.conv_s0(stride4), self.conv_s1(stride8)
+
     def _output_tokens(self) -> Tensor:
         """The tokens before the prompt's: object score (SAM 2), predicted IoU, four masks; (5 or 6, dim)."""
         tokens: tuple[Tensor, ...] = (self.iou_token.weight, self.mask_tokens.weight)
@@ -105,9 +124,9 @@ class MaskDecoder(nn.Module):
             return tokens.new_full((len(tokens), 1), math.inf)
         return self.pred_obj_score_head(tokens[:, 0])
 
-    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor] | None) -> Tensor:
-        if high_res is None:
-            assert not self.is_sam2
+    def _upscale(self, image: Tensor, high_res: tuple[Tensor, ...]) -> Tensor:
+        assert len(high_res) == (2 if self.has_high_res else 0)
+        if not high_res:
             return self.output_upscaling(image)
         up1, norm, act1, up2, act2 = self.output_upscaling
         x = act1(norm(up1(image) + high_res[1]))

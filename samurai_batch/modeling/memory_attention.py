@@ -20,12 +20,13 @@ as the checkpoints define. On a GPU queries and keys are rotated by fewer kernel
 Rotated keys could be cached across frames, as projection and rotation are linear. They are not, because computing them
 takes 3 % of a layer's time, and caching them 2 MB per memory, track and layer in bfloat16.
 
-With ``pool_memories``, one key replaces 2 x 2 cells of a memory, as in EfficientTAM (https://arxiv.org/abs/2411.18933):
-their mean, rotated by the angle of their centre, and weighted four times. This changes the result, and takes a quarter
-of the multiplications.
+With ``pool_memories``, one key replaces 2 x 2 cells of a memory: their mean, rotated by the angle of their centre, and
+weighted four times. This changes the result, and takes a quarter of the multiplications. Networks that were trained to
+attend to fewer keys do it in their own ways: EfficientTAM's variants average the rotated keys (`pooled_keys`), EdgeTAM
+has a perceiver (`perceiver`).
 """
 
-import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -33,19 +34,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samurai_batch.modeling.attention import Attention, attend
-from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.configs import EdgeTamConfig, VideoModelConfig
 from samurai_batch.modeling.constants import Constants
 from samurai_batch.modeling.gpu import wants_even_widths
 from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.keys_by_row import KeyRows, attend_by_row, by_row, key_rows
 from samurai_batch.modeling.layers import Linear
+from samurai_batch.modeling.perceiver import memory_rotation
+from samurai_batch.modeling.pooled_keys import LOG_CELLS, POOLING, KeyPooling, key_pooling
 from samurai_batch.modeling.positions import rotary_tables
 from samurai_batch.modeling.products import by_rows, linear, multiplied, one_by_one
 
 Angles = tuple[Tensor, Tensor]
 """Cosines and sines of every cell's angles: two (L, dim / 2)."""
 
-POOLING = 2  # a pooled key replaces POOLING x POOLING cells
+
+@dataclass(frozen=True)
+class Attended:
+    """What every layer attends to: keys (N, Lk, key_dim) and values (N, Lv, key_dim) before their projections.
+
+    ``angles`` of the keys; ``log_weights`` (Lv,) that scores get; ``rows``: keys and values are in this order;
+    ``pooling``: projected and rotated keys are averaged, Lv of them remain.
+    """
+
+    keys: Tensor
+    values: Tensor
+    angles: Angles
+    log_weights: Tensor | None = None
+    rows: KeyRows | None = None
+    pooling: KeyPooling | None = None
 
 
 class RotaryAttention(Attention):
@@ -55,30 +72,23 @@ class RotaryAttention(Attention):
         super().__init__(dim, num_heads=1, key_dim=key_dim)
         self.constants = Constants()
 
-    def forward_rotary(
-        self,
-        x: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        x_angles: Angles,
-        key_angles: Angles,
-        log_weights: Tensor | None = None,
-        rows: KeyRows | None = None,
-    ) -> Tensor:
-        """x (1 or N, L, dim); keys, values (N, Lk, key_dim); log_weights (Lk,) of the keys -> (N, L, dim)."""
+    def forward_rotary(self, x: Tensor, x_angles: Angles, to: Attended) -> Tensor:
+        """x (1 or N, L, dim) attends to N tracks' keys -> (N, L, dim)."""
 
         def attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            if rows is not None:
-                attended = attend_by_row(self.k_proj, query[0], keys[0], values[0], key_angles, rows)
+            if to.rows is not None:
+                attended = attend_by_row(self.k_proj, query[0], keys[0], values[0], to.angles, to.rows)
                 if attended is not None:
                     return attended[None]
-            key = self._rotated("k_proj", keys, key_angles)
-            return attend(query[:, None], key[:, None], values[:, None], log_weights)[:, 0]
+            key = self._rotated("k_proj", keys, to.angles)
+            if to.pooling is not None:
+                key = to.pooling.keys(key)
+            return attend(query[:, None], key[:, None], values[:, None], to.log_weights)[:, 0]
 
-        query = self._rotated("q_proj", x, x_angles).expand(len(keys), -1, -1)
+        query = self._rotated("q_proj", x, x_angles).expand(len(to.keys), -1, -1)
         if self._projects_values_first(x):
-            return self.out_proj(attention(query, keys, self.v_proj(values)))
-        attended = one_by_one(attention, query, keys, values)
+            return self.out_proj(attention(query, to.keys, self.v_proj(to.values)))
+        attended = one_by_one(attention, query, to.keys, to.values)
         return linear(attended, *self._value_projection())
 
     def _projects_values_first(self, x: Tensor) -> bool:
@@ -152,21 +162,11 @@ class MemoryAttentionLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(
-        self,
-        x: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        x_angles: Angles,
-        key_angles: Angles,
-        log_weights: Tensor | None,
-        rows: KeyRows | None,
-    ) -> Tensor:
-        """x (1 or N, L, dim), keys and values (N, Lm, mem_dim), log_weights (Lm,) -> (N, L, dim)."""
+    def forward(self, x: Tensor, angles: Angles, memory: Attended) -> Tensor:
+        """x (1 or N, L, dim) and the memories of N tracks -> (N, L, dim)."""
         normed = self.norm1(x)
-        x = x + self.self_attn.forward_rotary(normed, normed, normed, x_angles, x_angles)
-        normed = self.norm2(x)
-        x = x + self.cross_attn_image.forward_rotary(normed, keys, values, x_angles, key_angles, log_weights, rows)
+        x = x + self.self_attn.forward_rotary(normed, angles, Attended(normed, normed, angles))
+        x = x + self.cross_attn_image.forward_rotary(self.norm2(x), angles, memory)
         return x + by_rows(self._mlp, x)
 
     def _mlp(self, x: Tensor) -> Tensor:
@@ -178,20 +178,28 @@ class MemoryAttention(nn.Module):
 
     rotary_cosine: Tensor
     rotary_sine: Tensor
+    memory_cosine: Tensor
+    memory_sine: Tensor
     pooled_cosine: Tensor
     pooled_sine: Tensor
 
-    def __init__(self, config: Sam2Config, image_size: int) -> None:
+    def __init__(self, config: VideoModelConfig, image_size: int) -> None:
         super().__init__()
+        self.config = config
         self.layers = nn.ModuleList(
             MemoryAttentionLayer(config.hidden_dim, config.mem_dim, config.memory_mlp_dim)
             for _ in range(config.memory_layers)
         )
         self.norm = nn.LayerNorm(config.hidden_dim)
         self.constants = Constants()
-        for name, stride in (("rotary", 1), ("pooled", POOLING)):  # all cells (L, dim / 2), and 2 x 2 of them each
-            side = image_size // 16 // stride
-            cosine, sine = rotary_tables(config.hidden_dim, side, side, stride)
+        self.side = image_size // 16
+        pooled_side = self.side // POOLING
+        tables = {  # (cells, dim / 2): of the frame, of one memory, and of a memory whose 2 x 2 cells are one each
+            "rotary": rotary_tables(config.hidden_dim, self.side, self.side),
+            "memory": memory_rotation(config, self.side),
+            "pooled": rotary_tables(config.hidden_dim, pooled_side, pooled_side, POOLING),
+        }
+        for name, (cosine, sine) in tables.items():
             self.register_buffer(f"{name}_cosine", cosine, persistent=False)
             self.register_buffer(f"{name}_sine", sine, persistent=False)
 
@@ -206,27 +214,44 @@ class MemoryAttention(nn.Module):
     ) -> Tensor:
         """x (1 or N, L, dim), x_pe (L, dim), memory and memory_pe (N, Lm, mem_dim) -> (N, L, dim).
 
-        ``memory`` holds whole spatial memories of L cells each (L / 4 if they are pooled), then ``num_pointer_tokens``
-        pointer tokens.
+        ``memory`` holds whole spatial memories (of L cells each, L / 4 if they are pooled, or a perceiver's tokens),
+        then ``num_pointer_tokens`` pointer tokens.
         """
         x = x + 0.1 * x_pe
         num_cells = memory.shape[1] - num_pointer_tokens
-        rows = None if are_pooled else key_rows(x, memory, num_cells // x.shape[1], math.isqrt(x.shape[1]))
         angles, key_angles = self._angles(num_cells, num_pointer_tokens, are_pooled)
-        log_weights = self._log_weights(x, num_cells, num_pointer_tokens) if are_pooled else None
-        keys = memory + memory_pe
-        if rows is not None:
-            keys, memory, *tables = (_by_row(y, rows) for y in (keys, memory, *key_angles))
-            key_angles = (tables[0], tables[1])
+        attended = self._attended(x, memory, memory_pe, key_angles, num_pointer_tokens, are_pooled)
         for layer in self.layers:
-            x = layer(x, keys, memory, angles, key_angles, log_weights, rows)
+            x = layer(x, angles, attended)
         return self.norm(x)
+
+    def _attended(
+        self, x: Tensor, memory: Tensor, memory_pe: Tensor, angles: Angles, num_pointer_tokens: int, are_pooled: bool
+    ) -> Attended:
+        """Keys and values in the form in which attention to them is cheapest."""
+        keys, num_cells = memory + memory_pe, memory.shape[1] - num_pointer_tokens
+        num_memories = num_cells // len(self.memory_cosine)
+        if are_pooled:
+            return Attended(keys, memory, angles, self._log_weights(x, num_cells, num_pointer_tokens))
+        if isinstance(self.config, EdgeTamConfig):
+            return Attended(keys, memory, angles)
+        if (pooling := key_pooling(self.config, num_memories, self.side)) is not None:
+            values, log_weights = pooling.averaged(memory), None
+            if pooling.weighs_scores:
+                num_pooled = values.shape[1] - num_pointer_tokens
+                log_weights = self._log_weights(x, num_pooled, num_pointer_tokens)
+            return Attended(keys, values, angles, log_weights, pooling=pooling)
+        rows = key_rows(x, memory, num_memories, self.side)
+        if rows is None:
+            return Attended(keys, memory, angles)
+        keys, memory, cosine, sine = (_by_row(y, rows) for y in (keys, memory, *angles))
+        return Attended(keys, memory, (cosine, sine), rows=rows)
 
     def _log_weights(self, x: Tensor, num_cells: int, num_pointer_tokens: int) -> Tensor:
         """What pooled keys and pointers (Lm,) add to scores."""
 
         def compute() -> Tensor:
-            return torch.cat((x.new_full((num_cells,), math.log(POOLING**2)), x.new_zeros(num_pointer_tokens)))
+            return torch.cat((x.new_full((num_cells,), LOG_CELLS), x.new_zeros(num_pointer_tokens)))
 
         return self.constants.get("log_weights", compute, variant=(num_cells, num_pointer_tokens, x.dtype, x.device))
 
@@ -239,16 +264,19 @@ class MemoryAttention(nn.Module):
         key_angles = self.constants.get(
             "key_angles",
             lambda: _both(self._key_angles(num_cells, num_pointer_tokens, are_pooled)),
-            *((self.pooled_cosine, self.pooled_sine) if are_pooled else (cosine, sine)),
+            *self._tables(are_pooled),
             variant=(num_cells, num_pointer_tokens, are_pooled),
         )
         return angles, key_angles
 
     def _key_angles(self, num_cells: int, num_pointer_tokens: int, are_pooled: bool) -> Angles:
-        pooled = (self.pooled_cosine, self.pooled_sine)
-        cosine, sine = pooled if are_pooled else (self.rotary_cosine, self.rotary_sine)
+        cosine, sine = self._tables(are_pooled)
         num_memories, pointers = num_cells // len(cosine), (num_pointer_tokens, cosine.shape[1])
         return (
             torch.cat((cosine.repeat(num_memories, 1), cosine.new_ones(pointers))),
             torch.cat((sine.repeat(num_memories, 1), sine.new_zeros(pointers))),
         )
+
+    def _tables(self, are_pooled: bool) -> Angles:
+        """The angles of one memory."""
+        return (self.pooled_cosine, self.pooled_sine) if are_pooled else (self.memory_cosine, self.memory_sine)

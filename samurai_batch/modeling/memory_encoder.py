@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.configs import VideoModelConfig
 from samurai_batch.modeling.layers import Conv2d, LayerNorm2d, Linear, PointwiseConv2d
 
 
@@ -62,7 +62,7 @@ class Fuser(nn.Module):
 class MemoryEncoder(nn.Module):
     """Adds the downsampled mask to the features, fuses them, and projects to ``mem_dim`` channels."""
 
-    def __init__(self, config: Sam2Config) -> None:
+    def __init__(self, config: VideoModelConfig) -> None:
         super().__init__()
         dim = config.hidden_dim
         self.mask_downsampler = MaskDownSampler(dim)

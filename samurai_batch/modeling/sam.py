@@ -29,7 +29,12 @@ class SAM(nn.Module):
         self.image_encoder = VisionTransformer(config)
         self.prompt_encoder = PromptEncoder(dim, config.image_size, mask_in_chans=config.mask_in_chans)
         self.mask_decoder = MaskDecoder(
-            dim, config.decoder_heads, config.decoder_mlp_dim, config.iou_head_dim, is_sam2=False
+            dim,
+            config.decoder_heads,
+            config.decoder_mlp_dim,
+            config.iou_head_dim,
+            is_sam2=False,
+            has_high_res=False,
         )
 
     def encode_image(self, pixels: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from samurai_batch import storage
 from samurai_batch.job import JobConfig
 from samurai_batch.manifest import read_pictures, read_prompts
-from samurai_batch.modeling.configs import SamConfig, image_model_config, model_config
+from samurai_batch.modeling.configs import image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.tasks import Track, Video, check_distinct
 
@@ -73,10 +73,10 @@ def _settings(config: JobConfig) -> tuple[dict[str, object], int, int]:
     """The settings that decide masks, the version of the code, and the default image size of the model."""
     if config.task == "track":
         tracking = model_config(config.model)
+        tracking.check_image_size(config.image_size)
         return asdict(config.tracker_settings.resolve(tracking)), TRACKER_VERSION, tracking.image_size
     model = image_model_config(config.model)
-    if isinstance(model, SamConfig):
-        model.check_image_size(config.image_size)
+    model.check_image_size(config.image_size)
     return {"task": config.task}, PICTURES_VERSION, model.image_size
 
 

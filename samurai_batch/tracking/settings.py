@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.errors import ConfigError
+from samurai_batch.modeling.configs import VideoModelConfig
 from samurai_batch.schema import SETTINGS_CONFIG, Count, Flag, Number, Positive, Settings
 
 Mode = Literal["samurai", "sam2"]
@@ -58,8 +59,9 @@ class TrackerOptions(Settings):
     """Size of the largest holes that are filled in written masks, in cells of the S / 4 grid. 0: none."""
 
     pool_memories: Flag = False
-    """Attend to 2 x 2 memory cells as one, as EfficientTAM does. It halves the time of a step and changes masks; with a
-    model that was not trained for it they are worse (measured: samurai_batch/benchmark/__init__.py)."""
+    """Attend to 2 x 2 memory cells as one. It halves the time of a step and changes masks; with a model that was not
+    trained for it they are worse (measured: samurai_batch/benchmark/__init__.py). Not for models that compress
+    memories themselves: edgetam, and efficienttam_…_1 and …_2."""
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS_CONFIG)
@@ -74,8 +76,15 @@ class TrackerSettings(TrackerOptions):
     mode: Mode = "samurai"
     """samurai: SAM 2 with motion model and memory selection; sam2: plain SAM 2."""
 
-    def resolve(self, config: Sam2Config) -> "TrackerSettings":
-        """The same settings with every None replaced by the default for this mode and model."""
+    def resolve(self, config: VideoModelConfig) -> "TrackerSettings":
+        """The same settings with every None replaced by the default for this mode and model.
+
+        Raises ConfigError for a setting that the model does not support.
+        """
+        if self.pool_memories and config.compresses_memories:
+            raise ConfigError(
+                f"tracker.pool_memories: {config.name} compresses memories itself; leave pool_memories out"
+            )
         alpha, absent = self.kf_score_weight, self.min_obj_score_logits
         return replace(
             self,

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from samurai_batch.errors import StateError
-from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.configs import VideoModelConfig
 from samurai_batch.tracking.kalman import KalmanState
 from samurai_batch.tracking.mask_choice import Motion
 from samurai_batch.tracking.memory_bank import Memory, MemoryBank, Pointer
@@ -37,12 +37,11 @@ class TrackState:
         """Bytes of all tensors; bounded, independent of the length of the video."""
         return sum(tensor.nbytes for tensor in self._tensors().values())
 
-    def check_made_by(self, config: Sam2Config, image_size: int) -> None:
+    def check_made_by(self, config: VideoModelConfig, image_size: int) -> None:
         """Raise StateError unless the tensors have the shapes of this network at this image size."""
-        side = image_size // 16
         shapes = {m.spatial.shape for m in (*self.bank.conditioning, *self.bank.recent)}
         shapes |= {p.vector.shape for p in (*self.bank.conditioning_pointers, *self.bank.recent_pointers)}
-        if not shapes <= {(config.mem_dim, side, side), (config.hidden_dim,)}:
+        if not shapes <= {config.memory_shape(image_size), (config.hidden_dim,)}:
             raise StateError(
                 f"a saved track state was not made by {config.name} at image size {image_size}; "
                 "remove it and the track starts again"

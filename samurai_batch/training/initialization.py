@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from samurai_batch.modeling.configs import Sam2Config
+from samurai_batch.modeling.hiera import Hiera
+from samurai_batch.modeling.image_encoder import FpnNeck
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, POSITIVE
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
@@ -41,14 +43,17 @@ def initial_weights(config: Sam2Config, seed: int) -> dict[str, Tensor]:
     """Untrained parameters, float32, drawn by ``seed``."""
     torch.manual_seed(seed)
     model = SAM2(config).float()
+    trunk, neck = model.image_encoder.trunk, model.image_encoder.neck
+    assert isinstance(trunk, Hiera)
+    assert isinstance(neck, FpnNeck)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1 and not parameter.any():
                 nn.init.trunc_normal_(parameter, std=0.02)
-        for lateral in model.image_encoder.neck.convs:
+        for lateral in neck.convs:
             for parameter in lateral.parameters():
                 parameter.mul_(_FEATURE_SCALE)
-        _draw_waves(model.image_encoder.trunk.pos_embed)
+        _draw_waves(trunk.pos_embed)
         for name, module in model.sam_mask_decoder.transformer.named_modules():
             if name.endswith(("token_to_image", "image_to_token")):
                 _share_projection(module)

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +38,7 @@ from tests.deterministic import SMALL, deterministic_frames, normalised
 from tests.images.small import SMALL_SAM
 
 RELEASED = Path(__file__).parent.parent / "checkpoints"
-SAM2_ROWS = [
-    f"sam2{version}_hiera_{size}" for version in ("", ".1") for size in ("tiny", "small", "base_plus", "large")
-]
+RELEASED_ROWS = [name for name in MODELS if name != "nano"]
 
 
 def released_shapes(name: str) -> dict[str, list[int]]:
@@ -71,15 +70,19 @@ def written(path: Path, data: bytes) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", SAM2_ROWS)
+@pytest.mark.parametrize("name", RELEASED_ROWS)
 def test_names_and_shapes_are_those_of_the_released_checkpoint(name: str) -> None:
     ours = {key: list(shape) for key, shape in parameter_shapes(model_config(name)).items()}
     assert ours == released_shapes(name)
 
 
-def test_no_two_models_hold_the_same_names_and_shapes() -> None:
-    shapes = [parameter_shapes(config) for config in MODELS.values()]
-    assert all(a != b for i, a in enumerate(shapes) for b in shapes[:i])
+def test_only_the_variants_of_one_size_of_efficienttam_hold_the_same_names_and_shapes() -> None:
+    groups: dict[tuple[tuple[str, torch.Size], ...], list[str]] = {}
+    for name, config in MODELS.items():
+        groups.setdefault(tuple(parameter_shapes(config).items()), []).append(name)
+    equal = [names for names in groups.values() if len(names) > 1]
+    variants = ("", "_1", "_2", "_512x512")
+    assert equal == [[f"efficienttam_{size}{variant}" for variant in variants] for size in ("ti", "s")]
 
 
 @pytest.mark.parametrize("form", ["released", "bare", "safetensors"])
@@ -198,6 +201,29 @@ def test_weights_of_another_model_are_refused_by_that_models_name(tmp_path: Path
     message = refuse("sam2.1_hiera_tiny", path)
     assert "those of sam2.1_hiera_small" in message
     assert "model: sam2.1_hiera_small" in message
+
+
+def test_weights_that_fit_several_models_are_refused_by_all_their_names(tmp_path: Path) -> None:
+    tensors = {key: torch.zeros(1).expand(shape) for key, shape in released_shapes("efficienttam_ti").items()}
+    message = refuse("efficienttam_s", written(tmp_path / "ti.pt", torch_bytes({"model": tensors})))
+    assert "those of efficienttam_ti or efficienttam_ti_1 or efficienttam_ti_2 or efficienttam_ti_512x512" in message
+
+
+@pytest.mark.parametrize("has_counters", [True, False])
+def test_batch_norms_load_with_and_without_the_counters_of_their_training(has_counters: bool, tmp_path: Path) -> None:
+    shapes = released_shapes("edgetam")
+    drawn = seeded_weights({key: shape for key, shape in shapes.items() if "num_batches" not in key}, 0)
+    counters = {key: torch.tensor(7) for key in shapes if "num_batches" in key} if has_counters else {}
+    path = written(tmp_path / "edgetam.pt", torch_bytes({"model": OrderedDict(drawn | counters)}))
+    model = build_model(load_weights("edgetam", path), 256)
+    held = model.state_dict()
+    assert {key: list(value.shape) for key, value in held.items()} == shapes
+    assert all(torch.equal(held[key], value) for key, value in (drawn | counters).items())
+
+
+def test_untrained_batch_norms_have_positive_variances() -> None:
+    weights = load_weights("edgetam", "untrained:0").tensors
+    assert all((value > 1).all() for key, value in weights.items() if key.endswith("running_var"))
 
 
 def test_missing_unknown_and_misshapen_parameters_are_counted_and_named(

@@ -12,7 +12,7 @@ from torch import Tensor
 from samurai_batch.modeling import attention as attention_module
 from samurai_batch.modeling import keys_by_row
 from samurai_batch.modeling.attention import attend
-from samurai_batch.modeling.hiera import MultiScaleBlock
+from samurai_batch.modeling.hiera import Hiera, MultiScaleBlock
 from samurai_batch.modeling.kernels import choose, cpu_kernels, plain_kernels, using
 from samurai_batch.modeling.memory_attention import MemoryAttention
 from samurai_batch.modeling.products import by_rows, linear, one_by_one
@@ -233,6 +233,8 @@ def test_every_block_of_the_trunk_is_its_windows_one_after_the_other(
 ) -> None:
     exact_trunk, fast_trunk = (seeded_model(SMALL, 64).image_encoder.trunk for _ in range(2))
     fast_trunk.to(dtype)
+    assert isinstance(exact_trunk, Hiera)
+    assert isinstance(fast_trunk, Hiera)
     for exact_block, fast_block in zip(exact_trunk.blocks, fast_trunk.blocks, strict=True):
         assert isinstance(exact_block, MultiScaleBlock)
         x = drawn(batch, size, size, exact_block.attn.qkv.in_features)
@@ -243,6 +245,7 @@ def test_every_block_of_the_trunk_is_its_windows_one_after_the_other(
 
 def test_positions_of_the_trunk_are_resized_bicubically() -> None:
     trunk = seeded_model(SMALL, 64).image_encoder.trunk
+    assert isinstance(trunk, Hiera)
     for height, width in ((16, 16), (8, 40)):
         expected = plain.trunk_positions(trunk, height, width)[0].permute(1, 2, 0)
         assert_near(trunk._positions(height, width), expected, 1e-12)

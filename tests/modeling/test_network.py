@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samurai_batch.modeling.checkpoints import Weights, build_model, parameter_shapes
-from samurai_batch.modeling.configs import MODELS, Sam2Config
+from samurai_batch.modeling.configs import MODELS, VideoModelConfig
 from samurai_batch.modeling.hiera import join_windows, partition_windows
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
@@ -17,8 +17,9 @@ from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from tests.deterministic import SMALL, deterministic_frames, normalised, small_model
 
 
-def model_of(config: Sam2Config, image_size: int, dtype: torch.dtype = torch.float64) -> SAM2:
-    weights = Weights(config, seeded_weights(parameter_shapes(config), 0), "", "untrained:0")
+def model_of(config: VideoModelConfig, image_size: int, dtype: torch.dtype = torch.float64) -> SAM2:
+    tensors = seeded_weights(parameter_shapes(config), 0, {"running_var": 3.0})
+    weights = Weights(config, tensors, "", "untrained:0")
     return build_model(weights, image_size, dtype)
 
 
