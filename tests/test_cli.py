@@ -90,10 +90,15 @@ def test_a_long_list_of_bad_rows_is_cut(
 
 def test_all_models_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "models") == 0
-    listed = capsys.readouterr().out
-    assert "nano" in listed
-    assert "sam2.1_hiera_large" in listed
-    assert "sam_vit_h" in listed
+    printed = capsys.readouterr().out
+    listed = {cells[0]: cells[1:] for line in printed.splitlines() if (cells := line.split())}
+    assert listed["nano"] == ["videos", "5.5", "M", "256", "in", "the", "package"]
+    assert listed["sam2.1_hiera_large"] == ["videos", "224.4", "M", "1024", "sam2.1_hiera_large.pt"]
+    assert listed["sam_vit_h"][0] == "pictures"
+    assert listed["efficienttam_s_512x512"] == ["videos", "34.1", "M", "512", "efficienttam_s_512x512.pt"]
+    assert listed["edgetam"] == ["videos", "13.9", "M", "1024", "edgetam.pt"]
+    assert "efficienttam…: github.com/yformer/EfficientTAM, Apache-2.0" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_the_fields_of_a_job_are_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

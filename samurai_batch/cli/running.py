@@ -115,26 +115,25 @@ def plan(
 
 @app.command()
 def models() -> None:
-    """List the models and where their weights come from.
+    """List the models, and the files, sources and licences of their weights.
 
     Models for videos also segment pictures. Weights that are not in the package are given with --weights.
     """
     from samurai_batch.modeling.checkpoints import parameter_shapes
     from samurai_batch.modeling.configs import MODELS, image_models
-    from samurai_batch.modeling.weight_files import SHIPPED
+    from samurai_batch.modeling.releases import REPOSITORIES, release_of
 
-    table = Table("model", "for", "parameters", "image size", "weights")
+    table = Table("model", "for", "parameters", "size", "weights", box=None, padding=(0, 1, 0, 0))
     for name, config in image_models().items():
         millions = sum(shape.numel() for shape in parameter_shapes(config).values()) / 1e6
-        has_weights = (SHIPPED / f"{name}.safetensors").exists()
-        table.add_row(
-            name,
-            "videos" if name in MODELS else "pictures",
-            f"{millions:.1f} M",
-            str(config.image_size),
-            "in the package" if has_weights else "released file",
-        )
-    out.print(table)
+        release = release_of(name)
+        kind = "videos" if name in MODELS else "pictures"
+        weights = release.file if release else "in the package"
+        table.add_row(name, kind, f"{millions:.1f} M", str(config.image_size), weights)
+    out.print(table, crop=False, no_wrap=True, width=100)
+    for prefix, (repository, license_name) in REPOSITORIES.items():
+        out.print(f"{prefix}…: github.com/{repository}, {license_name}")
+    out.print("size: side of the model's input in pixels, unless --image-size sets another")
 
 
 @app.command()
