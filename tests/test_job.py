@@ -109,7 +109,11 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
         ("cache_limit_gb: .nan", "cache_limit_gb is nan: it should be a finite number"),
         ("weights: untrained", "weights is 'untrained': the seed of untrained weights is missing"),
         ("weights: untrained:-1", "weights is 'untrained:-1': the seed of untrained weights is missing or no whole"),
-        ("num_gpus_per_replica: 1.5", "num_gpus_per_replica is 1.5: above 1 it should be a whole number"),
+        ("num_gpus_per_replica: 1.5", "num_gpus_per_replica is 1.5: a replica computes on one GPU, so it should be"),
+        (
+            "num_gpus_per_replica: 2",
+            "num_gpus_per_replica is 2: a replica computes on one GPU, so it should be at",
+        ),
         (
             "tracker: samurai",
             "tracker is 'samurai': it should hold settings by name, as in {name: value} (settings",
@@ -119,7 +123,10 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
         ("chunk_frames: 2024-01-01", "chunk_frames is datetime.date(2024, 1, 1): it should be a valid integer"),
         ("pool: local\nray_address: auto", "ray_address is given, but pool is local, which uses no Ray; remove one"),
         ("num_gpus_per_replica: 1\ndevice: cpu", "num_gpus_per_replica is given, but device is cpu"),
-        ("num_gpus_per_replica: 0\ndevice: cuda", "num_gpus_per_replica is given, but device is cuda, and Ray hides"),
+        (
+            "num_gpus_per_replica: 0\ndevice: cuda",
+            "num_gpus_per_replica is given, but device is cuda, and replicas",
+        ),
         (
             "compile: true\ntask: segment",
             "compile is given, but task is segment, whose batches have many sizes; remove",

@@ -53,6 +53,7 @@ ONLY_IN = {
     "s3fs": [],
     "av": ["video/*.py", "rendering/output.py"],
     "decord": ["video/decord_decoder.py"],
+    "pynvml": ["modeling/cuda_setup.py"],
     "torch": [
         "modeling/*.py",
         "tracking/*.py",

@@ -89,7 +89,7 @@ def measure_end_to_end(config: JobConfig, num_frames: int, folder: Path) -> EndT
 
 def has_room_for(num_replicas: int, config: JobConfig) -> bool:
     """Whether this machine has enough cores and GPUs for so many replicas."""
-    from samurai_batch.runtime.assembly import device_of
+    from samurai_batch.runtime.devices import device_of
 
     gpus_each = config.num_gpus_per_replica
     if gpus_each is None:

@@ -66,7 +66,8 @@ class JobConfig(BaseModel):
     start, and masks differ by rounding. On CPUs it is mostly slower."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs: cpu, cuda, or auto for cuda if there is a GPU."""
+    """Where the model runs: cpu, cuda, or auto for cuda if there is a GPU. A GPU that is reserved but cannot be used is
+    an error, never replaced by the CPU."""
 
     task: Literal["track", "segment"] = "track"
     """Kind of job: track objects through videos, or segment pictures. For segment, prompts may also be a folder of
@@ -89,7 +90,9 @@ class JobConfig(BaseModel):
     """Settings of everything mode by SAM's names, where they differ from the defaults."""
 
     pool: Literal["ray", "local"] = "ray"
-    """Where replicas run: ray for Ray actors, local for threads of this process."""
+    """Where replicas run: ray for Ray actors, local for threads of this process. Those threads share the first GPU and
+    Python's lock, so on GPUs more than one of them gains little; ray gives each replica a process, and a GPU if there
+    are several."""
 
     ray_address: Text | None = None
     """Address of a running Ray cluster; auto for the one on this machine. Default: a Ray started for the job."""
@@ -101,8 +104,9 @@ class JobConfig(BaseModel):
     """CPUs that Ray reserves for one replica."""
 
     num_gpus_per_replica: Amount | None = None
-    """GPUs that Ray reserves for one replica; below 1, replicas share a GPU. Default: 1 if device is cuda, or if it is
-    auto and the cluster has GPUs; otherwise 0."""
+    """GPUs that Ray reserves for one replica, at most 1; below 1, replicas share a GPU, each with that share of its
+    memory. Default: 1 if device is cuda, or if it is auto and the cluster has GPUs; otherwise 0. A replica that
+    reserves none computes on the CPU."""
 
     threads_per_replica: Positive | None = None
     """CPU threads that the network of one replica uses. Default: one less than num_cpus_per_replica (with pool: local,
@@ -168,8 +172,8 @@ class JobConfig(BaseModel):
     @field_validator("num_gpus_per_replica")
     @classmethod
     def _check_num_gpus(cls, num_gpus: float | None) -> float | None:
-        if num_gpus is not None and num_gpus > 1 and not num_gpus.is_integer():
-            raise ValueError("above 1 it should be a whole number")
+        if num_gpus is not None and num_gpus > 1:
+            raise ValueError("a replica computes on one GPU, so it should be at most 1; for more GPUs, set replicas")
         return num_gpus
 
     @model_validator(mode="after")
@@ -184,7 +188,7 @@ class JobConfig(BaseModel):
             raise contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:
             raise contradiction(
-                "num_gpus_per_replica", "device is cuda, and Ray hides GPUs that are not reserved; reserve one"
+                "num_gpus_per_replica", "device is cuda, and replicas see only GPUs that are reserved; reserve one"
             )
         return self
 

@@ -125,10 +125,12 @@ class _Measured:
 class ReplicaWork(_Measured):
     """What one replica has done in a run. ``video_id`` is the video that it works on, None while it is idle.
 
-    Its last report came at ``heard_at_s``, in seconds since 1970.
+    Its last report came at ``heard_at_s``, in seconds since 1970. ``device`` is what it computes on ("NVIDIA L4",
+    "cpu"); "" in records of earlier versions.
     """
 
     heard_at_s: float
+    device: str = ""
     video_id: str | None = None
     chunks: int = 0
     busy_s: float = 0.0

@@ -43,10 +43,11 @@ def describe_details(status: OutputStatus, now_s: float) -> str:
 
 def _describe_replica(name: str, work: ReplicaWork, now_s: float) -> str:
     doing = "waiting" if work.video_id is None else f"on {work.video_id}"
+    device = f" ({work.device})" if work.device else ""
     memory_bytes = work.stats.device_memory_bytes
     memory = f", {memory_bytes / 1e9:.1f} GB of GPU memory" if memory_bytes else ""
     return (
-        f"replica {name}: {doing}; {work.chunks} chunks, {work.stats.track_frames} frames propagated, "
+        f"replica {name}{device}: {doing}; {work.chunks} chunks, {work.stats.track_frames} frames propagated, "
         f"{work.busy_s:.1f} s at work{memory}, last answer {max(0.0, now_s - work.heard_at_s):.0f} s ago"
     )
 

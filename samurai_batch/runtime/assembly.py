@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from samurai_batch.pipeline import propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.detection import detect
+from samurai_batch.runtime.devices import check_device, device_of, with_local_device, with_reserved_device
 from samurai_batch.runtime.failures import within_memory
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.recipe import resolved_dtype
@@ -59,8 +60,16 @@ def load_job_weights(config: JobConfig) -> JobWeights:
 
 
 def make_replica(plan: ReplicaPlan) -> Worker:
-    """Build the network once, with its caches; called in the process that works with it."""
-    config = plan.config
+    """Build the network once, with its caches; called in the process that works with it.
+
+    Raises ConfigError if the job's device is a GPU that cannot be used here.
+    """
+    return _make_replica(plan, check_device(plan.config))
+
+
+def _make_replica(plan: ReplicaPlan, device: Mapping[str, str]) -> Worker:
+    """The replica on a device that can be used; its name and compute capability go into the tables' metadata."""
+    config, metadata = plan.config, {**plan.metadata, **device}
     has_threads = use_threads(config)
     open_video = video_opener(config, ahead=has_threads)
     if config.task == "segment":
@@ -70,7 +79,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
             open_video=open_video,
             store=storage,
             output=config.output,
-            metadata=plan.metadata,
+            metadata=metadata,
         )
     assert not isinstance(plan.weights.config, SamConfig), "a job that tracks is refused without a tracker"
     tracker = make_tracker(config, plan.weights)
@@ -83,7 +92,7 @@ def make_replica(plan: ReplicaPlan) -> Worker:
         open_video=open_video,
         store=storage,
         output=config.output,
-        metadata=plan.metadata,
+        metadata=metadata,
     )
 
 
@@ -95,10 +104,11 @@ def make_replica_process(plan: ReplicaPlan) -> Worker:
     """`make_replica` in a process of its own, whose CPU threads are the replica's."""
     prepare_process(network_threads(plan.config))
     redact_logging()
+    device = check_device(plan.config)
     share = plan.config.num_gpus_per_replica
     if share is not None and 0 < share < 1 and device_of(plan.config) == "cuda":
         torch.cuda.set_per_process_memory_fraction(share)  # one replica cannot take the memory of the others
-    return make_replica(plan)
+    return _make_replica(plan, device)
 
 
 def network_threads(config: JobConfig) -> int:
@@ -139,18 +149,12 @@ def dtype_of(config: JobConfig) -> torch.dtype:
     return DTYPES[resolved_dtype(config)]
 
 
-def device_of(config: JobConfig) -> str:
-    """The device a job asks for; "auto" takes a GPU where there is one."""
-    if config.device != "auto":
-        return config.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def make_pool(plan: ReplicaPlan) -> Pool:
     """The pool a job asks for, its replicas being built."""
     config = plan.config
     if config.pool == "local":
-        prepare_process(network_threads(config))
+        plan = replace(plan, config=with_local_device(config))
+        prepare_process(network_threads(plan.config))
         return LocalPool(make_replica, plan, config.replicas or 1)
     starts_ray = config.ray_address is None and "RAY_ADDRESS" not in os.environ
     if starts_ray and "error" in os.environ.get("PYTHONWARNINGS", ""):
@@ -160,6 +164,7 @@ def make_pool(plan: ReplicaPlan) -> Pool:
     has_connected = ray_pool.connect(config.ray_address)
     try:
         resources = ray_pool.ReplicaResources(num_cpus=config.num_cpus_per_replica, num_gpus=_num_gpus(config))
+        plan = replace(plan, config=with_reserved_device(config, resources.num_gpus))
         return ray_pool.RayPool(make_replica_process, plan, config.replicas, resources, owns_connection=has_connected)
     except BaseException:
         if has_connected:

@@ -240,8 +240,8 @@ class _Driver:
 
     def _handle_event(self, event: PoolEvent) -> None:
         match event:
-            case ReplicaReady(replica_id):
-                self._stats.ready(replica_id)
+            case ReplicaReady(replica_id, device):
+                self._stats.ready(replica_id, device)
                 self._idle[replica_id] = None
             case Answered(replica_id, report):
                 self._stats.reported(replica_id, report)

@@ -18,6 +18,11 @@ Payload = TypeVar("Payload")
 class Worker(Protocol):
     """What a pool runs: `runtime.replica.Replica`, or a stand-in."""
 
+    @property
+    def device(self) -> str:
+        """The device that it computes on, for people: "NVIDIA L4", "cpu"; "" if it computes on none."""
+        ...
+
     def run(self, order: Order) -> Report:
         """Carry out one order; a failure is a report, too."""
         ...
@@ -29,9 +34,10 @@ class Worker(Protocol):
 
 @dataclass(frozen=True)
 class ReplicaReady:
-    """A new replica waits for its first order."""
+    """A new replica waits for its first order. ``device`` is that of its worker."""
 
     replica_id: str
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ class LocalPool(Generic[Payload]):
         if worker is None:
             return
         orders = self._orders[replica_id]
-        self._events.put(ReplicaReady(replica_id))
+        self._events.put(ReplicaReady(replica_id, worker.device))
         while (order := orders.get()) is not None:
             self._events.put(Answered(replica_id, worker.run(order)))
 

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 
 from samurai_batch.errors import ConfigError, SamuraiBatchError
+from samurai_batch.planning.retry import FailureKind
 from samurai_batch.redaction import get_logger
 
 logger = get_logger(__name__)
@@ -126,6 +127,22 @@ def why_it_ended(error: Exception) -> str:
         return f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:1000]
     lines = [line.strip() for line in str(failed or error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def kind_of_end(error: Exception, node_id: str) -> FailureKind:
+    """Whether a replica died by itself, was lost with its node, or its node was taken away on purpose.
+
+    A node that is cut off without a word answers nobody at once, and is known to be dead a quarter of a minute later.
+    """
+    node = next((node for node in nodes() if node["NodeID"] == node_id), None)
+    is_gone = node is None or not node["Alive"]
+    if isinstance(error, RayActorError) and error.preempted:
+        return FailureKind.PREEMPTED
+    if node is not None and is_gone and node.get("DeathReason") in ANNOUNCED_DEATHS:
+        return FailureKind.PREEMPTED
+    if is_gone or isinstance(error, ActorUnavailableError | NodeDiedError):
+        return FailureKind.LOST
+    return FailureKind.DIED
 
 
 def _where(address: str | None) -> tuple[str, str]:

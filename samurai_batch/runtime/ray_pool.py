@@ -6,6 +6,7 @@ worker there, then takes orders. One that dies is told as ReplicaDied and replac
 soon as the cluster has room for it; `capacity.StartPolicy` says when a failed start is tried again.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -57,12 +58,16 @@ class _Actor:
     """The process around a worker."""
 
     def place(self) -> str:
-        """The node that it is on; answered once there is one with room for it."""
-        return str(ray.get_runtime_context().get_node_id())
+        """The node that it is on; answered once there is one with room for it. Hides GPUs that are not reserved."""
+        context = ray.get_runtime_context()
+        if not context.get_accelerator_ids().get("GPU"):
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before anything in this process can start CUDA
+        return str(context.get_node_id())
 
-    def build(self, make_worker: Callable[[Any], Worker], payload: Any) -> None:
-        """Build the worker."""
+    def build(self, make_worker: Callable[[Any], Worker], payload: Any) -> str:
+        """Build the worker; returns the name of its device."""
         self._worker = make_worker(payload)
+        return self._worker.device
 
     def run(self, order: Order) -> Report:
         """Carry out one order."""
@@ -309,13 +314,13 @@ class RayPool(Generic[Payload]):
             slot.waiting_for = slot.actor.build.remote(self._make_worker, self._payload)
         else:
             slot.is_ready = True
-            self._events.append(ReplicaReady(slot.replica_id))
+            self._events.append(ReplicaReady(slot.replica_id, answer))
 
     def _lost(self, slot: _ActorSlot, error: Exception) -> None:
         """A replica is gone, or could not be started; `_fill` brings another when it is time."""
         del self._slots.by_id[slot.replica_id]
         reason = ray_cluster.why_it_ended(error)
-        kind = FailureKind.DIED if slot.node_id is None else _how_it_ended(error, slot.node_id)
+        kind = FailureKind.DIED if slot.node_id is None else ray_cluster.kind_of_end(error, slot.node_id)
         if slot.is_ready:
             self._events.append(ReplicaDied(slot.replica_id, Failure(kind, reason)))
         if slot.node_id is None and slot.nodes_then - ray_cluster.living_nodes():
@@ -330,19 +335,3 @@ class RayPool(Generic[Payload]):
 
 def _replicas(number: int) -> str:
     return f"{number} replica{'s' if number > 1 else ''}"
-
-
-def _how_it_ended(error: Exception, node_id: str) -> FailureKind:
-    """Whether a replica died by itself, was lost with its node, or its node was taken away on purpose.
-
-    A node that is cut off without a word answers nobody at once, and is known to be dead a quarter of a minute later.
-    """
-    node = next((node for node in ray_cluster.nodes() if node["NodeID"] == node_id), None)
-    is_gone = node is None or not node["Alive"]
-    if isinstance(error, RayActorError) and error.preempted:
-        return FailureKind.PREEMPTED
-    if node is not None and is_gone and node.get("DeathReason") in ray_cluster.ANNOUNCED_DEATHS:
-        return FailureKind.PREEMPTED
-    if is_gone or isinstance(error, ActorUnavailableError | NodeDiedError):
-        return FailureKind.LOST
-    return FailureKind.DIED

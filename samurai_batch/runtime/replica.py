@@ -87,6 +87,11 @@ class PublishingReplica:
     num_transfers: int = 8
     _is_stopping: bool = field(default=False, init=False)
 
+    @property
+    def device(self) -> str:
+        """The device that the replica computes on, as its tables name it."""
+        return self.metadata.get("device", "")
+
     def stop(self) -> None:
         """Called from another thread: the running order ends at its next frame or picture, unsaved."""
         self._is_stopping = True

@@ -65,9 +65,9 @@ class RunStats:
         """Whether a replica is ready or at work."""
         return replica_id in self._replicas
 
-    def ready(self, replica_id: str) -> None:
-        """A replica has started."""
-        self._replicas[replica_id] = ReplicaWork(heard_at_s=self._clock.now_s())
+    def ready(self, replica_id: str, device: str = "") -> None:
+        """A replica has started, on this device."""
+        self._replicas[replica_id] = ReplicaWork(heard_at_s=self._clock.now_s(), device=device)
 
     def assigned(self, replica_id: str, order: Order) -> None:
         """A replica was given an order."""
@@ -82,8 +82,10 @@ class RunStats:
         del self._orders[replica_id]
         stats = report.stats if isinstance(report, ChunkPropagated | Detected) else WorkStats()
         before = self._replicas[replica_id]
-        self._replicas[replica_id] = ReplicaWork(
+        self._replicas[replica_id] = replace(
+            before,
             heard_at_s=self._clock.now_s(),
+            video_id=None,
             chunks=before.chunks + isinstance(report, ChunkPropagated),
             busy_s=round(before.busy_s + report.seconds, 3),
             stats=(before.stats + stats).rounded(),

@@ -31,7 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -177,6 +177,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
             "current_device": lambda: 0,
             "get_device_name": lambda *_: "fake GPU",
             "get_device_capability": lambda *_: self.capability,
+            "get_device_properties": lambda *_: SimpleNamespace(uuid="fake"),
             "is_bf16_supported": lambda *_, **__: self.capability >= (8, 0),
             "Event": type("Event", (_Event,), {"gpu": self}),
             "Stream": type("Stream", (_Stream,), {"gpu": self}),

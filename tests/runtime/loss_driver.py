@@ -13,6 +13,8 @@ from samurai_batch.tasks import Video
 class Idler:
     """A worker that never finishes an order."""
 
+    device = ""
+
     def run(self, order: Order) -> Report:
         while True:
             time.sleep(1)

@@ -11,7 +11,7 @@ POISON = "b.png"
 
 class PoisonedReplica:
     def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+        self._worker, self.device = worker, worker.device
 
     def run(self, order: Order) -> Report:
         assert isinstance(order, DetectOrder)

@@ -105,6 +105,8 @@ def test_replicas_are_recycled_after_so_many_chunks(tmp_path: Path) -> None:
 class BrokenWorker:
     """A device that has failed: every order ends at once, badly."""
 
+    device = "a failed device"
+
     def __init__(self, kind: FailureKind) -> None:
         self._kind = kind
         self.num_orders = 0

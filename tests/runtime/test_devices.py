@@ -1,0 +1,77 @@
+"""Where replicas compute: decided before they start, checked where they start, written into tables and records."""
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+
+from samurai_batch.errors import ConfigError
+from samurai_batch.job import JobConfig, make_job
+from samurai_batch.modeling.cuda_setup import CudaSetup, Gpu
+from samurai_batch.runtime import devices
+from samurai_batch.runtime.devices import check_device, device_of, with_local_device, with_reserved_device
+from tests.gpu.fake_gpu import FakeGpu
+
+OLD_DRIVER = CudaSetup(
+    torch="2.13.0+cu130",
+    cuda_build="13.0",
+    kernels=("sm_80",),
+    driver="535.104.05",
+    gpus=(Gpu(name="NVIDIA L4", capability=(8, 9)),),
+)
+
+
+def job(**fields: Any) -> JobConfig:
+    return make_job({"prompts": "prompts.csv", "output": "output", "model": "nano", **fields})
+
+
+def test_on_ray_a_gpu_is_used_where_it_is_reserved_and_nowhere_else() -> None:
+    assert with_reserved_device(job(dtype="float16"), 0.5).device == "cuda"
+    with FakeGpu():  # which the driver's machine has, and the replicas do not
+        assert with_reserved_device(job(), 0.0).device == "cpu"
+
+
+def test_float32_on_reserved_gpus_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with_reserved_device(job(dtype="float32"), 1.0)
+    assert "replicas compute in float32 on GPUs, which is slow; set dtype: bfloat16" in caplog.text
+
+
+def test_in_this_process_auto_takes_a_gpu_that_works() -> None:
+    with FakeGpu():
+        assert with_local_device(job(pool="local")).device == "cuda"
+        assert with_local_device(job(pool="local", device="cpu")).device == "cpu"
+
+
+def test_in_this_process_a_gpu_that_does_not_work_is_not_passed_over_in_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "read_cuda_setup", lambda: OLD_DRIVER)
+    with caplog.at_level(logging.WARNING):
+        assert with_local_device(job(pool="local")).device == "cpu"
+    assert "replicas compute on the CPU: NVIDIA driver 535.104.05 is too old for PyTorch" in caplog.text
+
+
+def test_without_a_gpu_nothing_is_said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "read_cuda_setup", lambda: CudaSetup(torch="2.13.0+cu130", cuda_build="13.0"))
+    assert device_of(with_local_device(job(pool="local"))) == "cpu"
+    assert not caplog.text
+
+
+def test_a_reserved_gpu_without_cuda_is_an_error_that_names_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "read_cuda_setup", lambda: OLD_DRIVER)
+    with pytest.raises(ConfigError, match=r"this replica computes on a GPU: NVIDIA driver 535.104.05 is too old for"):
+        check_device(job(device="cuda"))
+
+
+def test_what_a_replica_computes_on_is_described_for_its_tables() -> None:
+    assert check_device(job(device="cpu")) == {"device": "cpu"}
+    with FakeGpu(capability=(8, 9)):
+        assert check_device(job(device="cuda")) == {"device": "fake GPU", "compute_capability": "8.9"}
+
+
+def test_a_gpu_without_kernels_in_this_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeGpu(capability=(7, 0)):
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
+        with pytest.raises(ConfigError, match=r"compute capability 7.0\) has no kernels in PyTorch"):
+            check_device(job(device="cuda"))

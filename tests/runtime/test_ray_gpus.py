@@ -1,0 +1,88 @@
+"""GPUs on a real Ray of two nodes, which declare them by hand: placement, fractions, and hiding."""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import ray
+
+from samurai_batch.runtime.pool import ReplicaReady
+from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
+from tests.runtime.clusters import ROOT, node_settings, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
+@pytest.fixture(scope="module")
+def gpu_nodes() -> Iterator[str]:
+    """The address of a cluster whose nodes have 2 and 1 GPUs; the head has none."""
+    from ray.cluster_utils import Cluster
+
+    temporary = tempfile.mkdtemp(prefix="ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        cluster = Cluster(
+            initialize_head=True, head_node_args=node_settings(num_cpus=0) | {"temp_dir": temporary, "num_gpus": 0}
+        )
+        try:
+            for num_gpus in (2, 1):
+                cluster.add_node(**node_settings(num_cpus=6), num_gpus=num_gpus)
+            connect(cluster.address)
+            yield cluster.address
+        finally:
+            disconnect()
+            cluster.shutdown()  # type: ignore[no-untyped-call]
+            shutil.rmtree(temporary)
+
+
+@dataclass(frozen=True)
+class SeenGpus:
+    """A worker whose device is the node it is on and the GPUs that it sees."""
+
+    device: str
+
+    def run(self, order: object) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def see_gpus(payload: None) -> SeenGpus:
+    return SeenGpus(f"{ray.get_runtime_context().get_node_id()[:8]} {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}")
+
+
+def gpus_of(num_replicas: int | None, resources: ReplicaResources, num_ready: int) -> Counter[str]:
+    """How many replicas see which GPUs of which node, once so many are ready."""
+    pool = RayPool(see_gpus, None, num_replicas, resources)  # type: ignore[arg-type]  # it is given no order
+    ready: list[str] = []
+
+    def are_ready() -> bool:
+        ready.extend(event.device for event in pool.wait(0.5) if isinstance(event, ReplicaReady))
+        return len(ready) >= num_ready
+
+    try:
+        wait_for(are_ready, f"{num_ready} replicas")
+        assert len(pool._slots) == num_ready
+    finally:
+        pool.close()
+    return Counter(ready)
+
+
+def test_each_replica_has_a_gpu_of_its_own(gpu_nodes: str) -> None:
+    seen = gpus_of(None, ReplicaResources(num_cpus=1.0, num_gpus=0.6), 3)  # 0.6 of a GPU leaves 0.4 on each
+    assert set(seen.values()) == {1}
+    assert Counter(one.split()[0] for one in seen).most_common(1)[0][1] == 2
+
+
+def test_two_halves_share_one_gpu_and_no_half_lies_on_two(gpu_nodes: str) -> None:
+    seen = gpus_of(None, ReplicaResources(num_cpus=1.0, num_gpus=0.5), 6)
+    assert sorted(seen.values()) == [2, 2, 2]
+    assert all(len(one.split()[1].split(",")) == 1 for one in seen)
+
+
+def test_a_replica_that_reserves_no_gpu_sees_none(gpu_nodes: str) -> None:
+    seen = gpus_of(2, ReplicaResources(num_cpus=1.0), 2)
+    assert {one.partition(" ")[2] for one in seen} == {""}
