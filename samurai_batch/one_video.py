@@ -172,7 +172,8 @@ def _track(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
 
     from samurai_batch.modeling.checkpoints import load_weights
     from samurai_batch.pipeline import track_video
-    from samurai_batch.runtime.assembly import dtype_of, make_tracker, video_opener
+    from samurai_batch.runtime.assembly import make_tracker, video_opener
+    from samurai_batch.runtime.devices import dtype_of
 
     weights = load_weights(config.model, config.weights).in_dtype(dtype_of(config))
     tracker = make_tracker(config, weights)

@@ -48,7 +48,7 @@ LAYERS = {
 INDEPENDENT_LAYER = 1  # its packages do not import each other
 
 ONLY_IN = {
-    "ray": ["runtime/ray_cluster.py", "runtime/ray_pool.py", "operations/job_api.py", "operations/ray_metrics.py"],
+    "ray": ["runtime/ray_*.py", "operations/job_api.py", "operations/ray_metrics.py"],
     "fsspec": ["storage/stores.py"],
     "s3fs": [],
     "av": ["video/*.py", "rendering/output.py"],

@@ -19,8 +19,8 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.modeling.weight_files import SHIPPED
-from samurai_batch.runtime.assembly import dtype_of, make_tracker
-from samurai_batch.runtime.devices import device_of
+from samurai_batch.runtime.assembly import make_tracker
+from samurai_batch.runtime.devices import device_of, dtype_of
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 MAX_BASELINE_TRACKS = 4  # transformers propagates tracks one by one, so more of them say nothing new

@@ -1,4 +1,4 @@
-"""The commands for operating jobs: status, submit, reprocess, history, diff."""
+"""The commands for operating jobs: doctor, status, submit, reprocess, history, diff."""
 
 import json
 import time
@@ -125,6 +125,36 @@ def reprocess(
     result = run_reprocess(config, choice, progress=progress_sink(config), run_id=run_id)
     out.print(result.plan.describe())
     print_summary(result.summary)
+
+
+@app.command()
+@takes_options("output", "model", "weights")
+def doctor(
+    options: dict[str, str],
+    job: Annotated[str | None, typer.Argument(help="Job file in YAML: path or URI. Options override it.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Address of a Ray cluster, whose nodes are checked.")] = None,
+) -> None:
+    """Check this machine, or every node of a cluster, for a job. Exit code 1 if a job would fail.
+
+    Prints Python, PyTorch, driver, GPUs, memory, dtype and attention kernel, decoder, output and weights, one line
+    each, and for each problem its remedy. `run` makes the same checks before it starts replicas. With --output, small
+    files are written there and deleted.
+
+    Example: samurai-batch doctor jobs/nightly.yaml --ray-address auto
+    """
+    from samurai_batch.operations.doctor import examine
+
+    has_output = job is not None or "output" in options
+    fields = {"prompts": "none", "output": "none"} if job is None else {}
+    address = {} if ray_address is None else {"ray_address": ray_address}
+    is_ok = True
+    for one in examine(load_job_of(job, fields | options | address), has_output=has_output):
+        out.print(f"{one.place}:")
+        for check in one.checks:
+            out.print(f"  {check}")
+        is_ok = is_ok and not one.would_fail
+    if not is_ok:
+        raise typer.Exit(1)
 
 
 @app.command()

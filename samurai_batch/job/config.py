@@ -105,8 +105,8 @@ class JobConfig(BaseModel):
 
     num_gpus_per_replica: Amount | None = None
     """GPUs that Ray reserves for one replica, at most 1; below 1, replicas share a GPU, each with that share of its
-    memory. Default: 1 if device is cuda, or if it is auto and the cluster has GPUs; otherwise 0. A replica that
-    reserves none computes on the CPU."""
+    memory (0.4 reserves 0.5, as no third replica fits). Default: 1 if device is cuda, or if it is auto and the cluster
+    has GPUs; otherwise 0. A replica that reserves none computes on the CPU."""
 
     threads_per_replica: Positive | None = None
     """CPU threads that the network of one replica uses. Default: one less than num_cpus_per_replica (with pool: local,
@@ -120,7 +120,8 @@ class JobConfig(BaseModel):
 
     split_shards: bool = True
     """Move tracks of a running shard to idle replicas when that ends the job sooner: true or false. Which tracks run
-    together then depends on measured times, so masks differ by rounding from run to run."""
+    together then depends on measured times, so masks differ by rounding from run to run. With false, a job has the same
+    bits every time on the same CPU; on GPUs that is untested, and between types of GPUs it cannot be expected."""
 
     frames_per_batch: Positive = 1
     """Frames of a video that go through the image encoder together. More are faster on GPUs and with small models, need

@@ -24,11 +24,12 @@ from samurai_batch.modeling.process import prepare_process
 from samurai_batch.pipeline import propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
+from samurai_batch.runtime.capacity import ReplicaResources, even_share
 from samurai_batch.runtime.detection import detect
-from samurai_batch.runtime.devices import check_device, device_of, with_local_device, with_reserved_device
+from samurai_batch.runtime.devices import check_device, device_of, dtype_of, with_local_device, with_reserved_device
 from samurai_batch.runtime.failures import within_memory
+from samurai_batch.runtime.machine_checks import check_here
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
-from samurai_batch.runtime.recipe import resolved_dtype
 from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.tracking.tracker import Tracker
@@ -40,8 +41,6 @@ JobWeights = Weights | Weights[SamConfig]
 
 MACHINE_THREADS = torch.get_num_threads()
 """What PyTorch takes this machine for, OMP_NUM_THREADS included, before anybody divides it."""
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
@@ -144,15 +143,11 @@ def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
     return Tracker(model, config.tracker_settings, encode_image)
 
 
-def dtype_of(config: JobConfig) -> torch.dtype:
-    """The dtype that a job computes in."""
-    return DTYPES[resolved_dtype(config)]
-
-
 def make_pool(plan: ReplicaPlan) -> Pool:
     """The pool a job asks for, its replicas being built."""
     config = plan.config
     if config.pool == "local":
+        check_here(config)
         plan = replace(plan, config=with_local_device(config))
         prepare_process(network_threads(plan.config))
         return LocalPool(make_replica, plan, config.replicas or 1)
@@ -160,11 +155,13 @@ def make_pool(plan: ReplicaPlan) -> Pool:
     if starts_ray and "error" in os.environ.get("PYTHONWARNINGS", ""):
         raise ConfigError("PYTHONWARNINGS makes errors of warnings, and Ray does not start then; unset it")
     from samurai_batch.runtime import ray_pool  # Ray is loaded by jobs that run on it
+    from samurai_batch.runtime.node_checks import check_nodes
 
     has_connected = ray_pool.connect(config.ray_address)
     try:
-        resources = ray_pool.ReplicaResources(num_cpus=config.num_cpus_per_replica, num_gpus=_num_gpus(config))
+        resources = requested_resources(config)
         plan = replace(plan, config=with_reserved_device(config, resources.num_gpus))
+        check_nodes(plan.config, resources)
         return ray_pool.RayPool(make_replica_process, plan, config.replicas, resources, owns_connection=has_connected)
     except BaseException:
         if has_connected:
@@ -220,6 +217,11 @@ def _made_cache_folder(config: JobConfig) -> Path:
             f"copies of remote videos have no folder on this machine ({error}); set cache_dir to one you may write to"
         ) from error
     return folder
+
+
+def requested_resources(config: JobConfig) -> ReplicaResources:
+    """What a replica of a job requests of the Ray that this process has joined."""
+    return ReplicaResources(num_cpus=config.num_cpus_per_replica, num_gpus=even_share(_num_gpus(config)))
 
 
 def _num_gpus(config: JobConfig) -> float:

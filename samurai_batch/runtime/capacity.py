@@ -63,6 +63,16 @@ def _num_that_fit_on(node: Mapping[str, float], resources: ReplicaResources) -> 
     return min(fits, default=1)
 
 
+def even_share(num_gpus: float) -> float:
+    """The share of a GPU to reserve for this one: as large as it can be for as many replicas on one GPU.
+
+    Ray chooses a node by the sum of what is left on its GPUs. Two shares of 0.6 leave 0.8 on two GPUs; a third one
+    would be placed there, and wait for ever beside a free GPU of another node.
+    """
+    wanted = _units(num_gpus)
+    return UNITS // (UNITS // wanted) / UNITS if 0 < wanted <= UNITS else num_gpus
+
+
 def _units(amount: float) -> int:
     return max(round(amount * UNITS), 1) if amount else 0
 

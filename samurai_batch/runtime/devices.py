@@ -10,8 +10,17 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
 from samurai_batch.modeling.cuda_setup import capability_text, read_cuda_setup, why_unusable
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.recipe import resolved_dtype
 
 logger = get_logger(__name__)
+
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+def dtype_of(config: JobConfig) -> torch.dtype:
+    """The dtype that a job computes in."""
+    return DTYPES[resolved_dtype(config)]
 
 
 def device_of(config: JobConfig) -> str:
@@ -22,16 +31,8 @@ def device_of(config: JobConfig) -> str:
 
 
 def with_local_device(config: JobConfig) -> JobConfig:
-    """The job with the device that its replicas in this process compute on.
-
-    A GPU that ``device: auto`` cannot use is warned of, not passed over in silence.
-    """
-    device = device_of(config)
-    if device != config.device and device == "cpu":
-        setup = read_cuda_setup()
-        if setup.gpus and not setup.hides_gpus:
-            logger.warning("replicas compute on the CPU: %s", why_unusable(setup))
-    return config.model_copy(update={"device": device})
+    """The job with the device that its replicas in this process compute on."""
+    return config.model_copy(update={"device": device_of(config)})
 
 
 def with_reserved_device(config: JobConfig, num_gpus: float) -> JobConfig:

@@ -58,6 +58,11 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def is_own() -> bool:
+    """Whether `connect` started the cluster, on this machine, for this process."""
+    return _started_here
+
+
 def nodes() -> list[dict[str, Any]]:
     """All nodes that the cluster knows of, dead ones too, as Ray describes them."""
     return list(ray.nodes())  # type: ignore[no-untyped-call]

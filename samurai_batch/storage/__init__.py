@@ -30,6 +30,7 @@ from samurai_batch.storage.objects import (
     create_bytes,
     delete,
     exists,
+    has_conditional_writes,
     is_directory,
     list_children,
     list_names,
@@ -52,7 +53,8 @@ from samurai_batch.storage.uris import (
 __all__ = [
     "FRAME_SUFFIXES", "NUM_ATTEMPTS", "NUM_LOCAL_ATTEMPTS", "TEMPORARIES_FOLDER", "TEMPORARY_PREFIX", "Children",
     "Failure", "Identity", "Kind", "arrow_filesystem", "check_inputs", "check_output", "copy_to_local",
-    "create_bytes", "delete", "exists", "failure_of", "file_name", "files_of", "identity", "is_directory",
-    "is_remote", "join", "list_children", "list_names", "local_path", "modified_s", "protocol_of", "quote_id",
-    "read_bytes", "redact", "sweep_temporaries", "translated", "unquote_id", "without_signature", "write_bytes",
+    "create_bytes", "delete", "exists", "failure_of", "file_name", "files_of", "has_conditional_writes", "identity",
+    "is_directory", "is_remote", "join", "list_children", "list_names", "local_path", "modified_s", "protocol_of",
+    "quote_id", "read_bytes", "redact", "sweep_temporaries", "translated", "unquote_id", "without_signature",
+    "write_bytes",
 ]  # fmt: skip

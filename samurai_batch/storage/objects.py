@@ -79,6 +79,23 @@ def create_bytes(uri: str, data: bytes) -> bool:
     return is_ours
 
 
+def has_conditional_writes(uri: str) -> bool:
+    """Whether the store itself refuses to create the file at ``uri`` again; the file must exist."""
+    if not is_remote(uri):
+        return True
+    files, path = locate(uri)
+    condition = _condition_of(files)
+    if condition is None:
+        return False
+    try:
+        return not retrying("creating", uri, lambda: _create(files, path, b"", condition))
+    except StorageError as error:
+        failure = failure_of(error)
+        if failure is None or failure.kind not in (Kind.UNSUPPORTED, Kind.REFUSED):
+            raise
+        return False
+
+
 def exists(uri: str) -> bool:
     """Whether a file or folder exists."""
     return _type_of(uri) is not None

@@ -5,13 +5,23 @@ from pathlib import Path
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, VideoError
 from samurai_batch.video.containers import check_address, check_is_video
-from samurai_batch.video.file_reader import DecoderName, FileReader
+from samurai_batch.video.decoders import DecoderName, describe_decoder
+from samurai_batch.video.file_reader import FileReader
 from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
 from samurai_batch.video.picture_files import FolderReader, picture_reader
 from samurai_batch.video.source import VideoSource
 from samurai_batch.video.staging import StagingCache
 
-__all__ = ["FOLDER_FPS", "Frame", "StagingCache", "VideoInfo", "VideoSource", "open_staged", "open_video"]
+__all__ = [
+    "FOLDER_FPS",
+    "Frame",
+    "StagingCache",
+    "VideoInfo",
+    "VideoSource",
+    "describe_decoder",
+    "open_staged",
+    "open_video",
+]
 
 FOLDER_FPS = 25.0
 """Default frames per second of a folder of frames."""

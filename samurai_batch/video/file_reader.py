@@ -9,18 +9,17 @@ named the damaged frame of each. Whether a file is damaged cannot be told before
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import av
 import av.error
 import numpy as np
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
+from samurai_batch.video.decoders import DecoderName
 from samurai_batch.video.frame_index import FrameIndex, read_frame_index
 from samurai_batch.video.frames import Pixels, VideoInfo
 from samurai_batch.video.packet_decoder import NUM_THREADS, UNKNOWN_PACKET, PacketDecoder, checksum
-
-DecoderName: TypeAlias = Literal["auto", "pyav", "decord"]
 
 
 class Decoder(Protocol):

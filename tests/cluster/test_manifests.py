@@ -12,6 +12,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from samurai_batch.modeling.cuda_setup import MIN_DRIVERS, version_of
+
 CLUSTER = Path(__file__).parents[2] / "cluster"
 SCHEMAS = json.loads(Path(__file__).with_name("kuberay_v1.json").read_text())
 RAY_VERSION = re.search(r"^ray==(\S+)", (CLUSTER.parent / "constraints.txt").read_text(), re.MULTILINE)
@@ -110,6 +112,23 @@ def test_a_launcher_file_passes_rays_own_validation(cloud: str) -> None:
     workers = [one for name, one in config["available_node_types"].items() if name != config["head_node_type"]]
     assert all("spot" in json.dumps(one["node_config"]).lower() for one in workers)
     assert all(one["min_workers"] == 0 for one in workers)
+
+
+def test_images_of_nodes_have_a_driver_for_the_cuda_of_torch() -> None:
+    """PyTorch 2.13 from PyPI is built with CUDA 13."""
+    gcp = (CLUSTER / "gcp" / "cluster.yaml").read_text()
+    families = re.findall(r"sourceImage: .*-nvidia-(\d+)\b", gcp)
+    assert len(families) == 2
+    assert all(int(driver) >= version_of(MIN_DRIVERS[13])[0] for driver in families)
+    aws = yaml.safe_load((CLUSTER / "aws" / "cluster.yaml").read_text())
+    images = {one["node_config"]["ImageId"] for one in aws["available_node_types"].values()}
+    assert images == {"YOUR_AMI"}  # Ray's default is of 2023
+    for name in ("README.md", "Dockerfile.cuda", "aws/cluster.yaml"):
+        assert MIN_DRIVERS[13] in (CLUSTER / name).read_text(), name
+
+
+def test_the_image_of_gpu_nodes_can_compile() -> None:
+    assert {"gcc", "libc6-dev"} <= set((CLUSTER / "Dockerfile.cuda").read_text().split())
 
 
 def test_the_iam_policy_grants_objects_and_listing_and_no_more() -> None:

@@ -1,6 +1,5 @@
 """Where replicas compute: decided before they start, checked where they start, written into tables and records."""
 
-import logging
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.cuda_setup import CudaSetup, Gpu
 from samurai_batch.runtime import devices
-from samurai_batch.runtime.devices import check_device, device_of, with_local_device, with_reserved_device
+from samurai_batch.runtime.devices import check_device, with_local_device, with_reserved_device
 from tests.gpu.fake_gpu import FakeGpu
 
 OLD_DRIVER = CudaSetup(
@@ -41,21 +40,6 @@ def test_in_this_process_auto_takes_a_gpu_that_works() -> None:
     with FakeGpu():
         assert with_local_device(job(pool="local")).device == "cuda"
         assert with_local_device(job(pool="local", device="cpu")).device == "cpu"
-
-
-def test_in_this_process_a_gpu_that_does_not_work_is_not_passed_over_in_silence(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(devices, "read_cuda_setup", lambda: OLD_DRIVER)
-    with caplog.at_level(logging.WARNING):
-        assert with_local_device(job(pool="local")).device == "cpu"
-    assert "replicas compute on the CPU: NVIDIA driver 535.104.05 is too old for PyTorch" in caplog.text
-
-
-def test_without_a_gpu_nothing_is_said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "read_cuda_setup", lambda: CudaSetup(torch="2.13.0+cu130", cuda_build="13.0"))
-    assert device_of(with_local_device(job(pool="local"))) == "cpu"
-    assert not caplog.text
 
 
 def test_a_reserved_gpu_without_cuda_is_an_error_that_names_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 import ray
 
+from samurai_batch.runtime.capacity import even_share
 from samurai_batch.runtime.pool import ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from tests.runtime.clusters import ROOT, node_settings, wait_for
@@ -72,7 +73,7 @@ def gpus_of(num_replicas: int | None, resources: ReplicaResources, num_ready: in
 
 
 def test_each_replica_has_a_gpu_of_its_own(gpu_nodes: str) -> None:
-    seen = gpus_of(None, ReplicaResources(num_cpus=1.0, num_gpus=0.6), 3)  # 0.6 of a GPU leaves 0.4 on each
+    seen = gpus_of(None, ReplicaResources(num_cpus=1.0, num_gpus=even_share(0.6)), 3)
     assert set(seen.values()) == {1}
     assert Counter(one.split()[0] for one in seen).most_common(1)[0][1] == 2
 
