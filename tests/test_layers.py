@@ -29,6 +29,7 @@ LAYERS = {
     "background": 0,
     "synthetic": 1,
     "exports": 2,
+    "imports": 2,
     "tracking": 2,
     "images": 2,
     "evaluation": 2,

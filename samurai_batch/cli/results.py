@@ -1,4 +1,4 @@
-"""The commands for results (render, report, export, compact) and for benchmarks (prompts, evaluate, bench)."""
+"""The commands for results (render, report, compact) and for benchmarks (evaluate, bench)."""
 
 from pathlib import Path
 from typing import Annotated, cast, get_args
@@ -62,45 +62,6 @@ def report(
 
     uri = write_report(output, to, pictures, inline=inline, max_videos=max_videos)
     out.print(f"report: {uri}")
-
-
-@app.command()
-def export(
-    masks: OutputFolder,
-    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the files: path or URI.")],
-    format_name: Annotated[str, typer.Option("--format", help="Name of the format; an unknown one lists all.")],
-    videos: Videos = None,
-    objects: Objects = None,
-) -> None:
-    """Export masks in the format of another tool.
-
-    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT or PNG; boxes for the evaluation servers of GOT-10k and TrackingNet.
-
-    Example: samurai-batch export out/ --format coco -o coco/
-    """
-    from samurai_batch.exports import export_masks
-
-    out.print(f"{export_masks(masks, output, format_name, videos, objects)} files written: {output}")
-
-
-@app.command()
-def prompts(
-    dataset: DatasetName,
-    root: Root,
-    output: Annotated[str, typer.Option("--output", "-o", help="Prompts table to write: .parquet, .csv or .jsonl.")],
-    kind: Annotated[str, typer.Option(help="Kind of prompt: box, or mask if the benchmark has masks.")] = "box",
-    sequences: Sequences = None,
-) -> None:
-    """Write a prompts table for a benchmark. Next: run, then evaluate.
-
-    Example: samurai-batch prompts --dataset davis16 --root DAVIS -o prompts.parquet
-    """
-    from samurai_batch.evaluation import write_dataset_prompts
-
-    if kind not in ("box", "mask"):
-        raise ConfigError(f"--kind {kind}: it should be box or mask")
-    count = write_dataset_prompts(dataset, root, output, "mask" if kind == "mask" else "box", sequences)
-    out.print(f"{count} tracks: {output}")
 
 
 @app.command()

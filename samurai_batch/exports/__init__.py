@@ -1,12 +1,24 @@
-"""``samurai-batch export``: mask tables in the formats of other tools."""
+"""``samurai-batch export``: mask tables in the formats of other tools, and in Python for supervision.
 
-from collections.abc import Callable, Iterable, Iterator
+video_masks.py      the rows of one video, as every format takes them
+json_formats.py     COCO, YouTube-VIS, SA-V
+png_formats.py      DAVIS, PNG
+text_formats.py     MOT, MOTS, GOT-10k, TrackingNet
+yolo.py             YOLO
+cvat.py             CVAT
+label_studio.py     Label Studio; brush_rle.py: its run lengths
+hugging_face.py     Hugging Face datasets
+pictures.py         pictures of frames
+outlines.py         masks as polygons
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.exports import json_formats, png_formats, text_formats
+from samurai_batch.exports import cvat, hugging_face, json_formats, label_studio, png_formats, text_formats, yolo
 from samurai_batch.exports.video_masks import VideoMasks
-from samurai_batch.masks import read_masks
+from samurai_batch.masks import MASK_SCHEMA, read_masks
 
 __all__ = ["FORMATS", "export_masks"]
 
@@ -20,9 +32,19 @@ FORMATS: dict[str, Callable[[Iterable[VideoMasks]], Iterator[tuple[str, bytes]]]
     "mots": text_formats.mots,
     "got10k": text_formats.got10k,
     "trackingnet": text_formats.trackingnet,
+    "cvat": cvat.cvat_boxes,
+    "cvat-polygon": cvat.cvat_polygons,
+    "cvat-mask": cvat.cvat_masks,
+    "cvat-images": cvat.cvat_images,
+    "label-studio": label_studio.label_studio,
+    "label-studio-brush": label_studio.label_studio_brush,
+    "yolo-seg": yolo.yolo_seg,
+    "yolo-track": yolo.yolo_track,
+    "huggingface": hugging_face.hugging_face,
 }
 
-_COLUMNS = ["video_id", "object_id", "frame_index", "timestamp_s", "height", "width", "segmentation", "mask_score"]
+Place = tuple[str, str, int]
+"""A video_id, an object_id and a frame index."""
 
 
 def export_masks(
@@ -31,24 +53,38 @@ def export_masks(
     format: str,  # noqa: A002
     videos: Iterable[str] | None = None,
     objects: Iterable[str] | None = None,
+    *,
+    places: Collection[Place] | None = None,
+    video_uri: Callable[[str], str] = lambda video_id: "",
 ) -> int:
     """Write the masks of an output folder, or of some of its videos and objects, to ``output``.
 
-    ``format`` is one of FORMATS. Frames keep their index in the video. Returns the number of files. Raises ConfigError
-    if the format is unknown or there are no rows.
+    ``format`` is one of FORMATS. Frames keep their index in the video. ``places`` selects single rows. ``video_uri``
+    gives the URI of a video by its id, for formats that name the video or have its pictures; "" if it is not known.
+    Returns the number of files. Raises ConfigError if the format is unknown or there are no rows, VideoError if
+    pictures are needed and a video cannot be read.
     """
     if format not in FORMATS:
         raise ConfigError(f"format {format!r} is not known; use one of {', '.join(FORMATS)}")
     chosen = None if objects is None else list(objects)
     ids = read_masks(masks_uri, videos, chosen, columns=["video_id"])["video_id"].unique().tolist()
+    if places is not None:
+        ids = sorted(set(ids) & {video_id for video_id, _, _ in places})
     if not ids:
         raise ConfigError(f"{storage.redact(masks_uri)}: there are no mask rows to export; run the job first")
-    rows = (
-        VideoMasks.of_rows(video_id, read_masks(masks_uri, [video_id], chosen, columns=_COLUMNS))
-        for video_id in sorted(ids)
-    )
+    rows = (_rows(masks_uri, video_id, chosen, places, video_uri(video_id)) for video_id in sorted(ids))
     num_files = 0
     for name, data in FORMATS[format](rows):
         storage.write_bytes(storage.join(output, name), data)
         num_files += 1
     return num_files
+
+
+def _rows(
+    masks_uri: str, video_id: str, objects: list[str] | None, places: Collection[Place] | None, uri: str
+) -> VideoMasks:
+    rows = read_masks(masks_uri, [video_id], objects, columns=MASK_SCHEMA.names)
+    video = VideoMasks.of_rows(video_id, rows, uri)
+    if places is None:
+        return video
+    return video.at({(object_id, frame) for video, object_id, frame in places if video == video_id})

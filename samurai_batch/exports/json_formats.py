@@ -70,7 +70,7 @@ def _sav_video(video: VideoMasks) -> dict[str, Any]:
     resolution = float(video.height * video.width)
     return {
         "video_id": video.video_id,
-        "video_duration": _duration_s(video.rows),
+        "video_duration": _duration_s(video),
         "video_frame_count": float(video.num_frames),
         "video_height": float(video.height),
         "video_width": float(video.width),
@@ -101,12 +101,10 @@ def _present_by_object(video: VideoMasks) -> dict[str, list[MaskOnFrame]]:
     return present
 
 
-def _duration_s(rows: pd.DataFrame) -> float:
+def _duration_s(video: VideoMasks) -> float:
     """The time from the first frame to the end of the last one, which is taken to last as long as the mean frame."""
-    times = rows.drop_duplicates("frame_index").sort_values("frame_index")
-    span = float(times["timestamp_s"].iloc[-1] - times["timestamp_s"].iloc[0])
-    steps = int(times["frame_index"].iloc[-1] - times["frame_index"].iloc[0])
-    return span * (steps + 1) / steps if steps else 0.0
+    frames = video.rows["frame_index"]
+    return video.frame_s * int(frames.max() - frames.min() + 1)
 
 
 def _visibility_changes(visible: Any) -> int:

@@ -1,7 +1,7 @@
 """The rows of one video for the exports: by frame and object, with checked masks."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -29,23 +29,46 @@ class MaskOnFrame:
 
 @dataclass(frozen=True, eq=False)
 class VideoMasks:
-    """All rows of one video."""
+    """All rows of one video, or those of some frames.
+
+    ``num_frames`` is one more than the last frame of the video that has a row. ``uri`` is where the video is, or "" if
+    that is not known.
+    """
 
     video_id: str
     height: int
     width: int
     rows: pd.DataFrame
+    num_frames: int
+    uri: str = ""
 
     @classmethod
-    def of_rows(cls, video_id: str, rows: pd.DataFrame) -> "VideoMasks":
+    def of_rows(cls, video_id: str, rows: pd.DataFrame, uri: str = "") -> "VideoMasks":
         """Rows of a mask table of one video, in any order; at least one."""
         ordered = rows.sort_values(["frame_index", "object_id"], ignore_index=True)
-        return cls(video_id, int(rows["height"].iloc[0]), int(rows["width"].iloc[0]), ordered)
+        height, width, last = int(rows["height"].iloc[0]), int(rows["width"].iloc[0]), int(rows["frame_index"].max())
+        return cls(video_id, height, width, ordered, last + 1, uri)
+
+    def at(self, places: Collection[tuple[str, int]]) -> "VideoMasks":
+        """The rows of these object ids and frames alone."""
+        wanted = set(places)
+        pairs = zip(self.rows["object_id"], self.rows["frame_index"], strict=True)
+        return replace(self, rows=self.rows[[pair in wanted for pair in pairs]].reset_index(drop=True))
+
+    def tracks(self) -> Iterator[tuple[str, list["MaskOnFrame"]]]:
+        """Each object with its masks by frame, absent ones too; objects in the order of `object_ids`."""
+        by_object: dict[str, list[MaskOnFrame]] = {object_id: [] for object_id in self.object_ids}
+        for mask in self.masks():
+            by_object[mask.object_id].append(mask)
+        return iter(by_object.items())
 
     @property
-    def num_frames(self) -> int:
-        """One more than the last frame that has a row."""
-        return int(self.rows["frame_index"].max()) + 1
+    def frame_s(self) -> float:
+        """The mean time from one frame to the next, in seconds; 0 if all rows are of one frame."""
+        times = self.rows.sort_values("frame_index")
+        span = float(times["timestamp_s"].iloc[-1] - times["timestamp_s"].iloc[0])
+        steps = int(times["frame_index"].iloc[-1] - times["frame_index"].iloc[0])
+        return span / steps if steps else 0.0
 
     @property
     def object_ids(self) -> list[str]:

@@ -1,5 +1,6 @@
 import configparser
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from samurai_batch.exports import FORMATS, export_masks
 from samurai_batch.exports.png_formats import davis_palette
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, read_masks, rows_to_table, table_to_bytes
 from samurai_batch.rle import decode_mask, rle_from_coco
+from tests.exports.made_masks import write_frames
 
 HEIGHT, WIDTH, NUM_FRAMES = 30, 40, 6
 VIDEOS = {"clip": ["1", "2", "10"], "a/b": ["left hand", "cup"]}
@@ -74,10 +76,15 @@ def labelled(video_id: str, frame_index: int) -> NDArray[np.int64]:
 
 
 def test_every_format_is_tried_here(run: str, tmp_path: Path) -> None:
-    assert list(FORMATS) == ["coco", "youtube-vis", "sav", "davis", "png", "mot", "mots", "got10k", "trackingnet"]
+    assert list(FORMATS) == [
+        "coco", "youtube-vis", "sav", "davis", "png", "mot", "mots", "got10k", "trackingnet",
+        "cvat", "cvat-polygon", "cvat-mask", "cvat-images", "label-studio", "label-studio-brush",
+        "yolo-seg", "yolo-track", "huggingface",
+    ]  # fmt: skip
+    frames = write_frames(tmp_path / "frames", (HEIGHT, WIDTH), NUM_FRAMES)
     for name in FORMATS:
         objects = ["2"] if name in ("got10k", "trackingnet") else None
-        written = export_masks(run, str(tmp_path / name), name, objects=objects)
+        written = export_masks(run, str(tmp_path / name), name, objects=objects, video_uri=lambda _: frames)
         assert written == sum(path.is_file() for path in (tmp_path / name).rglob("*"))
 
 
@@ -238,8 +245,20 @@ def test_trackeval_finds_a_result_perfect_against_itself(run: str, tmp_path: Pat
     assert data["num_tracker_dets"] == sum(mask_of(n, i).any() for n in range(3) for i in range(NUM_FRAMES))
 
 
+def test_single_rows_are_exported_alone(run: str, tmp_path: Path) -> None:
+    places = {("clip", "2", 4), ("clip", "1", 4), ("clip", "2", 0)}
+    export_masks(run, str(tmp_path / "cvat"), "cvat", places=places)
+    assert [path.name for path in (tmp_path / "cvat").iterdir()] == ["clip.xml"]
+    root = ET.parse(tmp_path / "cvat/clip.xml").getroot()  # noqa: S314
+    tracks = {track.get("label"): track for track in root.iter("track")}
+    shown = {label: [(box.get("frame"), box.get("outside")) for box in track] for label, track in tracks.items()}
+    assert shown == {"1": [("4", "0"), ("5", "1")], "2": [("0", "0"), ("1", "1"), ("4", "0"), ("5", "1")]}
+
+
 def test_what_cannot_be_exported_is_refused(run: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="format 'voc' is not known; use one of coco, youtube-vis"):
         export_masks(run, str(tmp_path), "voc")
     with pytest.raises(ConfigError, match="there are no mask rows to export"):
         export_masks(run, str(tmp_path), "coco", videos=["unknown"])
+    with pytest.raises(ConfigError, match="clip: this format has pictures, and it is not known where the video is"):
+        export_masks(run, str(tmp_path), "cvat-images", videos=["clip"])

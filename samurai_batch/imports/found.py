@@ -1,0 +1,109 @@
+"""What an import finds in a file: prompts with the names that the file has, and what it leaves out and why."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from samurai_batch import storage
+from samurai_batch.errors import PromptError
+from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
+
+
+@dataclass(frozen=True)
+class FoundPrompt:
+    """One prompt of a file: of which video, by its id, and of which object."""
+
+    video_id: str
+    object_id: str
+    prompt: Prompt
+
+
+@dataclass
+class Found:
+    """The prompts of a file, in its order, and how many of its shapes were left out for each reason."""
+
+    prompts: list[FoundPrompt] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def leave_out(self, reason: str, count: int = 1) -> None:
+        """Count shapes that no prompt can be made of; ``reason`` describes them in the plural."""
+        if count:
+            self.left_out[reason] += count
+
+    def add(self, video_id: str, object_id: str, prompt: Prompt) -> None:
+        """Add a prompt."""
+        self.prompts.append(FoundPrompt(video_id, object_id, prompt))
+
+    def add_box(self, video_id: str, object_id: str, frame_index: int, box_xyxy: Box) -> None:
+        """Add a box in pixels, or count it as left out if it has no area."""
+        try:
+            self.add(video_id, object_id, BoxPrompt(frame_index, box_xyxy))
+        except PromptError:
+            self.leave_out("boxes without an area, or on no frame")
+
+    def add_mask(self, video_id: str, object_id: str, frame_index: int, mask: Rle | None) -> None:
+        """Add a mask, or count it as left out if it is empty."""
+        if mask is None:
+            self.leave_out("empty masks")
+        else:
+            self.add(video_id, object_id, MaskPrompt(frame_index, mask))
+
+    def add_points(
+        self, video_id: str, object_id: str, frame_index: int, points: Iterable[tuple[float, float]]
+    ) -> None:
+        """Add points on the object."""
+        found = tuple(points)
+        self.add(video_id, object_id, PointsPrompt(frame_index, found, (1,) * len(found)))
+
+    def one_for_each_frame(self) -> "Found":
+        """One box or mask for each object and frame, or all of its points; other shapes are counted as left out."""
+        kept: dict[tuple[str, str, int], Prompt] = {}
+        result = Found(left_out=Counter(self.left_out))
+        for one in self.prompts:
+            key = one.video_id, one.object_id, one.prompt.frame_index
+            before = kept.get(key)
+            if before is None:
+                kept[key] = one.prompt
+            elif isinstance(before, PointsPrompt) and isinstance(one.prompt, PointsPrompt):
+                points, labels = before.points_xy + one.prompt.points_xy, before.labels + one.prompt.labels
+                kept[key] = PointsPrompt(before.frame_index, points, labels)
+            elif before != one.prompt:
+                result.leave_out("further shapes of the same object on the same frame")
+        result.prompts = [FoundPrompt(video_id, object_id, prompt) for (video_id, object_id, _), prompt in kept.items()]
+        return result
+
+
+class Videos:
+    """The videos that a file may name: by id, with the URI of each.
+
+    Without any, a name in the file is a video's id, and its URI stays unknown.
+    """
+
+    def __init__(self, uris: Mapping[str, str], size_of: Callable[[str], tuple[int, int]] | None = None) -> None:
+        self.uris = dict(uris)
+        self._size_of = size_of
+        self._sizes: dict[str, tuple[int, int]] = {}
+
+    def id_of(self, *names: str) -> str:
+        """The id of the video that one of these names means: an id, a file name, or a file name without its ending.
+
+        A file about one video may call it as it likes: if one video is known, that is the one. Else the first name.
+        """
+        for name in names:
+            for meant in (name, storage.unquote_id(name), storage.unquote_id(PurePosixPath(name).stem)):
+                if meant in self.uris:
+                    return meant
+            for video_id, uri in self.uris.items():
+                file = storage.file_name(uri)
+                if storage.file_name(name) in (file, PurePosixPath(file).stem):
+                    return video_id
+        return next(iter(self.uris)) if len(self.uris) == 1 else storage.unquote_id(next(filter(None, names), "video"))
+
+    def size(self, video_id: str) -> tuple[int, int]:
+        """Height and width of a video in pixels. Raises ValueError if it is not known where the video is."""
+        if video_id not in self._sizes:
+            if self._size_of is None or video_id not in self.uris:
+                raise ValueError(f"its numbers are parts of a picture, and the size of video {video_id!r} is not known")
+            self._sizes[video_id] = self._size_of(self.uris[video_id])
+        return self._sizes[video_id]
