@@ -99,7 +99,44 @@ class EverythingPrompt:
         _check_frame(self)
 
 
-AutoPrompt = TextPrompt | EverythingPrompt
+@dataclass(frozen=True, slots=True)
+class DiscoverPrompt:
+    """Every object that a detector finds on this frame or later becomes a track of its own, from where it appears.
+
+    ``classes`` limits the objects to detections of these classes; empty: all. ``detections`` is the digest of the
+    video's detections where a table gives them, and "" where the job detects.
+    """
+
+    frame_index: int
+    classes: tuple[str, ...] = ()
+    detections: str = ""
+
+    def __post_init__(self) -> None:
+        _check_frame(self)
+        if isinstance(self.classes, str) or not isinstance(self.classes, Iterable):
+            raise PromptError(
+                f"classes is {shown(self.classes)}: it should be a list of names, as in ['car', 'person']"
+            )
+        _put(self, "classes", tuple(checked(checks.text, name, "class") for name in self.classes))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDetection:
+    """What a detector has found on one frame; ``score`` is in [0, 1].
+
+    ``box_xyxy`` is in pixels, or in shares of the picture's sides where ``is_relative``; ``mask`` is None if the
+    detector gives boxes alone.
+    """
+
+    frame_index: int
+    class_name: str
+    score: float
+    box_xyxy: Box
+    mask: Rle | None = None
+    is_relative: bool = False
+
+
+AutoPrompt = TextPrompt | EverythingPrompt | DiscoverPrompt
 """A prompt whose objects are detected before they are tracked. It is the only prompt of its track."""
 
 Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AutoPrompt
@@ -154,7 +191,8 @@ class Track:
 
     ``start_frame`` and ``end_frame``, both included, are the first and last frame of the track (None: of the video);
     every prompt lies between them. The direction forward starts at the first prompted frame, backward at the last one,
-    both at the first one in both directions.
+    both at the first one in both directions. ``origin`` is the fingerprint of the discover prompt that started the
+    track; it decides the track's prompts, and so stands for them in its fingerprint.
     """
 
     video: Video
@@ -163,6 +201,7 @@ class Track:
     start_frame: int | None = None
     end_frame: int | None = None
     direction: Direction = "forward"
+    origin: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.video, Video):
@@ -260,7 +299,8 @@ def _check_together(prompts: Sequence[Prompt]) -> None:
     if len(prompts) == 1 and not isinstance(prompts[0], PointsPrompt):
         return
     if any(isinstance(prompt, AutoPrompt) for prompt in prompts):
-        raise PromptError("a text or everything prompt detects several objects; give it an object_id of its own")
+        kinds_of = "discover" if any(isinstance(prompt, DiscoverPrompt) for prompt in prompts) else "text or everything"
+        raise PromptError(f"a {kinds_of} prompt detects several objects; give it an object_id of its own")
     by_frame = sorted(prompts, key=lambda prompt: prompt.frame_index)
     for frame_index, group in groupby(by_frame, key=lambda prompt: prompt.frame_index):
         of_frame = set(group)  # repeated prompts count once

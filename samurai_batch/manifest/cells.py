@@ -53,9 +53,15 @@ def frame_index(cell: object) -> int:
     return checks.frame_index(cell if number is None else number)
 
 
+def any_box(cell: object) -> Box:
+    """Four corners x1, y1, x2, y2, in any unit."""
+    x1, y1, x2, y2 = map(float, checks.box(_decoded(cell)))
+    return x1, y1, x2, y2
+
+
 def box(cell: object) -> Box:
     """A box in pixels, as the corners x1, y1, x2, y2."""
-    x1, y1, x2, y2 = map(float, checks.box(_decoded(cell)))
+    x1, y1, x2, y2 = any_box(cell)
     if x2 <= 0 or y2 <= 0:
         raise ValueError("it is outside the picture; pixels count from 0 at the top left")
     if checks.is_box_in_units((x1, y1, x2, y2)):
@@ -80,6 +86,14 @@ def labels(cell: object) -> tuple[int, ...]:
     decoded = _decoded(cell)
     has_bools = isinstance(decoded, list | tuple) and any(isinstance(label, bool) for label in decoded)
     return checks.labels(None if has_bools else decoded)
+
+
+def class_names(cell: object) -> tuple[str, ...]:
+    """Names of classes, separated by commas."""
+    names = tuple(name.strip() for name in checks.text(cell).split(","))
+    if not all(names):
+        raise ValueError("one name is empty; write names separated by commas, as in car, person")
+    return names
 
 
 def mask_or_uri(cell: object) -> Rle | str:

@@ -31,6 +31,7 @@ from samurai_batch.redaction import holds_secret
 from samurai_batch.rle import rle_to_coco
 from samurai_batch.tasks import (
     BoxPrompt,
+    DiscoverPrompt,
     EverythingPrompt,
     MaskPrompt,
     PointsPrompt,
@@ -60,7 +61,7 @@ def read_prompts(uri: str) -> list[Track]:
     blank lines; in a folder they go on from file to file, in the order of the names. Raises PromptsError with all
     mistakes.
     """
-    table = _read_table(uri)
+    table = read_table(uri)
     problems = Problems(uri, table.row_numbers)
     for row_number, problem in table.unreadable.items():
         problems.about_row(row_number, problem)
@@ -90,7 +91,8 @@ def is_table(uri: str) -> bool:
     return uri.lower().endswith(tuple(ending for endings, _, _ in FORMATS for ending in endings))
 
 
-def _read_table(uri: str) -> TableRead:
+def read_table(uri: str) -> TableRead:
+    """The rows of a table, or of a folder of tables, by the ending of its name. Raises PromptsError."""
     if _format(uri) is None and _is_folder(uri):
         return _read_folder(uri)
     _known_format(uri)
@@ -189,6 +191,8 @@ def _cells_of(prompt: Prompt) -> dict[str, Any]:
             return {"kind": "text", "text": prompt.text}
         case EverythingPrompt():
             return {"kind": "everything"}
+        case DiscoverPrompt():
+            return {"kind": "discover"} | ({"text": ", ".join(prompt.classes)} if prompt.classes else {})
 
 
 def _refusal(uri: str, text: str) -> PromptsError:
