@@ -10,7 +10,8 @@ The public names. Each is loaded on first use: importing the package loads neith
     run_job, JobConfig, make_job, load_job          a job, as the command line runs it
     read_masks, iter_masks, compact_masks           its mask tables: as a DataFrame, in batches; merge into large files
     read_prompts, write_prompts, parse_prompts      prompts tables: read, write, check a DataFrame
-    Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt   videos, tracks and prompts
+    read_detections, parse_detections               detections of any detector: read, check a DataFrame
+    Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt, DiscoverPrompt   what to track
     Rle, encode_mask, decode_mask                   masks as COCO run lengths
     open_video, track_video, Tracker, TrackerSettings   one video in this process, step by step
     ImagePredictor, load_network                    segment one picture with many prompts
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from samurai_batch.images.networks import load_network
     from samurai_batch.images.predictor import ImagePredictor
     from samurai_batch.job import JobConfig, load_job, make_job
-    from samurai_batch.manifest import parse_prompts, read_prompts, write_prompts
+    from samurai_batch.manifest import parse_detections, parse_prompts, read_detections, read_prompts, write_prompts
     from samurai_batch.masks import compact_masks, iter_masks, read_masks
     from samurai_batch.modeling.checkpoints import build_model, load_weights
     from samurai_batch.modeling.configs import MODELS
@@ -34,7 +35,17 @@ if TYPE_CHECKING:
     from samurai_batch.pipeline import track_video
     from samurai_batch.rle import decode_mask, encode_mask
     from samurai_batch.runtime.run import run_job
-    from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
+    from samurai_batch.tasks import (
+        BoxPrompt,
+        DiscoverPrompt,
+        EverythingPrompt,
+        MaskPrompt,
+        PointsPrompt,
+        Rle,
+        TextPrompt,
+        Track,
+        Video,
+    )
     from samurai_batch.tracking.settings import TrackerSettings
     from samurai_batch.tracking.tracker import Tracker
     from samurai_batch.video import open_video
@@ -44,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MODELS",
     "BoxPrompt",
+    "DiscoverPrompt",
     "EverythingPrompt",
     "ImagePredictor",
     "JobConfig",
@@ -66,7 +78,9 @@ __all__ = [
     "load_weights",
     "make_job",
     "open_video",
+    "parse_detections",
     "parse_prompts",
+    "read_detections",
     "read_masks",
     "read_prompts",
     "run_job",
@@ -77,6 +91,7 @@ __all__ = [
 
 _HOMES = {
     "BoxPrompt": "tasks",
+    "DiscoverPrompt": "tasks",
     "EverythingPrompt": "tasks",
     "ImagePredictor": "images.predictor",
     "JobConfig": "job",
@@ -99,7 +114,9 @@ _HOMES = {
     "load_weights": "modeling.checkpoints",
     "make_job": "job",
     "open_video": "video",
+    "parse_detections": "manifest",
     "parse_prompts": "manifest",
+    "read_detections": "manifest",
     "read_masks": "masks",
     "read_prompts": "manifest",
     "run_job": "runtime.run",

@@ -30,6 +30,7 @@ Positive = Annotated[int, Field(strict=True, ge=1)]
 Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), WrapValidator(_keep_whole)]
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), WrapValidator(_keep_whole)]
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1), WrapValidator(_keep_whole)]
 NonNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0), WrapValidator(_keep_whole)]
 
 

@@ -11,6 +11,7 @@ import samurai_batch
 PUBLIC = [
     "MODELS",
     "BoxPrompt",
+    "DiscoverPrompt",
     "EverythingPrompt",
     "ImagePredictor",
     "JobConfig",
@@ -33,7 +34,9 @@ PUBLIC = [
     "load_weights",
     "make_job",
     "open_video",
+    "parse_detections",
     "parse_prompts",
+    "read_detections",
     "read_masks",
     "read_prompts",
     "run_job",
@@ -44,6 +47,7 @@ PUBLIC = [
 
 LIGHT = {
     "BoxPrompt",
+    "DiscoverPrompt",
     "EverythingPrompt",
     "JobConfig",
     "MaskPrompt",

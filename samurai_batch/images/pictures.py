@@ -24,6 +24,7 @@ from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import (
     AutoPrompt,
     BoxPrompt,
+    DiscoverPrompt,
     EverythingPrompt,
     MaskPrompt,
     PointsPrompt,
@@ -65,6 +66,8 @@ class ObjectDetector:
             case EverythingPrompt():
                 masks = segment_everything(self.predictor, pixels, self.settings)
                 return [MaskPrompt(prompt.frame_index, one.mask) for one in masks]
+            case DiscoverPrompt():
+                raise PromptError("a discover prompt needs a video; give a picture a text or everything prompt")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,9 @@ def segment_picture(
             return [PictureMask(f"{track.object_id}#{number}", *mask) for number, mask in enumerate(masks)]
         case TextPrompt() as text:
             prompted = track.tracks_of_detections(detector.detect(text, pixels))
+        case DiscoverPrompt() as discover:
+            detector.detect(discover, pixels)  # refuses it
+            prompted = ()
         case None:
             prompted = (track,)
     detector.predictor.set_image(image)

@@ -17,6 +17,7 @@ from pydantic import (
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.images.settings import EverythingSettings
+from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.schema import Settings, contradiction, describe_mistakes
 from samurai_batch.tracking.settings import Mode, TrackerOptions, TrackerSettings
 
@@ -88,6 +89,13 @@ class JobConfig(BaseModel):
 
     everything: EverythingSettings = EverythingSettings()
     """Settings of everything mode by SAM's names, where they differ from the defaults."""
+
+    detections: Text | None = None
+    """Detections for prompts of kind discover: path or URI of a table (.parquet, .csv, .jsonl), or of what ultralytics,
+    YOLO, supervision, COCO or MOTChallenge programs write. {video_id} in it stands for each video's id."""
+
+    discovery: DiscoverySettings = DiscoverySettings()
+    """Settings of prompts of kind discover, by name, where they differ from the defaults."""
 
     pool: Literal["ray", "local"] = "ray"
     """Where replicas run: ray for Ray actors, local for threads of this process. Those threads share the first GPU and
@@ -185,6 +193,8 @@ class JobConfig(BaseModel):
             raise contradiction("num_gpus_per_replica", "device is cpu, which uses no GPU; remove one of them")
         if self.task == "segment" and self.tracker.overrides():
             raise contradiction("tracker", "task is segment, which tracks nothing; remove one of them")
+        if self.task == "segment" and self.detections is not None:
+            raise contradiction("detections", "task is segment, which discovers nothing; remove one of them")
         if self.task == "segment" and self.compile:
             raise contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:
@@ -193,7 +203,7 @@ class JobConfig(BaseModel):
             )
         return self
 
-    @field_serializer("tracker", "everything")
+    @field_serializer("tracker", "everything", "discovery")
     def _serialize_overrides(self, settings: Settings) -> dict[str, Any]:
         return settings.overrides()
 

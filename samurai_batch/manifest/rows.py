@@ -13,6 +13,7 @@ from samurai_batch.manifest.tracks import Problems, Rows, check_tracks, group_tr
 from samurai_batch.tasks import (
     DIRECTIONS,
     BoxPrompt,
+    DiscoverPrompt,
     EverythingPrompt,
     MaskPrompt,
     PointsPrompt,
@@ -29,7 +30,9 @@ COLUMNS_OF_KIND: dict[str, tuple[str, ...]] = {
     "mask": ("mask",),
     "text": ("text",),
     "everything": (),
+    "discover": (),
 }
+OPTIONAL_COLUMNS_OF_KIND: dict[str, tuple[str, ...]] = {"discover": ("text",)}
 PROMPT_COLUMNS = ("box_xyxy", "points_xy", "labels", "mask", "text")
 TRACK_COLUMNS = ("start_frame", "end_frame", "direction")
 COLUMNS = (*REQUIRED_COLUMNS, *PROMPT_COLUMNS, *TRACK_COLUMNS)
@@ -127,6 +130,7 @@ class _Cells:
             "mask": self._masks,
             "text": lambda rows, frames: _made(TextPrompt, frames, self._parsed("text", rows, checks.text)),
             "everything": lambda _, frames: [None if frame is None else EverythingPrompt(frame) for frame in frames],
+            "discover": lambda rows, frames: _made(DiscoverPrompt, frames, self._classes(rows)),
         }
         for kind, names in COLUMNS_OF_KIND.items():
             positions = np.flatnonzero((kinds == kind) & self._has_only(kind, names, kinds == kind))
@@ -147,6 +151,8 @@ class _Cells:
                 for position in np.flatnonzero(of_kind & ~given).tolist():
                     self._problems.about_missing(position, name, f"a row of kind {kind} needs it")
                 continue
+            if name in OPTIONAL_COLUMNS_OF_KIND.get(kind, ()):
+                continue
             for position in np.flatnonzero(of_kind & given).tolist():
                 reason = f"a row of kind {kind} has no {name}; leave it empty, or write another row"
                 self._problems.about_cell(position, name, self._frame[name].iloc[position], reason)
@@ -165,6 +171,15 @@ class _Cells:
             elif frame is not None:
                 prompts[index] = PointsPrompt(frame, points, labels)
         return prompts
+
+    def _classes(self, positions: _Positions) -> list[tuple[str, ...] | None]:
+        """The classes that discover prompts are limited to: names separated by commas, or none for all."""
+        classes: list[tuple[str, ...] | None] = [()] * len(positions)
+        given = np.flatnonzero(self._given["text"][positions]) if "text" in self._given else np.zeros(0, np.int64)
+        texts = self._parsed("text", positions[given], cells.class_names)
+        for index, names in zip(given.tolist(), texts, strict=True):
+            classes[index] = names
+        return classes
 
     def _masks(self, positions: _Positions, frames: _Frames) -> list[Prompt | None]:
         given = self._parsed("mask", positions, cells.mask_or_uri)

@@ -41,7 +41,8 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
     for part in prepare(tracks, recipe, storage, settings):
         decisions += _decisions(part, recipe, settings)
         of_job.update(track.track_id for track in part.tracks)
-        to_detect.update(member.track.track_id for member in part.to_detect)
+        to_detect.update(one.track.track_id for one in part.to_detect)
+        to_detect.update(one.track.track_id for one in part.discoveries)
     ledgers = read_video_ledgers(storage, settings.output, num_transfers=settings.num_transfers)
     in_ledger = {(ledger.video_id, object_id) for ledger in ledgers for object_id in ledger.tracks}
     removed = [one for one in in_ledger - of_job if not _may_be_detected_again(one, to_detect)]
@@ -49,8 +50,10 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
 
 
 def _may_be_detected_again(track: TrackId, to_detect: set[TrackId]) -> bool:
-    """Whether a track comes from a detection (``<object_id>#<number>``) that this run makes again."""
-    return (track[0], track[1].rpartition("#")[0]) in to_detect
+    """Whether a track comes from a detection (``<object_id>#<…>``) that this run makes again."""
+    video_id, object_id = track
+    places = [place for place, sign in enumerate(object_id) if sign == "#"]
+    return any((video_id, object_id[:place]) in to_detect for place in places)
 
 
 def _decisions(part: Preparation, recipe: Recipe, settings: DriverSettings) -> list[Decision]:

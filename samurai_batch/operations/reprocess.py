@@ -28,7 +28,7 @@ from samurai_batch.operations.reasons import Decision, compare
 from samurai_batch.operations.sources import read_source
 from samurai_batch.runtime.driver import RunHooks
 from samurai_batch.runtime.progress import ProgressSink
-from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_absolute_paths
+from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_absolute_paths, with_detections
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.tasks import Track, TrackId
@@ -109,8 +109,9 @@ def plan_reprocess(config: JobConfig, choice: Choice = EVERYTHING) -> ReprocessP
             f"prompts {storage.redact(config.prompts)}: the source is empty, and --prune would remove every table; "
             "check that the source is the right one, or delete the output yourself"
         )
+    tracks, detections = with_detections(config, tracks)
     recipe = job_recipe(config, weights_digest(config.model, config.weights))
-    comparison = compare(tracks, recipe, DriverSettings.of(config, retry_failed=True))
+    comparison = compare(tracks, recipe, DriverSettings.of(config, retry_failed=True, detections=detections))
     decisions = tuple(one for one in comparison.decisions if _is_chosen(one, choice))
     return ReprocessPlan(tuple(tracks), decisions, comparison.removed, choice)
 

@@ -10,9 +10,12 @@ from collections.abc import Iterable
 
 from samurai_batch.planning.chunks import step
 from samurai_batch.planning.rates import RateMeter, Rates
-from samurai_batch.planning.records import DetectRecord, ShardRecord, Tries, VideoRecord
+from samurai_batch.planning.records import DetectRecord, DiscoveryRecord, ShardRecord, Tries, VideoRecord
 from samurai_batch.planning.shards import LEAST_GAIN, Outlook, best_split, num_covered
 from samurai_batch.planning.work_queue import WorkQueue
+
+Queued = VideoRecord | ShardRecord | DetectRecord | DiscoveryRecord
+"""Work that any replica may take."""
 
 MAX_DRIFT = 1.25
 """The queue is sorted anew when a rate has changed by this factor."""
@@ -29,7 +32,7 @@ class Backlog:
         self._split_shards = split_shards
         self._meter = meter
         self._ordered_by = meter.rates
-        self._waiting: WorkQueue[VideoRecord | ShardRecord | DetectRecord] = WorkQueue()
+        self._waiting: WorkQueue[Queued] = WorkQueue()
         self._paused: dict[str, ShardRecord] = {}
         self._video_at: dict[str, str] = {}
         self._frames_to_encode = self._frames_to_propagate = 0
@@ -51,14 +54,14 @@ class Backlog:
 
     # -- adding work
 
-    def add(self, work: VideoRecord | ShardRecord | DetectRecord) -> None:
+    def add(self, work: Queued) -> None:
         """Queue a piece of work for any replica; a shard without frames left is dropped."""
         for shard in _shards_of(work):
             self._count(shard)
         if not isinstance(work, ShardRecord) or self._has_frames_left(work):
             self._waiting.push(work, _video_id(work), self._cost_s(work))
 
-    def add_all(self, works: Iterable[VideoRecord | ShardRecord | DetectRecord]) -> None:
+    def add_all(self, works: Iterable[Queued]) -> None:
         """Queue pieces of work; of two with the same cost the first goes first."""
         for work in works:
             self.add(work)
@@ -84,7 +87,7 @@ class Backlog:
 
     # -- giving work out
 
-    def next_work(self, replica_id: str) -> VideoRecord | ShardRecord | DetectRecord | None:
+    def next_work(self, replica_id: str) -> Queued | None:
         """The piece of work that this replica should do next; tracks that others should take are split off it."""
         self._reorder()
         while (work := self._choose(replica_id)) is not None:
@@ -95,7 +98,7 @@ class Backlog:
                 return work
         return None
 
-    def _choose(self, replica_id: str) -> VideoRecord | ShardRecord | DetectRecord | None:
+    def _choose(self, replica_id: str) -> Queued | None:
         paused = self._paused.pop(replica_id, None)
         if paused is not None:
             if not self._should_yield(paused):
@@ -129,12 +132,13 @@ class Backlog:
         rates = self._meter.rates
         return self._frames_to_encode * rates.encode_s + self._frames_to_propagate * rates.propagate_s
 
-    def _cost_s(self, work: VideoRecord | ShardRecord | DetectRecord) -> float:
-        """Seconds until a piece of work is done. Detections go first, as they may add many tracks."""
-        if isinstance(work, DetectRecord):
+    def _cost_s(self, work: Queued) -> float:
+        """Seconds until a piece of work is done. Detections and decisions go first, as more tracks may follow."""
+        if isinstance(work, DetectRecord | DiscoveryRecord):
             return math.inf
         rates, shards = self._meter.rates, _shards_of(work)
-        return max(one.num_to_encode * rates.encode_s + one.num_to_propagate * rates.propagate_s for one in shards)
+        costs_s = [one.num_to_encode * rates.encode_s + one.num_to_propagate * rates.propagate_s for one in shards]
+        return max(costs_s, default=math.inf)
 
     def _has_frames_left(self, shard: ShardRecord) -> bool:
         """Drop the legs without frames left; returns whether any remain."""
@@ -159,21 +163,21 @@ class Backlog:
             self._waiting.reorder(self._cost_s)
 
 
-def _shards_of(work: VideoRecord | ShardRecord | DetectRecord) -> list[ShardRecord]:
+def _shards_of(work: Queued) -> list[ShardRecord]:
     match work:
         case ShardRecord():
             return [work]
         case VideoRecord():
             return work.unopened
-        case DetectRecord():
+        case DetectRecord() | DiscoveryRecord():
             return []
 
 
-def _video_id(work: VideoRecord | ShardRecord | DetectRecord) -> str:
+def _video_id(work: Queued) -> str:
     match work:
         case VideoRecord():
             return work.video.video_id
-        case ShardRecord():
+        case ShardRecord() | DiscoveryRecord():
             return work.video.video.video_id
         case DetectRecord():
             return work.video_id

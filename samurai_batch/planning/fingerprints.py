@@ -8,7 +8,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track
+from samurai_batch.tasks import (
+    BoxPrompt,
+    DiscoverPrompt,
+    EverythingPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    TextPrompt,
+    Track,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +26,7 @@ class Recipe:
 
     ``settings`` are the tracker's thresholds by name, as JSON values; ``tracker_version`` moves when the code
     computes other masks from the same settings. ``detection`` has the settings of auto prompts,
-    and counts for those alone.
+    and counts for those alone; ``discovery`` those of discover prompts, with the length of their windows.
     """
 
     model: str
@@ -27,6 +36,7 @@ class Recipe:
     settings: Mapping[str, object]
     tracker_version: int
     detection: Mapping[str, object] = field(default_factory=dict)
+    discovery: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
 
     Its ids stand in its rows, so they count as well: two objects with the same prompts are two tracks.
     """
+    if track.origin:
+        return fingerprint_of_found(track)
     content: dict[str, list[object]] = {
         "ids": [track.video.video_id, track.object_id],
         "video": [video.uri, video.size_bytes, video.version],
@@ -51,8 +63,19 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
         "model": [recipe.model, recipe.weights_digest, recipe.image_size, recipe.dtype],
         "tracker": [recipe.tracker_version, dict(recipe.settings)],
     }
+    if isinstance(track.auto_prompt, DiscoverPrompt):
+        content["discovery"] = [dict(recipe.discovery)]
     if track.auto_prompt is not None:
         content["look_up"] = [dict(recipe.detection)]
+    return _hash(content)
+
+
+def fingerprint_of_found(track: Track) -> str:
+    """The same of a track that a discovery has started: its fingerprint, ``origin``, decides all of the track."""
+    return _hash({"ids": [track.video.video_id, track.object_id], "origin": [track.origin]})
+
+
+def _hash(content: Mapping[str, object]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -69,3 +92,5 @@ def _prompt_values(prompt: Prompt) -> list[object]:
             return ["text", prompt.frame_index, prompt.text]
         case EverythingPrompt():
             return ["everything", prompt.frame_index]
+        case DiscoverPrompt():
+            return ["discover", prompt.frame_index, prompt.classes, prompt.detections]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from samurai_batch.planning.chunks import first_chunk, frames_left, last_frame, step
+from samurai_batch.planning.fingerprints import fingerprint_of_found
 from samurai_batch.planning.orders import (
     DetectMember,
     Outcome,
@@ -14,7 +15,14 @@ from samurai_batch.planning.orders import (
     VideoTruncated,
     WorkInvalidated,
 )
-from samurai_batch.planning.records import DetectRecord, LegRecord, ShardRecord, TrackRecord, VideoRecord
+from samurai_batch.planning.records import (
+    DetectRecord,
+    DiscoveryRecord,
+    LegRecord,
+    ShardRecord,
+    TrackRecord,
+    VideoRecord,
+)
 from samurai_batch.planning.resume import SavedWork, aligned
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.shards import Shard
@@ -29,6 +37,20 @@ class PendingTrack:
     track: Track
     fingerprint: str
     saved: SavedWork
+
+
+@dataclass(frozen=True)
+class PendingDiscovery:
+    """A discover prompt that needs work: its first window that is not decided, and the tracks that go on there.
+
+    ``found`` are all of its tracks so far, those that have ended too.
+    """
+
+    track: Track
+    fingerprint: str
+    window: int
+    going_on: tuple[PendingTrack, ...] = ()
+    found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +122,37 @@ class JobState:
             self.num_open += len(tracks)
         return records
 
+    def add_discovery(self, video: VideoRecord, pending: PendingDiscovery) -> None:
+        """Make the records of a discovery and of its tracks so far."""
+        record = DiscoveryRecord(video, TrackRecord(pending.track, pending.fingerprint, video), pending.window)
+        self.videos[video.video.video_id] = video
+        self.num_open += 1
+        video.discovery = record
+        video.tracks.append(record.track)
+        for one in pending.going_on:
+            self.add_held(record, one.track)
+            record.saved[one.track.object_id] = one.saved
+
+    def add_held(self, discovery: DiscoveryRecord, track: Track) -> TrackRecord:
+        """Make the record of a track that a discovery has started."""
+        name = fingerprint_of_found(track)
+        record = TrackRecord(track, name, discovery.video, is_held=True)
+        (leg,) = track.legs
+        record.legs = [LegRecord(record, replace(leg, fingerprint=name), first_chunk(leg, self._chunk_frames))]
+        discovery.video.tracks.append(record)
+        discovery.known[track.object_id] = record
+        self.recount(record)
+        return record
+
+    def release_held(self, video: VideoRecord, tracks: Iterable[TrackRecord]) -> None:
+        """Drop the records of held tracks."""
+        gone = set(map(id, tracks))
+        for track in video.tracks:
+            if id(track) in gone:
+                track.is_settled = True
+                self.recount(track)
+        video.tracks = [track for track in video.tracks if id(track) not in gone]
+
     def _add_shard(
         self,
         video: VideoRecord,
@@ -158,8 +211,11 @@ class JobState:
         assert failure.frame_reached is not None
         self._outcomes.append(VideoTruncated(video.video.video_id, failure))
         video.truncation = failure
-        frame_reached = min(failure.frame_reached, video.num_frames)
-        for track in video.tracks:
+        frame_reached = min(failure.frame_reached, video.last_frame + 1)
+        discovery = video.discovery
+        if discovery and not (self._keep_partial and discovery.track.track.prompts[0].frame_index < frame_reached):
+            self.give_up([discovery.track], failure)
+        for track in [] if discovery else video.tracks:
             for leg in track.legs:
                 if track.is_open and _needs(leg, frame_reached):
                     self._truncate_track(track, leg, failure, frame_reached)
@@ -167,13 +223,29 @@ class JobState:
         self._update_tracks(video)
 
     def give_up(self, tracks: Iterable[TrackRecord], failure: Failure) -> None:
-        """Fail the tracks; each is settled as soon as no running order includes it."""
+        """Fail the tracks; each is settled as soon as no running order includes it.
+
+        A discovery fails with any of its tracks, and they with it.
+        """
+        tracks = list(tracks)
+        for discovery in {track.video.discovery for track in tracks if track.video.discovery}:
+            discovery.video.discovery, discovery.video.released_frames = None, None
+            tracks += [track for track in discovery.video.tracks if track not in tracks]
         for track in tracks:
             if track.is_open:
                 track.failure, track.is_cut_short = failure, False
                 for leg in track.legs:
                     self._update_left(leg)
                 self._settle_given_up(track)
+
+    def invalidate(self, work: WorkInvalidated) -> None:
+        """Have the driver delete saved work that nobody continues."""
+        self._outcomes.append(work)
+
+    def recount(self, track: TrackRecord) -> None:
+        """Count the frames that a track has left, after more were released or fewer are needed."""
+        for leg in track.legs:
+            self._update_left(leg)
 
     def order_ended(self, tracks: Iterable[TrackRecord]) -> None:
         """Settle or publish tracks of an order that has ended, where that is due."""
@@ -211,7 +283,7 @@ class JobState:
         """Publish once all chunks are done. A truncation may end a leg while an order beyond it still runs."""
         if track.num_left or track.num_running or track.is_publishing or not track.legs:
             return
-        if track.is_open:
+        if track.is_open and not track.is_held:
             track.is_publishing = True
             self.to_publish.append(track)
 
@@ -227,6 +299,8 @@ class JobState:
 
     def _settle(self, track: TrackRecord, status: TrackStatus, num_rows: int) -> None:
         track.is_settled = True
+        if track.is_held:
+            return
         self.num_open -= 1
         self._outcomes.append(
             TrackSettled(

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from samurai_batch.planning.retry import Failure
+from samurai_batch.planning.discovery import Decision
+from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
-from samurai_batch.tasks import Leg, Track, Video
+from samurai_batch.tasks import FrameDetection, Leg, Track, Video
 
 TrackStatus = Literal["done", "partial", "failed"]
 
@@ -69,7 +70,31 @@ class DetectOrder:
     members: tuple[DetectMember, ...]
 
 
-Order = OpenOrder | PropagateOrder | PublishOrder | DetectOrder
+@dataclass(frozen=True, kw_only=True)
+class DiscoverOrder:
+    """Decide on one window (chunk) of a discovery, from the saved rows of its tracks and the detections.
+
+    ``track`` is that of the discover prompt, ``known`` are the object_ids of tracks with rows in the window, and
+    ``facts`` those of the video up to a truncation. ``detections`` are those of the window and of the frame after it;
+    the driver adds them.
+    """
+
+    order_id: int
+    track: Track
+    fingerprint: str
+    window: int
+    chunk_frames: int
+    facts: VideoFacts
+    known: tuple[str, ...]
+    detections: tuple[FrameDetection, ...] = ()
+
+    @property
+    def video(self) -> Video:
+        """The video that is discovered."""
+        return self.track.video
+
+
+Order = OpenOrder | PropagateOrder | PublishOrder | DetectOrder | DiscoverOrder
 
 
 def num_tracks_of(order: Order) -> int:
@@ -121,6 +146,15 @@ class Detected:
 
 
 @dataclass(frozen=True)
+class Discovered:
+    """Answer to a DiscoverOrder. A decision without missing tracks is written."""
+
+    order_id: int
+    decision: Decision
+    seconds: float
+
+
+@dataclass(frozen=True)
 class OrderFailed:
     """Answer to an order that failed."""
 
@@ -129,7 +163,7 @@ class OrderFailed:
     seconds: float
 
 
-Report = VideoOpened | ChunkPropagated | TrackPublished | Detected | OrderFailed
+Report = VideoOpened | ChunkPropagated | TrackPublished | Detected | Discovered | OrderFailed
 
 
 @dataclass(frozen=True)
@@ -181,3 +215,13 @@ class VideoTruncated:
 
 
 Outcome = TrackSettled | WorkInvalidated | VideoFactsKnown | VideoTruncated
+
+
+def is_new_truncation(order: Order, failure: Failure) -> bool:
+    """Whether a failure shows a truncation that was not known: reading ended before the frames of the order."""
+    return (
+        failure.kind is FailureKind.TRUNCATED
+        and isinstance(order, PropagateOrder)
+        and failure.frame_reached is not None
+        and failure.frame_reached < order.num_frames
+    )

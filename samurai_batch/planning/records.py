@@ -4,7 +4,16 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from samurai_batch.planning.chunks import first_chunk, last_chunk, last_frame
-from samurai_batch.planning.orders import DetectMember, DetectOrder, OpenOrder, Order, PropagateOrder, PublishOrder
+from samurai_batch.planning.orders import (
+    DetectMember,
+    DetectOrder,
+    DiscoverOrder,
+    OpenOrder,
+    Order,
+    PropagateOrder,
+    PublishOrder,
+)
+from samurai_batch.planning.resume import SavedWork
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track, Video
@@ -21,12 +30,17 @@ class Tries:
 
 @dataclass(slots=True, eq=False)
 class VideoRecord:
-    """One video with pending tracks; its shards are ``unopened`` until its facts are known."""
+    """One video with pending tracks; its shards are ``unopened`` until its facts are known.
+
+    A ``discovery`` releases its frames window by window: tracks are propagated up to ``released_frames``.
+    """
 
     video: Video
     expected_frames: int
     facts: VideoFacts | None = None
     readable_frames: int | None = None
+    released_frames: int | None = None
+    discovery: "DiscoveryRecord | None" = None
     truncation: Failure | None = None
     tracks: "list[TrackRecord]" = field(default_factory=list)
     unopened: "list[ShardRecord]" = field(default_factory=list)
@@ -34,17 +48,24 @@ class VideoRecord:
 
     @property
     def num_frames(self) -> int:
-        """Frames that can be read: those before a known truncation; an estimate before the video is opened."""
+        """Frames that are released and can be read, so before a known truncation; an estimate before it is opened."""
+        num_frames = self.last_frame + 1
+        return num_frames if self.released_frames is None else min(num_frames, self.released_frames)
+
+    @property
+    def last_frame(self) -> int:
+        """The last frame that can be read, released or not."""
         if self.readable_frames is not None:
-            return self.readable_frames
-        return self.facts.num_frames if self.facts else self.expected_frames
+            return self.readable_frames - 1
+        return (self.facts.num_frames if self.facts else self.expected_frames) - 1
 
 
 @dataclass(slots=True, eq=False)
 class TrackRecord:
     """One pending track. ``failure`` ends it unless ``is_cut_short``; ``num_running`` orders include it now.
 
-    ``num_left`` sums what is left over its legs.
+    ``num_left`` sums what is left over its legs. A track that ``is_held`` belongs to a discovery that is not done:
+    nothing of it is published or settled.
     """
 
     track: Track
@@ -55,6 +76,7 @@ class TrackRecord:
     is_cut_short: bool = False
     is_publishing: bool = False
     is_settled: bool = False
+    is_held: bool = False
     has_restarted: bool = False
     num_left: int = 0
     num_running: int = 0
@@ -180,7 +202,40 @@ class DetectRecord:
         return [DetectRecord(self.tracks[low:high], replace(self.tries)) for low, high in pairwise(bounds)]
 
 
-Work = VideoRecord | ShardRecord | TrackRecord | DetectRecord
+@dataclass(slots=True, eq=False)
+class DiscoveryRecord:
+    """A discover prompt at work: all windows before ``window`` are decided.
+
+    ``track`` is that of the prompt, ``known`` are the held tracks with rows in this window, by object_id, the oldest
+    first; ``saved`` is what an earlier run has left of them. While ``is_deciding``, the window is queued or at a
+    replica.
+    """
+
+    video: VideoRecord
+    track: TrackRecord
+    window: int
+    known: dict[str, TrackRecord] = field(default_factory=dict)
+    saved: dict[str, SavedWork] = field(default_factory=dict)
+    is_deciding: bool = False
+    tries: Tries = field(default_factory=Tries)
+
+    def discover_order(self, order_id: int, chunk_frames: int) -> DiscoverOrder:
+        """The order to decide on the window."""
+        assert self.video.facts is not None
+        return DiscoverOrder(
+            order_id=order_id,
+            track=self.track.track,
+            fingerprint=self.track.fingerprint,
+            window=self.window,
+            chunk_frames=chunk_frames,
+            facts=replace(self.video.facts, num_frames=self.video.last_frame + 1),
+            known=tuple(
+                name for name, track in self.known.items() if track.legs[0].leg.start_frame <= self.video.last_frame
+            ),
+        )
+
+
+Work = VideoRecord | ShardRecord | TrackRecord | DetectRecord | DiscoveryRecord
 
 
 @dataclass(slots=True)
@@ -201,6 +256,8 @@ class Running:
             case DetectRecord(tracks=tracks):
                 self.tracks = tracks
             case TrackRecord() as track:
+                self.tracks = [track]
+            case DiscoveryRecord(track=track):
                 self.tracks = [track]
             case _:
                 self.tracks = [leg.track for leg in self.legs]
@@ -233,5 +290,7 @@ def _describe(order: Order) -> str:
             return f"propagating frames {low} to {min(low + order.chunk_frames, order.num_frames) - 1}"
         case DetectOrder():
             return "answering the prompt"
+        case DiscoverOrder():
+            return "deciding which detections become tracks"
         case _:
             return "publishing the mask table"

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from samurai_batch.planning.backlog import Backlog
-from samurai_batch.planning.job_state import JobState, KnownVideo, PendingTrack
+from samurai_batch.planning.discoveries import Discoveries
+from samurai_batch.planning.job_state import JobState, KnownVideo, PendingDiscovery, PendingTrack
 from samurai_batch.planning.orders import (
     Assignment,
     ChunkPropagated,
     Detected,
     DetectMember,
+    Discovered,
     OpenOrder,
     Order,
     OrderFailed,
@@ -26,10 +28,12 @@ from samurai_batch.planning.orders import (
     Report,
     TrackPublished,
     VideoOpened,
+    is_new_truncation,
 )
 from samurai_batch.planning.rates import RateMeter, Rates
 from samurai_batch.planning.records import (
     DetectRecord,
+    DiscoveryRecord,
     LegRecord,
     Running,
     ShardRecord,
@@ -50,6 +54,7 @@ class ScheduleSettings:
     keep_partial: bool
     limits: RetryLimits
     split_shards: bool = True
+    max_tracks_per_shard: int = 8
 
 
 class Scheduler:
@@ -73,6 +78,7 @@ class Scheduler:
         self._running: dict[int, Running] = {}
         self._order_at: dict[str, int] = {}
         self._job = JobState(settings.chunk_frames, settings.keep_partial)
+        self._discoveries = Discoveries(self._job, self._backlog, settings.chunk_frames, settings.max_tracks_per_shard)
         self.add_tracks(shards, pending, videos)
 
     def add_tracks(
@@ -93,6 +99,10 @@ class Scheduler:
     def add_detections(self, batches: Iterable[Sequence[DetectMember]]) -> None:
         """Add tracks that DetectOrders answer, one order for each batch."""
         self._backlog.add_all(self._job.add_detections(batches))
+
+    def add_discoveries(self, discoveries: Iterable[PendingDiscovery], videos: Mapping[str, KnownVideo]) -> None:
+        """Add discover prompts, whose tracks are not known yet."""
+        self._discoveries.add(discoveries, videos)
 
     @property
     def is_finished(self) -> bool:
@@ -163,6 +173,7 @@ class Scheduler:
             case VideoOpened(), VideoRecord() as video:
                 self._meter.opened(report.seconds)
                 self._backlog.add_all(self._job.set_facts(video, report.facts))
+                self._discoveries.begin(video)
             case ChunkPropagated(), ShardRecord() as shard:
                 self._meter.propagated(report, len(running.legs))
                 self._chunk_propagated(running, shard)
@@ -170,9 +181,11 @@ class Scheduler:
                 self._job.published(track, report.num_rows)
             case Detected(), DetectRecord() as batch:
                 self._detected(running, batch, report)
+            case Discovered(), DiscoveryRecord() as discovery:
+                self._discoveries.decided(discovery, report)
             case _:
                 raise AssertionError(f"a report of the wrong kind for {running.order}: {report}")
-        self._job.order_ended(running.tracks)
+        self._tracks_moved_on(running)
         return self._job.take_outcomes()
 
     def replica_lost(self, replica_id: str, failure: Failure) -> list[Outcome]:
@@ -186,7 +199,7 @@ class Scheduler:
             running = self._running[order_id]
             self._order_ended(running, seconds=0.0)
             self._order_failed(running, failure)
-            self._job.order_ended(running.tracks)
+            self._tracks_moved_on(running)
         return self._job.take_outcomes()
 
     # -- giving work out
@@ -219,6 +232,10 @@ class Scheduler:
                 return Running(replica_id, order, work, legs)
             case DetectRecord():
                 return Running(replica_id, work.detect_order(order_id), work)
+            case DiscoveryRecord():
+                if not work.track.is_open:
+                    return None
+                return Running(replica_id, work.discover_order(order_id, chunk_frames), work)
 
     def _queue(self, work: Work) -> None:
         """Queue a piece of work for any replica."""
@@ -237,6 +254,11 @@ class Scheduler:
             track.num_running -= 1
             track.seconds += seconds / len(tracks)
 
+    def _tracks_moved_on(self, running: Running) -> None:
+        self._job.order_ended(running.tracks)
+        if isinstance(running.work, ShardRecord):
+            self._discoveries.proceed(running.work.video)
+
     def _chunk_propagated(self, running: Running, shard: ShardRecord) -> None:
         assert isinstance(running.order, PropagateOrder)
         shard.tries = Tries()
@@ -252,7 +274,7 @@ class Scheduler:
                 self._job.published(track, answer)
 
     def _order_failed(self, running: Running, failure: Failure) -> None:
-        if _is_new_truncation(running.order, failure):
+        if is_new_truncation(running.order, failure):
             assert isinstance(running.work, ShardRecord)
             self._job.truncate(running.work.video, failure)
             self._queue(running.work)
@@ -315,19 +337,12 @@ class Scheduler:
     def _restart(self, running: Running) -> None:
         """Start one track again: the leg that failed, or both legs if its parts do not join."""
         (track,) = running.tracks
+        if isinstance(running.work, DiscoveryRecord):
+            self._discoveries.restart(running.work)
+            return
         legs = running.legs or track.legs
         self._job.rewind(track, legs)
         track.tries = Tries()
         self._backlog.add_all(ShardRecord(track.video, [leg]) for leg in legs)
         if not isinstance(running.work, TrackRecord):
             self._queue(running.work)
-
-
-def _is_new_truncation(order: Order, failure: Failure) -> bool:
-    """Whether a failure shows a truncation that was not known: reading ended before the frames of the order."""
-    return (
-        failure.kind is FailureKind.TRUNCATED
-        and isinstance(order, PropagateOrder)
-        and failure.frame_reached is not None
-        and failure.frame_reached < order.num_frames
-    )

@@ -88,6 +88,7 @@ def _make_replica(plan: ReplicaPlan, device: Mapping[str, str]) -> Worker:
     return Replica(
         propagate=lambda *chunk, check: within_memory(lambda: propagate(*chunk, check=check)),
         detect=lambda source, track: within_memory(partial(detect, detector, source, track)),
+        rules=config.discovery,
         open_video=open_video,
         store=storage,
         output=config.output,

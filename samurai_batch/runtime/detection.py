@@ -15,8 +15,9 @@ from samurai_batch.images.text_models import check_detector
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.store import Store
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.storage import join, redact
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, TextPrompt, Track
+from samurai_batch.runtime.discovery import read_found
+from samurai_batch.storage import join, quote_id, redact
+from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, MaskPrompt, Prompt, TextPrompt, Track
 
 if TYPE_CHECKING:  # torch is for replicas
     from samurai_batch.images.pictures import ObjectDetector
@@ -24,6 +25,8 @@ if TYPE_CHECKING:  # torch is for replicas
 
 _DETECTIONS = TypeAdapter(list[BoxPrompt | MaskPrompt])
 _SUFFIX = ".json"
+MAX_DISCOVERED_ID_BYTES = 100
+"""The object_ids of a discovery's tracks begin with its own, and they name files."""
 
 
 def check_auto_prompts(tracks: Sequence[Track], config: JobConfig) -> None:
@@ -33,6 +36,7 @@ def check_auto_prompts(tracks: Sequence[Track], config: JobConfig) -> None:
         if config.detector is None:
             raise ConfigError("prompts of kind text need a detector; name one in the field detector")
         check_detector(config.detector)
+    _check_discoveries(tracks)
     reserved = {track.track_id for track in detecting}
     for track in tracks:
         object_id, _, number = track.object_id.rpartition("#")
@@ -41,6 +45,25 @@ def check_auto_prompts(tracks: Sequence[Track], config: JobConfig) -> None:
                 f"object_id {track.object_id!r} of video {track.video.video_id!r} is reserved for an object that is"
                 f" detected for {object_id!r}; rename one of them"
             )
+
+
+def _check_discoveries(tracks: Sequence[Track]) -> None:
+    """Raise ConfigError for a discover prompt that is not alone in its video, or does not go forward."""
+    discovering = {track.video.video_id: track for track in tracks if isinstance(track.auto_prompt, DiscoverPrompt)}
+    for track in tracks:
+        discovery = discovering.get(track.video.video_id)
+        if discovery is None:
+            continue
+        where = f"object_id {discovery.object_id!r} of video {discovery.video.video_id!r} has a prompt of kind discover"
+        if track is not discovery:
+            raise ConfigError(
+                f"{where}, and the video has another prompt, of {track.object_id!r}; give the classes of one discover"
+                " prompt as a list, and other prompts a video_id of their own"
+            )
+        if track.direction != "forward":
+            raise ConfigError(f"{where}, which goes forward only; leave direction empty")
+        if len(quote_id(track.object_id)) > MAX_DISCOVERED_ID_BYTES:
+            raise ConfigError(f"{where}; its object_id begins those of its tracks and is too long, shorten it")
 
 
 def detect(detector: "ObjectDetector", source: "VideoSource", track: Track) -> list[Prompt]:
@@ -58,12 +81,14 @@ def detect(detector: "ObjectDetector", source: "VideoSource", track: Track) -> l
 
 def write_detections(store: Store, output: str, fingerprint: str, prompts: Sequence[Prompt]) -> None:
     """Keep the boxes or masks of an auto prompt, best first; an empty list means that no object was found."""
-    store.write_bytes(_uri(output, fingerprint), _DETECTIONS.dump_json(list(prompts)))  # type: ignore[arg-type]
+    store.write_bytes(detections_uri(output, fingerprint), _DETECTIONS.dump_json(list(prompts)))  # type: ignore[arg-type]
 
 
 def read_detections(store: Store, output: str, track: Track, fingerprint: str) -> tuple[Track, ...]:
     """The tracks of the objects detected for ``track``. Raises StateError if the file is damaged."""
-    uri = _uri(output, fingerprint)
+    uri = detections_uri(output, fingerprint)
+    if isinstance(track.auto_prompt, DiscoverPrompt):
+        return read_found(store, uri, track, fingerprint)
     try:
         return track.tracks_of_detections(_DETECTIONS.validate_json(store.read_bytes(uri)))
     except (ValidationError, PromptError) as error:
@@ -79,5 +104,6 @@ def _folder(output: str) -> str:
     return join(output, "_prompts")
 
 
-def _uri(output: str, fingerprint: str) -> str:
+def detections_uri(output: str, fingerprint: str) -> str:
+    """Where the detections of an auto prompt are kept."""
     return join(_folder(output), fingerprint + _SUFFIX)

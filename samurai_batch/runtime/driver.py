@@ -11,7 +11,7 @@ Time, storage and pool are arguments, so that a simulation runs this very loop.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from samurai_batch.errors import SamuraiBatchError
@@ -22,7 +22,7 @@ from samurai_batch.ledger.status import RunSummary
 from samurai_batch.ledger.store import Store
 from samurai_batch.ledger.writer import LedgerWriter
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.planning.orders import Outcome, TrackSettled
+from samurai_batch.planning.orders import DiscoverOrder, Order, Outcome, TrackSettled
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
@@ -38,10 +38,11 @@ from samurai_batch.runtime.pool import (
     ReplicaDied,
     ReplicaReady,
 )
-from samurai_batch.runtime.preparation import Preparation, VideoState, delete_leftovers, prepare, prepare_detected
+from samurai_batch.runtime.preparation import Preparation, delete_leftovers, prepare, prepare_detected
 from samurai_batch.runtime.progress import ProgressSink, RunProgress
 from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.video_states import VideoState
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
@@ -168,8 +169,9 @@ class _Driver:
         self._environment.remove_temporaries()
         needed: set[str] = set()
         for part in prepare(tracks, self._recipe, store, settings, on_progress=self._lease.beat_if_due):
-            needed.update(one.fingerprint for one in part.pending)
+            needed.update(part.saved_fingerprints)
             detecting = [one.track for one in part.to_detect if settings.has_detected_tracks(one.track)]
+            detecting += [one.track for one in part.discoveries]
             self._videos_to_detect |= {track.video.video_id: part.videos[track.video.video_id] for track in detecting}
             self._enter(part)
         delete_leftovers(store, settings.output, needed, settings.num_transfers, self._lease.beat_if_due)
@@ -198,6 +200,7 @@ class _Driver:
             self._stats.settled(outcome)
         self._scheduler.add_tracks(part.shards, part.pending, part.known_videos())
         self._scheduler.add_detections(part.detect_batches)
+        self._scheduler.add_discoveries(part.discoveries, part.known_videos())
         self._apply(self._scheduler.take_outcomes())
 
     # -- the work
@@ -231,12 +234,20 @@ class _Driver:
     def _assign_orders(self, pool: Pool) -> None:
         for assignment in self._scheduler.assign(self._idle):
             del self._idle[assignment.replica_id]
-            pool.submit(assignment.replica_id, assignment.order)
-            self._stats.assigned(assignment.replica_id, assignment.order)
+            order = self._with_detections(assignment.order)
+            pool.submit(assignment.replica_id, order)
+            self._stats.assigned(assignment.replica_id, order)
         if isinstance(pool, GrowingPool):
             pool.want(self._scheduler.num_waiting)
         is_stuck = self._idle and not self._scheduler.num_running and not self._scheduler.is_finished
         assert not is_stuck, "replicas are idle and tracks are open, but there is no order"
+
+    def _with_detections(self, order: Order) -> Order:
+        if not isinstance(order, DiscoverOrder):
+            return order
+        start = order.window * order.chunk_frames
+        frames = range(start, start + order.chunk_frames + 1)  # and the first one of the next window
+        return replace(order, detections=self._settings.detections_on(order.video.video_id, frames))
 
     def _handle_event(self, event: PoolEvent) -> None:
         match event:

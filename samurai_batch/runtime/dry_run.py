@@ -18,7 +18,7 @@ from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
 from samurai_batch.runtime.preparation import Preparation, prepare
-from samurai_batch.runtime.recipe import checked_tracks, job_recipe, with_absolute_paths
+from samurai_batch.runtime.recipe import checked_tracks, job_recipe, with_absolute_paths, with_detections
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.tasks import Track, TrackId
 
@@ -82,7 +82,7 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
     """
     config = with_absolute_paths(config)
     recipe = job_recipe(config, weights_digest="")
-    tracks = checked_tracks(config, tracks)
+    tracks, _ = with_detections(config, checked_tracks(config, tracks))
     counts: Counter[str] = Counter()
     unreachable: list[TrackProblem] = []
     shards: list[tuple[float, PlannedShard]] = []
@@ -115,7 +115,13 @@ def _counts(part: Preparation) -> Counter[str]:
     for track, _ in part.to_do:
         before = part.videos[track.video.video_id].ledger.tracks.get(track.object_id)
         counts["new" if before is None else before.status] += 1
-    return counts + Counter({"videos": len(part.videos), "tracks": len(part.tracks), "to detect": len(part.to_detect)})
+    return counts + Counter(
+        {
+            "videos": len(part.videos),
+            "tracks": len(part.tracks),
+            "to detect": len(part.to_detect) + len(part.discoveries),
+        }
+    )
 
 
 def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, PlannedShard]]:

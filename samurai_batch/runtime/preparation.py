@@ -6,57 +6,27 @@ from functools import cached_property
 from itertools import groupby, islice
 
 from samurai_batch.background import for_each
-from samurai_batch.errors import StorageError
 from samurai_batch.ledger.checkpoints import delete_track, list_saved_chunks, list_saved_tracks
-from samurai_batch.ledger.schema import TrackEntry, VideoLedger
-from samurai_batch.ledger.store import Store, read_video_ledger
-from samurai_batch.masks import mask_table_name, mask_tables_uri
-from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
-from samurai_batch.planning.job_state import KnownVideo, PendingTrack
+from samurai_batch.ledger.schema import TrackEntry
+from samurai_batch.ledger.store import Store
+from samurai_batch.masks import mask_table_name
+from samurai_batch.planning.fingerprints import Recipe, fingerprint, fingerprint_of_found
+from samurai_batch.planning.job_state import KnownVideo, PendingDiscovery, PendingTrack
 from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.resume import NOTHING_SAVED
-from samurai_batch.planning.retry import PERMANENT, Failure, FailureKind
+from samurai_batch.planning.retry import PERMANENT, Failure
 from samurai_batch.planning.shards import Shard, make_detect_batches, make_shards
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.detection import detected_fingerprints, read_detections
+from samurai_batch.runtime.discovery import as_track, discover_prompt_of, first_window, found_tracks, read_decisions
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.storage import redact, without_signature
-from samurai_batch.tasks import Track, Video
+from samurai_batch.runtime.video_states import VideoState, read_video_states
+from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
 
 VIDEOS_AT_ONCE = 500
 """So many videos are compared at a time: enough to keep storage busy, and few enough to hold their ledgers."""
-
-BYTES_PER_FRAME = 10_000
-"""The order of magnitude of compressed video; it only ranks videos that nobody has opened yet."""
-
-
-@dataclass(frozen=True)
-class VideoState:
-    """A video in storage: its ledger, and its identity or why there is none.
-
-    ``tables`` are the names of the mask tables of its tracks.
-    """
-
-    video: Video
-    ledger: VideoLedger
-    tables: frozenset[str]
-    identity: VideoIdentity | None
-    failure: Failure | None
-
-    def known(self, num_frames: int, *, resumes: bool) -> KnownVideo:
-        """What is known of the video's length; the prompts ask for at least ``num_frames``.
-
-        A truncation that an earlier run has found counts only if this run ``resumes`` work that was saved under it:
-        without such work the video is read again, which may go further.
-        """
-        facts, cut = self.ledger.facts, self.ledger.cut
-        if facts is None:
-            size_bytes = self.identity.size_bytes if self.identity else 0
-            return KnownVideo(max(num_frames, size_bytes // BYTES_PER_FRAME))
-        truncation = Failure(FailureKind.TRUNCATED, cut.message, cut.frame_reached) if cut and resumes else None
-        return KnownVideo(facts.num_frames, facts, truncation)
 
 
 @dataclass(frozen=True)
@@ -66,7 +36,7 @@ class Preparation:
     ``settled`` tracks have ended in an earlier run, and ``unreachable`` ones fail at once: their videos cannot be
     found. ``pending`` tracks are propagated, in ``shards`` that also hold other tracks of their videos. The prompts of
     ``detect_batches`` are detected, each batch by one order; those of ``detected`` tracks were detected by an earlier
-    run that ended before its ledger said so.
+    run that ended before its ledger said so. ``discoveries`` are discover prompts, from where an earlier run left them.
     """
 
     videos: Mapping[str, VideoState]
@@ -76,6 +46,12 @@ class Preparation:
     shards: list[Shard]
     detect_batches: list[tuple[DetectMember, ...]]
     detected: list[DetectMember]
+    discoveries: list[PendingDiscovery]
+
+    @property
+    def saved_fingerprints(self) -> set[str]:
+        """The fingerprints of all tracks that may have checkpoints that are still needed."""
+        return {one.fingerprint for one in self.pending} | {name for one in self.discoveries for name in one.found}
 
     @property
     def to_detect(self) -> list[DetectMember]:
@@ -86,7 +62,8 @@ class Preparation:
     def to_do(self) -> list[tuple[Track, str]]:
         """The tracks that need work, with their fingerprints."""
         pending = [(one.track, one.fingerprint) for one in self.pending]
-        return pending + [(one.track, one.fingerprint) for one in self.to_detect]
+        discoveries = [(one.track, one.fingerprint) for one in self.discoveries]
+        return pending + [(one.track, one.fingerprint) for one in self.to_detect] + discoveries
 
     @property
     def tracks(self) -> list[Track]:
@@ -110,6 +87,9 @@ class Preparation:
             last = max(max(leg.start_frame, leg.end_frame or 0) for leg in shard.legs)
             num_frames[shard.video.video_id] = max(num_frames.get(shard.video.video_id, 0), last + 1)
         resumed = {one.track.video.video_id for one in self.pending if one.saved.parts}
+        for discovery in self.discoveries:
+            num_frames[discovery.track.video.video_id] = discover_prompt_of(discovery.track).frame_index + 1
+            resumed |= {discovery.track.video.video_id} if discovery.found else set()
         return {
             video_id: self.videos[video_id].known(count, resumes=video_id in resumed)
             for video_id, count in num_frames.items()
@@ -153,40 +133,9 @@ def _by_videos(tracks: Sequence[Track], num_videos: int) -> Iterator[list[Track]
 def prepare_detected(
     tracks: Sequence[Track], videos: Mapping[str, VideoState], recipe: Recipe, store: Store, settings: DriverSettings
 ) -> Preparation:
-    """The same for the tracks of detections that were made just now; they cannot have checkpoints yet."""
-    return _Preparer(recipe, store, settings, may_have_checkpoints=False).prepare(tracks, videos)
-
-
-def read_video_states(
-    videos: Iterable[Video], store: Store, settings: DriverSettings, on_progress: Callable[[], None]
-) -> dict[str, VideoState]:
-    """The state of each video, by its id. Raises LedgerError and StorageError."""
-    ordered = sorted(videos, key=lambda video: video.video_id)
-    states = for_each(
-        lambda video: _read_video_state(video, store, settings.output),
-        ordered,
-        settings.num_transfers,
-        on_progress=on_progress,
-    )
-    return {state.video.video_id: state for state in states}
-
-
-def _read_video_state(video: Video, store: Store, output: str) -> VideoState:
-    ledger = read_video_ledger(store, output, video.video_id)
-    if ledger is None:
-        ledger = VideoLedger(video_id=video.video_id, video_uri=video.uri)
-    tables = frozenset(store.list_names(mask_tables_uri(output, video.video_id)))
-    try:
-        in_storage = store.identity(video.uri)
-    except FileNotFoundError:
-        blanks = "; its URI begins or ends with blanks, remove them" if video.uri != video.uri.strip() else ""
-        failure = Failure(FailureKind.VIDEO, f"{redact(video.uri)} does not exist{blanks}")
-        return VideoState(video, ledger, tables, None, failure)
-    except StorageError as error:
-        return VideoState(video, ledger, tables, None, Failure(FailureKind.STORAGE, str(error)))
-    identity = VideoIdentity(without_signature(video.uri), in_storage.size_bytes, in_storage.version)
-    now = VideoLedger(video_id=video.video_id, video_uri=video.uri, identity=identity, tracks=ledger.tracks)
-    return VideoState(video, ledger if ledger.identity == now.identity else now, tables, identity, None)
+    """The same for the tracks of detections that were made just now: only those of discoveries have checkpoints."""
+    is_propagated = any(track.origin for track in tracks)
+    return _Preparer(recipe, store, settings, may_have_checkpoints=is_propagated).prepare(tracks, videos)
 
 
 @dataclass(frozen=True)
@@ -240,6 +189,7 @@ class _Preparer:
         others = [one for one in candidates if not self._is_settled(one)]
         to_do = [(one.track, one.fingerprint) for one in others if one.fingerprint is not None]
         members = [DetectMember(track, name) for track, name in to_do if settings.is_detected(track)]
+        new = [one for one in members if not self._is_detected_already(one)]
         pending = self._pending([(track, name) for track, name in to_do if not settings.is_detected(track)])
         return Preparation(
             videos=videos,
@@ -248,9 +198,24 @@ class _Preparer:
             pending=pending,
             shards=self._shards(groups, pending),
             detect_batches=make_detect_batches(
-                [one for one in members if not self._is_detected_already(one)], settings.videos_per_detect_order
+                [one for one in new if not settings.is_discovered(one.track)], settings.videos_per_detect_order
             ),
             detected=[one for one in members if self._is_detected_already(one)],
+            discoveries=[self._discovery(one) for one in new if settings.is_discovered(one.track)],
+        )
+
+    def _discovery(self, member: DetectMember) -> PendingDiscovery:
+        """A discovery from where an earlier run has left it."""
+        track, name, chunk_frames = member.track, member.fingerprint, self.settings.chunk_frames
+        decisions = read_decisions(self.store, self.settings.output, track, name, chunk_frames)
+        found = {one.object_id: as_track(track, name, one) for one in found_tracks(decisions)}
+        going_on = [found[one.object_id] for one in decisions[-1].state] if decisions else []
+        return PendingDiscovery(
+            track=track,
+            fingerprint=name,
+            window=first_window(track, chunk_frames) + len(decisions),
+            going_on=tuple(self._pending([(one, fingerprint_of_found(one)) for one in going_on])),
+            found=tuple(fingerprint_of_found(one) for one in found.values()),
         )
 
     def _candidate(self, track: Track, videos: Mapping[str, VideoState]) -> _Candidate:

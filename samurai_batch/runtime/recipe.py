@@ -6,11 +6,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from samurai_batch import storage
+from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
-from samurai_batch.manifest import read_pictures, read_prompts
+from samurai_batch.manifest import read_detections, read_pictures, read_prompts
+from samurai_batch.manifest.detections import Detections
 from samurai_batch.modeling.configs import image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.tasks import Track, Video, check_distinct
+from samurai_batch.tasks import DiscoverPrompt, Track, Video, check_distinct
 
 TRACKER_VERSION = 2
 """Raise it with every change of code that changes the masks of videos: all tracks become stale."""
@@ -37,6 +39,7 @@ def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
             "detector_threshold": config.detector_threshold,
             "everything": asdict(config.everything),
         },
+        discovery={**asdict(config.discovery), "chunk_frames": config.chunk_frames},
     )
 
 
@@ -122,3 +125,39 @@ def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:
             video = videos[track.video] = track.video if uri == track.video.uri else replace(track.video, uri=uri)
         moved.append(track if video is track.video else replace(track, video=video))
     return moved
+
+
+def with_detections(config: JobConfig, tracks: Sequence[Track]) -> tuple[list[Track], Detections]:
+    """The tracks with the digest of their detections in each discover prompt, and the detections of those videos.
+
+    Raises ConfigError where a job with discover prompts names no detections, or none that is on a sampled frame, and
+    PromptsError.
+    """
+    videos = [track.video.video_id for track in tracks if isinstance(track.auto_prompt, DiscoverPrompt)]
+    if not videos:
+        return list(tracks), {}
+    if config.task == "segment":
+        raise ConfigError("prompts of kind discover need videos, and task is segment; give pictures a text prompt")
+    if config.detections is None:
+        raise ConfigError("prompts of kind discover need detections; give their path or URI in the field detections")
+    found = read_detections(config.detections, videos)
+    kept = {video_id: found[video_id] for video_id in videos if video_id in found}
+    return [_with_digest(track, kept, config.discovery.every) for track in tracks], kept
+
+
+def _with_digest(track: Track, detections: Detections, every: int) -> Track:
+    prompt = track.auto_prompt
+    if not isinstance(prompt, DiscoverPrompt):
+        return track
+    video_id = track.video.video_id
+    found = detections.get(video_id)
+    if found is None:
+        raise ConfigError(f"video {video_id!r} has a discover prompt, but no detections; check the video_id of both")
+    if not ((found.frames >= prompt.frame_index) & ((found.frames - prompt.frame_index) % every == 0)).any():
+        first = prompt.frame_index
+        sampled = f"{first}, {first + every}, {first + 2 * every}, …"
+        raise ConfigError(
+            f"video {video_id!r} has no detection on its sampled frames, {sampled}; set frame_index of its discover"
+            " prompt, or discovery.every"
+        )
+    return replace(track, prompts=(replace(prompt, detections=found.digest),))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from samurai_batch.background import for_each
 from samurai_batch.errors import StateError
@@ -18,11 +19,14 @@ from samurai_batch.ledger.checkpoints import part_uri, state_uri
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
 from samurai_batch.planning.chunks import first_chunk, frames_to_propagate, is_past, step
+from samurai_batch.planning.discovery import Decision, DiscoveryRules
 from samurai_batch.planning.orders import (
     ChunkPropagated,
     Detected,
     DetectMember,
     DetectOrder,
+    Discovered,
+    DiscoverOrder,
     OpenOrder,
     Order,
     OrderFailed,
@@ -35,7 +39,8 @@ from samurai_batch.planning.orders import (
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import get_logger
-from samurai_batch.runtime.detection import write_detections
+from samurai_batch.runtime.detection import detections_uri, write_detections
+from samurai_batch.runtime.discovery import carry_out
 from samurai_batch.runtime.failures import StoppedError, as_failure
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
@@ -109,10 +114,14 @@ class PublishingReplica:
 
 @dataclass(kw_only=True, eq=False)
 class Replica(PublishingReplica):
-    """The replica of ``task: track``. Carries out orders, one at a time; ``detect`` is needed only for auto prompts."""
+    """The replica of ``task: track``. Carries out orders, one at a time.
+
+    ``detect`` is needed only for auto prompts, and ``rules`` only for those of kind discover.
+    """
 
     propagate: Propagate
     detect: Detect | None = None
+    rules: DiscoveryRules | None = None
     _open: "tuple[Video, VideoSource] | None" = field(default=None, init=False)
 
     def run(self, order: Order) -> Report:
@@ -129,6 +138,8 @@ class Replica(PublishingReplica):
                 case PublishOrder():
                     num_rows = self._publish(order)
                     return TrackPublished(order.order_id, num_rows, time.monotonic() - started_s)
+                case DiscoverOrder():
+                    return Discovered(order.order_id, self._discover(order), time.monotonic() - started_s)
                 case DetectOrder():
                     answers = tuple(self._detect_objects(member) for member in order.members)
                     return Detected(order.order_id, answers, time.monotonic() - started_s)
@@ -161,6 +172,12 @@ class Replica(PublishingReplica):
             self.close()
             return as_failure(error)
         return 0
+
+    def _discover(self, order: DiscoverOrder) -> Decision:
+        self.check_not_stopping()
+        assert self.rules is not None, "this job has no discover prompts"
+        uri = detections_uri(self.output, order.fingerprint)
+        return carry_out(order, self.rules, self.store, self.output, uri, self.num_transfers)
 
     # -- one chunk
 
@@ -227,6 +244,8 @@ class Replica(PublishingReplica):
 
         tables = for_each(read, order.chunks, self.num_transfers)
         table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
+        if order.track.origin:  # a discovery may have ended the track before the frames that it was propagated through
+            table = table.filter(pc.less(table["frame_index"], order.rows.stop)).combine_chunks()
         if not np.array_equal(table["frame_index"].to_numpy(), np.arange(order.rows.start, order.rows.stop)):
             raise StateError(
                 f"the saved parts hold {table.num_rows} rows that are not frames "

@@ -27,7 +27,13 @@ from samurai_batch.runtime.detection import check_auto_prompts
 from samurai_batch.runtime.driver import Environment, RunDescription, RunHooks, drive
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.progress import ProgressLog, ProgressSink
-from samurai_batch.runtime.recipe import checked_tracks, job_recipe, with_absolute_paths, with_resolved_dtype
+from samurai_batch.runtime.recipe import (
+    checked_tracks,
+    job_recipe,
+    with_absolute_paths,
+    with_detections,
+    with_resolved_dtype,
+)
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.tasks import Track
 
@@ -65,6 +71,7 @@ def run_job(
     job_recipe(config, weights_digest="")  # reports wrong settings before a large table or weights are read
     tracks = checked_tracks(config, tracks)
     check_auto_prompts(tracks, config)
+    tracks, detections = with_detections(config, tracks)
     load = cache(partial(_load_weights, config))
     is_remote = config.weights is not None and storage.is_remote(config.weights)  # downloaded once, not twice
     recipe = job_recipe(config, load().digest if is_remote else weights_digest(config.model, config.weights))
@@ -80,7 +87,8 @@ def run_job(
             should_stop=should_stop,
             remove_temporaries=partial(storage.sweep_temporaries, config.output),
         )
-        return drive(tracks, recipe, DriverSettings.of(config, retry_failed=retry_failed), run, environment, hooks)
+        settings = DriverSettings.of(config, retry_failed=retry_failed, detections=detections)
+        return drive(tracks, recipe, settings, run, environment, hooks)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """What the driver needs to know of a job."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.lease import STALE_AFTER_S
+from samurai_batch.manifest.detections import Detections
 from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.planning.scheduler import ScheduleSettings
-from samurai_batch.tasks import Track
+from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Track
 
 LOSSES_PER_DEATH = 3
 """A chunk may lose so many replicas with their nodes for every replica that may die of it: a lost node says less."""
@@ -22,11 +23,11 @@ class DriverSettings(ScheduleSettings):
 
     A replica is replaced after ``chunks_per_replica``; None keeps it. ``retry_failed`` retries tracks that failed
     because of their input, though that has not changed. A run whose heartbeat is older than ``stale_after_s`` is
-    considered dead; that must be many times ``heartbeat_s``.
+    considered dead; that must be many times ``heartbeat_s``. ``detections`` are those of videos with discover prompts.
     """
 
     output: str
-    max_tracks_per_shard: int
+    detections: Detections = field(default_factory=dict, repr=False)
     segments_pictures: bool = False
     videos_per_detect_order: int = 1
     chunks_per_replica: int | None = None
@@ -37,10 +38,13 @@ class DriverSettings(ScheduleSettings):
     stale_after_s: float = STALE_AFTER_S
 
     @classmethod
-    def of(cls, config: JobConfig, *, retry_failed: bool = False) -> "DriverSettings":
+    def of(
+        cls, config: JobConfig, *, retry_failed: bool = False, detections: Detections | None = None
+    ) -> "DriverSettings":
         """The settings of a job."""
         return cls(
             output=config.output,
+            detections=detections or {},
             chunk_frames=config.chunk_frames,
             max_tracks_per_shard=config.max_tracks_per_shard,
             keep_partial=config.keep_partial,
@@ -53,8 +57,17 @@ class DriverSettings(ScheduleSettings):
         )
 
     def is_detected(self, track: Track) -> bool:
-        """Whether a DetectOrder answers the track; others are propagated."""
+        """Whether DetectOrders or DiscoverOrders answer the track; others are propagated."""
         return self.segments_pictures or track.auto_prompt is not None
+
+    def is_discovered(self, track: Track) -> bool:
+        """Whether DiscoverOrders answer the track."""
+        return isinstance(track.auto_prompt, DiscoverPrompt)
+
+    def detections_on(self, video_id: str, frames: range) -> tuple[FrameDetection, ...]:
+        """The detections of a video on these frames."""
+        found = self.detections.get(video_id)
+        return () if found is None else found.on(frames)
 
     def has_detected_tracks(self, track: Track) -> bool:
         """Whether each detection of the track becomes a track of its own."""

@@ -16,6 +16,7 @@ from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.rle import decode_mask
 from samurai_batch.tasks import (
     BoxPrompt,
+    DiscoverPrompt,
     EverythingPrompt,
     MaskPrompt,
     PointsPrompt,
@@ -69,10 +70,11 @@ def to_frame_prompt(
             case PointsPrompt(points_xy=points, labels=given):
                 clicks += points
                 labels += given
-            case TextPrompt() | EverythingPrompt():
+            case TextPrompt() | EverythingPrompt() | DiscoverPrompt():
+                kind = type(prompt).__name__.removesuffix("Prompt").lower()
                 raise PromptError(
-                    f"the {'text' if isinstance(prompt, TextPrompt) else 'everything'} prompt on frame"
-                    f" {prompt.frame_index} has no box or mask yet; run_job detects its objects first"
+                    f"the {kind} prompt on frame {prompt.frame_index} has no box or mask yet;"
+                    " run_job detects its objects first"
                 )
     box_labels = [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT] if corners else []
     scale = torch.tensor([image_size / width, image_size / height], dtype=torch.float64)

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from samurai_batch import storage
 from samurai_batch.errors import TruncatedVideoError, VideoError
+from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.ledger.lease import SystemClock
 from samurai_batch.ledger.status import RunSummary
 from samurai_batch.ledger.store import Store
@@ -30,7 +31,7 @@ from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.stats import WorkStats
-from samurai_batch.tasks import BoxPrompt, Direction, Leg, Track, Video
+from samurai_batch.tasks import BoxPrompt, Direction, Leg, Rle, Track, Video
 from samurai_batch.video import VideoSource
 
 RECIPE = Recipe(
@@ -105,6 +106,7 @@ class FakeTracker:
 
     batch_matters: bool = False
     before_frame: Callable[[int, Sequence[Leg]], None] = lambda index, legs: None
+    mask_of: Callable[[Track, int], Rle | None] = lambda track, index: None
     calls: list[tuple[str, bool, range, tuple[str, ...]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -130,10 +132,11 @@ class FakeTracker:
                 if leg.covers(frame.index):
                     object_id = leg.track.object_id
                     seen = f"{frame.index} {names if self.batch_matters else ''}"
+                    seen += "".join(repr(one) for one in leg.track.prompts[1:] if one.frame_index == frame.index)
                     states[object_id] = hashlib.sha256(states[object_id] + seen.encode()).digest()
                     num_track_frames += 1
                     if leg.writes(frame.index):
-                        rows[object_id].append(_row(leg.track, frame.index, source, states[object_id]))
+                        rows[object_id].append(self._row(leg.track, frame.index, source, states[object_id]))
         tables = {object_id: rows_to_table(found) for object_id, found in rows.items()}
         return ChunkResult(
             tables=tables,
@@ -145,26 +148,27 @@ class FakeTracker:
             ),
         )
 
+    def _row(self, track: Track, frame_index: int, source: VideoSource, state: bytes) -> MaskRow:
+        return MaskRow(
+            video_id=track.video.video_id,
+            object_id=track.object_id,
+            frame_index=frame_index,
+            timestamp_s=source.timestamp_s(frame_index),
+            height=source.info.height,
+            width=source.info.width,
+            segmentation=self.mask_of(track, frame_index),
+            mask_score=int.from_bytes(state[:3], "big") / 2**24,
+            object_score=int.from_bytes(state[3:6], "big") / 2**24,
+            motion_score=None,
+            mask_index=state[6] % 3,
+            prompted=any(prompt.frame_index == frame_index for prompt in track.prompts),
+        )
+
 
 def _first_state(leg: Leg) -> bytes:
-    return hashlib.sha256(repr((leg.track.prompts, replace(leg, fingerprint=""))).encode()).digest()
-
-
-def _row(track: Track, frame_index: int, source: VideoSource, state: bytes) -> MaskRow:
-    return MaskRow(
-        video_id=track.video.video_id,
-        object_id=track.object_id,
-        frame_index=frame_index,
-        timestamp_s=source.timestamp_s(frame_index),
-        height=source.info.height,
-        width=source.info.width,
-        segmentation=None,
-        mask_score=int.from_bytes(state[:3], "big") / 2**24,
-        object_score=int.from_bytes(state[3:6], "big") / 2**24,
-        motion_score=None,
-        mask_index=state[6] % 3,
-        prompted=any(prompt.frame_index == frame_index for prompt in track.prompts),
-    )
+    first = leg.track.prompts if not leg.track.origin else leg.track.prompts[0]  # more may follow, and an end
+    leg = replace(leg, fingerprint="", end_frame=None) if leg.track.origin else replace(leg, fingerprint="")
+    return hashlib.sha256(repr((first, leg)).encode()).digest()
 
 
 def write_video(folder: Path, video_id: str, num_frames: int, **more: object) -> Video:
@@ -174,7 +178,7 @@ def write_video(folder: Path, video_id: str, num_frames: int, **more: object) ->
     return Video(video_id, str(path))
 
 
-def box_track(video: Video, object_id: str, frame: int = 0, direction: Direction = "forward", **span: int) -> Track:
+def box_track(video: Video, object_id: str, frame: int = 0, direction: Direction = "forward", **span: Any) -> Track:
     prompt = BoxPrompt(frame, (10.0, 10.0, 30.0, 30.0))
     return Track(video=video, object_id=object_id, prompts=(prompt,), direction=direction, **span)
 
@@ -201,6 +205,7 @@ def find_two(source: object, track: Track) -> list[BoxPrompt]:
 
 def make_replica(output: str, tracker: FakeTracker, store: Store = storage) -> Replica:
     return Replica(
+        rules=DiscoverySettings(),
         propagate=tracker.propagate,
         detect=find_two,
         open_video=video_opener(store.read_bytes),

@@ -1,6 +1,6 @@
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.runtime.preparation import read_video_states
 from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.video_states import read_video_states
 from samurai_batch.storage import Identity
 from samurai_batch.tasks import Video
 

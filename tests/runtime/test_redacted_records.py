@@ -21,8 +21,8 @@ from samurai_batch.ledger.store import (
 from samurai_batch.planning.fingerprints import VideoIdentity
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.assembly import ReplicaPlan, make_pool
-from samurai_batch.runtime.preparation import read_video_states
 from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.video_states import read_video_states
 from samurai_batch.tasks import Video
 from tests.runtime.records import run_record
 

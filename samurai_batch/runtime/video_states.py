@@ -1,0 +1,78 @@
+"""Videos in storage: what an output knows of each, and whether it is still the same."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from samurai_batch.background import for_each
+from samurai_batch.errors import StorageError
+from samurai_batch.ledger.schema import VideoLedger
+from samurai_batch.ledger.store import Store, read_video_ledger
+from samurai_batch.masks import mask_tables_uri
+from samurai_batch.planning.fingerprints import VideoIdentity
+from samurai_batch.planning.job_state import KnownVideo
+from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.storage import redact, without_signature
+from samurai_batch.tasks import Video
+
+BYTES_PER_FRAME = 10_000
+"""The order of magnitude of compressed video; it only ranks videos that nobody has opened yet."""
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """A video in storage: its ledger, and its identity or why there is none.
+
+    ``tables`` are the names of the mask tables of its tracks.
+    """
+
+    video: Video
+    ledger: VideoLedger
+    tables: frozenset[str]
+    identity: VideoIdentity | None
+    failure: Failure | None
+
+    def known(self, num_frames: int, *, resumes: bool) -> KnownVideo:
+        """What is known of the video's length; the prompts ask for at least ``num_frames``.
+
+        A truncation that an earlier run has found counts only if this run ``resumes`` work that was saved under it:
+        without such work the video is read again, which may go further.
+        """
+        facts, cut = self.ledger.facts, self.ledger.cut
+        if facts is None:
+            size_bytes = self.identity.size_bytes if self.identity else 0
+            return KnownVideo(max(num_frames, size_bytes // BYTES_PER_FRAME))
+        truncation = Failure(FailureKind.TRUNCATED, cut.message, cut.frame_reached) if cut and resumes else None
+        return KnownVideo(facts.num_frames, facts, truncation)
+
+
+def read_video_states(
+    videos: Iterable[Video], store: Store, settings: DriverSettings, on_progress: Callable[[], None]
+) -> dict[str, VideoState]:
+    """The state of each video, by its id. Raises LedgerError and StorageError."""
+    ordered = sorted(videos, key=lambda video: video.video_id)
+    states = for_each(
+        lambda video: _read_video_state(video, store, settings.output),
+        ordered,
+        settings.num_transfers,
+        on_progress=on_progress,
+    )
+    return {state.video.video_id: state for state in states}
+
+
+def _read_video_state(video: Video, store: Store, output: str) -> VideoState:
+    ledger = read_video_ledger(store, output, video.video_id)
+    if ledger is None:
+        ledger = VideoLedger(video_id=video.video_id, video_uri=video.uri)
+    tables = frozenset(store.list_names(mask_tables_uri(output, video.video_id)))
+    try:
+        in_storage = store.identity(video.uri)
+    except FileNotFoundError:
+        blanks = "; its URI begins or ends with blanks, remove them" if video.uri != video.uri.strip() else ""
+        failure = Failure(FailureKind.VIDEO, f"{redact(video.uri)} does not exist{blanks}")
+        return VideoState(video, ledger, tables, None, failure)
+    except StorageError as error:
+        return VideoState(video, ledger, tables, None, Failure(FailureKind.STORAGE, str(error)))
+    identity = VideoIdentity(without_signature(video.uri), in_storage.size_bytes, in_storage.version)
+    now = VideoLedger(video_id=video.video_id, video_uri=video.uri, identity=identity, tracks=ledger.tracks)
+    return VideoState(video, ledger if ledger.identity == now.identity else now, tables, identity, None)
