@@ -9,6 +9,7 @@ The public names. Each is loaded on first use: importing the package loads neith
     track                                           track objects through one video, into a DataFrame
     run_job, JobConfig, make_job, load_job          a job, as the command line runs it
     read_masks, iter_masks, compact_masks           its mask tables: as a DataFrame, in batches; merge into large files
+    measure_tracks, write_measurements              paths, speeds, zones and line crossings, as tables
     read_prompts, write_prompts, parse_prompts      prompts tables: read, write, check a DataFrame
     read_detections, parse_detections               detections of any detector: read, check a DataFrame
     Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt, DiscoverPrompt   what to track
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from samurai_batch.job import JobConfig, load_job, make_job
     from samurai_batch.manifest import parse_detections, parse_prompts, read_detections, read_prompts, write_prompts
     from samurai_batch.masks import compact_masks, iter_masks, read_masks
+    from samurai_batch.measuring import measure_tracks, write_measurements
     from samurai_batch.modeling.checkpoints import build_model, load_weights
     from samurai_batch.modeling.configs import MODELS
     from samurai_batch.one_video import track
@@ -77,6 +79,7 @@ __all__ = [
     "load_network",
     "load_weights",
     "make_job",
+    "measure_tracks",
     "open_video",
     "parse_detections",
     "parse_prompts",
@@ -86,6 +89,7 @@ __all__ = [
     "run_job",
     "track",
     "track_video",
+    "write_measurements",
     "write_prompts",
 ]
 
@@ -113,6 +117,7 @@ _HOMES = {
     "load_network": "images.networks",
     "load_weights": "modeling.checkpoints",
     "make_job": "job",
+    "measure_tracks": "measuring",
     "open_video": "video",
     "parse_detections": "manifest",
     "parse_prompts": "manifest",
@@ -122,6 +127,7 @@ _HOMES = {
     "run_job": "runtime.run",
     "track": "one_video",
     "track_video": "pipeline",
+    "write_measurements": "measuring",
     "write_prompts": "manifest",
 }
 

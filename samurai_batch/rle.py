@@ -65,6 +65,23 @@ def mask_overlaps(some: Sequence[Rle], others: Sequence[Rle], of_the_first: bool
     return overlaps
 
 
+def centroid(rle: Rle) -> tuple[float, float]:
+    """The mean x, y of a mask's pixels, in pixels; the centre of the first pixel is (0.5, 0.5)."""
+    changes = np.cumsum(run_lengths(rle.counts), dtype=np.float64)
+    ends = changes[1::2]
+    starts = changes[::2][: len(ends)]
+    area = float((ends - starts).sum())
+    sums = [of_ends - of_starts for of_ends, of_starts in zip(_sums(ends, rle), _sums(starts, rle), strict=True)]
+    return float(sums[0].sum()) / area + 0.5, float(sums[1].sum()) / area + 0.5
+
+
+def _sums(counts: NDArray[np.float64], rle: Rle) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The sums of columns and of rows over the first pixels in column-major order, for each number of pixels."""
+    columns, rest = np.divmod(counts, rle.height)
+    of_columns = rle.height * columns * (columns - 1) / 2 + columns * rest
+    return of_columns, columns * rle.height * (rle.height - 1) / 2 + rest * (rest - 1) / 2
+
+
 def rle_to_coco(rle: Rle) -> dict[str, object]:
     """A mask as pycocotools and JSON take it: ``{"size": [height, width], "counts": text}``."""
     return {"size": [rle.height, rle.width], "counts": rle.counts}

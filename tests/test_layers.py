@@ -30,6 +30,7 @@ LAYERS = {
     "synthetic": 1,
     "exports": 2,
     "imports": 2,
+    "measuring": 2,
     "tracking": 2,
     "images": 2,
     "evaluation": 2,

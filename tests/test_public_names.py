@@ -33,6 +33,7 @@ PUBLIC = [
     "load_network",
     "load_weights",
     "make_job",
+    "measure_tracks",
     "open_video",
     "parse_detections",
     "parse_prompts",
@@ -42,6 +43,7 @@ PUBLIC = [
     "run_job",
     "track",
     "track_video",
+    "write_measurements",
     "write_prompts",
 ]
 
