@@ -39,6 +39,9 @@ logger = get_logger(__name__)
 
 JobWeights = Weights | Weights[SamConfig]
 
+MAX_DECODING_THREADS = 16
+"""FFmpeg advises against more."""
+
 MACHINE_THREADS = torch.get_num_threads()
 """What PyTorch takes this machine for, OMP_NUM_THREADS included, before anybody divides it."""
 
@@ -130,6 +133,14 @@ def use_threads(config: JobConfig) -> bool:
     return threads is None or threads < _num_cpus(config) or device_of(config) == "cuda"
 
 
+def decoding_threads(config: JobConfig) -> int:
+    """Threads that a replica decodes with: one beside a network on the CPU, which the others would preempt.
+
+    Beside a network on a GPU all of the replica's CPUs but one, which is left to the thread that starts its kernels.
+    """
+    return min(max(1, _num_cpus(config) - 1), MAX_DECODING_THREADS) if device_of(config) == "cuda" else 1
+
+
 def _num_cpus(config: JobConfig) -> int:
     """CPUs that are a replica's own."""
     if config.pool == "local":
@@ -191,12 +202,13 @@ def video_opener(config: JobConfig, *, ahead: bool) -> OpenVideo:
 
     A user without a home folder has nowhere to put copies, and needs none for local videos.
     """
+    num_threads = decoding_threads(config)
     staging = cache(lambda: StagingCache(_made_cache_folder(config), int(config.cache_limit_gb * 1e9)))
 
     def open_one(uri: str) -> VideoSource:
         if storage.is_remote(uri):
-            return open_staged(uri, staging(), ahead=ahead, decoder=config.decoder)
-        return open_video(storage.local_path(uri), ahead=ahead, decoder=config.decoder)
+            return open_staged(uri, staging(), ahead=ahead, decoder=config.decoder, num_threads=num_threads)
+        return open_video(storage.local_path(uri), ahead=ahead, decoder=config.decoder, num_threads=num_threads)
 
     return open_one
 

@@ -8,6 +8,7 @@ named the damaged frame of each. Whether a file is damaged cannot be told before
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -37,10 +38,11 @@ class Decoder(Protocol):
 class FileReader:
     """One video file. Raises VideoError if it is no video, or its first frame cannot be decoded.
 
-    Raises VideoError too if ``decoder`` is "decord" and decord would not give the same frames as PyAV.
+    Raises VideoError too if ``decoder`` is "decord" and decord would not give the same frames as PyAV. PyAV decodes
+    with ``num_threads``, which changes no error, and no frame of a file that is read without one.
     """
 
-    def __init__(self, path: Path, name: str, decoder: DecoderName = "auto") -> None:
+    def __init__(self, path: Path, name: str, decoder: DecoderName = "auto", num_threads: int = NUM_THREADS) -> None:
         self._name = name
         self._index = read_frame_index(path, name)
         self._decoder: Decoder
@@ -49,7 +51,7 @@ class FileReader:
 
             self._decoder = DecordDecoder(path, name, self._index)
         else:
-            self._decoder = PyavDecoder(path, name, self._index)
+            self._decoder = PyavDecoder(path, name, self._index, num_threads)
         height, width, _ = next(self._decoder.frames_from(0)).shape
         self.info = VideoInfo(self._index.num_declared, height, width)
         self._frames: Iterator[Pixels] = iter(())
@@ -96,11 +98,17 @@ class FileReader:
 
 
 class PyavDecoder:
-    """Decodes one file from any frame on, and reports missing and damaged frames."""
+    """Decodes one file from any frame on, and reports missing and damaged frames.
 
-    def __init__(self, path: Path, name: str, index: FrameIndex) -> None:
-        self._name, self._index = name, index
+    With several threads, FFmpeg tells of damage some packets later than with one. So where it tells of any, or a frame
+    is missing, decoding goes on from there with one thread, which decides what is an error. The last frames before an
+    error may have been decoded after the damage, and repaired by FFmpeg otherwise than with one thread.
+    """
+
+    def __init__(self, path: Path, name: str, index: FrameIndex, num_threads: int = NUM_THREADS) -> None:
+        self._name, self._index, self._num_threads = name, index, num_threads
         self._decoder = PacketDecoder(path, name, index.packets)
+        self._fast = PacketDecoder(path, name, index.packets, num_threads) if num_threads > 1 else None
         self._frame_of_packet = np.full(len(index.packets), -1)  # -1: not shown
         is_known = index.packet != UNKNOWN_PACKET
         self._frame_of_packet[index.packet[is_known]] = np.flatnonzero(is_known)
@@ -108,12 +116,14 @@ class PyavDecoder:
     def frames_from(self, start: int) -> Iterator[Pixels]:
         """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
         expected = start
+        for pixels in self._undamaged_frames(start):
+            yield pixels
+            expected += 1
         try:
-            for number, frame in self._consecutive_frames(start):
-                if frame.is_corrupt and not 0 <= number < self._index.packets.first_key:
+            for number, frame in self._consecutive_frames(expected):
+                if self._is_damaged(number, frame):
                     raise VideoError(f"{self._name}: frame {expected} is damaged; copy the file again, or cut it out")
-                pixels = np.asarray(frame.to_ndarray(format="rgb24", threads=NUM_THREADS), dtype=np.uint8)
-                yield self._index.orientation.apply(pixels)
+                yield self._pixels(frame, NUM_THREADS)
                 expected += 1
         except av.error.FFmpegError as error:
             raise VideoError(
@@ -123,6 +133,26 @@ class PyavDecoder:
     def close(self) -> None:
         """Close the file."""
         self._decoder.close()
+        if self._fast is not None:
+            self._fast.close()
+
+    def _undamaged_frames(self, start: int) -> Iterator[Pixels]:
+        """Frames from ``start`` on by several threads, up to the first that is not in order."""
+        if self._fast is None or start >= len(self._index):
+            return
+        first = next(iter(self._index.starts_before(start)))
+        with suppress(av.error.FFmpegError):
+            for number, frame in self._run_from(self._fast, first, start):
+                if self._is_damaged(number, frame):
+                    return
+                yield self._pixels(frame, self._num_threads)
+
+    def _is_damaged(self, number: int, frame: av.VideoFrame) -> bool:
+        return frame.is_corrupt and not 0 <= number < self._index.packets.first_key
+
+    def _pixels(self, frame: av.VideoFrame, num_threads: int) -> Pixels:
+        pixels = np.asarray(frame.to_ndarray(format="rgb24", threads=num_threads), dtype=np.uint8)
+        return self._index.orientation.apply(pixels)
 
     def _consecutive_frames(self, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frames from ``start`` on without a gap, with their packets.
@@ -133,7 +163,7 @@ class PyavDecoder:
         while expected < len(self._index):
             reached = expected
             for first in self._index.starts_before(expected):
-                for number, frame in self._run_from(first, expected):
+                for number, frame in self._run_from(self._decoder, first, expected):
                     yield number, frame
                     expected += 1
                 if expected > reached:
@@ -143,10 +173,10 @@ class PyavDecoder:
                     f"{self._name}: frame {expected} cannot be decoded; if players show this video, re-encode it"
                 )
 
-    def _run_from(self, first: int, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _run_from(self, decoder: PacketDecoder, first: int, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frame ``start`` and those after it, up to the first gap, when decoding begins at packet ``first``."""
         expected = start
-        for index, number, frame in self._shown_frames(first):
+        for index, number, frame in self._shown_frames(decoder, first):
             if index < start:
                 continue
             if index != expected or not self._has_expected_pixels(index, frame):
@@ -154,9 +184,9 @@ class PyavDecoder:
             yield number, frame
             expected += 1
 
-    def _shown_frames(self, first: int) -> Iterator[tuple[int, int, av.VideoFrame]]:
+    def _shown_frames(self, decoder: PacketDecoder, first: int) -> Iterator[tuple[int, int, av.VideoFrame]]:
         """Frame index, packet number and frame, decoded from packet ``first`` on."""
-        frames = self._decoder.frames_from(first, tolerate_damage=self._index.checksums is not None)
+        frames = decoder.frames_from(first, tolerate_damage=self._index.checksums is not None)
         if self._index.packet[0] == UNKNOWN_PACKET:  # then decoding always begins at the first packet
             yield from ((index, number, frame) for index, (number, frame) in enumerate(frames))
             return

@@ -15,15 +15,18 @@ from av.codec.context import Flags
 from samurai_batch.video.containers import open_container
 from samurai_batch.video.packets import AnyPacket, Packets, best_video_stream, nonempty_packets
 
-NUM_THREADS = 1  # for decoding and conversion to RGB: the other cores serve the tracker or other replicas
+NUM_THREADS = 1  # for decoding and conversion to RGB, by default: other cores serve the tracker or other replicas
 UNKNOWN_PACKET = -1  # the decoder does not say which packet a frame was made of
 
 
 class PacketDecoder:
-    """One open file, decoded by PyAV. Not for use by several threads at once."""
+    """One open file, decoded by PyAV. Not for use by several threads at once.
 
-    def __init__(self, path: Path, name: str, packets: Packets) -> None:
-        self._path, self._name, self._packets = path, name, packets
+    With more ``num_threads``, FFmpeg decodes several frames at a time, and tells of damage some packets later.
+    """
+
+    def __init__(self, path: Path, name: str, packets: Packets, num_threads: int = NUM_THREADS) -> None:
+        self._path, self._name, self._packets, self._num_threads = path, name, packets, num_threads
         self._open()
 
     def close(self) -> None:
@@ -70,7 +73,9 @@ class PacketDecoder:
         self._container = open_container(self._path)
         self.stream = best_video_stream(self._container, self._name)  # valid until the next call
         codec = self.stream.codec_context
-        codec.thread_count = NUM_THREADS
+        codec.thread_count = self._num_threads
+        if self._num_threads > 1:
+            codec.thread_type = "AUTO"  # frames, and slices within them
         codec.copy_opaque = True
         if from_the_first and self._packets.codec == "hevc" and not self._packets.is_key[:1].all():
             codec.flags |= Flags.output_corrupt  # otherwise FFmpeg drops frames before the first key frame
