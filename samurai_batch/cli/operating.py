@@ -124,6 +124,8 @@ def reprocess(
         return
     result = run_reprocess(config, choice, progress=progress_sink(config), run_id=run_id)
     out.print(result.plan.describe())
+    for prompt in result.idle_prompts:
+        out.print(prompt.describe())
     print_summary(result.summary)
 
 
@@ -192,6 +194,8 @@ def diff(
         worst = "" if one.worst_frame is None else f", worst frame {one.worst_frame} (IoU {one.worst_iou:.3f})"
         differ = f"{one.num_differing} of {one.num_frames} frames differ{worst}"
         out.print(f"{one.video_id} / {one.object_id}: mean IoU {one.mean_iou:.4f}, {differ}")
+        for frame in one.idle_prompts:
+            out.print(f"  the prompt on frame {frame}, which only the second has, left the mask there as it was")
     for name, alone in (("first", found.only_a), ("second", found.only_b)):
         for video_id, object_id in alone:
             out.print(f"{video_id} / {object_id}: only in the {name}")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from samurai_batch import storage
 from samurai_batch.background import for_each
@@ -20,13 +20,17 @@ _RUN = re.compile(rf"(.+)@({RUN_ID})")
 Masks = Mapping[int, Rle | None]
 """A track's masks by frame index; None where the object is absent."""
 
+SAME_MASK_IOU = 0.98
+"""A new prompt has changed nothing if the mask of its frame is at least this much the one before."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackDiff:
     """One track in two results, over the frames that either has a row for.
 
     The IoU of a frame is 1 if the object is absent in both, and 0 if it is absent in one, or if one has no row.
-    ``worst_frame`` is the first frame with the lowest IoU, None if no frame differs.
+    ``worst_frame`` is the first frame with the lowest IoU, None if no frame differs. ``idle_prompts`` are the frames
+    that have a prompt in the second result alone, and an IoU of at least `SAME_MASK_IOU`: they have corrected nothing.
     """
 
     video_id: str
@@ -36,6 +40,15 @@ class TrackDiff:
     mean_iou: float
     worst_frame: int | None
     worst_iou: float
+    idle_prompts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _TrackRows:
+    """What one result has of a track: its masks, and the frames with prompts."""
+
+    masks: dict[int, Rle | None] = field(default_factory=dict)
+    prompted: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -55,9 +68,7 @@ def diff_results(a: str, b: str) -> Diff:
     """
     tables_a, tables_b = _tables(a), _tables(b)
     both = sorted(tables_a.keys() & tables_b.keys())
-    by_table = for_each(
-        lambda track: _diff_tables(track[0], _read(tables_a[track]), _read(tables_b[track])), both, NUM_TRANSFERS
-    )
+    by_table = for_each(lambda track: diff_tables(track[0], tables_a[track], tables_b[track]), both, NUM_TRANSFERS)
     diffs = [one for of_table in by_table for one in of_table]
     return Diff(
         tuple(sorted(diffs, key=lambda one: (one.mean_iou, one.video_id, one.object_id))),
@@ -66,8 +77,21 @@ def diff_results(a: str, b: str) -> Diff:
     )
 
 
-def _diff_tables(video_id: str, a: Mapping[str, Masks], b: Mapping[str, Masks]) -> list[TrackDiff]:
-    return [diff_masks((video_id, one), a.get(one, {}), b.get(one, {})) for one in sorted(a.keys() | b.keys())]
+def diff_tables(video_id: str, uri_a: str, uri_b: str) -> list[TrackDiff]:
+    """Compare two tables of one track, or of the detections of one prompt. Raises StateError if one is damaged."""
+    a, b, nothing = _read(uri_a), _read(uri_b), _TrackRows()
+    return [
+        _diff_rows((video_id, one), a.get(one, nothing), b.get(one, nothing)) for one in sorted(a.keys() | b.keys())
+    ]
+
+
+def _diff_rows(track: TrackId, a: _TrackRows, b: _TrackRows) -> TrackDiff:
+    idle = [
+        frame
+        for frame in sorted(b.prompted - a.prompted)
+        if frame in a.masks and mask_iou(a.masks[frame], b.masks[frame]) >= SAME_MASK_IOU
+    ]
+    return replace(diff_masks(track, a.masks, b.masks), idle_prompts=tuple(idle))
 
 
 def diff_masks(track: TrackId, a: Masks, b: Masks) -> TrackDiff:
@@ -100,13 +124,16 @@ def mask_iou(a: Rle | None, b: Rle | None) -> float:
     return int((mask_a & mask_b).sum()) / union if union else 1.0
 
 
-def _read(uri: str) -> dict[str, Masks]:
-    """The masks of each object in a table: of one, or of all detections on a picture."""
-    table = bytes_to_table(storage.read_bytes(uri)).select(["object_id", "frame_index", "segmentation"])
-    masks: dict[str, dict[int, Rle | None]] = {}
-    for object_id, frame, mask in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        masks.setdefault(object_id, {})[frame] = rle_from_coco(mask) if mask else None
-    return dict(masks)
+def _read(uri: str) -> dict[str, _TrackRows]:
+    """The rows of each object in a table: of one, or of all detections on a picture."""
+    table = bytes_to_table(storage.read_bytes(uri)).select(["object_id", "frame_index", "segmentation", "prompted"])
+    found: dict[str, _TrackRows] = {}
+    for object_id, frame, mask, prompted in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        rows = found.setdefault(object_id, _TrackRows())
+        rows.masks[frame] = rle_from_coco(mask) if mask else None
+        if prompted:
+            rows.prompted.add(frame)
+    return found
 
 
 def _tables(result: str) -> dict[TrackId, str]:

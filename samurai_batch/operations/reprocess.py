@@ -22,8 +22,17 @@ from samurai_batch.ledger.store import (
     write_video_ledger,
 )
 from samurai_batch.manifest import read_pictures, read_prompts
+from samurai_batch.masks import file_metadata, mask_table_uri
 from samurai_batch.modeling.weight_files import weights_digest
-from samurai_batch.operations.history import Change, RunChanges, keep_table, remove_tables, write_changes
+from samurai_batch.operations.diff import diff_tables
+from samurai_batch.operations.history import (
+    Change,
+    RunChanges,
+    keep_table,
+    remove_tables,
+    superseded_uri,
+    write_changes,
+)
 from samurai_batch.operations.reasons import Decision, compare
 from samurai_batch.operations.sources import read_source
 from samurai_batch.runtime.driver import RunHooks
@@ -88,11 +97,29 @@ class ReprocessPlan:
 
 
 @dataclass(frozen=True)
+class IdlePrompt:
+    """A correction that corrected nothing."""
+
+    video_id: str
+    object_id: str
+    frame_index: int
+
+    def describe(self) -> str:
+        """One line."""
+        reason = f"the new prompt on frame {self.frame_index} left the mask there as it was"
+        return f"{self.video_id} / {self.object_id}: {reason}; was another frame meant?"
+
+
+@dataclass(frozen=True)
 class ReprocessResult:
-    """A plan that was carried out, and how its run ended."""
+    """A plan that was carried out, and how its run ended.
+
+    ``idle_prompts`` are new prompts that left the mask of their frame as it was before this run.
+    """
 
     plan: ReprocessPlan
     summary: RunSummary
+    idle_prompts: tuple[IdlePrompt, ...] = ()
 
 
 def plan_reprocess(config: JobConfig, choice: Choice = EVERYTHING) -> ReprocessPlan:
@@ -135,7 +162,7 @@ def reprocess(
     if summary.status == "finished":
         changes += [_change(track, NOT_IN_SOURCE, "pruned") for track in plan.pruned]
     write_changes(config.output, RunChanges(run_id=summary.run_id, changes=tuple(changes)))
-    return ReprocessResult(plan, summary)
+    return ReprocessResult(plan, summary, _idle_prompts(config.output, plan, summary))
 
 
 def parse_moment(text: str) -> float:
@@ -161,6 +188,23 @@ def _keep_replaced(output: str, plan: ReprocessPlan, beat: Callable[[], None]) -
     replaced = [one.track.track_id for one in plan.decisions if one.before is not None]
     if plan.choice.keep_superseded:
         for_each(partial(keep_table, output), replaced, NUM_TRANSFERS, on_progress=beat)
+
+
+def _idle_prompts(output: str, plan: ReprocessPlan, summary: RunSummary) -> tuple[IdlePrompt, ...]:
+    """The new prompts of this run's tracks, whose masks are those of the tables that it has replaced."""
+    found: list[IdlePrompt] = []
+    for one in plan.decisions:
+        track = one.track.track_id
+        if one.before is None or not one.before.run_id or "prompts" not in one.reason:
+            continue
+        before, now = mask_table_uri(superseded_uri(output, one.before.run_id), *track), mask_table_uri(output, *track)
+        try:
+            if file_metadata(storage.read_bytes(now)).get("run_id") == summary.run_id:
+                diffs = diff_tables(track[0], before, now)
+                found += [IdlePrompt(*track, frame) for diff in diffs for frame in diff.idle_prompts]
+        except FileNotFoundError:
+            continue  # the track has failed, or replaced tables are not kept
+    return tuple(found)
 
 
 def _changes(output: str, plan: ReprocessPlan, summary: RunSummary) -> list[Change]:

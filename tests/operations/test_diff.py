@@ -25,7 +25,9 @@ def square(left: int, side: int = 4) -> Rle:
     return rle
 
 
-def write_table(output: Path, video_id: str, object_id: str, masks: list[Rle | None]) -> None:
+def write_table(
+    output: Path, video_id: str, object_id: str, masks: list[Rle | None], prompted: tuple[int, ...] = (0,)
+) -> None:
     rows = [
         MaskRow(
             video_id=video_id,
@@ -39,7 +41,7 @@ def write_table(output: Path, video_id: str, object_id: str, masks: list[Rle | N
             object_score=1.0,
             motion_score=None,
             mask_index=0,
-            prompted=index == 0,
+            prompted=index in prompted,
         )
         for index, mask in enumerate(masks)
     ]
@@ -86,3 +88,13 @@ def test_the_iou_is_that_of_the_pixels_and_symmetric(a: np.ndarray, b: np.ndarra
 def test_a_result_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=r"nowhere: (there are no mask tables|has no run)"):
         diff_results(name, name)
+
+
+def test_new_prompts_that_left_the_mask_of_their_frame_as_it_was_are_named(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    write_table(a, "v", "o", [square(3), square(3), square(3), None])
+    write_table(b, "v", "o", [square(4), square(3), square(9), None], prompted=(0, 1, 2, 3))
+    (found,) = diff_results(str(a), str(b)).tracks
+    assert found.idle_prompts == (1, 3)
+    (back,) = diff_results(str(b), str(a)).tracks
+    assert back.idle_prompts == ()
