@@ -55,6 +55,7 @@ ONLY_IN = {
     "s3fs": [],
     "av": ["video/*.py", "rendering/output.py"],
     "decord": ["video/decord_decoder.py"],
+    "torchcodec": ["video/torchcodec_decoder.py"],
     "pynvml": ["modeling/cuda_setup.py"],
     "torch": [
         "modeling/*.py",
@@ -64,6 +65,7 @@ ONLY_IN = {
         "pipeline.py",
         "runtime/*.py",
         "benchmark/*.py",
+        "video/torchcodec_decoder.py",
     ],
 }
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 350, 60

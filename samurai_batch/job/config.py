@@ -149,9 +149,10 @@ class JobConfig(BaseModel):
     """Number of chunks after which a replica is replaced by a new process, as a guard against leaking libraries.
     Default: never."""
 
-    decoder: Literal["auto", "pyav", "decord"] = "auto"
-    """Decoder of video files: pyav, decord, or auto for pyav. decord refuses files that it would not decode exactly,
-    but does not notice damaged ones; auto never uses it."""
+    decoder: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
+    """Decoder of video files: pyav, decord, torchcodec, or auto for pyav. decord refuses files that it would not decode
+    exactly, but does not notice damaged ones. torchcodec decodes on the GPU (device: cuda), whose pixels differ, so
+    tracks of another decoder become stale; it has never been run here. auto uses neither."""
 
     cache_dir: Text | None = None
     """Local folder for copies of remote videos. Default: samurai_batch in the user's cache folder."""
@@ -189,6 +190,8 @@ class JobConfig(BaseModel):
     def _check_contradictions(self) -> "JobConfig":
         if self.pool == "local" and self.ray_address is not None:
             raise contradiction("ray_address", "pool is local, which uses no Ray; remove one of them")
+        if self.decoder == "torchcodec" and self.device != "cuda":
+            raise contradiction("decoder", "torchcodec decodes on a GPU; set device: cuda, or remove it")
         if self.device == "cpu" and self.num_gpus_per_replica:
             raise contradiction("num_gpus_per_replica", "device is cpu, which uses no GPU; remove one of them")
         if self.task == "segment" and self.tracker.overrides():

@@ -27,6 +27,8 @@ NVIDIA_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/nvmap",
 def job_recipe(config: JobConfig, weights_digest: str) -> Recipe:
     """The recipe of a job with these weights. Raises ConfigError for an unknown model or setting."""
     settings, version, image_size = _settings(config)
+    if config.decoder == "torchcodec":  # whose pixels are not those of the others
+        settings = settings | {"decoder": config.decoder}
     return Recipe(
         model=config.model,
         weights_digest=weights_digest,

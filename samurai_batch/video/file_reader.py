@@ -1,4 +1,4 @@
-"""A video file: its frames by index, decoded by PyAV or decord.
+"""A video file: its frames by index, decoded by PyAV, decord or torchcodec.
 
 "auto" means PyAV. decord (its maintained build, decord2) gives the same frames bit for bit for undamaged files, but
 reports no damage: of 60 files with a few overwritten bytes it returned wrong frames of 44 without an error, and PyAV
@@ -17,7 +17,7 @@ import av.error
 import numpy as np
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
-from samurai_batch.video.decoders import DecoderName
+from samurai_batch.video.decoders import DecoderName, describe_decoder
 from samurai_batch.video.frame_index import FrameIndex, read_frame_index
 from samurai_batch.video.frames import Pixels, VideoInfo
 from samurai_batch.video.packet_decoder import NUM_THREADS, UNKNOWN_PACKET, PacketDecoder, checksum
@@ -38,7 +38,8 @@ class Decoder(Protocol):
 class FileReader:
     """One video file. Raises VideoError if it is no video, or its first frame cannot be decoded.
 
-    Raises VideoError too if ``decoder`` is "decord" and decord would not give the same frames as PyAV. PyAV decodes
+    Raises VideoError too if ``decoder`` would not give the same frames as PyAV (decord), or other frames (torchcodec),
+    and ConfigError if it is not installed. PyAV decodes
     with ``num_threads``, which changes no error, and no frame of a file that is read without one.
     """
 
@@ -47,9 +48,15 @@ class FileReader:
         self._index = read_frame_index(path, name)
         self._decoder: Decoder
         if decoder == "decord":
-            from samurai_batch.video.decord_decoder import DecordDecoder  # loads decord, which may not be installed
+            describe_decoder(decoder)  # raises if it is not installed
+            from samurai_batch.video.decord_decoder import DecordDecoder
 
             self._decoder = DecordDecoder(path, name, self._index)
+        elif decoder == "torchcodec":
+            describe_decoder(decoder)
+            from samurai_batch.video.torchcodec_decoder import TorchcodecDecoder
+
+            self._decoder = TorchcodecDecoder(path, name, self._index)
         else:
             self._decoder = PyavDecoder(path, name, self._index, num_threads)
         height, width, _ = next(self._decoder.frames_from(0)).shape
