@@ -1,4 +1,4 @@
-"""Measure a model on the fixed suites of generated clips, with SAMURAI's rules and with SAM 2's.
+"""Measure a model on the fixed suites of generated clips, with every tracker or with some of them.
 
     python jobs/measure_suites.py --model nano
 
@@ -13,16 +13,17 @@ from pathlib import Path
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.synthetic import SUITES
-from samurai_batch.tracking.settings import Mode, TrackerSettings
+from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.tracking.trackers import TRACKERS, Mode
 from samurai_batch.training.bank import StoredBank
 from samurai_batch.training.validation import measure_suite, validation_suites
 
-MODES: tuple[Mode, ...] = ("samurai", "sam2")
+MODES: tuple[Mode, ...] = tuple(TRACKERS)
 
 
 def main() -> None:
-    """Print a Markdown table with a line per suite and mode, and the difference between the modes clip by clip."""
+    """Print a Markdown table with a line per suite and mode, and the gains over SAM 2 clip by clip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="a name of `samurai-batch models`")
     parser.add_argument("--weights", help="weights file; default: those that ship inside the package")
@@ -35,17 +36,18 @@ def main() -> None:
     model = build_model(load_weights(arguments.model, arguments.weights))
     print("| suite | mode | first frame | tracked IoU | seen when there | no mask when gone | balanced |")
     print("|---|---|---|---|---|---|---|")
-    gains = {}
+    gains = []
     for name, suite in suites.items():
         found = {mode: measure_suite(Tracker(model, TrackerSettings(mode=mode)), suite) for mode in modes}
-        if len(found) == len(MODES):
-            gains[name] = found["samurai"].gain_over(found["sam2"])
+        if plain := found.get("sam2"):
+            others = {mode: quality for mode, quality in found.items() if mode != "sam2"}
+            gains += [f"| {name} | {mode} | {one.gain_over(plain)} |" for mode, one in others.items()]
         for mode, quality in found.items():
             shares = f"{quality.seen:.3f} | {quality.missed:.3f} | {quality.balanced_accuracy:.3f}"
             print(f"| {name} | {mode} | {quality.first_iou:.3f} | {quality.tracked} | {shares} |", flush=True)
     if gains:
-        pairs = ", ".join(f"{name} {gain}" for name, gain in gains.items())
-        print(f"\nSAMURAI over SAM 2, tracked IoU clip by clip: {pairs}")
+        print("\n| suite | mode | tracked IoU over sam2, clip by clip |\n|---|---|---|")
+        print("\n".join(gains))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,16 @@ def mask_box_xyxy(mask: NDArray[np.bool_]) -> Box | None:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
+def join_boxes(a_xyxy: Box, b_xyxy: Box) -> Box:
+    """The tight box of two boxes."""
+    return (
+        min(a_xyxy[0], b_xyxy[0]),
+        min(a_xyxy[1], b_xyxy[1]),
+        max(a_xyxy[2], b_xyxy[2]),
+        max(a_xyxy[3], b_xyxy[3]),
+    )
+
+
 def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """Intersection over union of two (H, W) masks; 1 if both are empty."""
     union = np.count_nonzero(one | other)

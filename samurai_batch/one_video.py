@@ -15,7 +15,8 @@ from samurai_batch.manifest.flags import video_id_of
 from samurai_batch.masks import mask_table_name
 from samurai_batch.rle import encode_mask
 from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
-from samurai_batch.tracking.settings import Mode, TrackerSettings
+from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.trackers import Mode
 
 if TYPE_CHECKING:
     import pandas as pd

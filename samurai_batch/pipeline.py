@@ -81,9 +81,9 @@ def propagate_chunk(
                 here = [one for one in active if one.leg.covers(frame.index)]
                 inputs = [one.input_on(frame, tracker) for one in here]
                 is_last = position == len(batch.frames) - 1  # then a GPU encodes the next batch while the host waits
-                results = tracker.step(
-                    features.frame(position), inputs, encoded.encode_ahead if is_last else lambda: None
-                )
+                before_wait = encoded.encode_ahead if is_last else lambda: None
+                size = (frame.height, frame.width)
+                results = tracker.step(features.frame(position), inputs, before_wait, size)
                 track_frames += len(here)
                 watch.lap("propagate")
                 masks = start_masks(encoder, frame, results)

@@ -1,5 +1,6 @@
 """Frames and models that are identical on every machine; the golden files were made with them."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -37,13 +38,18 @@ def seeded_model(
     iou_offset: float = 0.0,
     object_offset: float = 0.0,
     running_var: float = 3.0,
+    offsets: Mapping[str, float] | None = None,
 ) -> SAM2:
-    """A float64 model with random weights of a fixed seed; ``running_var`` is added to that of batch norms."""
+    """A float64 model with random weights of a fixed seed.
+
+    ``running_var`` is added to that of batch norms, ``offsets`` to weights by suffix of their names.
+    """
     model = SAM2(config, image_size)
     offsets = {
         "iou_prediction_head.layers.2.bias": iou_offset,
         "pred_obj_score_head.layers.2.bias": object_offset,
         "running_var": running_var,
+        **(offsets or {}),
     }
     drawn = {key: value.shape for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
     weights = seeded_weights(drawn, seed, offsets)

@@ -110,7 +110,7 @@ def measure_costs(
             return [TrackInput(TrackState.from_bytes(state, device)) for _ in range(count)]
 
         def propagate(inputs: list[TrackInput]) -> object:
-            return tracker.step(features, inputs)
+            return tracker.step(features, inputs, video_size=(HEIGHT, WIDTH))
 
         gflop = _gflop(partial(propagate, prepare()))
         propagate_s = _seconds(prepare, propagate, repeats, device)
@@ -137,9 +137,9 @@ def _full_state(tracker: Tracker, features: Any) -> bytes:
     (track,) = clip_tracks(Path("clip.mp4"), 1)
     prompt = to_frame_prompt(track.prompts, HEIGHT, WIDTH, tracker.model.image_size, None)
     state = TrackState(num_frames=1000)
-    tracker.step(features, [TrackInput(state, prompt)])
+    tracker.step(features, [TrackInput(state, prompt)], video_size=(HEIGHT, WIDTH))
     for _ in range(MAX_OBJ_PTRS):
-        tracker.step(features, [TrackInput(state)])
+        tracker.step(features, [TrackInput(state)], video_size=(HEIGHT, WIDTH))
     return state.to_bytes()
 
 

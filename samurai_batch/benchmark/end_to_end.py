@@ -134,7 +134,7 @@ def _propagated(tracker: Tracker, track: Track, frames_per_batch: int) -> list[M
             features = tracker.encode(batch.pixels)
             for number, place in enumerate(batch.frames):
                 track_input = TrackInput(state, None if place.index else prompt)
-                (result,) = tracker.step(features.frame(number), [track_input])
+                (result,) = tracker.step(features.frame(number), [track_input], video_size=(height, width))
                 rows += mask_rows([track], place, [result], start_masks(encoder, place, [result]))
     return rows
 

@@ -22,7 +22,7 @@ _OPTIONS: dict[str, Any] = {
     "model": typer.Option(help="Name of the model; `models` lists them. Default: nano."),
     "weights": typer.Option(help="Weights: path, URI, or untrained:<seed>."),
     "image_size": typer.Option(metavar="PIXELS", help="Side of the model's input, a multiple of 32."),
-    "mode": typer.Option(help="Tracker: samurai (default), or sam2 without motion model."),
+    "mode": typer.Option(help="Tracker: samurai (default), sam2 and others (see `fields mode`)."),
     "replicas": typer.Option(metavar="N", help="Number of model replicas. Default: as many as fit."),
 }
 TRACKING = ("model", "weights", "image_size", "mode")

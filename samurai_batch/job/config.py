@@ -19,7 +19,8 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.schema import Settings, contradiction, describe_mistakes
-from samurai_batch.tracking.settings import Mode, TrackerOptions, TrackerSettings
+from samurai_batch.tracking.settings import TrackerOptions, TrackerSettings, misplaced_setting
+from samurai_batch.tracking.trackers import Mode
 
 _IMAGE_SIZE_STEP = 32  # pixels per cell of the coarsest features
 _UNTRAINED = re.compile(r"untrained:\d{1,18}", re.ASCII)
@@ -75,7 +76,8 @@ class JobConfig(BaseModel):
     pictures or a .txt file with one URI per line."""
 
     mode: Mode = "samurai"
-    """Tracker: samurai, or sam2 for SAM 2 without motion model and memory selection."""
+    """Tracker: samurai; sam2 for SAM 2 without motion model and memory selection; dam4sam for SAM 2 with a memory of
+    frames with distractors; memory_selection for SAM 2 with the memory selection of SAM 3."""
 
     tracker: TrackerOptions = TrackerOptions()
     """Settings of the tracker by name, where they differ from the defaults."""
@@ -198,6 +200,8 @@ class JobConfig(BaseModel):
             raise contradiction("tracker", "task is segment, which tracks nothing; remove one of them")
         if self.task == "segment" and self.detections is not None:
             raise contradiction("detections", "task is segment, which discovers nothing; remove one of them")
+        if misplaced := misplaced_setting(self.mode, self.tracker):
+            raise contradiction(f"tracker.{misplaced[0]}", misplaced[1])
         if self.task == "segment" and self.compile:
             raise contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:

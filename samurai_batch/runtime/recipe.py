@@ -79,7 +79,7 @@ def _settings(config: JobConfig) -> tuple[dict[str, object], int, int]:
     if config.task == "track":
         tracking = model_config(config.model)
         tracking.check_image_size(config.image_size)
-        return asdict(config.tracker_settings.resolve(tracking)), TRACKER_VERSION, tracking.image_size
+        return config.tracker_settings.resolve(tracking).decisive(), TRACKER_VERSION, tracking.image_size
     model = image_model_config(config.model)
     model.check_image_size(config.image_size)
     return {"task": config.task}, PICTURES_VERSION, model.image_size

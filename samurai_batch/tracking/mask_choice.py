@@ -4,13 +4,18 @@ Source: SAMURAI, https://arxiv.org/abs/2411.11922, equations 5 and 6: the chosen
 α·s_kf + (1 − α)·s_mask, where s_kf is the IoU of its box with the Kalman prediction and s_mask its predicted IoU.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from samurai_batch.geometry import box_iou
 from samurai_batch.tasks import Box
 from samurai_batch.tracking import kalman
-from samurai_batch.tracking.settings import TrackerSettings
+
+if TYPE_CHECKING:
+    from samurai_batch.tracking.proposals import Facts
+    from samurai_batch.tracking.settings import TrackerSettings
 
 EMPTY_BOX: Box = (0.0, 0.0, 0.0, 0.0)  # of an empty candidate
 
@@ -37,12 +42,47 @@ class Choice:
     predicted_box: Box | None = None
 
 
+class MaskChoice(ABC):
+    """Which of the decoder's candidates becomes the mask of a frame: one of the parts of a tracker."""
+
+    needs_boxes: ClassVar[bool] = False
+    """Whether it reads the candidates' boxes (`Facts.boxes_xyxy`), which are computed on frames with several."""
+
+    @abstractmethod
+    def choose(self, facts: "Facts", motion: Motion) -> Choice:
+        """Choose among the candidates of one track."""
+
+
+class HighestIou(MaskChoice):
+    """SAM 2's choice."""
+
+    def choose(self, facts: "Facts", motion: Motion) -> Choice:
+        """The candidate with the highest predicted IoU."""
+        return choose_by_score(facts.ious, motion)
+
+
+@dataclass(frozen=True)
+class ByMotion(MaskChoice):
+    """SAMURAI's choice. Where there is a single candidate, the motion model is not touched."""
+
+    settings: "TrackerSettings"
+    needs_boxes: ClassVar[bool] = True
+
+    def choose(self, facts: "Facts", motion: Motion) -> Choice:
+        """The candidate that fits the motion model and has a high predicted IoU."""
+        if not facts.boxes_xyxy:
+            return choose_by_score(facts.ious, motion)
+        return choose_by_motion(facts.ious, facts.boxes_xyxy, motion, self.settings)
+
+
 def choose_by_score(ious: Sequence[float], motion: Motion) -> Choice:
     """SAM 2's choice: the candidate with the highest predicted IoU."""
     return Choice(_highest(ious), None, motion)
 
 
-def choose_by_motion(ious: Sequence[float], boxes: Sequence[Box], motion: Motion, settings: TrackerSettings) -> Choice:
+def choose_by_motion(
+    ious: Sequence[float], boxes: Sequence[Box], motion: Motion, settings: "TrackerSettings"
+) -> Choice:
     """SAMURAI's choice among candidates with predicted IoUs and tight boxes xyxy.
 
     The motion model is initialised on the first frame, and influences the choice after ``stable_frames_threshold``

@@ -6,6 +6,7 @@ of all tracks to the host at once, the only time that a step waits for the devic
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.tasks import Box
+from samurai_batch.tracking.candidate_masks import NUM_MEASURES, CandidateMasks, extents_of, measure
 from samurai_batch.tracking.video_masks import Download
 
 
@@ -21,7 +23,8 @@ class Proposals:
     """M candidates for each of N tracks; ``tracks`` are the indices of these tracks in the step's inputs.
 
     low_res (N, M, S / 4, S / 4): logits, float32 at least; ious (N, M); tokens (N, M, C); object_score (N,);
-    is_present (N,) bool; boxes_xyxy (N, M, 4) in pixels of the S x S image, None if the motion model is not used.
+    is_present (N,) bool; boxes_xyxy (N, M, 4) in pixels of the S x S image, None if the rules do not need them;
+    video_size: height and width in which rules read the candidates' masks, None if they do not.
     """
 
     tracks: list[int]
@@ -31,15 +34,21 @@ class Proposals:
     object_score: Tensor
     is_present: Tensor
     boxes_xyxy: Tensor | None = None
+    video_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The numbers of one track's candidates on the host; ``boxes_xyxy`` is empty if the motion model is not used."""
+    """What is known of one track's candidates on the host.
+
+    ``boxes_xyxy`` in pixels of the S x S image and ``masks`` in pixels of the video are there on frames with several
+    candidates, if the tracker's rules need them.
+    """
 
     ious: tuple[float, ...]
     object_score: float
-    boxes_xyxy: tuple[Box, ...]
+    boxes_xyxy: tuple[Box, ...] = ()
+    masks: CandidateMasks | None = None
 
 
 @dataclass(frozen=True)
@@ -57,19 +66,48 @@ class Chosen:
 
 def read(proposals: Sequence[Proposals], before_wait: Callable[[], None]) -> dict[int, Facts]:
     """The facts of every track, by its index in the step's inputs; ``before_wait`` as in `wait_for`."""
-    tensors: list[Tensor] = []
-    for one in proposals:
-        tensors += [one.ious, one.object_score] + ([] if one.boxes_xyxy is None else [one.boxes_xyxy])
-    numbers = iter(wait_for(torch.cat([tensor.flatten().double() for tensor in tensors]), before_wait))
-    facts: dict[int, Facts] = {}
-    for one in proposals:
-        num_tracks, num_masks = one.ious.shape
-        num_boxes = 0 if one.boxes_xyxy is None else num_masks
+    reads = [_Reading(one) for one in proposals]
+    tensors = [tensor.flatten().double() for reading in reads for tensor in reading.tensors]
+    numbers = iter(wait_for(torch.cat(tensors), before_wait))
+    return {track: facts for reading in reads for track, facts in reading.facts(numbers)}
+
+
+class _Reading:
+    """What the host reads of some proposals: ``tensors`` go there together, and come back as an iterator of numbers."""
+
+    def __init__(self, proposals: Proposals) -> None:
+        self._proposals = proposals
+        self.tensors = [proposals.ious, proposals.object_score]
+        low_res, size = proposals.low_res, proposals.video_size
+        self._download = Download(low_res) if size and low_res.is_cuda else None
+        self._is_measured = size is not None and low_res.device.type != "cpu"
+        if proposals.boxes_xyxy is not None:
+            self.tensors.append(proposals.boxes_xyxy)
+        if size and self._is_measured:
+            self.tensors.append(measure(low_res, *size))
+
+    def facts(self, numbers: Iterator[float]) -> list[tuple[int, Facts]]:
+        """Each track's index and facts."""
+        tracks = self._proposals.tracks
+        num_tracks, num_masks = self._proposals.ious.shape
+        num_boxes = 0 if self._proposals.boxes_xyxy is None else num_masks
         ious = [tuple(islice(numbers, num_masks)) for _ in range(num_tracks)]
         scores = list(islice(numbers, num_tracks))
-        for track, iou, score in zip(one.tracks, ious, scores, strict=True):
-            facts[track] = Facts(iou, score, tuple(_next_box(numbers) for _ in range(num_boxes)))
-    return facts
+        boxes = [tuple(_next_box(numbers) for _ in range(num_boxes)) for _ in range(num_tracks)]
+        masks = [self._masks(row, numbers) for row in range(num_tracks)]
+        rows = zip(tracks, ious, scores, boxes, masks, strict=True)
+        return [(track, Facts(iou, score, box, mask)) for track, iou, score, box, mask in rows]
+
+    def _masks(self, row: int, numbers: Iterator[float]) -> CandidateMasks | None:
+        size = self._proposals.video_size
+        if size is None:
+            return None
+        num_measures = NUM_MEASURES * self._proposals.ious.shape[1] if self._is_measured else 0
+        return CandidateMasks(partial(self._logits, row), *size, extents_of(list(islice(numbers, num_measures))))
+
+    def _logits(self, row: int) -> Tensor:
+        """On the host, which has waited for numbers that were enqueued after them."""
+        return self._proposals.low_res[row] if self._download is None else self._download.after_another()[row]
 
 
 def wait_for(numbers: Tensor, before_wait: Callable[[], None]) -> list[float]:
@@ -95,17 +133,6 @@ def take(proposals: Sequence[Proposals], best: Sequence[int]) -> Chosen:
         row = torch.arange(len(index), device=device)
         parts.append((one.low_res[row, index], one.tokens[row, index], one.is_present, one.object_score))
     return Chosen(*(torch.cat(part)[order] for part in zip(*parts, strict=True)))
-
-
-def tight_boxes(masks: Tensor) -> Tensor:
-    """Boxes xyxy (N, M, 4) of masks (N, M, H, W) bool, from first to last pixel; (0, 0, 0, 0) for an empty mask."""
-    extents = []
-    for axis in (-2, -1):  # columns, then rows
-        line = masks.any(axis).to(torch.uint8)
-        last = line.shape[-1] - 1
-        extents += [line.argmax(-1), last - line.flip(-1).argmax(-1)]
-    left, right, top, bottom = extents
-    return torch.stack((left, top, right, bottom), dim=-1) * masks.flatten(2).any(-1)[..., None]
 
 
 def _next_box(numbers: Iterator[float]) -> Box:

@@ -1,23 +1,25 @@
 """The tracker's settings, by the names of the papers and of the public code. Needs no torch."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.modeling.configs import VideoModelConfig
-from samurai_batch.schema import SETTINGS_CONFIG, Count, Flag, Number, Positive, Settings
+from samurai_batch.schema import SETTINGS_CONFIG, Count, Flag, Number, Positive, Settings, fields_of
+from samurai_batch.tracking.trackers import TRACKERS, Mode
+from samurai_batch.tracking.trackers.dam4sam import Dam4SamSettings
+from samurai_batch.tracking.trackers.memory_selection import MemorySelectionSettings
 
-Mode = Literal["samurai", "sam2"]
 MotionState = Literal["xyah", "xywh"]
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS_CONFIG)
-class TrackerOptions(Settings):
-    """All settings of the tracker but its mode: what the field ``tracker`` of a job holds.
+class CommonOptions(Settings):
+    """Settings that every tracker has, and those of SAM 2 and SAMURAI.
 
-    The defaults are those of the authors' own demo. Raises ConfigError for a value that cannot be used.
+    The defaults are those of the authors' own demo.
     """
 
     group: ClassVar[str] = "tracker"
@@ -41,7 +43,7 @@ class TrackerOptions(Settings):
     """Motion score that a frame must exceed to be remembered (samurai only)."""
 
     min_obj_score_logits: Number | None = None
-    """Object score logit at or below which the object is absent. None: −1 for samurai, 0 for sam2."""
+    """Object score logit at or below which the object is absent. None: −1 for samurai, 0 for all others."""
 
     motion_state: MotionState = "xyah"
     """State of the Kalman filter. xyah: centre, aspect ratio, height, as in the public code; xywh: as in the paper."""
@@ -65,6 +67,14 @@ class TrackerOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS_CONFIG)
+class TrackerOptions(MemorySelectionSettings, Dam4SamSettings, CommonOptions):
+    """All settings of the tracker but its mode: what the field ``tracker`` of a job holds.
+
+    Raises ConfigError for a value that cannot be used.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS_CONFIG)
 class TrackerSettings(TrackerOptions):
     """How the tracker chooses masks and memories.
 
@@ -74,13 +84,16 @@ class TrackerSettings(TrackerOptions):
     """
 
     mode: Mode = "samurai"
-    """samurai: SAM 2 with motion model and memory selection; sam2: plain SAM 2."""
+    """Rules by which masks and memories are chosen."""
 
     def resolve(self, config: VideoModelConfig) -> "TrackerSettings":
         """The same settings with every None replaced by the default for this mode and model.
 
-        Raises ConfigError for a setting that the model does not support.
+        Raises ConfigError for a setting of another mode, or one that the model does not support.
         """
+        if misplaced := misplaced_setting(self.mode, self):
+            name, reason = misplaced
+            raise ConfigError(f"tracker.{name} is given, but {reason}")
         if self.pool_memories and config.compresses_memories:
             raise ConfigError(
                 f"tracker.pool_memories: {config.name} compresses memories itself; leave pool_memories out"
@@ -89,5 +102,23 @@ class TrackerSettings(TrackerOptions):
         return replace(
             self,
             kf_score_weight=config.kf_score_weight if alpha is None else alpha,
-            min_obj_score_logits=(-1.0 if self.mode == "samurai" else 0.0) if absent is None else absent,
+            min_obj_score_logits=TRACKERS[self.mode].min_obj_score_logits if absent is None else absent,
         )
+
+    def decisive(self) -> dict[str, object]:
+        """The settings that decide masks, by name: those of all trackers, and those of this mode alone."""
+        others = {name for name, mode in owners().items() if mode != self.mode}
+        return {name: value for name, value in asdict(self).items() if name not in others}
+
+
+def owners() -> dict[str, Mode]:
+    """The mode of each setting that only one mode has."""
+    return {name: mode for mode, kind in TRACKERS.items() if kind.settings for name in fields_of(kind.settings)}
+
+
+def misplaced_setting(mode: Mode, options: CommonOptions) -> tuple[str, str] | None:
+    """A setting that is given but belongs to another mode, and what to do; None if there is none."""
+    for name, owner in owners().items():
+        if owner != mode and name in options.overrides():
+            return name, f"it belongs to mode {owner}, and mode is {mode}; remove it, or change the mode"
+    return None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -16,8 +17,10 @@ from samurai_batch.modeling.configs import VideoModelConfig
 from samurai_batch.tracking.kalman import KalmanState
 from samurai_batch.tracking.mask_choice import Motion
 from samurai_batch.tracking.memory_bank import Memory, MemoryBank, Pointer
+from samurai_batch.tracking.rules import AnyNote, Note
 
 STATE_VERSION = 1
+_ADAPTERS: dict[type[Note], TypeAdapter[Any]] = {}  # making one takes longer than using it
 
 
 @dataclass
@@ -26,12 +29,33 @@ class TrackState:
 
     num_frames: number of frames of the leg, fixed at its start.
     age: number of frames propagated so far; the next frame's age in the memory bank.
+    notes: the notes of the tracker's parts by key, or their plain values as they were read.
     """
 
     num_frames: int
     age: int = 0
     bank: MemoryBank = field(default_factory=MemoryBank)
     motion: Motion = field(default_factory=Motion)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def note(self, kind: type[AnyNote]) -> AnyNote:
+        """The note of this kind; one with its defaults if nothing was noted. Raises StateError for wrong values."""
+        found = self.notes.get(kind.key)
+        if isinstance(found, kind):
+            return found
+        try:
+            made: AnyNote = _adapter(kind).validate_python({} if found is None else found)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise StateError(
+                f"the values of {kind.key!r} in a saved track state cannot be used ({reason}); "
+                "remove it and the track starts again"
+            ) from None
+        return made
+
+    def keep(self, note: Note) -> None:
+        """Replace the note of this kind."""
+        self.notes[note.key] = note
 
     def num_bytes(self) -> int:
         """Bytes of all tensors; bounded, independent of the length of the video."""
@@ -59,6 +83,11 @@ class TrackState:
             "recent": [[m.age, m.is_trusted] for m in bank.recent],
             "recent_pointers": [p.age for p in bank.recent_pointers],
         }
+        # Only where there are any, so that the states of trackers without them are what they were before.
+        if promoted := [m.age for m in bank.conditioning if m.is_promoted]:
+            header["promoted"] = promoted
+        if self.notes:
+            header["notes"] = {key: _plain(note) for key, note in sorted(self.notes.items())}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self._tensors().items()}
         text = json.dumps(header)
         # One entry, because safetensors does not sort several, and equal states must give equal bytes.
@@ -107,11 +136,14 @@ class TrackState:
             return list(stacked)
 
         conditioning, recent = header["conditioning"], header["recent"]
+        promoted, notes = {int(age) for age in header.get("promoted", [])}, header.get("notes", {})
+        if not isinstance(notes, dict):
+            raise TypeError("its notes are not an object")
         memories = zip(conditioning, rows("conditioning_spatial", len(conditioning)), strict=True)
         pointers = zip(conditioning, rows("conditioning_pointers", len(conditioning)), strict=True)
         newest = zip(header["recent_pointers"], rows("recent_pointers", len(header["recent_pointers"])), strict=True)
         bank = MemoryBank(
-            conditioning=[Memory(int(age), spatial) for age, spatial in memories],
+            conditioning=[Memory(int(age), spatial, is_promoted=int(age) in promoted) for age, spatial in memories],
             conditioning_pointers=[Pointer(int(age), vector) for age, vector in pointers],
             recent=[
                 Memory(int(age), spatial, bool(trusted))
@@ -120,7 +152,18 @@ class TrackState:
             recent_pointers=[Pointer(int(age), vector) for age, vector in newest],
         )
         motion = Motion(_filter(tensors), int(header["stable"]))
-        return cls(int(header["num_frames"]), int(header["age"]), bank, motion)
+        return cls(int(header["num_frames"]), int(header["age"]), bank, motion, dict(notes))
+
+
+def _plain(note: object) -> object:
+    """The values of a note, or those that were read and not used since."""
+    return _adapter(type(note)).dump_python(note, mode="json") if isinstance(note, Note) else note
+
+
+def _adapter(kind: type[Note]) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _read_header(data: bytes, tensors: dict[str, Tensor]) -> dict[str, Any]:

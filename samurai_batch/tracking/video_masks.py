@@ -103,6 +103,10 @@ class Download:
             self._event.synchronize()
         return self._host
 
+    def after_another(self) -> Tensor:
+        """The copy, where a download that was started after it has been waited for."""
+        return self._host
+
 
 @dataclass(frozen=True)
 class PendingMasks:

@@ -112,7 +112,7 @@ def track_first_object(tracker: Tracker, clip: Clip) -> Masks:
     for index, frame in enumerate(clip.frames):
         features = tracker.encode(to_model_input(frame, model.image_size, torch.float32, "cpu"))
         here = to_frame_prompt([prompt], height, width, model.image_size, None) if index == 0 else None
-        result = tracker.step(features, [TrackInput(state, here)])[0]
+        result = tracker.step(features, [TrackInput(state, here)], video_size=(height, width))[0]
         masks.append(to_video_masks(result.low_res_logits[None], height, width, tracker.settings.fill_hole_area)[0])
     return np.stack(masks)
 

@@ -13,7 +13,7 @@ from samurai_batch.modeling.checkpoints import _Undrawn
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS, MODELS
 from samurai_batch.modeling.gpu import attention_backend
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
-from samurai_batch.tracking.memory_bank import Memory, Pointer
+from samurai_batch.tracking.memory_bank import TrackedFrame
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
@@ -71,9 +71,9 @@ def full_inputs(tracker: Tracker, features: FrameFeatures, num_tracks: int) -> l
     memory, pointer = first.bank.conditioning[0], first.bank.conditioning_pointers[0]
     states = [TrackState(num_frames=1000) for _ in range(num_tracks)]
     for state in states:
-        state.bank.add_conditioning(memory, pointer, tracker.settings)
-        for age in range(1, MAX_OBJ_PTRS):
-            state.bank.add(Memory(age, memory.spatial), Pointer(age, pointer.vector), tracker.settings)
+        for age in range(MAX_OBJ_PTRS):
+            seen = TrackedFrame(age, memory.spatial, pointer.vector, 1.0, 1.0, is_prompted=age == 0)
+            tracker.rules.memory.remember(state.bank, seen)
         state.age = MAX_OBJ_PTRS
     return [TrackInput(state) for state in states]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,13 @@ from samurai_batch.pipeline import ChunkResult, propagate_chunk
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.tracking.trackers import Mode
 from samurai_batch.tracking.video_masks import MaskEncoder, to_video_masks
 from tests.deterministic import deterministic_frames, small_model
 from tests.gpu.checks import MAIN, assert_clean, assert_waits_once_a_step, gpu_tracker, run_steps
 from tests.gpu.fake_gpu import FakeGpu
 from tests.test_pipeline import VIDEO, FakeSource, legs_of
-from tests.tracking.scripts import SIZE, Script, assert_close, box, clicks, features, mask, play
+from tests.tracking.scripts import SIZE, VARIANTS, Script, assert_close, box, clicks, features, mask, play
 
 NUM_FRAMES = 6
 PROMPTS = {
@@ -44,12 +46,10 @@ def gpu(one_thread: None) -> Iterator[FakeGpu]:
 
 
 def settings(mode: str = "samurai", pool_memories: bool = False) -> TrackerSettings:
-    return TrackerSettings(
-        mode="sam2" if mode == "sam2" else "samurai", stable_frames_threshold=3, pool_memories=pool_memories
-    )
+    return replace(VARIANTS[mode], pool_memories=pool_memories)
 
 
-@pytest.mark.parametrize("mode", ["samurai", "sam2"])
+@pytest.mark.parametrize("mode", get_args(Mode))
 @pytest.mark.parametrize("scripts", [ONE, EIGHT], ids=["1 track", "8 tracks, every prompt"])
 def test_a_step_waits_once_and_finds_what_the_cpu_finds(gpu: FakeGpu, mode: str, scripts: tuple[Script, ...]) -> None:
     steps = run_steps(gpu, gpu_tracker(settings(mode)), scripts, NUM_FRAMES)

@@ -48,7 +48,7 @@ def track_frames(meta: dict[str, Any], num_frames: int) -> Arrays:
     tracker, state, size = Tracker(model_of(meta), settings), TrackState(meta["frames"]), meta["size"]
     rows: list[dict[str, Any]] = []
     for index, frame in enumerate(deterministic_frames(num_frames, size, meta["seed"])):
-        selection = state.bank.select(state.age, tracker.settings)
+        selection = tracker.select(state)
         prompt = None if index else box_prompt(size)
         (result,) = tracker.step(tracker.encode(normalised(frame)), [TrackInput(state, prompt)])
         newest = (state.bank.recent_pointers or state.bank.conditioning_pointers)[-1]

@@ -69,6 +69,28 @@ EIGHT: tuple[Script, ...] = (
 )
 
 
+DAM4SAM = TrackerSettings(
+    mode="dam4sam",
+    drm_min_iou=0.1,
+    drm_min_area_ratio=0.1,
+    drm_max_area_ratio=9,
+    drm_min_gap_frames=1,
+    drm_max_box_iou=1,
+)
+"""With thresholds that the frames of the untrained network reach."""
+VARIANTS = {
+    "samurai": TrackerSettings(stable_frames_threshold=3),
+    "samurai_xywh": TrackerSettings(stable_frames_threshold=2, motion_state="xywh", kf_score_weight=0.6),
+    "sam2": TrackerSettings(mode="sam2"),
+    "dam4sam": DAM4SAM,
+    "memory_selection": TrackerSettings(mode="memory_selection", memory_selection_threshold=0.2),
+    "pooled": TrackerSettings(stable_frames_threshold=3, pool_memories=True),
+    "plain_prompts": TrackerSettings(
+        dynamic_multimask_via_stability=False, binarize_mask_from_pts_for_mem_enc=False, stable_frames_threshold=3
+    ),
+}
+
+
 @cache
 def features(model: SAM2, seed: int = 0) -> tuple[FrameFeatures, ...]:
     """Features of the test video's frames."""

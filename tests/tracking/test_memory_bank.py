@@ -7,10 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samurai_batch.tracking.memory_bank import Memory, MemoryBank, Pointer, is_trusted
+from samurai_batch.tracking.memory_bank import MemoryBank, MemoryRules, TrackedFrame
 from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.trackers import TRACKERS, Mode
+from samurai_batch.tracking.trackers.samurai import is_trusted
 
-SAMURAI, SAM2 = TrackerSettings(), TrackerSettings(mode="sam2")
+
+def memory_rules(mode: Mode, **settings: int) -> MemoryRules:
+    return TRACKERS[mode].combine(TrackerSettings(mode=mode, **settings)).memory  # type: ignore[arg-type]
+
+
+SAMURAI, SAM2 = memory_rules("samurai"), memory_rules("sam2")
 NOTHING = torch.zeros(0)
 Seen = list[tuple[int, int]]  # (age, rank)
 
@@ -71,21 +78,21 @@ histories = st.lists(st.one_of(pasts, mostly_bad), min_size=1, max_size=60)
 @pytest.mark.parametrize("mode", ["samurai", "sam2"])
 @settings(max_examples=150, deadline=None)
 @given(history=histories, limit=st.integers(1, 8))
-def test_the_bank_selects_what_the_whole_history_would(mode: str, history: list[Past], limit: int) -> None:
-    rules = TrackerSettings(mode="sam2" if mode == "sam2" else "samurai", max_cond_frames_in_attn=limit)
+def test_the_bank_selects_what_the_whole_history_would(mode: Mode, history: list[Past], limit: int) -> None:
+    rules = memory_rules(mode, max_cond_frames_in_attn=limit)
     first = Past(1.0, 10.0, None, is_conditioning=True)
     history = [first, *history]
     bank = MemoryBank()
     for age, past in enumerate(history):
-        trusted = is_trusted(past.mask_score, past.object_score, past.motion_score, rules)
-        add = bank.add_conditioning if past.is_conditioning else bank.add
-        add(Memory(age, NOTHING, trusted), Pointer(age, NOTHING), rules)
+        scores = (past.mask_score, past.object_score, past.motion_score)
+        rules.remember(bank, TrackedFrame(age, NOTHING, NOTHING, *scores, is_prompted=past.is_conditioning))
 
-        selection = bank.select(age + 1, rules)
+        selection = rules.select(bank, age + 1, 100)
         seen = [(memory.age, rank) for memory, rank in zip(selection.memories, selection.ranks, strict=True)]
         assert seen == naive_memories(history[: age + 1], mode, limit)
         assert [pointer.age for pointer in selection.pointers] == naive_pointers(history[: age + 1], limit)
-        assert selection.shape == (len(seen), len(selection.pointers))
+        assert selection.shape == (len(seen), len(selection.pointers), 0)
+        assert selection.pointer_times == tuple((age + 1 - pointer.age) / 15 for pointer in selection.pointers)
 
         assert len(bank.conditioning) == len(bank.conditioning_pointers) <= limit
         assert len(bank.recent) <= 7
@@ -105,24 +112,27 @@ def test_the_bank_selects_what_the_whole_history_would(mode: str, history: list[
 def test_each_of_the_three_scores_must_exceed_its_threshold(
     scores: tuple[float, float, float | None], expected: bool
 ) -> None:
-    assert is_trusted(*scores, SAMURAI) is expected
+    assert is_trusted(*scores, TrackerSettings()) is expected
+
+
+def remember(rules: MemoryRules, bank: MemoryBank, age: int, mask_score: float = 0.9) -> None:
+    rules.remember(bank, TrackedFrame(age, NOTHING, NOTHING, mask_score, object_score=5.0, is_prompted=age == 0))
 
 
 def test_the_frame_after_the_first_is_seen_once_and_then_forgotten() -> None:
     bank = MemoryBank()
-    bank.add_conditioning(Memory(0, NOTHING), Pointer(0, NOTHING), SAMURAI)
+    remember(SAMURAI, bank, 0)
     seen = []
     for age in range(1, 4):
-        bank.add(Memory(age, NOTHING), Pointer(age, NOTHING), SAMURAI)
-        seen.append([memory.age for memory in bank.select(age + 1, SAMURAI).memories])
+        remember(SAMURAI, bank, age)
+        seen.append([memory.age for memory in SAMURAI.select(bank, age + 1, 100).memories])
     assert seen == [[0, 1], [0, 2], [0, 2, 3]]
 
 
 def test_samurai_ranks_by_order_and_sam2_by_age() -> None:
     for rules, expected in ((SAMURAI, (6, 1, 0)), (SAM2, (6, 3, 0))):
         bank = MemoryBank()
-        bank.add_conditioning(Memory(0, NOTHING), Pointer(0, NOTHING), rules)
-        for age in range(1, 6):
-            if rules is SAMURAI or age in (2, 5):
-                bank.add(Memory(age, NOTHING, is_trusted=age in (2, 5)), Pointer(age, NOTHING), rules)
-        assert bank.select(6, rules).ranks == expected
+        for age in range(6):
+            if rules is SAMURAI or age in (0, 2, 5):
+                remember(rules, bank, age, mask_score=0.9 if age in (2, 5) else 0.1)
+        assert rules.select(bank, 6, 100).ranks == expected

@@ -6,7 +6,7 @@ that passes here does neither on a GPU, but for the waits that it is allowed, an
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from samurai_batch.modeling import pixels
 from samurai_batch.modeling.sam2 import SAM2
-from samurai_batch.tracking import proposals, tracker
+from samurai_batch.tracking import proposals, proposing, tracker
 from samurai_batch.tracking.prompts import FramePrompt
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
+from samurai_batch.tracking.trackers import Mode
 from tests.deterministic import SMALL
 from tests.tracking.scripts import Script, box, features, make_tracker, steps
 
@@ -48,7 +49,7 @@ class Traffic:
 def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
     seen = Traffic()
     monkeypatch.setattr(proposals, "wait_for", seen.wait_for)
-    for module in (pixels, proposals, tracker):
+    for module in (pixels, proposals, proposing, tracker):
         monkeypatch.setattr(module, "upload", seen.upload)
     return seen
 
@@ -63,13 +64,13 @@ def prompts() -> list[FramePrompt]:
     ]
 
 
-@pytest.mark.parametrize("mode", ["samurai", "sam2"])
+@pytest.mark.parametrize("mode", get_args(Mode))
 @pytest.mark.parametrize("is_21", [True, False])
 def test_a_step_waits_for_the_device_once_however_many_tracks_and_prompts(
-    traffic: Traffic, mode: str, is_21: bool
+    traffic: Traffic, mode: Mode, is_21: bool
 ) -> None:
     model = SAM2(replace(SMALL, is_21=is_21), 64).in_dtype(torch.bfloat16).to(DEVICE).eval()
-    follower = Tracker(model, TrackerSettings(mode="sam2" if mode == "sam2" else "samurai"))
+    follower = Tracker(model, TrackerSettings(mode=mode))
     inputs = [TrackInput(TrackState(num_frames=30), prompt) for prompt in prompts()]
     for index in range(20):
         if index == 7:  # a late prompt, and with it all kinds of step in one

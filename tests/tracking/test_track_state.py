@@ -19,13 +19,15 @@ from safetensors.torch import save
 from samurai_batch.errors import StateError
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.tracking import track_state
-from samurai_batch.tracking.memory_bank import Memory, Pointer
+from samurai_batch.tracking.memory_bank import TrackedFrame
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import TrackInput
+from samurai_batch.tracking.trackers import TRACKERS, Mode
 from tests.tracking.scripts import (
     EIGHT,
     NUM_FRAMES,
+    VARIANTS,
     are_the_same,
     features,
     make_tracker,
@@ -44,9 +46,9 @@ def saved() -> bytes:
     return last[3].to_bytes()
 
 
-@pytest.mark.parametrize("mode", ["samurai", "sam2"])
+@pytest.mark.parametrize("mode", ["samurai", "sam2", "dam4sam"])
 def test_going_through_bytes_after_every_frame_changes_no_bit_of_later_results(mode: str) -> None:
-    tracker = make_tracker(TrackerSettings(mode="sam2" if mode == "sam2" else "samurai", stable_frames_threshold=3))
+    tracker = make_tracker(VARIANTS[mode])
     video = features(tracker.model)
     expected = play(tracker, EIGHT, video)
     states = [script.state().to_bytes() for script in EIGHT]
@@ -94,16 +96,26 @@ def test_another_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert run.stdout.strip() == go_on(path.read_bytes(), first)
 
 
-def test_a_state_at_1024_pixels_takes_at_most_8_megabytes() -> None:
-    config, rules = MODELS["sam2.1_hiera_tiny"], TrackerSettings()
+@pytest.mark.parametrize("mode", ["samurai", "sam2", "dam4sam"])
+def test_a_state_at_1024_pixels_takes_at_most_8_megabytes(mode: Mode) -> None:
+    config, rules = MODELS["sam2.1_hiera_tiny"], TRACKERS[mode].combine(TrackerSettings(mode=mode)).memory
     side = config.image_size // 16
     state = TrackState(num_frames=1000)
     for age in range(100):
-        memory = Memory(age, torch.zeros(config.mem_dim, side, side, dtype=torch.bfloat16), is_trusted=age % 9 != 8)
-        add = state.bank.add_conditioning if age % 5 == 0 and age < 95 else state.bank.add
-        add(memory, Pointer(age, torch.zeros(config.hidden_dim)), rules)
+        frame = TrackedFrame(
+            age=age,
+            spatial=torch.zeros(config.mem_dim, side, side, dtype=torch.bfloat16),
+            pointer=torch.zeros(config.hidden_dim),
+            mask_score=0.1 if age % 9 == 8 else 0.9,
+            object_score=5.0,
+            is_visible=True,
+            is_prompted=age % 20 == 0 if mode == "dam4sam" else age % 5 == 0 and age < 95,
+            is_promoted=mode == "dam4sam" and age % 20 != 0 and age % 6 == 0,
+        )
+        rules.remember(state.bank, frame)
         assert state.num_bytes() <= 8e6
-    assert (len(state.bank.conditioning), len(state.bank.recent)) == (8, 6)
+    if mode == "samurai":
+        assert (len(state.bank.conditioning), len(state.bank.recent)) == (8, 6)
     assert len(state.to_bytes()) <= 8e6
 
 

@@ -7,13 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samurai_batch.tracking.proposals import tight_boxes
+from samurai_batch.tracking.candidate_masks import tight_boxes
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from tests.deterministic import small_model
 from tests.tracking.scripts import (
     EIGHT,
     NUM_FRAMES,
+    VARIANTS,
     Script,
     are_the_same,
     assert_close,
@@ -25,17 +26,6 @@ from tests.tracking.scripts import (
     play,
     steps,
 )
-
-SAM2 = TrackerSettings(mode="sam2")
-VARIANTS = {
-    "samurai": TrackerSettings(stable_frames_threshold=3),
-    "samurai_xywh": TrackerSettings(stable_frames_threshold=2, motion_state="xywh", kf_score_weight=0.6),
-    "sam2": SAM2,
-    "pooled": TrackerSettings(stable_frames_threshold=3, pool_memories=True),
-    "plain_prompts": TrackerSettings(
-        dynamic_multimask_via_stability=False, binarize_mask_from_pts_for_mem_enc=False, stable_frames_threshold=3
-    ),
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -111,7 +101,7 @@ def test_a_later_prompt_becomes_a_conditioning_frame_and_takes_part() -> None:
         expected = [0] if frame_index < 8 else [0, 8]
         assert [memory.age for memory in state.bank.conditioning] == expected
         assert 8 not in [memory.age for memory in state.bank.recent]
-        selection = state.bank.select(state.age, tracker.settings)
+        selection = tracker.select(state)
         assert [memory.age for memory in selection.memories][: len(expected)] == expected
         assert selection.ranks[: len(expected)] == (6,) * len(expected)
 
@@ -153,7 +143,7 @@ def test_an_object_at_or_below_the_threshold_is_absent_from_its_mask(mode: str, 
 
 
 def test_plain_sam2_has_no_motion_and_takes_the_best_scored_mask() -> None:
-    tracker = make_tracker(SAM2)
+    tracker = make_tracker(VARIANTS["sam2"])
     for _, _, result, state in steps(tracker, EIGHT, features(tracker.model)):
         assert result.motion_score is None
         assert result.predicted_box_xyxy is None
@@ -174,7 +164,7 @@ def test_a_track_of_one_frame_is_tracked() -> None:
     assert list(found) == [4]
 
 
-@pytest.mark.parametrize("mode", ["samurai", "sam2"])
+@pytest.mark.parametrize("mode", ["samurai", "sam2", "dam4sam"])
 def test_state_is_bounded_after_100_frames_with_20_prompts(mode: str) -> None:
     rules = replace(VARIANTS[mode], max_cond_frames_in_attn=4)
     tracker = make_tracker(rules)
@@ -183,15 +173,15 @@ def test_state_is_bounded_after_100_frames_with_20_prompts(mode: str) -> None:
     sizes = []
     for _, _, _, state in steps(tracker, [script], video):
         bank = state.bank
-        assert len(bank.conditioning) == len(bank.conditioning_pointers) <= 4
-        assert len(bank.recent) <= (7 if mode == "samurai" else 6)
+        assert len(bank.conditioning) == len(bank.conditioning_pointers) <= (5 if mode == "dam4sam" else 4)
+        assert len(bank.recent) <= (6 if mode == "sam2" else 7)
         assert len(bank.recent_pointers) <= 15
         held = [m.spatial for m in (*bank.conditioning, *bank.recent)]
         held += [p.vector for p in (*bank.conditioning_pointers, *bank.recent_pointers)]
         assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in held), "a view keeps its base alive"
         sizes.append(state.num_bytes())
     spatial, pointer = 8 * 4 * 4 * 2, 32 * 8
-    assert max(sizes) <= (4 + 7) * spatial + (4 + 15) * pointer + (8 + 64) * 8
+    assert max(sizes) <= (5 + 7) * spatial + (5 + 15) * pointer + (8 + 64) * 8
     assert max(sizes[50:]) <= max(sizes[:50])
 
 

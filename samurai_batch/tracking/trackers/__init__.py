@@ -1,0 +1,42 @@
+"""All trackers, by the name that the field ``mode`` of a job holds. Needs no torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from samurai_batch.schema import Settings
+from samurai_batch.tracking.rules import Rules
+from samurai_batch.tracking.trackers import dam4sam, memory_selection, sam2, samurai
+
+if TYPE_CHECKING:
+    from samurai_batch.tracking.settings import TrackerSettings
+
+Mode = Literal["samurai", "sam2", "dam4sam", "memory_selection"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerKind:
+    """One tracker: a sentence about it, its rules, its own settings, and the object score at which it sees nothing."""
+
+    summary: str
+    combine: "Callable[[TrackerSettings], Rules]"
+    settings: type[Settings] | None = None
+    min_obj_score_logits: float = 0.0
+
+
+TRACKERS: Mapping[Mode, TrackerKind] = {
+    "samurai": TrackerKind(
+        summary="SAM 2 with motion model and memory selection", combine=samurai.combine, min_obj_score_logits=-1.0
+    ),
+    "sam2": TrackerKind(summary="plain SAM 2", combine=sam2.combine),
+    "dam4sam": TrackerKind(
+        summary="SAM 2 with a memory of frames with distractors",
+        combine=dam4sam.combine,
+        settings=dam4sam.Dam4SamSettings,
+    ),
+    "memory_selection": TrackerKind(
+        summary="SAM 2 with the memory selection of SAM 3",
+        combine=memory_selection.combine,
+        settings=memory_selection.MemorySelectionSettings,
+    ),
+}
