@@ -1,8 +1,9 @@
 """One video end to end: chunks, spans, directions, and what a row says."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -20,9 +21,11 @@ from samurai_batch.runtime.failures import StoppedError
 from samurai_batch.tasks import BoxPrompt, Direction, Leg, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.tracking.trackers import TRACKERS
 from samurai_batch.tracking.video_masks import PendingMasks
 from samurai_batch.video import Frame, VideoInfo
 from tests.deterministic import SMALL, deterministic_frames, seeded_model, small_model
+from tests.tracking.scripts import VARIANTS
 
 HEIGHT, WIDTH, NUM_FRAMES = 48, 80, 15
 VIDEO = Video("clip", "clip.mp4")
@@ -54,8 +57,8 @@ def source(pixels: NDArray[np.uint8] = PIXELS) -> FakeSource:
     return FakeSource(pixels, [])
 
 
-def tracker() -> Tracker:
-    return Tracker(small_model(), TrackerSettings(stable_frames_threshold=3))
+def tracker(mode: str = "samurai") -> Tracker:
+    return Tracker(small_model(), VARIANTS[mode])
 
 
 def rectangle() -> Rle:
@@ -99,12 +102,16 @@ def test_every_frame_of_every_track_leaves_one_row_in_order() -> None:
     }
 
 
+@cache
+def whole_video(mode: str) -> Mapping[str, pa.Table]:
+    return track_video(tracker(mode), source(), TRACKS[1:4])
+
+
+@pytest.mark.parametrize("mode", TRACKERS)
 @pytest.mark.parametrize("chunk_frames", [1, 4, 7])
-def test_the_length_of_chunks_changes_no_bit(chunk_frames: int) -> None:
-    cast = TRACKS[1:4]
-    whole = track_video(tracker(), source(), cast)
-    chunked = track_video(tracker(), source(), cast, chunk_frames)
-    assert all(chunked[name].equals(table) for name, table in whole.items())
+def test_the_length_of_chunks_changes_no_bit(mode: str, chunk_frames: int) -> None:
+    chunked = track_video(tracker(mode), source(), TRACKS[1:4], chunk_frames)
+    assert all(chunked[name].equals(table) for name, table in whole_video(mode).items())
 
 
 def test_rows_say_what_was_found_and_when() -> None:
