@@ -1,6 +1,7 @@
 """The example of `samurai-batch demo`: track two objects through a generated video on Ray, and score the masks.
 
-Nothing is downloaded: the video is generated from a seed, and the model is part of the package.
+SAM 2's rules track the same objects for comparison. Nothing is downloaded: the video is generated from a seed, and the
+model is part of the package.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.job import make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks.reading import read_masks
+from samurai_batch.one_video import track
 from samurai_batch.rendering.annotate import Annotation, annotate
 from samurai_batch.rendering.output import contact_sheet, spread, write_mp4
 from samurai_batch.rle import decode_mask, rle_from_coco
@@ -22,7 +24,7 @@ from samurai_batch.runtime.progress import open_progress
 from samurai_batch.runtime.run import run_job
 from samurai_batch.synthetic.clip import Clip
 from samurai_batch.synthetic.suites import demo_clip
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Box, BoxPrompt, Track, Video
 
 FRAMES_PER_SECOND = 12
 OBJECT_IDS = ("first", "second")  # the two look-alikes: things 0 and 1 of the clip
@@ -42,12 +44,14 @@ def run_demo(folder: Path, replicas: int, out: Console) -> None:
     run_job(config, progress=open_progress(Console(stderr=True)))
 
     table = read_masks(str(folder / "out"))
+    by_sam2 = track(video.uri, boxes=_boxes_xyxy(clip), mode="sam2")
     out.print(f"\nmask tables: {folder / 'out' / 'masks'}\n")
     out.print(table[SHOWN_COLUMNS].groupby("object_id").head(3).to_string(index=False), "\n")
+    other = mean_ious(by_sam2, clip)
     for object_id, iou in mean_ious(table, clip).items():
-        out.print(f"mean IoU of {object_id} with the ground truth: {iou:.2f}")
+        out.print(f"mean IoU of {object_id} with the ground truth: {iou:.2f}, by SAM 2's rules {other[object_id]:.2f}")
     picture = folder / "overlay.png"
-    _contact_sheet(table, clip).save(picture)
+    _contact_sheet({"SAMURAI": table, "SAM 2": by_sam2}, clip).save(picture)
     out.print(f"picture: {picture}")
 
 
@@ -66,13 +70,17 @@ def mean_ious(table: pd.DataFrame, clip: Clip) -> dict[str, float]:
 
 
 def _tracks(clip: Clip, video: Video) -> list[Track]:
-    tracks = []
+    boxes = _boxes_xyxy(clip).items()
+    return [Track(video=video, object_id=object_id, prompts=(BoxPrompt(0, box),)) for object_id, box in boxes]
+
+
+def _boxes_xyxy(clip: Clip) -> dict[str, Box]:
+    boxes = {}
     for number, object_id in enumerate(OBJECT_IDS):
         box_xyxy = mask_box_xyxy(clip.masks[0, number])
         assert box_xyxy is not None, "every object of the demo is visible on the first frame"
-        prompt = BoxPrompt(0, box_xyxy)
-        tracks.append(Track(video=video, object_id=object_id, prompts=(prompt,)))
-    return tracks
+        boxes[object_id] = box_xyxy
+    return boxes
 
 
 def _mask_of(segmentation: dict[str, object] | None, clip: Clip) -> NDArray[np.bool_]:
@@ -81,11 +89,13 @@ def _mask_of(segmentation: dict[str, object] | None, clip: Clip) -> NDArray[np.b
     return decode_mask(rle_from_coco(segmentation))
 
 
-def _contact_sheet(table: pd.DataFrame, clip: Clip) -> Image.Image:
-    """Eight frames of the clip with both masks drawn on them."""
+def _contact_sheet(tables: dict[str, pd.DataFrame], clip: Clip) -> Image.Image:
+    """Six frames of the clip with both masks drawn on them: a line of pictures for each table, by its name."""
     tiles = []
-    for index in spread(range(len(clip.frames)), 8):
-        rows = table[table.frame_index == index].sort_values("object_id")
-        masks = [Annotation(number, "", _mask_of(value, clip)) for number, value in enumerate(rows.segmentation)]
-        tiles.append((f"frame {index}", annotate(clip.frames[index], masks)))
-    return contact_sheet(tiles, columns=4, tile_width_px=256)
+    shown = spread(range(len(clip.frames)), 6)
+    for name, table in tables.items():
+        for index in shown:
+            rows = table[table.frame_index == index].sort_values("object_id")
+            masks = [Annotation(number, "", _mask_of(value, clip)) for number, value in enumerate(rows.segmentation)]
+            tiles.append((f"{name}, frame {index}", annotate(clip.frames[index], masks)))
+    return contact_sheet(tiles, columns=len(shown), tile_width_px=220)
