@@ -9,6 +9,7 @@ The public names. Each is loaded on first use: importing the package loads neith
     track                                           track objects through one video, into a DataFrame
     run_job, JobConfig, make_job, load_job          a job, as the command line runs it
     read_masks, iter_masks, compact_masks           its mask tables: as a DataFrame, in batches; merge into large files
+    to_supervision                                  the rows of one frame as supervision.Detections
     measure_tracks, write_measurements              paths, speeds, zones and line crossings, as tables
     read_prompts, write_prompts, parse_prompts      prompts tables: read, write, check a DataFrame
     read_detections, parse_detections               detections of any detector: read, check a DataFrame
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from samurai_batch import errors
+    from samurai_batch.exports.supervision import to_supervision
     from samurai_batch.images.networks import load_network
     from samurai_batch.images.predictor import ImagePredictor
     from samurai_batch.job import JobConfig, load_job, make_job
@@ -87,6 +89,7 @@ __all__ = [
     "read_masks",
     "read_prompts",
     "run_job",
+    "to_supervision",
     "track",
     "track_video",
     "write_measurements",
@@ -125,6 +128,7 @@ _HOMES = {
     "read_masks": "masks",
     "read_prompts": "manifest",
     "run_job": "runtime.run",
+    "to_supervision": "exports.supervision",
     "track": "one_video",
     "track_video": "pipeline",
     "write_measurements": "measuring",

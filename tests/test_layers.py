@@ -53,7 +53,7 @@ ONLY_IN = {
     "ray": ["runtime/ray_*.py", "operations/job_api.py", "operations/ray_metrics.py"],
     "fsspec": ["storage/stores.py"],
     "s3fs": [],
-    "av": ["video/*.py", "rendering/output.py"],
+    "av": ["video/*.py", "rendering/output.py", "rendering/alpha.py"],
     "decord": ["video/decord_decoder.py"],
     "torchcodec": ["video/torchcodec_decoder.py"],
     "pynvml": ["modeling/cuda_setup.py"],

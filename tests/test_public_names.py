@@ -41,6 +41,7 @@ PUBLIC = [
     "read_masks",
     "read_prompts",
     "run_job",
+    "to_supervision",
     "track",
     "track_video",
     "write_measurements",

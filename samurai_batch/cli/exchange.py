@@ -35,8 +35,8 @@ def export(
 ) -> None:
     """Export masks in the format of another tool.
 
-    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT, PNG; GOT-10k and TrackingNet; CVAT and Label Studio; YOLO and Hugging
-    Face datasets.
+    COCO, YouTube-VIS, SA-V, DAVIS, MOTS, MOT, PNG; GOT-10k and TrackingNet; CVAT, Label Studio and FiftyOne; YOLO and
+    Hugging Face datasets; video with alpha. README.md of the package's folder exports says what each holds.
 
     Example: samurai-batch export out/ --format cvat-images --worst 20 -o to-correct/
     """

@@ -1,26 +1,42 @@
 """``samurai-batch export``: mask tables in the formats of other tools, and in Python for supervision.
 
-video_masks.py      the rows of one video, as every format takes them
-json_formats.py     COCO, YouTube-VIS, SA-V
-png_formats.py      DAVIS, PNG
-text_formats.py     MOT, MOTS, GOT-10k, TrackingNet
-yolo.py             YOLO
-cvat.py             CVAT
-label_studio.py     Label Studio; brush_rle.py: its run lengths
-hugging_face.py     Hugging Face datasets
-pictures.py         pictures of frames
-outlines.py         masks as polygons
+A format is a function from the rows of videos to files; README.md says what each file holds.
+
+    video_masks.py      the rows of one video, as every format takes them
+    json_formats.py     COCO, YouTube-VIS, SA-V
+    png_formats.py      DAVIS, PNG
+    text_formats.py     MOT, MOTS, GOT-10k, TrackingNet
+    yolo.py             YOLO
+    cvat.py             CVAT
+    label_studio.py     Label Studio; brush_rle.py: its run lengths
+    hugging_face.py     Hugging Face datasets
+    fiftyone.py         FiftyOne
+    cutouts.py          video with alpha
+    supervision.py      `to_supervision`: the rows of a frame as detections
+    pictures.py         pictures of frames
+    outlines.py         masks as polygons
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.exports import cvat, hugging_face, json_formats, label_studio, png_formats, text_formats, yolo
+from samurai_batch.exports import (
+    cutouts,
+    cvat,
+    fiftyone,
+    hugging_face,
+    json_formats,
+    label_studio,
+    png_formats,
+    text_formats,
+    yolo,
+)
+from samurai_batch.exports.supervision import to_supervision
 from samurai_batch.exports.video_masks import VideoMasks
 from samurai_batch.masks import MASK_SCHEMA, read_masks
 
-__all__ = ["FORMATS", "export_masks"]
+__all__ = ["FORMATS", "export_masks", "to_supervision"]
 
 FORMATS: dict[str, Callable[[Iterable[VideoMasks]], Iterator[tuple[str, bytes]]]] = {
     "coco": json_formats.coco,
@@ -41,6 +57,9 @@ FORMATS: dict[str, Callable[[Iterable[VideoMasks]], Iterator[tuple[str, bytes]]]
     "yolo-seg": yolo.yolo_seg,
     "yolo-track": yolo.yolo_track,
     "huggingface": hugging_face.hugging_face,
+    "fiftyone": fiftyone.fiftyone,
+    "prores4444": cutouts.prores4444,
+    "vp9-alpha": cutouts.vp9_alpha,
 }
 
 Place = tuple[str, str, int]

@@ -1,6 +1,6 @@
 """The rows of one video for the exports: by frame and object, with checked masks."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -73,8 +73,7 @@ class VideoMasks:
     @property
     def object_ids(self) -> list[str]:
         """The object ids: numbers in ascending order, then other texts."""
-        ids = {str(object_id) for object_id in self.rows["object_id"].unique()}
-        return sorted(ids, key=lambda text: (not text.isdecimal(), int(text) if text.isdecimal() else 0, text))
+        return in_order(str(object_id) for object_id in self.rows["object_id"].unique())
 
     def labels(self) -> dict[str, int]:
         """A label from 1 to 254 for each object: its id if all ids are such numbers, else its position, counted from 1.
@@ -89,10 +88,7 @@ class VideoMasks:
 
     def numbers(self, most: float = inf) -> dict[str, int]:
         """A number from 1 for each object: its id if all ids are such numbers up to ``most``, else its position."""
-        ids = self.object_ids
-        if all(text.isdecimal() and text == str(int(text)) and 1 <= int(text) <= most for text in ids):
-            return {text: int(text) for text in ids}
-        return {text: number for number, text in enumerate(ids, start=1)}
+        return numbers_of(self.object_ids, most)
 
     def masks(self) -> Iterator[MaskOnFrame]:
         """Every row, by frame and object."""
@@ -113,6 +109,19 @@ class VideoMasks:
         chosen = [labels[mask.object_id] for mask in masks]
         scores = [mask.score for mask in masks]
         return to_label_map(decoded, chosen, scores, self.height, self.width), num_shared_pixels(decoded)
+
+
+def in_order(object_ids: Iterable[str]) -> list[str]:
+    """The distinct ids: numbers in ascending order, then other texts."""
+    return sorted(set(object_ids), key=lambda text: (not text.isdecimal(), int(text) if text.isdecimal() else 0, text))
+
+
+def numbers_of(object_ids: Iterable[str], most: float = inf) -> dict[str, int]:
+    """A number from 1 for each id: the id itself if all are such numbers up to ``most``, else its place in order."""
+    ids = in_order(object_ids)
+    if all(text.isdecimal() and text == str(int(text)) and 1 <= int(text) <= most for text in ids):
+        return {text: int(text) for text in ids}
+    return {text: number for number, text in enumerate(ids, start=1)}
 
 
 def _mask_of(row: Mapping[Any, Any]) -> MaskOnFrame:

@@ -79,7 +79,7 @@ def test_every_format_is_tried_here(run: str, tmp_path: Path) -> None:
     assert list(FORMATS) == [
         "coco", "youtube-vis", "sav", "davis", "png", "mot", "mots", "got10k", "trackingnet",
         "cvat", "cvat-polygon", "cvat-mask", "cvat-images", "label-studio", "label-studio-brush",
-        "yolo-seg", "yolo-track", "huggingface",
+        "yolo-seg", "yolo-track", "huggingface", "fiftyone", "prores4444", "vp9-alpha",
     ]  # fmt: skip
     frames = write_frames(tmp_path / "frames", (HEIGHT, WIDTH), NUM_FRAMES)
     for name in FORMATS:

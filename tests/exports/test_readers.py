@@ -175,3 +175,25 @@ def test_supervision_reads_the_polygons_of_yolo(export: Export) -> None:
         frame = int(Path(path).stem.rpartition("_")[2])
         names = {data.classes[number] for number in detections.class_id}
         assert names == {object_id for object_id, index in present(MASKS) if index == frame}
+
+
+def test_fiftyone_reads_the_masks_of_each_frame(export: Export) -> None:
+    importers = pytest.importorskip("fiftyone.utils.data.importers", reason="fiftyone is not installed")
+    importer = importers.FiftyOneVideoLabelsDatasetImporter(dataset_dir=str(export("fiftyone")))
+    importer.setup()
+    ((video, _, label, frames),) = list(importer)
+    assert Path(video).name == "clip"
+    assert Path(video).exists()
+    assert label is None
+    assert list(frames) == [1, 2, 3, 4]
+    expected = present(MASKS)
+    for number, fields in frames.items():
+        for detection in fields["tracks"].detections if fields else []:
+            mask = expected.pop((detection.label, number - 1))
+            left, top, right, bottom = map(int, box_of(mask))
+            np.testing.assert_array_equal(detection.mask, mask[top:bottom, left:right])
+            relative = [left / WIDTH, top / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT]
+            np.testing.assert_allclose(detection.bounding_box, relative)
+            assert detection.index == {"2": 1, "cup": 2}[detection.label]
+            assert detection.confidence == pytest.approx(0.5 + (number - 1) / 100)
+    assert not expected
