@@ -1,6 +1,6 @@
 """Proves the CUDA path on a real GPU and measures it: `python jobs/gpu_checks.py [--rehearse] [--only SECTION]`.
 
-    machine      GPU, driver, dtype and attention kernel that would be used; rate of products, cost of a launch
+    machine      what `samurai-batch doctor` says of it; rate of products, cost of a launch
     masks        nano on the GPU against the CPU in float32; the same bits again, and from a saved track state
     rows         run lengths of masks made on the GPU against those of pixels made on the CPU, bit for bit
     golden       the authors' numbers in float64, where the repository's tests are at hand
@@ -8,6 +8,7 @@
     attention    milliseconds of every attention of a frame by each kernel that takes it
     costs        milliseconds and kernels to encode a frame and to step 1 and 8 tracks
     video        frames per second of whole chunks, rows included, of frames in memory at 720p and 1080p
+    decoding     frames per second of files by 1 and 4 threads, and by torchcodec on the GPU, whose pixels are compared
     compile      what torch.compile costs and brings
     memory       that memory which ends is a MemoryError, and that work goes on when there is room again
 
@@ -22,8 +23,8 @@ import argparse
 import json
 import math
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -40,14 +41,18 @@ from torch import Tensor
 
 from samurai_batch.benchmark.costs import FULL_MEMORY
 from samurai_batch.benchmark.mask_costs import FILL_HOLE_AREA, SIZES, rugged_disc
+from samurai_batch.errors import ConfigError, VideoError
+from samurai_batch.job import make_job
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.modeling.compiling import compiled_encoder
-from samurai_batch.modeling.gpu import attention_backend, auto_dtype
+from samurai_batch.modeling.gpu import auto_dtype
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.pipeline import propagate_chunk
+from samurai_batch.rendering.output import write_mp4
 from samurai_batch.rle import encode_mask
 from samurai_batch.runtime.failures import within_memory
+from samurai_batch.runtime.machine_checks import check_machine as doctor_checks
 from samurai_batch.synthetic import demo_clip
 from samurai_batch.tasks import BoxPrompt, Leg, Track, Video
 from samurai_batch.tracking.prompts import FramePrompt
@@ -55,7 +60,8 @@ from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
 from samurai_batch.tracking.video_masks import MaskEncoder, to_video_masks
-from samurai_batch.video import Frame, VideoInfo
+from samurai_batch.video import Frame, VideoInfo, open_video
+from samurai_batch.video.decoders import DecoderName
 
 MODELS = (
     "sam2.1_hiera_tiny",
@@ -132,16 +138,9 @@ class Session:
 
 def check_machine(session: Session) -> None:
     """What this machine is, and what it would compute by."""
-    session.add("PyTorch, its CUDA", f"{torch.__version__}, {torch.version.cuda}")
     dtype = auto_dtype(session.device)
-    session.add("dtype by default", str(dtype).removeprefix("torch."))
-    if session.device == "cuda":
-        capability = torch.cuda.get_device_capability()
-        session.add("GPU, compute capability", f"{torch.cuda.get_device_name()}, {capability[0]}.{capability[1]}")
-        query = ["nvidia-smi", "--query-gpu=driver_version,memory.total", "--format=csv,noheader"]
-        driver = subprocess.run(query, capture_output=True, text=True, check=False)  # noqa: S603
-        session.add("driver, memory", driver.stdout.strip())
-        session.add("attention to memories", attention_backend((256, 256, 256), dtype, capability))
+    for one in doctor_checks(make_job({"prompts": "none", "output": "none", "device": session.device})):
+        session.add(one.subject, one.result, is_right=one.level != "problem")
     side = session.pick(8192, 256)
     a = torch.randn(side, side, device=session.device).to(dtype)
     rate = 2 * side**3 / session.milliseconds(lambda: a @ a) / 1e9
@@ -402,6 +401,40 @@ def check_video(session: Session) -> None:
                 session.add(f"{name}, {width} x {height}, {count} tracks", f"{rate:.1f} frames/s; ms: {stages}")
 
 
+def check_decoding(session: Session) -> None:
+    """Frames per second of files, and torchcodec's pixels against PyAV's."""
+    sizes = ((1080, 1920), (2160, 3840)) if not session.is_rehearsal else ((320, 320),)
+    count = session.pick(120, 4)
+    for height, width in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "clip.mp4"
+            frames = FramesInMemory(height, width)
+            write_mp4(path, ((one.index / 25, one.pixels) for one in frames.frames(range(count))))
+            for num_threads in (1, 4):
+                rate, expected = read_file(path, count, "pyav", num_threads)
+                session.add(f"{width} x {height}, PyAV, {num_threads} threads", f"{rate:.1f} frames/s")
+            if session.device != "cuda":
+                session.add("torchcodec", "not rehearsed: it decodes on a GPU")
+                continue
+            try:
+                rate, decoded = read_file(path, count, "torchcodec", 1)
+            except (ConfigError, VideoError) as error:
+                session.add(f"{width} x {height}, torchcodec", str(error)[:120])
+                continue
+            session.add(f"{width} x {height}, torchcodec", f"{rate:.1f} frames/s")
+            difference = np.abs(decoded.astype(int) - expected)
+            told = f"mean {difference.mean():.2f}, largest {difference.max()}"
+            session.add("levels between their pixels", told, is_right=bool(difference.mean() < 3))
+
+
+def read_file(path: Path, count: int, decoder: DecoderName, num_threads: int) -> tuple[float, NDArray[np.uint8]]:
+    """Frames per second of a decoder, and the last frame."""
+    with open_video(path, decoder=decoder, num_threads=num_threads) as source:
+        start_s = time.perf_counter()
+        *_, last = source.frames(range(count))
+        return count / (time.perf_counter() - start_s), last.pixels
+
+
 def check_compile(session: Session) -> None:
     """What torch.compile costs and brings."""
     if session.is_rehearsal:
@@ -460,6 +493,7 @@ SECTIONS: dict[str, Callable[[Session], None]] = {
     "attention": check_attention,
     "costs": check_costs,
     "video": check_video,
+    "decoding": check_decoding,
     "compile": check_compile,
     "memory": check_memory,
 }

@@ -48,6 +48,7 @@ def test_the_checks_of_a_gpu_can_be_rehearsed_on_the_cpu(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "gpu_checks.json").read_text())
     sections = {"machine", "masks", "golden", "precision", "attention", "costs", "video", "compile", "memory", "rows"}
+    sections |= {"decoding"}
     assert {row["section"] for row in rows} == sections
     assert not [row for row in rows if row["check"] == "failed"]
     assert (tmp_path / "gpu_checks.md").read_text() == done.stdout

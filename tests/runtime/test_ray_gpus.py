@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import pytest
 import ray
 
+from samurai_batch.job import make_job
+from samurai_batch.runtime.assembly import ReplicaPlan, make_replica_process
 from samurai_batch.runtime.capacity import even_share
-from samurai_batch.runtime.pool import ReplicaReady
+from samurai_batch.runtime.pool import PoolFailed, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from tests.runtime.clusters import ROOT, node_settings, wait_for
 
@@ -82,6 +84,26 @@ def test_two_halves_share_one_gpu_and_no_half_lies_on_two(gpu_nodes: str) -> Non
     seen = gpus_of(None, ReplicaResources(num_cpus=1.0, num_gpus=0.5), 6)
     assert sorted(seen.values()) == [2, 2, 2]
     assert all(len(one.split()[1].split(",")) == 1 for one in seen)
+
+
+def test_a_replica_does_not_start_on_a_gpu_that_pytorch_cannot_use(gpu_nodes: str) -> None:
+    """These GPUs are declared and not there: nothing computes on the CPU in their place."""
+    job = make_job({"prompts": "p", "output": "o", "device": "cuda"})
+    plan = ReplicaPlan(job, weights=None, metadata={})  # type: ignore[arg-type]  # never used
+    pool = RayPool(make_replica_process, plan, 1, ReplicaResources(num_cpus=1.0, num_gpus=1.0))
+    told: list[str] = []
+
+    def has_failed() -> bool:
+        events = pool.wait(0.5)
+        assert not [event for event in events if isinstance(event, ReplicaReady)]
+        told.extend(event.reason for event in events if isinstance(event, PoolFailed))
+        return bool(told)
+
+    try:
+        wait_for(has_failed, "the end of all starts")
+    finally:
+        pool.close()
+    assert told[0].startswith("ConfigError: this replica computes on a GPU: no NVIDIA driver answers; install")
 
 
 def test_a_replica_that_reserves_no_gpu_sees_none(gpu_nodes: str) -> None:
