@@ -13,8 +13,9 @@ from samurai_batch.cli import app
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import make_job
 from samurai_batch.operations import doctor as doctor_module
-from samurai_batch.operations.doctor import check_weights
+from samurai_batch.operations.doctor import check_room, check_weights
 from samurai_batch.operations.output_checks import check_marker, marked_output
+from samurai_batch.runtime import ray_cluster
 from samurai_batch.runtime.capacity import ReplicaResources
 from samurai_batch.runtime.node_checks import check_nodes
 from tests.runtime.clusters import ROOT, node_settings
@@ -86,6 +87,23 @@ def test_weights_are_named_without_secrets(monkeypatch: pytest.MonkeyPatch) -> N
     assert check.level == "ok"
     assert "host.invalid/w.pt" in check.result
     assert "secret" not in check.result
+
+
+@pytest.mark.parametrize(
+    ("num_replicas", "has_autoscaler", "level", "result"),
+    [
+        (3, False, "ok", "room for 3 of 1 GPUs"),
+        (0, True, "ok", "no node has room for 1 GPUs; the autoscaler adds one when a job starts"),
+        (0, False, "problem", "no node has room for 1 GPUs; request less, or add such a node"),
+        (0, None, "problem", "no node has room for 1 GPUs; request less, or add such a node"),
+    ],
+)
+def test_a_cluster_without_room_is_a_problem_unless_it_grows(
+    monkeypatch: pytest.MonkeyPatch, num_replicas: int, has_autoscaler: bool | None, level: str, result: str
+) -> None:
+    monkeypatch.setattr(ray_cluster, "has_autoscaler", lambda: has_autoscaler)
+    check = check_room(num_replicas, "1 GPUs")
+    assert (check.level, check.result) == (level, result)
 
 
 @pytest.fixture(scope="module")
