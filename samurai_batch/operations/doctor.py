@@ -10,7 +10,7 @@ from samurai_batch.job import JobConfig
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.operations.output_checks import check_marker, marked_output
 from samurai_batch.runtime.machine_checks import Check, check_machine
-from samurai_batch.runtime.recipe import with_absolute_paths, with_resolved_dtype
+from samurai_batch.runtime.recipe import job_recipe, with_absolute_paths, with_resolved_dtype
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ def examine(config: JobConfig, *, has_output: bool) -> Iterator[Examined]:
     """The checks of this machine, or, if the job joins a Ray cluster, of what is done here and of every node.
 
     ``has_output``: whether the output is checked too, for which small files are written to it and deleted. Raises
-    ConfigError if no cluster can be joined.
+    ConfigError for an unknown model, and if no cluster can be joined.
     """
     config = with_resolved_dtype(with_absolute_paths(config))
+    job_recipe(config, weights_digest="")  # reports an unknown model or setting
     if not has_output:
         yield from _examine(config, (), None)
         return
