@@ -53,14 +53,23 @@ def report(
     max_videos: Annotated[
         int, typer.Option(min=0, metavar="N", help="Most videos to show with timelines and pictures, worst first.")
     ] = 100,
+    worst: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Show the N worst moments of all tracks first.")
+    ] = None,
+    other: Annotated[
+        str | None, typer.Option(metavar="OUTPUT", help="With --worst: the same tracks, made another way.")
+    ] = None,
 ) -> None:
     """Write an HTML report of a run.
 
-    It shows what ran, what failed and why, and the frames to check. Pictures are written beside it, to report_files.
+    It shows what ran, what failed and why, all tracks to search and sort, and the frames to check. Pictures, and the
+    pages of more than 10 videos, are written beside it, to report_files.
     """
     from samurai_batch.report import write_report
 
-    uri = write_report(output, to, pictures, inline=inline, max_videos=max_videos)
+    if other is not None and worst is None:
+        raise ConfigError("--other compares moments; add --worst N")
+    uri = write_report(output, to, pictures, inline=inline, max_videos=max_videos, worst=worst, other=other)
     out.print(f"report: {uri}")
 
 

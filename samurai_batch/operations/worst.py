@@ -67,11 +67,11 @@ def worst_moments(
     chosen = None if objects is None else list(objects)
     names = {unquote_id(name.partition("/")[0]) for name in track_names(join(output, "masks"))}
     video_ids = sorted(names if videos is None else names & set(videos))
-    found = for_each(lambda video: _of_video(output, other, video, chosen, limit), video_ids, NUM_TRANSFERS)
+    found = for_each(lambda video: moments_of_video(output, video, other, chosen, limit), video_ids, NUM_TRANSFERS)
     return worst_of((one for of_video in found for one in of_video), limit)
 
 
-def worst_of(moments: Iterable[WorstMoment], limit: int) -> list[WorstMoment]:
+def worst_of(moments: Iterable[WorstMoment], limit: int | None) -> list[WorstMoment]:
     """The ``limit`` worst, the worst first; equal ones by video, object and frame."""
     return sorted(moments, key=lambda one: (-one.severity, one.video_id, one.object_id, one.frame_index))[:limit]
 
@@ -105,9 +105,10 @@ def moments_of_track(track: TrackId, rows: pd.DataFrame, ious: Mapping[int, floa
     ]
 
 
-def _of_video(
-    output: str, other: str | None, video_id: str, objects: list[str] | None, limit: int
+def moments_of_video(
+    output: str, video_id: str, other: str | None = None, objects: list[str] | None = None, limit: int | None = None
 ) -> list[WorstMoment]:
+    """The ``limit`` worst moments of one video (None: all), the worst first; arguments as for `worst_moments`."""
     columns = _COLUMNS if other is None else [*_COLUMNS, "segmentation"]
     rows = read_masks(output, [video_id], objects, columns=columns)
     others = None if other is None else _masks(read_masks(other, [video_id], objects, columns=_MASK_COLUMNS))

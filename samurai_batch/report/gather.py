@@ -1,24 +1,28 @@
 """The data of a report, read from ledger, mask tables and videos."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from samurai_batch import storage
+from samurai_batch.background import for_each
 from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.schema import RunRecord, TrackEntry, VideoLedger
 from samurai_batch.ledger.status import read_status
-from samurai_batch.ledger.store import read_video_ledgers
+from samurai_batch.ledger.store import NUM_TRANSFERS, read_video_ledgers
 from samurai_batch.masks import read_masks
+from samurai_batch.operations.worst import WorstMoment, moments_of_track, moments_of_video, worst_of
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.report.jpegs import InPage, Pictures, PictureStore, video_pictures
 from samurai_batch.report.moments import Moment, find_moments
 
 MAX_MOMENTS = 4
 MAX_VIDEOS = 100
+MAX_LISTED = 100_000
 _COLUMNS = [
     "video_id", "object_id", "frame_index", "timestamp_s", "area", "mask_score", "object_score", "motion_score",
+    "prompted",
 ]  # fmt: skip
 
 
@@ -44,68 +48,138 @@ class VideoReport:
     pictures: Pictures
 
 
-@dataclass(frozen=True)
-class VideoSummary:
-    """One video in a line: the states of its tracks, and the number of their rows and moments."""
+@dataclass(frozen=True, kw_only=True)
+class TrackLine:
+    """One track in a line. ``present`` is the share of rows with a mask; scores are None without such rows.
 
-    ledger: VideoLedger
+    ``worst`` is its worst moment; a track that is not done comes before all others.
+    """
+
+    video_id: str
+    object_id: str
+    status: TrackStatus
     num_rows: int
-    num_moments: int
+    present: float | None = None
+    mean_score: float | None = None
+    worst: WorstMoment | None = None
 
     @property
-    def num_not_done(self) -> int:
-        """The number of failed and partial tracks."""
-        return sum(entry.status != "done" for entry in self.ledger.tracks.values())
+    def rank(self) -> tuple[bool, float, str, str]:
+        """Sorts the worst first."""
+        severity = self.worst.severity if self.worst else 0.0
+        return self.status == "done", -severity, self.video_id, self.object_id
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
     """Everything on the page. ``run`` is the newest run, or None if there is no record of one.
 
-    ``videos`` are shown in detail, ``others`` in one line each; both are sorted by id.
+    ``videos`` are shown in detail, sorted by id; ``lines`` are tracks of all videos, the worst first, at most
+    `MAX_LISTED` of ``num_listed``; ``worst`` are the worst moments, if they were requested.
     """
 
     output: str
     run: RunRecord | None
     num_tracks: Mapping[TrackStatus, int]
     num_rows: int
+    num_videos: int
     videos: list[VideoReport]
-    others: list[VideoSummary]
+    lines: list[TrackLine]
+    num_listed: int
+    problems: list[tuple[str, str, TrackEntry]]
+    worst: list[WorstMoment] = field(default_factory=list)
 
 
 def gather(
-    output: str, with_pictures: bool = True, *, store: PictureStore | None = None, max_videos: int = MAX_VIDEOS
+    output: str,
+    with_pictures: bool = True,
+    *,
+    store: PictureStore | None = None,
+    max_videos: int = MAX_VIDEOS,
+    worst: int = 0,
+    other: str | None = None,
 ) -> Report:
     """Read an output folder; pictures go into ``store`` (default: into the page).
 
-    Memory holds the rows of ``max_videos`` videos, and of the others those of one video at a time. Raises ConfigError
-    if ``output`` has no finished or failed track, LedgerError and StorageError.
+    ``worst`` is the number of worst moments, ``other`` an output to compare with (`operations.worst`). Memory holds
+    the rows of ``max_videos`` videos, and of the others those of a few at a time. Raises ConfigError if ``output`` has
+    no finished or failed track, LedgerError and StorageError.
     """
     status = read_status(storage, output)
     ledgers = read_video_ledgers(storage, output)
     if not ledgers:
         raise ConfigError(f"{storage.redact(output)}: no track has ended there; give the output folder of a job")
-    others: list[VideoSummary] = []
-    if len(ledgers) > max_videos:
-        summaries = [_summary(output, one) for one in ledgers]
-        worst_first = sorted(summaries, key=lambda one: (-one.num_not_done, -one.num_moments, one.ledger.video_id))
-        others = sorted(worst_first[max_videos:], key=lambda one: one.ledger.video_id)
-        left_out = {one.ledger.video_id for one in others}
-        ledgers = [one for one in ledgers if one.video_id not in left_out]
+    summaries = for_each(lambda one: _summary(output, one, other, worst), ledgers, NUM_TRANSFERS)
+    lines = sorted((line for one in summaries for line in one.lines), key=lambda line: line.rank)
+    moments = worst_of((moment for one in summaries for moment in one.worst), worst)
+    chosen = list(dict.fromkeys([*(one.video_id for one in moments), *(line.video_id for line in lines)]))[:max_videos]
     pictures = (store or InPage()) if with_pictures else None
-    videos = [_video(output, ledger, pictures) for ledger in ledgers]
-    return Report(output, status.newest_run, status.num_tracks, status.num_rows, videos, others)
+    videos = [_video(output, ledger, pictures, moments) for ledger in ledgers if ledger.video_id in set(chosen)]
+    return Report(
+        output=output,
+        run=status.newest_run,
+        num_tracks=status.num_tracks,
+        num_rows=status.num_rows,
+        num_videos=len(ledgers),
+        videos=videos,
+        lines=lines[:MAX_LISTED],
+        num_listed=len(lines),
+        problems=_problems(ledgers),
+        worst=moments,
+    )
 
 
-def _summary(output: str, ledger: VideoLedger) -> VideoSummary:
+@dataclass(frozen=True, eq=False)
+class _Summary:
+    """All tracks of a video in a line each, and its worst moments."""
+
+    lines: list[TrackLine]
+    worst: list[WorstMoment]
+
+
+def _summary(output: str, ledger: VideoLedger, other: str | None, worst: int) -> _Summary:
     tracks = _tracks(output, ledger)
-    num_rows, num_moments = sum(len(one.rows) for one in tracks), sum(len(one.moments) for one in tracks)
-    return VideoSummary(ledger, num_rows, num_moments)
+    if other is None:
+        found = [one for track in tracks for one in moments_of_track((ledger.video_id, track.object_id), track.rows)]
+    else:
+        found = moments_of_video(output, ledger.video_id, other)
+    by_severity = worst_of(found, None)
+    worst_of_object = {one.object_id: one for one in reversed(by_severity)}
+    lines = [_line(ledger.video_id, track, worst_of_object.get(track.object_id)) for track in tracks]
+    return _Summary(lines, by_severity[:worst])
 
 
-def _video(output: str, ledger: VideoLedger, store: PictureStore | None) -> VideoReport:
+def _line(video_id: str, track: TrackReport, worst: WorstMoment | None) -> TrackLine:
+    present = track.rows["area"].to_numpy() > 0
+    return TrackLine(
+        video_id=video_id,
+        object_id=track.object_id,
+        status=track.entry.status,
+        num_rows=len(present),
+        present=float(present.mean()) if len(present) else None,
+        mean_score=float(track.rows["mask_score"].to_numpy()[present].mean()) if present.any() else None,
+        worst=worst,
+    )
+
+
+def _problems(ledgers: Sequence[VideoLedger]) -> list[tuple[str, str, TrackEntry]]:
+    """The tracks that failed or are partial: video, object, entry."""
+    return [
+        (ledger.video_id, object_id, entry)
+        for ledger in ledgers
+        for object_id, entry in sorted(ledger.tracks.items(), key=_by_id)
+        if entry.status != "done"
+    ]
+
+
+def _by_id(item: tuple[str, TrackEntry]) -> tuple[int, str]:
+    return len(item[0]), item[0]
+
+
+def _video(output: str, ledger: VideoLedger, store: PictureStore | None, worst: Sequence[WorstMoment]) -> VideoReport:
     tracks = _tracks(output, ledger)
-    moments = [(track.object_id, moment.frame_index) for track in tracks for moment in track.moments]
+    moments = [(one.object_id, one.frame_index) for one in worst if one.video_id == ledger.video_id]
+    moments += [(track.object_id, moment.frame_index) for track in tracks for moment in track.moments]
     pictures = Pictures()
     if store is not None and any(len(track.rows) for track in tracks):
         pictures = video_pictures(output, ledger.video_id, ledger.video_uri, moments, store)
@@ -117,7 +191,7 @@ def _tracks(output: str, ledger: VideoLedger) -> list[TrackReport]:
     by_object = {str(object_id): part.sort_values("frame_index") for object_id, part in rows.groupby("object_id")}
     on_picture = {one: ledger.tracks[one.rpartition("#")[0]] for one in by_object if one not in ledger.tracks}
     tracks = []
-    for object_id, entry in sorted((ledger.tracks | on_picture).items(), key=lambda item: (len(item[0]), item[0])):
+    for object_id, entry in sorted((ledger.tracks | on_picture).items(), key=_by_id):
         own = by_object.get(object_id, rows.iloc[:0])
         tracks.append(TrackReport(object_id, entry, own, find_moments(own, MAX_MOMENTS)))
     return tracks

@@ -1,7 +1,7 @@
 """The JPEGs of a report: a contact sheet for each video and a picture for each moment, and where they are stored.
 
 Beside ``report.html`` they are ``report_files/<video>/sheet.jpg``, and ``report_files/<video>/3-00120.jpg`` for frame
-120 of the video's object number 3.
+120 of the video's object number 3. A video with a page of its own has it there too, as ``index.html``.
 """
 
 import base64
@@ -9,7 +9,7 @@ import io
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import quote
 
@@ -25,7 +25,8 @@ SHEET_TILES, SHEET_COLUMNS, SHEET_TILE_PX, SHEET_TEXT_PX = 8, 4, 300, 11
 MOMENT_PX, MOMENT_TEXT_PX, JPEG_QUALITY = 320, 12, 70
 MAX_MOMENTS_OF_VIDEO = 40
 
-_JPEG_NAME = re.compile(r"sheet\.jpg|\d+-\d+\.jpg")
+PAGE_NAME = "index.html"
+_OUR_NAME = re.compile(r"sheet\.jpg|\d+-\d+\.jpg|index\.html")
 
 ObjectFrame = tuple[str, int]
 """An object id and a frame index."""
@@ -55,24 +56,34 @@ class Pictures:
     problem: str | None = None
 
 
+def in_their_folder(pictures: Pictures) -> Pictures:
+    """The same pictures as a page in the folder of their video addresses them."""
+
+    def renamed(picture: Picture) -> Picture:
+        return replace(picture, src=posixpath.basename(picture.src))
+
+    sheet = renamed(pictures.sheet) if pictures.sheet else None
+    return replace(pictures, sheet=sheet, moments={key: renamed(one) for key, one in pictures.moments.items()})
+
+
 class PictureStore(Protocol):
     """Where the JPEGs go: into the page or beside it."""
 
-    def save(self, video_id: str, name: str, jpeg: bytes) -> str:
-        """Keep a picture of a video under a file name; returns its address for ``src``."""
+    def save(self, video_id: str, name: str, data: bytes) -> str:
+        """Keep a file of a video under a name; returns its address for a link of the page."""
         ...
 
     def tidy(self) -> None:
-        """Remove pictures of an earlier page. Called after the page is written."""
+        """Remove files of an earlier page. Called after the page is written."""
         ...
 
 
 class InPage:
     """Pictures inside the page, as data URIs: one file, which a browser loads as a whole."""
 
-    def save(self, video_id: str, name: str, jpeg: bytes) -> str:
+    def save(self, video_id: str, name: str, data: bytes) -> str:
         """The picture as a data URI."""
-        return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+        return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
     def tidy(self) -> None:
         """Does nothing: there are no files."""
@@ -90,18 +101,18 @@ class BesidePage:
         """The URI of the folder."""
         return f"{posixpath.splitext(self.page_uri)[0]}_files"
 
-    def save(self, video_id: str, name: str, jpeg: bytes) -> str:
-        """Write the picture; its address is relative to the page."""
+    def save(self, video_id: str, name: str, data: bytes) -> str:
+        """Write the file; its address is relative to the page."""
         folder = storage.quote_id(video_id)
-        storage.write_bytes(storage.join(self.folder, folder, name), jpeg)
+        storage.write_bytes(storage.join(self.folder, folder, name), data)
         self._saved.add((folder, name))
         return quote(f"{posixpath.basename(self.folder)}/{folder}/{name}")
 
     def tidy(self) -> None:
-        """Remove pictures that this page does not show. Files with names that a report never writes are kept."""
+        """Remove files that this page does not show. Files with names that a report never writes are kept."""
         for folder in storage.list_names(self.folder):
             for name in storage.list_names(storage.join(self.folder, folder)):
-                if _JPEG_NAME.fullmatch(name) and (folder, name) not in self._saved:
+                if _OUR_NAME.fullmatch(name) and (folder, name) not in self._saved:
                     storage.delete(storage.join(self.folder, folder, name))
 
 

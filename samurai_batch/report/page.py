@@ -1,20 +1,23 @@
-"""The report as one HTML page, from the template ``page.html``.
+"""The report as HTML: ``page.html`` with the table of all tracks, and videos on it or on pages of their own.
 
-The page has no script and loads nothing but the pictures beside it.
+A page loads nothing but the pictures beside it. Its script is in the page, and so is the table's data.
 """
 
 import datetime
 import math
+from collections.abc import Iterable, Mapping
 from importlib import resources
+from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
-from samurai_batch.ledger.schema import RunRecord, TrackEntry, VideoLedger
+from samurai_batch.ledger.schema import RunRecord, VideoLedger
 from samurai_batch.redaction import redact
-from samurai_batch.report.gather import Report
+from samurai_batch.report.gather import Report, VideoReport
 from samurai_batch.report.jpegs import MAX_MOMENTS_OF_VIDEO
 from samurai_batch.report.timeline import timeline
+from samurai_batch.report.track_table import COLUMNS, table_json
 from samurai_batch.stats import STAGES
 from samurai_batch.storage import redact as redact_uri
 
@@ -24,27 +27,78 @@ SYMBOLS = {"done": "✓ done", "partial": "◐ partial", "failed": "✗ failed"}
 Facts = list[tuple[str, str]]
 
 
-def render_page(report: Report) -> str:
-    """The whole page. Every text that the template inserts is redacted and then escaped, by the environment."""
-    environment = jinja2.Environment(
-        autoescape=True, finalize=_redacted, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"breakable": _breakable, "thousands": "{:,}".format}
+def render_page(
+    report: Report, addresses: Mapping[str, str] | None = None, *, is_worst: bool = False, has_other: bool = False
+) -> str:
+    """The whole page. Every text that the template inserts is redacted and then escaped, by the environment.
+
+    ``addresses`` are those of the pages of videos, by id; None: the videos are on this page. ``is_worst`` tells that
+    worst moments were requested, ``has_other`` that they include the disagreement with another output.
+    """
+    is_one_page = addresses is None
+    ids = [video.ledger.video_id for video in report.videos]
+    addresses = {video_id: f"#v{number}" for number, video_id in enumerate(ids)} if addresses is None else addresses
+    links = dict(_links(report.videos, addresses, is_one_page))
+    pictures = {
+        (video.ledger.video_id, *key): picture
+        for video in report.videos
+        for key, picture in video.pictures.moments.items()
+    }
     configuration = [] if report.run is None else list(report.run.config.items())
-    return environment.from_string(_file("page.html")).render(
+    return _render(
+        "page.html",
         title=f"Report of {redact_uri(report.output)}",
-        style=Markup(_file("style.css")),  # noqa: S704 - a file of this package
         report=report,
-        num_videos=len(report.videos) + len(report.others),
         run_facts=[] if report.run is None else _run_facts(report.run),
         configuration=[(name, redact_uri(str(value))) for name, value in configuration if value is not None],
-        problems=_problems(report),
+        problems=report.problems,
         max_problems=MAX_PROBLEMS,
-        max_moments_of_video=MAX_MOMENTS_OF_VIDEO,
-        symbols=SYMBOLS,
-        video_facts=_video_facts,
-        timeline=timeline,
+        addresses=addresses,
+        links=links,
+        worst_pictures=pictures,
+        is_worst=is_worst,
+        has_other=has_other,
+        is_one_page=is_one_page,
+        columns=COLUMNS,
+        tracks_json=table_json(report.lines, links),
+        script=Markup(_file("tracks.js")),  # noqa: S704 - a file of this package
     )
+
+
+def render_video(video: VideoReport, back: str) -> str:
+    """The page of one video; ``back`` is the address of the report."""
+    return _render("video.html", title=video.ledger.video_id, video=video, back=back)
+
+
+def _links(
+    videos: Iterable[VideoReport], addresses: Mapping[str, str], is_one_page: bool
+) -> Iterable[tuple[tuple[str, str], str]]:
+    """The address of each track with details."""
+    for video in videos:
+        address = addresses[video.ledger.video_id]
+        page = address if is_one_page else f"{address}#v0"
+        for number, track in enumerate(video.tracks):
+            yield (video.ledger.video_id, track.object_id), f"{page}t{number}"
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        finalize=_redacted,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"breakable": _breakable, "thousands": "{:,}".format}
+    environment.globals |= {
+        "style": Markup(_file("style.css")),  # noqa: S704 - a file of this package
+        "symbols": SYMBOLS,
+        "video_facts": _video_facts,
+        "timeline": timeline,
+        "max_moments_of_video": MAX_MOMENTS_OF_VIDEO,
+    }
+    return environment.get_template(template).render(**values)
 
 
 def _file(name: str) -> str:
@@ -86,18 +140,6 @@ def _run_facts(run: RunRecord) -> Facts:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms" if math.isfinite(seconds) else "unknown"
-
-
-def _problems(report: Report) -> list[tuple[str | None, str, str, TrackEntry]]:
-    """Tracks that failed or are partial: the anchor of the video's section if it has one, the ids, the entry."""
-    ledgers: list[tuple[str | None, VideoLedger]] = [(f"v{n}", one.ledger) for n, one in enumerate(report.videos)]
-    ledgers += [(None, one.ledger) for one in report.others]
-    return [
-        (anchor, ledger.video_id, object_id, entry)
-        for anchor, ledger in ledgers
-        for object_id, entry in sorted(ledger.tracks.items(), key=lambda item: (len(item[0]), item[0]))
-        if entry.status != "done"
-    ]
 
 
 def _video_facts(ledger: VideoLedger) -> Facts:

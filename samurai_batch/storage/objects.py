@@ -19,7 +19,7 @@ from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.identities import files_of
 from samurai_batch.storage.retry import failure_of, retrying
 from samurai_batch.storage.stores import check_writable, locate, missing_bucket
-from samurai_batch.storage.uris import is_remote, local_path, protocol_of
+from samurai_batch.storage.uris import AZURE, GOOGLE, S3, is_remote, local_path, protocol_of
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 NUM_PARALLEL_TRANSFERS = 16
+
+_MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".mp4": "video/mp4",
+}
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,12 @@ def read_bytes(uri: str) -> bytes:
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """Write a file atomically, and create its folders."""
+    """Write a file atomically, and create its folders. What a browser opens gets its media type in a bucket."""
     if is_remote(uri):
         check_writable(uri)
         files, path = locate(uri)
         with _missing_bucket_named(uri):
-            retrying("writing", uri, lambda: files.pipe_file(path, data))
+            retrying("writing", uri, lambda: files.pipe_file(path, data, **_media_type(uri)))
     else:
         retrying("writing", uri, lambda: local.replace_file(local_path(uri), data))
 
@@ -180,6 +188,19 @@ def arrow_filesystem(uri: str) -> "tuple[FileSystem, str]":
 
     files, path = locate(uri)
     return pyarrow.fs.PyFileSystem(ExactReads(files)), path
+
+
+def _media_type(uri: str) -> dict[str, object]:
+    """The option that gives an object the media type of its file name: a browser downloads pages without one."""
+    media_type = _MEDIA_TYPES.get(posixpath.splitext(uri)[1].lower())
+    if media_type is None:
+        return {}
+    protocol = protocol_of(uri)
+    if protocol in S3:
+        return {"ContentType": media_type}
+    if protocol in GOOGLE:
+        return {"content_type": media_type}
+    return {"content_settings": {"content_type": media_type}} if protocol in AZURE else {}
 
 
 def _type_of(uri: str) -> str | None:

@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,11 +13,13 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.schema import VideoLedger
 from samurai_batch.ledger.store import write_video_ledger
 from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
+from samurai_batch.redaction import redact
 from samurai_batch.report import write_report
 from samurai_batch.report.moments import find_moments
 from tests.report.finished_run import LOST, NUM_FRAMES, entry, rows, write_output
 
-VOID = {"meta", "link", "img", "wbr", "br"}
+VOID = {"meta", "link", "img", "wbr", "br", "input"}
+SCRIPTS: list[dict[str, str | None]] = [{"type": "application/json", "id": "tracks-data"}, {}]
 
 
 class Page(HTMLParser):
@@ -60,6 +63,12 @@ def pictures_of(page_path: Path) -> list[Path]:
     return [page_path.parent / unquote(source) for source in sources]
 
 
+def table_of(text: str) -> str:
+    """The JSON of the table of all tracks."""
+    (data,) = re.findall(r'<script type="application/json" id="tracks-data">(.*?)</script>', text, re.DOTALL)
+    return str(data)
+
+
 def files_below(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
@@ -84,7 +93,7 @@ def test_a_calm_and_an_empty_track_have_no_moments() -> None:
 
 def test_the_page_is_well_formed_and_needs_nothing_but_the_pictures_beside_it(page_path: Path, text: str) -> None:
     page = Page(text)
-    assert not page.all("script")
+    assert page.all("script") == SCRIPTS
     outside = re.findall(r"(?:src|href)=[\"'](?!data:|#)([^\"']*)", text)
     assert outside
     assert all(source.startswith("report_files/") for source in outside)
@@ -110,8 +119,8 @@ def test_the_size_of_a_page_is_bounded_and_what_is_left_out_is_told(tmp_path: Pa
     uri = Path(write_report(output, max_videos=1))
     text = uri.read_text(encoding="utf-8")
     plain = re.sub(r"<[^>]*>", "", text)
-    assert "1 of 2 videos have timelines and pictures on this page" in plain
-    assert "1 are left out and listed here; a higher --max-videos shows more" in plain
+    assert "1 of 2 videos have timelines and pictures, the worst first" in plain
+    assert "1 are left out and only in the table; a higher --max-videos shows more" in plain
     assert {path.parent.name for path in files_below(uri.parent / "report_files")} == {storage.quote_id("clip <one>")}
     assert len(Page(text).all("section")) == 1
     assert "gone" in plain
@@ -190,6 +199,7 @@ def test_every_text_on_the_page_is_redacted_and_escaped(tmp_path: Path) -> None:
     tracks = {hostile: entry(), f"{hostile}2": entry(hostile)}
     write_video_ledger(storage, output, VideoLedger(video_id=hostile, video_uri=hostile, tracks=tracks))
     text = Path(write_report(output)).read_text(encoding="utf-8")
-    assert not Page(text).all("script")
+    assert Page(text).all("script") == SCRIPTS
     assert "&lt;script&gt;" in text
+    assert json.loads(table_of(text))["videos"] == [redact(hostile)]
     assert "hidden" not in text

@@ -39,13 +39,13 @@ addEventListener("load", () => setTimeout(() => {
 """
 
 
-def in_chromium(page: Path, profile: Path) -> subprocess.CompletedProcess[str]:
+def in_chromium(address: str, profile: Path) -> subprocess.CompletedProcess[str]:
     assert CHROMIUM is not None
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     return subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet, "--disable-dev-shm-usage",
          f"--user-data-dir={profile}", "--enable-logging=stderr", "--virtual-time-budget=5000",
-         "--window-size=1400,1000", "--dump-dom", page.as_uri()],
+         "--window-size=1400,1000", "--dump-dom", address],
         check=True, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ def test_the_page_loads_every_image_without_an_error_or_sideways_scrolling(tmp_p
     outer.write_text(
         f'<!doctype html><html lang="en"><meta charset="utf-8">{icon}<body>{frame}<script>{MEASURE}</script>'
     )
-    run = in_chromium(outer, tmp_path / "profile")
+    run = in_chromium(outer.as_uri(), tmp_path / "profile")
     match = re.search(r"<body>(.*)</body>", run.stdout, re.DOTALL)
     assert match is not None
     found = json.loads(unescape(match[1]))
