@@ -14,7 +14,17 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest.flags import video_id_of
 from samurai_batch.masks import mask_table_name
 from samurai_batch.rle import encode_mask
-from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
+from samurai_batch.tasks import (
+    BoxPrompt,
+    Direction,
+    FrameSampling,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    Rle,
+    Track,
+    Video,
+)
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.trackers import Mode
 
@@ -45,6 +55,8 @@ def track(
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto",
     chunk_frames: int = 200,
     frames_per_batch: int = 1,
+    frame_step: int = 1,
+    interpolate_boxes: bool = False,
 ) -> "pd.DataFrame":
     """Track objects through one video, in this process; returns a DataFrame like `read_masks`.
 
@@ -61,7 +73,8 @@ def track(
         An object may have a box and points.
     masks: ``{"dog": array}``, (height, width) of bool, or of numbers that are 0 beside the object.
 
-    ``frames`` are the frames to track through, in ``direction`` from ``frame``. ``model``, ``weights`` and the other
+    ``frames`` are the frames to track through, in ``direction`` from ``frame``; ``frame_step`` takes every
+    n-th, and ``interpolate_boxes`` adds rows with boxes between. ``model``, ``weights`` and the other
     arguments are fields of a job (`JobConfig`); ``tracker`` is a `TrackerSettings`, or a dict of settings by name.
 
     Raises PromptError for wrong prompts and for prompts outside the video, ConfigError and CheckpointError for the
@@ -69,20 +82,24 @@ def track(
     """
     of_model = {"model": model, "weights": weights, "image_size": image_size, "device": device, "dtype": dtype}
     of_chunks = {"chunk_frames": chunk_frames, "frames_per_batch": frames_per_batch}
-    fields = {"prompts": str(video), "output": "unused", **of_model, **of_chunks, **_settings(mode, tracker)}
-    config = make_job(fields, source="track")
+    of_frames = {"frame_step": frame_step, "interpolate_boxes": interpolate_boxes}
+    fields = {"prompts": str(video), "output": "unused", **of_model, **of_chunks, **of_frames}
+    config = make_job({**fields, **_settings(mode, tracker)}, source="track")
     prompts = _prompts(frame, boxes, points, labels, masks)
-    return _track(config, _tracks(str(video), prompts, frames, direction))
+    sampling = FrameSampling(every=config.frame_step, interpolates=config.interpolate_boxes)
+    return _track(config, _tracks(str(video), prompts, frames, direction, sampling))
 
 
 def _tracks(
-    uri: str, prompts: Mapping[str, Sequence[Prompt]], frames: range | None, direction: Direction
+    uri: str,
+    prompts: Mapping[str, Sequence[Prompt]],
+    frames: range | None,
+    direction: Direction,
+    sampling: FrameSampling,
 ) -> list[Track]:
     video, (start, end) = Video(video_id_of(uri), uri), _span(frames)
-    return [
-        Track(video=video, object_id=name, prompts=tuple(own), start_frame=start, end_frame=end, direction=direction)
-        for name, own in prompts.items()
-    ]
+    span: dict[str, Any] = {"start_frame": start, "end_frame": end, "direction": direction, "sampling": sampling}
+    return [Track(video=video, object_id=name, prompts=tuple(own), **span) for name, own in prompts.items()]
 
 
 def _settings(mode: str, tracker: "Mapping[str, Any] | TrackerSettings | None") -> dict[str, Any]:
@@ -179,6 +196,7 @@ def _track(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
     weights = load_weights(config.model, config.weights).in_dtype(dtype_of(config))
     tracker = make_tracker(config, weights)
     with video_opener(config, ahead=True)(tracks[0].video.uri) as source:
-        tables = track_video(tracker, source, tracks, config.chunk_frames, config.frames_per_batch)
+        chunk_frames = config.chunk_frames * config.frame_step
+        tables = track_video(tracker, source, tracks, chunk_frames, config.frames_per_batch)
     frame: pd.DataFrame = pa.concat_tables([tables[name] for name in sorted(tables, key=mask_table_name)]).to_pandas()
     return frame

@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from samurai_batch.background import BackgroundCalls, prefetch
 from samurai_batch.errors import ConfigError
+from samurai_batch.masks.interpolation import with_interpolated_boxes
 from samurai_batch.masks.table import MaskRow, rows_to_table
-from samurai_batch.planning.chunks import chunks_in_order, frames_to_propagate, last_frame
+from samurai_batch.planning.chunks import chunks_in_order, frames_to_propagate, num_steps
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track
-from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, FrameSource, frame_batches
+from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, FrameSource, TimedFrameSource, frame_batches
 from samurai_batch.tracking.mask_rows import mask_rows, start_masks
 from samurai_batch.tracking.prompts import check_tracks, prompt_on
 from samurai_batch.tracking.stopwatch import Stopwatch, peak_memory_bytes
@@ -113,9 +114,7 @@ class _ActiveLeg:
     @classmethod
     def start(cls, leg: Leg, saved: bytes | None, info: VideoInfo, tracker: Tracker) -> "_ActiveLeg":
         if saved is None:
-            end = last_frame(leg, info.num_frames)
-            assert end is not None
-            return cls(leg, TrackState(num_frames=abs(end - leg.start_frame) + 1))
+            return cls(leg, TrackState(num_frames=num_steps(leg, info.num_frames)))
         state = TrackState.from_bytes(saved, tracker.model.no_obj_ptr.device)
         state.check_made_by(tracker.model.config, tracker.model.image_size)
         return cls(leg, state)
@@ -135,7 +134,7 @@ def _add_rows(
 
 def track_video(
     tracker: Tracker,
-    source: FrameSource,
+    source: TimedFrameSource,
     tracks: Sequence[Track],
     chunk_frames: int = 200,
     frames_per_batch: int = 1,
@@ -161,7 +160,12 @@ def track_video(
                 states.update(result.states)
                 for object_id, table in result.tables.items():
                     parts[object_id].append(table)
-    return {name: pa.concat_tables(tables).sort_by("frame_index").combine_chunks() for name, tables in parts.items()}
+    return {track.object_id: _joined(track, parts[track.object_id], source) for track in tracks}
+
+
+def _joined(track: Track, parts: Sequence[pa.Table], source: TimedFrameSource) -> pa.Table:
+    table = pa.concat_tables(parts).sort_by("frame_index").combine_chunks()
+    return with_interpolated_boxes(table, source.timestamp_s) if track.sampling.interpolates else table
 
 
 def _check_counts(**counts: int) -> None:

@@ -155,6 +155,24 @@ class Video:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FrameSampling:
+    """Which frames of a video are tracked: those whose index is a multiple of ``every``, and those with a prompt.
+
+    ``interpolates``: the frames between get rows too, with boxes between those of their neighbours and without masks.
+    """
+
+    every: int = 1
+    interpolates: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
+            raise PromptError(f"every is {shown(self.every)}: it should be a whole number of frames, 1 or more")
+
+
+ALL_FRAMES = FrameSampling()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
     """One direction of a track: the frames through which its mask is propagated.
 
@@ -173,6 +191,10 @@ class Leg:
 
     def covers(self, frame_index: int) -> bool:
         """Whether the mask is propagated to this frame."""
+        return self.spans(frame_index) and self.track.samples(frame_index)
+
+    def spans(self, frame_index: int) -> bool:
+        """Whether the frame lies between the first and the last one of the leg."""
         if self.reverse:
             assert self.end_frame is not None
             return self.end_frame <= frame_index <= self.start_frame
@@ -193,6 +215,7 @@ class Track:
     every prompt lies between them. The direction forward starts at the first prompted frame, backward at the last one,
     both at the first one in both directions. ``origin`` is the fingerprint of the discover prompt that started the
     track; it decides the track's prompts, and so stands for them in its fingerprint.
+    both at the first one in both directions. ``sampling`` may leave out frames; in a job it is the job's.
     """
 
     video: Video
@@ -202,6 +225,7 @@ class Track:
     end_frame: int | None = None
     direction: Direction = "forward"
     origin: str = field(default="", repr=False)
+    sampling: FrameSampling = ALL_FRAMES
 
     def __post_init__(self) -> None:
         if not isinstance(self.video, Video):
@@ -232,6 +256,11 @@ class Track:
     def track_id(self) -> TrackId:
         """(video_id, object_id)."""
         return self.video.video_id, self.object_id
+
+    def samples(self, frame_index: int) -> bool:
+        """Whether a frame within the track is tracked."""
+        every = self.sampling.every
+        return frame_index % every == 0 or any(prompt.frame_index == frame_index for prompt in self.prompts)
 
     @property
     def auto_prompt(self) -> AutoPrompt | None:

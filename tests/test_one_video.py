@@ -46,14 +46,17 @@ def frames_of(table: pd.DataFrame) -> dict[str, list[int]]:
     return {str(name): rows["frame_index"].tolist() for name, rows in table.groupby("object_id")}
 
 
-def test_it_returns_what_read_masks_returns_of_a_job(clip: str, tmp_path: Path) -> None:
-    found = samurai_batch.track(clip, {"b": BOX, "a/c": (30, 5, 60, 40)}, chunk_frames=3, **SMALL)
+@pytest.mark.parametrize("sampling", [{}, {"frame_step": 3}, {"frame_step": 3, "interpolate_boxes": True}])
+def test_it_returns_what_read_masks_returns_of_a_job(clip: str, tmp_path: Path, sampling: dict[str, Any]) -> None:
+    chunks = {"chunk_frames": 3 if not sampling else 1, **sampling}
+    found = samurai_batch.track(clip, {"b": BOX, "a/c": (30, 5, 60, 40)}, **chunks, **SMALL)
+    if sampling:
+        step = 1 if "interpolate_boxes" in sampling else 3
+        assert frames_of(found) == {name: [*range(0, 7, step)] for name in ("a/c", "b")}
     video = Video("clip", clip)
     boxes = {"b": BOX, "a/c": (30, 5, 60, 40)}
     tracks = [Track(video=video, object_id=name, prompts=(BoxPrompt(0, box),)) for name, box in boxes.items()]
-    job = samurai_batch.make_job(
-        {"prompts": clip, "output": str(tmp_path / "out"), "pool": "local", "chunk_frames": 3, **SMALL}
-    )
+    job = samurai_batch.make_job({"prompts": clip, "output": str(tmp_path / "out"), "pool": "local", **chunks, **SMALL})
     samurai_batch.run_job(job, tracks=tracks, progress=NoProgress())
     expected = samurai_batch.read_masks(job.output)
     plain = [frame.assign(segmentation=frame["segmentation"].map(str)) for frame in (found, expected)]

@@ -18,7 +18,18 @@ from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import propagate_chunk, track_video
 from samurai_batch.rle import rle_from_coco
 from samurai_batch.runtime.failures import StoppedError
-from samurai_batch.tasks import BoxPrompt, Direction, Leg, MaskPrompt, PointsPrompt, Rle, TextPrompt, Track, Video
+from samurai_batch.tasks import (
+    BoxPrompt,
+    Direction,
+    FrameSampling,
+    Leg,
+    MaskPrompt,
+    PointsPrompt,
+    Rle,
+    TextPrompt,
+    Track,
+    Video,
+)
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.tracking.trackers import TRACKERS
@@ -47,6 +58,9 @@ class FakeSource:
         self.requested.append(indices)
         for index in indices:
             yield Frame(index, timestamp_of(index), np.ascontiguousarray(self.pixels[index]))
+
+    def timestamp_s(self, index: int) -> float:
+        return timestamp_of(index)
 
 
 def timestamp_of(frame_index: int) -> float:
@@ -201,6 +215,41 @@ def test_only_frames_that_a_track_needs_are_read_and_each_is_encoded_once() -> N
     assert video.requested == [range(3, 5), range(5, 10), range(10, 13)]
     track_video(tracker(), video := source(), [TRACKS[2]], chunk_frames=5)
     assert video.requested == [range(11, 9, -1), range(9, 4, -1), range(4, 1, -1)]
+
+
+@pytest.mark.parametrize("chunk_frames", [6, 9, 12, 100])
+def test_every_third_frame_and_the_prompted_ones_are_tracked_whatever_the_chunks(chunk_frames: int) -> None:
+    sampling = FrameSampling(every=3)
+    both = replace(TRACKS[0], sampling=sampling, direction="both", prompts=(box(4), box(10)))
+    tables = track_video(tracker(), video := source(), [both], chunk_frames=chunk_frames)
+    frames = [0, 3, 4, 6, 9, 10, 12]
+    assert tables[both.object_id]["frame_index"].to_pylist() == frames
+    assert tables[both.object_id]["timestamp_s"].to_pylist() == [timestamp_of(index) for index in frames]
+    assert tables[both.object_id]["prompted"].to_pylist() == [index in (4, 10) for index in frames]
+    whole = track_video(tracker(), source(), [both], chunk_frames=NUM_FRAMES)
+    assert tables[both.object_id].equals(whole[both.object_id])
+    assert video.requested
+
+
+def test_frames_between_steps_are_not_read_and_steps_equal_a_video_of_these_frames_alone() -> None:
+    track = replace(TRACKS[0], prompts=(box(0),), start_frame=None, end_frame=None, direction="forward")
+    sampled = replace(track, sampling=FrameSampling(every=3))
+    tables = track_video(tracker(), video := source(), [sampled], chunk_frames=6)
+    assert [list(indices) for indices in video.requested] == [[0, 3], [6, 9], [12]]
+    thinned = track_video(tracker(), source(PIXELS[::3]), [track], chunk_frames=100)
+    names = ["segmentation", "mask_score", "object_score", "motion_score", "mask_index"]
+    assert tables[track.object_id].select(names).equals(thinned[track.object_id].select(names))
+
+
+def test_interpolated_boxes_fill_the_frames_between_with_the_videos_own_times() -> None:
+    sampling = FrameSampling(every=4, interpolates=True)
+    track = replace(TRACKS[0], prompts=(box(0),), start_frame=None, end_frame=None, sampling=sampling)
+    rows = track_video(tracker(), source(), [track])[track.object_id].to_pandas()
+    frames = range(13)  # up to the last step
+    assert rows["frame_index"].tolist() == list(frames)
+    assert rows["interpolated"].tolist() == [index % 4 != 0 for index in frames]
+    assert rows["timestamp_s"].tolist() == [timestamp_of(index) for index in frames]
+    assert rows["segmentation"].isna().tolist() == (rows["interpolated"] | (rows["area"] == 0)).tolist()
 
 
 def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:

@@ -39,6 +39,9 @@ class Source:
         for index in indices:
             yield Frame(index, index / 25, np.ascontiguousarray(self.pixels[index]))
 
+    def timestamp_s(self, index: int) -> float:
+        return index / 25
+
 
 SAME_SIZE = Source(PIXELS)
 """Frames of the model's own size: nothing is lost between its masks and those of the table."""

@@ -32,7 +32,7 @@ from samurai_batch.plotting import Curve, curve_plot
 from samurai_batch.rle import encode_mask, mask_overlaps, rle_from_coco
 from samurai_batch.tasks import Rle
 
-MOT_COLUMNS = ["object_id", "frame_index", "area", *BOX_COLUMNS]
+MOT_COLUMNS = ["object_id", "frame_index", *BOX_COLUMNS]
 MOTS_COLUMNS = ["object_id", "frame_index", "segmentation", "mask_score"]
 _IGNORED_FROM = 0.5  # of a prediction's pixels
 
@@ -101,7 +101,7 @@ def _predictions(rows: pd.DataFrame | None, truth: FrameTruth, exclusive: bool) 
     if rows is None:
         return [], np.zeros((0, 4)) if is_boxes else ()
     if is_boxes:
-        present = rows[rows["area"] > 0]
+        present = rows[rows["bbox_w"].notna()]
         return present["object_id"].tolist(), present[BOX_COLUMNS].to_numpy(np.float64)
     if not exclusive:
         present = rows[rows["segmentation"].notna()]

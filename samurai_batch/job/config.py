@@ -125,6 +125,14 @@ class JobConfig(BaseModel):
     chunk_frames: Positive = 200
     """Frames between two checkpoints of a track. A crash costs at most this many frames per replica."""
 
+    frame_step: Positive = 1
+    """Track every n-th frame only: those whose index is a multiple of n, and those with a prompt. Frames between have
+    no rows, and chunk_frames counts the frames that are tracked."""
+
+    interpolate_boxes: bool = False
+    """With frame_step, also write rows for the frames between, with interpolated boxes and without masks: true or
+    false."""
+
     max_tracks_per_shard: Positive = 8
     """Maximum number of tracks of one video that one replica propagates together."""
 
@@ -202,6 +210,10 @@ class JobConfig(BaseModel):
             raise contradiction("detections", "task is segment, which discovers nothing; remove one of them")
         if misplaced := misplaced_setting(self.mode, self.tracker):
             raise contradiction(f"tracker.{misplaced[0]}", misplaced[1])
+        if self.task == "segment" and self.frame_step > 1:
+            raise contradiction("frame_step", "task is segment, whose pictures have one frame; remove one of them")
+        if self.interpolate_boxes and self.frame_step == 1:
+            raise contradiction("interpolate_boxes", "frame_step is 1, which leaves no frame out; raise frame_step")
         if self.task == "segment" and self.compile:
             raise contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:

@@ -3,6 +3,9 @@
 Chunk k of a video holds frames [k * chunk_frames, (k + 1) * chunk_frames). A forward leg walks up through the
 chunks, a reverse leg down, so the legs of one direction meet at the same boundaries. ``num_frames`` (of the
 video) is None before the video is opened; then the end of a forward leg without ``end_frame`` is None as well.
+
+A track may leave frames out (`tasks.FrameSampling`). The chunk length of a job is a multiple of its frame step, so
+that every chunk begins with a frame that is tracked, and none between the first and the last chunk of a leg is empty.
 """
 
 from collections.abc import Iterable
@@ -28,12 +31,41 @@ def first_chunk(leg: Leg, chunk_frames: int) -> int:
 
 def last_frame(leg: Leg, num_frames: int | None) -> int | None:
     """The last frame that a leg covers, included: the lowest one of a reverse leg."""
+    end = _end(leg, num_frames)
+    if end is None or leg.track.sampling.every == 1:
+        return end
+    between = _sampled(leg, min(end, leg.start_frame), max(end, leg.start_frame))
+    return between[0] if leg.reverse else min(end, between[-1])  # a truncated video may end before the leg begins
+
+
+def num_steps(leg: Leg, num_frames: int) -> int:
+    """The number of frames that a leg covers."""
+    end = _end(leg, num_frames)
+    assert end is not None
+    low, high = min(end, leg.start_frame), max(end, leg.start_frame)
+    every = leg.track.sampling.every
+    others = {prompt.frame_index for prompt in leg.track.prompts if prompt.frame_index % every}
+    return high // every - (low - 1) // every + sum(low <= frame_index <= high for frame_index in others)
+
+
+def _end(leg: Leg, num_frames: int | None) -> int | None:
+    """The last frame of the leg's span, covered or not."""
     if leg.reverse:
         assert leg.end_frame is not None
         return leg.end_frame
     if num_frames is None:
         return leg.end_frame
     return num_frames - 1 if leg.end_frame is None else min(leg.end_frame, num_frames - 1)
+
+
+def _sampled(leg: Leg, low: int, high: int) -> range:
+    """From the first to the last frame in ``low`` to ``high`` that the track covers; empty if there is none."""
+    every = leg.track.sampling.every
+    if every == 1:
+        return range(low, high + 1)
+    bounds = [low + -low % every, high - high % every, *(prompt.frame_index for prompt in leg.track.prompts)]
+    within = [frame_index for frame_index in bounds if low <= frame_index <= high]
+    return range(min(within), max(within) + 1) if within else range(0)
 
 
 def last_chunk(leg: Leg, chunk_frames: int, num_frames: int | None) -> int | None:
@@ -53,18 +85,22 @@ def is_past(chunk: int, other: int, reverse: bool) -> bool:
 
 
 def frames_left(leg: Leg, next_chunk: int, chunk_frames: int, num_frames: int) -> range:
-    """The remaining frames (ascending) of a leg whose next chunk is ``next_chunk``."""
-    end = last_frame(leg, num_frames)
+    """The remaining frames (ascending) of a leg whose next chunk is ``next_chunk``.
+
+    With a frame step, prompted frames that are no multiples of it are not counted. The range is empty if none is left.
+    """
+    end, every = last_frame(leg, num_frames), leg.track.sampling.every
     assert end is not None
     if leg.reverse:
-        return range(end, min(leg.start_frame, (next_chunk + 1) * chunk_frames - 1) + 1)
-    return range(max(leg.start_frame, next_chunk * chunk_frames), end + 1)
+        return range(end, min(leg.start_frame, (next_chunk + 1) * chunk_frames - 1) + 1, every)
+    return range(max(leg.start_frame, next_chunk * chunk_frames), end + 1, every)
 
 
 def frames_to_propagate(legs: Iterable[Leg], chunk: int, chunk_frames: int, num_frames: int) -> range:
     """The frames of a chunk that legs of one direction need, in their order; none if no leg covers any.
 
-    They go from the first frame that any of the legs covers to the last, gaps between legs included.
+    They go from the first frame that any of the legs covers to the last, gaps between legs included. If all of them
+    are multiples of one frame step, those between are left out.
     """
     legs = tuple(legs)
     reverse = legs[0].reverse
@@ -75,11 +111,20 @@ def frames_to_propagate(legs: Iterable[Leg], chunk: int, chunk_frames: int, num_
     if not spans:
         return range(0)
     low, high = min(span[0] for span in spans), max(span[-1] for span in spans)
-    return range(high, low - 1, -1) if reverse else range(low, high + 1)
+    every = _common_step(legs, low, high)
+    return range(high, low - 1, -every) if reverse else range(low, high + 1, every)
+
+
+def _common_step(legs: tuple[Leg, ...], low: int, high: int) -> int:
+    """The frame step of all legs, if every frame between that one of them covers is a multiple of it; otherwise 1."""
+    steps = {leg.track.sampling.every for leg in legs}
+    every = steps.pop() if len(steps) == 1 else 1
+    prompted = {prompt.frame_index for leg in legs for prompt in leg.track.prompts}
+    return every if all(one % every == 0 for one in prompted if low <= one <= high) else 1
 
 
 def _covered(leg: Leg, low: int, high: int, num_frames: int) -> range:
     end = last_frame(leg, num_frames)
     assert end is not None
     first, last = (end, leg.start_frame) if leg.reverse else (leg.start_frame, end)
-    return range(max(low, first), min(high, last) + 1)
+    return _sampled(leg, max(low, first), min(high, last))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samurai_batch.tasks import (
+    ALL_FRAMES,
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
@@ -65,6 +66,8 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
     }
     if isinstance(track.auto_prompt, DiscoverPrompt):
         content["discovery"] = [dict(recipe.discovery)]
+    if track.sampling != ALL_FRAMES:
+        content["sampling"] = [track.sampling.every, track.sampling.interpolates]
     if track.auto_prompt is not None:
         content["look_up"] = [dict(recipe.detection)]
     return _hash(content)

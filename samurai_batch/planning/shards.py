@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from samurai_batch.planning.chunks import last_frame
 from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.rates import Rates
 from samurai_batch.tasks import Leg, Track, Video
@@ -51,10 +52,13 @@ def make_shards(tracks: Iterable[Track], max_tracks_per_shard: int) -> list[Shar
 
 
 def num_covered(spans: Iterable[range]) -> int:
-    """The number of frames in at least one of ``spans`` (ascending), which is the number of frames to encode."""
+    """The number of frames in at least one of ``spans`` (ascending), which is the number of frames to encode.
+
+    With a frame step it is the spans' common one, and the number is right up to one for each span.
+    """
     covered = total = 0
     for span in sorted((span for span in spans if span), key=lambda span: span.start):
-        total += max(0, span.stop - max(span.start, covered))
+        total += len(range(max(span.start, covered), span.stop, span.step))
         covered = max(covered, span.stop)
     return total
 
@@ -70,8 +74,9 @@ def even_bounds(num_items: int, num_parts: int) -> list[tuple[int, int]]:
 
 
 def _lowest(leg: Leg) -> int:
-    assert leg.end_frame is not None
-    return leg.end_frame
+    lowest = last_frame(leg, num_frames=None)
+    assert lowest is not None
+    return lowest
 
 
 def _grouping_key(leg: Leg) -> tuple[str, bool, int, float, str]:

@@ -86,9 +86,10 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
     counts: Counter[str] = Counter()
     unreachable: list[TrackProblem] = []
     shards: list[tuple[float, PlannedShard]] = []
-    for part in prepare(tracks, recipe, store, DriverSettings.of(config), trust_weights=True):
+    settings = DriverSettings.of(config)
+    for part in prepare(tracks, recipe, store, settings, trust_weights=True):
         counts += _counts(part)
-        shards += _planned(part, config.chunk_frames)
+        shards += _planned(part, settings.chunk_frames)
         unreachable += [
             TrackProblem(track.video.video_id, track.object_id, "failed", failure.message)
             for track, failure in part.unreachable

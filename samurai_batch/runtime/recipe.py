@@ -12,7 +12,7 @@ from samurai_batch.manifest import read_detections, read_pictures, read_prompts
 from samurai_batch.manifest.detections import Detections
 from samurai_batch.modeling.configs import image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.tasks import DiscoverPrompt, Track, Video, check_distinct
+from samurai_batch.tasks import DiscoverPrompt, FrameSampling, Track, Video, check_distinct
 
 TRACKER_VERSION = 2
 """Raise it with every change of code that changes the masks of videos: all tracks become stale."""
@@ -112,6 +112,8 @@ def checked_tracks(config: JobConfig, tracks: Sequence[Track] | None) -> list[Tr
     else:
         check_distinct(tracks)
     checked = with_absolute_videos(tracks)
+    sampling = FrameSampling(every=config.frame_step, interpolates=config.interpolate_boxes)
+    checked = [track if track.sampling == sampling else replace(track, sampling=sampling) for track in checked]
     storage.check_inputs((track.video.uri for track in checked), in_one_process=config.pool == "local")
     return checked
 
@@ -140,6 +142,8 @@ def with_detections(config: JobConfig, tracks: Sequence[Track]) -> tuple[list[Tr
         return list(tracks), {}
     if config.task == "segment":
         raise ConfigError("prompts of kind discover need videos, and task is segment; give pictures a text prompt")
+    if config.frame_step > 1:
+        raise ConfigError("prompts of kind discover need every frame, and frame_step is above 1; leave frame_step out")
     if config.detections is None:
         raise ConfigError("prompts of kind discover need detections; give their path or URI in the field detections")
     found = read_detections(config.detections, videos)

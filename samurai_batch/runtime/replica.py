@@ -18,6 +18,7 @@ from samurai_batch.errors import StateError
 from samurai_batch.ledger.checkpoints import part_uri, state_uri
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
+from samurai_batch.masks.interpolation import with_interpolated_boxes
 from samurai_batch.planning.chunks import first_chunk, frames_to_propagate, is_past, step
 from samurai_batch.planning.discovery import Decision, DiscoveryRules
 from samurai_batch.planning.orders import (
@@ -246,12 +247,15 @@ class Replica(PublishingReplica):
         table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
         if order.track.origin:  # a discovery may have ended the track before the frames that it was propagated through
             table = table.filter(pc.less(table["frame_index"], order.rows.stop)).combine_chunks()
-        if not np.array_equal(table["frame_index"].to_numpy(), np.arange(order.rows.start, order.rows.stop)):
+        frames = [frame_index for frame_index in order.rows if order.track.samples(frame_index)]
+        if not np.array_equal(table["frame_index"].to_numpy(), frames):
             raise StateError(
                 f"the saved parts hold {table.num_rows} rows that are not frames "
                 f"{order.rows.start} to {order.rows.stop - 1}, once each"
             )
         _check_whose(table, order.track)
+        if order.track.sampling.interpolates:
+            table = with_interpolated_boxes(table, self._source(order.track.video).timestamp_s)
         self.publish(order.track, order.fingerprint, table)
         return int(table.num_rows)
 

@@ -45,7 +45,7 @@ class DriverSettings(ScheduleSettings):
         return cls(
             output=config.output,
             detections=detections or {},
-            chunk_frames=config.chunk_frames,
+            chunk_frames=config.chunk_frames * config.frame_step,
             max_tracks_per_shard=config.max_tracks_per_shard,
             keep_partial=config.keep_partial,
             split_shards=config.split_shards,

@@ -26,6 +26,14 @@ class FrameSource(Protocol):
         ...
 
 
+class TimedFrameSource(FrameSource, Protocol):
+    """One that knows the times of frames that it does not read."""
+
+    def timestamp_s(self, index: int) -> float:
+        """Presentation time of a frame in seconds."""
+        ...
+
+
 @dataclass(frozen=True)
 class FrameInfo:
     """Index and time of a frame, and its size in pixels of the video."""

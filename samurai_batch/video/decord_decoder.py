@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -50,8 +51,11 @@ class DecordDecoder:
         self._max_frames = max(1, MAX_DECODED_BYTES // (3 * codec.height * codec.width))
         decord.logging.set_level(decord.logging.QUIET)  # it prints its errors and raises them as well
 
-    def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
+    def frames_from(self, start: int, step: int = 1) -> Iterator[Pixels]:
+        """Frame ``start`` and every ``step``-th after it; ends the iteration before. Raises VideoError."""
+        return islice(self._frames_from(start), 0, None, step)
+
+    def _frames_from(self, start: int) -> Iterator[Pixels]:
         while start < len(self._index):
             group = int(np.searchsorted(self._index.entries, start, side="right")) - 1
             end = int([*self._index.entries[group + 1 : group + 2], len(self._index)][0])

@@ -26,8 +26,8 @@ from samurai_batch.video.packet_decoder import NUM_THREADS, UNKNOWN_PACKET, Pack
 class Decoder(Protocol):
     """Decodes one file from any frame on."""
 
-    def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
+    def frames_from(self, start: int, step: int = 1) -> Iterator[Pixels]:
+        """Frame ``start`` and every ``step``-th after it; ends the iteration before. Raises VideoError."""
         ...
 
     def close(self) -> None:
@@ -62,27 +62,30 @@ class FileReader:
         height, width, _ = next(self._decoder.frames_from(0)).shape
         self.info = VideoInfo(self._index.num_declared, height, width)
         self._frames: Iterator[Pixels] = iter(())
-        self._next: int | None = None
+        self._next: tuple[int, int] | None = None  # frame and step
 
     def timestamp_s(self, index: int) -> float:
         """Presentation time in seconds. Raises TruncatedVideoError if the file ends before this frame."""
         self._check(index)
         return self._index.timestamp_s(index)
 
-    def read(self, start: int, stop: int) -> Iterator[Pixels]:
-        """Frames ``start`` to ``stop - 1``. Raises VideoError and TruncatedVideoError."""
-        for index in range(start, stop):
+    def read(self, start: int, stop: int, step: int = 1) -> Iterator[Pixels]:
+        """Every ``step``-th of the frames ``start`` to ``stop - 1``. Raises VideoError and TruncatedVideoError.
+
+        Frames between are decoded, but not converted to RGB.
+        """
+        for index in range(start, stop, step):
             self._check(index)
-            yield self._frame(index)
+            yield self._frame(index, step)
 
     def close(self) -> None:
         """Close the file."""
         self._frames = iter(())
         self._decoder.close()
 
-    def _frame(self, index: int) -> Pixels:
-        if index != self._next:
-            self._frames = self._decoder.frames_from(index)
+    def _frame(self, index: int, step: int) -> Pixels:
+        if self._next != (index, step):
+            self._frames = self._decoder.frames_from(index, step)
         self._next = None  # after a failure, the next call starts a new iteration
         pixels = next(self._frames)
         height, width, _ = pixels.shape
@@ -91,7 +94,7 @@ class FileReader:
                 f"{self._name}: frame {index} is {width}x{height} pixels, the frames before it "
                 f"{self.info.width}x{self.info.height}; cut the video where its size changes"
             )
-        self._next = index + 1
+        self._next = index + step, step
         return pixels
 
     def _check(self, index: int) -> None:
@@ -120,17 +123,19 @@ class PyavDecoder:
         is_known = index.packet != UNKNOWN_PACKET
         self._frame_of_packet[index.packet[is_known]] = np.flatnonzero(is_known)
 
-    def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
+    def frames_from(self, start: int, step: int = 1) -> Iterator[Pixels]:
+        """Frame ``start`` and every ``step``-th after it; ends the iteration before. Raises VideoError."""
         expected = start
-        for pixels in self._undamaged_frames(start):
-            yield pixels
+        for frame in self._undamaged_frames(start):
+            if (expected - start) % step == 0:
+                yield self._pixels(frame, self._num_threads)
             expected += 1
         try:
             for number, frame in self._consecutive_frames(expected):
                 if self._is_damaged(number, frame):
                     raise VideoError(f"{self._name}: frame {expected} is damaged; copy the file again, or cut it out")
-                yield self._pixels(frame, NUM_THREADS)
+                if (expected - start) % step == 0:
+                    yield self._pixels(frame, NUM_THREADS)
                 expected += 1
         except av.error.FFmpegError as error:
             raise VideoError(
@@ -143,7 +148,7 @@ class PyavDecoder:
         if self._fast is not None:
             self._fast.close()
 
-    def _undamaged_frames(self, start: int) -> Iterator[Pixels]:
+    def _undamaged_frames(self, start: int) -> Iterator[av.VideoFrame]:
         """Frames from ``start`` on by several threads, up to the first that is not in order."""
         if self._fast is None or start >= len(self._index):
             return
@@ -152,7 +157,7 @@ class PyavDecoder:
             for number, frame in self._run_from(self._fast, first, start):
                 if self._is_damaged(number, frame):
                     return
-                yield self._pixels(frame, self._num_threads)
+                yield frame
 
     def _is_damaged(self, number: int, frame: av.VideoFrame) -> bool:
         return frame.is_corrupt and not 0 <= number < self._index.packets.first_key

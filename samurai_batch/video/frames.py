@@ -53,8 +53,8 @@ class FrameReader(Protocol):
         """Presentation time of a frame in seconds. Raises VideoError if the frame does not exist."""
         ...
 
-    def read(self, start: int, stop: int) -> Iterator[Pixels]:
-        """Frames ``start`` to ``stop - 1``. Raises VideoError at the first frame that cannot be read."""
+    def read(self, start: int, stop: int, step: int = 1) -> Iterator[Pixels]:
+        """Every ``step``-th of the frames ``start`` to ``stop - 1``. Raises VideoError at one that cannot be read."""
         ...
 
     def close(self) -> None:

@@ -52,9 +52,9 @@ class _Pictures(ABC):
     def timestamp_s(self, index: int) -> float:
         """Seconds since the first picture."""
 
-    def read(self, start: int, stop: int) -> Iterator[Pixels]:
-        """Pictures ``start`` to ``stop - 1``. Raises VideoError at one that is damaged or has another size."""
-        for index in range(start, stop):
+    def read(self, start: int, stop: int, step: int = 1) -> Iterator[Pixels]:
+        """Every ``step``-th picture from ``start`` on. Raises VideoError at one that is damaged or of another size."""
+        for index in range(start, stop, step):
             pixels = self._load(index)
             height, width, _ = pixels.shape
             if (height, width) != (self.info.height, self.info.width):

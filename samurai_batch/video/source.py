@@ -79,9 +79,9 @@ class VideoSource:
     def _ascending(self, indices: range) -> Iterator[Frame]:
         if not indices:
             return
-        for index, pixels in enumerate(self._reader.read(indices[0], indices[-1] + 1), indices[0]):
-            if index in indices:
-                yield Frame(index, self._reader.timestamp_s(index), pixels)
+        pixels_of = self._reader.read(indices[0], indices[-1] + 1, indices.step)
+        for index, pixels in zip(indices, pixels_of, strict=True):
+            yield Frame(index, self._reader.timestamp_s(index), pixels)
 
     def _descending(self, indices: range) -> Iterator[Frame]:
         num_frames = self._num_frames_in(BLOCK_BYTES, len(indices))

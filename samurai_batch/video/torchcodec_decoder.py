@@ -42,24 +42,23 @@ class TorchcodecDecoder:
                 "PyAV); use decoder auto"
             )
 
-    def frames_from(self, start: int) -> Iterator[Pixels]:
-        """Frame ``start`` and those after it; ends the iteration before. Raises VideoError."""
+    def frames_from(self, start: int, step: int = 1) -> Iterator[Pixels]:
+        """Frame ``start`` and every ``step``-th after it; ends the iteration before. Raises VideoError."""
         while start < len(self._index):
-            stop = min(start + FRAMES_AT_ONCE, len(self._index))
-            yield from self._frames(start, stop)
-            start = stop
+            yield from self._frames(range(start, min(start + FRAMES_AT_ONCE * step, len(self._index)), step))
+            start += FRAMES_AT_ONCE * step
 
     def close(self) -> None:
         """Close the file."""
         del self._decoder
 
-    def _frames(self, start: int, stop: int) -> Pixels:
-        """Frames ``start`` to ``stop - 1``, (N, H, W, 3)."""
+    def _frames(self, frames: range) -> Pixels:
+        """These frames, (N, H, W, 3)."""
         try:
             with torch.cuda.stream(self._stream):
-                batch = self._decoder.get_frames_in_range(start, stop).data.cpu()
+                batch = self._decoder.get_frames_in_range(frames.start, frames.stop, frames.step).data.cpu()
         except (RuntimeError, IndexError) as error:
-            raise self._error(f"failed at frames {start} to {stop - 1}", error) from error
+            raise self._error(f"failed at frames {frames[0]} to {frames[-1]}", error) from error
         return np.asarray(batch.numpy(), dtype=np.uint8)
 
     def _error(self, what: str, error: Exception) -> VideoError:

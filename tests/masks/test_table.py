@@ -70,10 +70,11 @@ def test_the_schema_is_the_one_that_was_promised() -> None:
         "predicted_y: float",
         "predicted_w: float",
         "predicted_h: float",
+        "interpolated: bool",
     ]
     nullable = {field.name for field in MASK_SCHEMA if field.nullable}
     boxes = {f"{name}_{axis}" for name in ("bbox", "predicted") for axis in "xywh"}
-    assert nullable == {"segmentation", "motion_score"} | boxes
+    assert nullable == {"segmentation", "motion_score", "interpolated"} | boxes
 
 
 @given(rows)
@@ -133,7 +134,7 @@ def test_files_of_different_runs_have_the_same_schema_also_when_empty() -> None:
 
 def test_metadata_stands_in_the_file_beside_the_schema_version() -> None:
     data = table_to_bytes(rows_to_table([row(0, 1)]), {"model": "tiny", "settings": '{"ä": 1}'})
-    assert file_metadata(data) == {"model": "tiny", "settings": '{"ä": 1}', "schema_version": "2"}
+    assert file_metadata(data) == {"model": "tiny", "settings": '{"ä": 1}', "schema_version": "3"}
 
 
 def test_parts_can_be_joined_into_one_table() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,10 +11,49 @@ from samurai_batch.planning.chunks import (
     last_frame,
     step,
 )
-from samurai_batch.tasks import Leg
+from samurai_batch.planning.chunks import num_steps as num_steps_of
+from samurai_batch.tasks import FrameSampling, Leg
 from tests.planning.builders import track
 
 NUM_FRAMES = 100
+
+
+@st.composite
+def sampled_legs(draw: st.DrawFn) -> Leg:
+    """A leg of every n-th frame, which has a prompt where it starts and may have others within its span."""
+    leg = draw(legs())
+    end = NUM_FRAMES - 1 if leg.end_frame is None else leg.end_frame
+    within = st.integers(min(leg.start_frame, end), max(leg.start_frame, end))
+    prompts = {leg.start_frame, *draw(st.lists(within, max_size=2))}
+    box = track().prompts[0]
+    sampling = FrameSampling(every=draw(st.integers(2, 12)))
+    prompted = replace(track(), prompts=tuple(replace(box, frame_index=one) for one in prompts), sampling=sampling)
+    return replace(leg, track=prompted)
+
+
+@given(sampled_legs(), st.integers(1, 10))
+def test_with_a_frame_step_no_chunk_of_a_leg_is_empty_and_all_its_frames_are_in_one(leg: Leg, num_steps: int) -> None:
+    chunk_frames = num_steps * leg.track.sampling.every
+    walked = []
+    for chunk in walk(leg, chunk_frames):
+        frames = frames_to_propagate([leg], chunk, chunk_frames, NUM_FRAMES)
+        covered = [index for index in frames if leg.covers(index)]
+        assert covered
+        assert (covered[0], covered[-1]) == (frames[0], frames[-1])
+        assert frames_left(leg, chunk, chunk_frames, NUM_FRAMES)
+        walked += covered
+    assert walked == covered_by(leg)
+    assert last_frame(leg, NUM_FRAMES) == walked[-1]
+    assert num_steps_of(leg, NUM_FRAMES) == len(walked)
+    past = walk(leg, chunk_frames)[-1] + step(leg.reverse)
+    assert not frames_left(leg, past, chunk_frames, NUM_FRAMES)
+
+
+@given(sampled_legs(), st.integers(1, 10))
+def test_the_frames_left_are_counted_up_to_the_prompts_between_steps(leg: Leg, num_steps: int) -> None:
+    chunk_frames = num_steps * leg.track.sampling.every
+    num_left = len(frames_left(leg, first_chunk(leg, chunk_frames), chunk_frames, NUM_FRAMES))
+    assert abs(num_left - len(covered_by(leg))) <= len(leg.track.prompts)
 
 
 @st.composite

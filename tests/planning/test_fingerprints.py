@@ -4,7 +4,7 @@ import hashlib
 import pytest
 
 from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
+from samurai_batch.tasks import BoxPrompt, FrameSampling, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
 from tests.planning.builders import track, video
 
 RECIPE = Recipe(
@@ -30,6 +30,8 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
         track(start_frame=0),
         track(end_frame=9),
         track(direction="both"),
+        dataclasses.replace(TRACK, sampling=FrameSampling(every=2)),
+        dataclasses.replace(TRACK, sampling=FrameSampling(every=2, interpolates=True)),
         track(of=video("w")),
         dataclasses.replace(TRACK, prompts=(*TRACK.prompts, PointsPrompt(3, ((1.0, 2.0),), (1,)))),
     ],

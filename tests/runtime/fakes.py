@@ -178,9 +178,9 @@ def write_video(folder: Path, video_id: str, num_frames: int, **more: object) ->
     return Video(video_id, str(path))
 
 
-def box_track(video: Video, object_id: str, frame: int = 0, direction: Direction = "forward", **span: Any) -> Track:
+def box_track(video: Video, object_id: str, frame: int = 0, direction: Direction = "forward", **more: Any) -> Track:
     prompt = BoxPrompt(frame, (10.0, 10.0, 30.0, 30.0))
-    return Track(video=video, object_id=object_id, prompts=(prompt,), direction=direction, **span)
+    return Track(video=video, object_id=object_id, prompts=(prompt,), direction=direction, **more)
 
 
 class NoProgress:

@@ -11,7 +11,7 @@ from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import read_masks
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Prompt, Track
+from samurai_batch.tasks import BoxPrompt, EverythingPrompt, FrameSampling, Prompt, Track
 from tests.runtime.fakes import (
     RECIPE,
     Crash,
@@ -78,6 +78,42 @@ def test_stopping_anywhere_and_running_again_gives_the_same_rows(tmp_path: Path,
     summary = run_tracks(tracks, tmp_path / "out", again)
     assert exit_code(summary) == 0
     pd.testing.assert_frame_equal(rows_of(tmp_path / "out"), rows_of(tmp_path / "undisturbed"))
+
+
+@pytest.mark.parametrize("interpolates", [False, True])
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_with_a_frame_step_stopping_and_running_again_gives_the_steps_and_the_prompted_frames(
+    tmp_path: Path, stop_after: int, interpolates: bool
+) -> None:
+    video, sampling = write_video(tmp_path, "a", 47), FrameSampling(every=4, interpolates=interpolates)
+    tracks = [
+        box_track(video, "one", sampling=sampling),
+        box_track(video, "two", 25, "both", sampling=sampling),
+        box_track(video, "three", 13, "backward", start_frame=9, sampling=sampling),
+        box_track(video, "alone", 1, "both", end_frame=3, sampling=sampling),
+    ]
+    expected = {
+        "one": [*range(0, 45, 4)],
+        "two": sorted([*range(0, 45, 4), 25]),
+        "three": [12, 13],
+        "alone": [0, 1],
+    }
+    tracker = FakeTracker()
+    run_tracks(tracks, tmp_path / "out", tracker, should_stop=lambda: len(tracker.calls) >= stop_after, chunk_frames=8)
+    summary = run_tracks(tracks, tmp_path / "out", chunk_frames=8)
+    assert exit_code(summary) == 0
+    rows = rows_of(tmp_path / "out")
+    tracked = rows[~rows["interpolated"].astype(bool)]
+    assert {name: own["frame_index"].tolist() for name, own in tracked.groupby("object_id")} == expected
+    frames = {name: range(found[0], found[-1] + 1) for name, found in expected.items()}
+    if interpolates:
+        assert {name: own["frame_index"].tolist() for name, own in rows.groupby("object_id")} == {
+            name: list(span) for name, span in frames.items()
+        }
+        pd.testing.assert_series_equal(rows["timestamp_s"], rows["frame_index"] / 25, check_names=False)
+    else:
+        assert len(rows) == len(tracked)
+    assert summary.totals.tracks_done == 4
 
 
 @pytest.mark.parametrize("prompt", [BoxPrompt(3, (9.0, 9.0, 30.0, 30.0)), EverythingPrompt(3)])

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from samurai_batch.errors import PromptError
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, FrameSampling, Track, Video
 from samurai_batch.video import VideoSource
 from tests.runtime.fakes import Content, FakeSource, FakeTracker
 from tests.simulation.stores import MemoryStore
@@ -49,10 +49,11 @@ def draw_job(chance: random.Random, auto_prompts: float = 0.0) -> SimulatedJob:
 
     With probability ``auto_prompts``, a track has an auto prompt with up to two detections.
     """
+    frame_step = random.Random(str(chance.getstate())).choice([1, 1, 2, 3])  # leaves the other draws as they are
     job = SimulatedJob(
         tracks=[],
         contents={},
-        chunk_frames=chance.choice([3, 5, 8]),
+        chunk_frames=chance.choice([3, 5, 8]) * frame_step,
         max_tracks_per_shard=chance.choice([1, 2, 4]),
         keep_partial=chance.random() < 0.5,
         most_legs_in_memory=chance.choice([1, 2, 8, 8]),
@@ -73,6 +74,7 @@ def draw_job(chance: random.Random, auto_prompts: float = 0.0) -> SimulatedJob:
             job.contents[video.video_id] = content
         for object_number in range(chance.randint(1, 4)):
             track = _draw_track(chance, video, f"o{object_number}", num_frames)
+            track = replace(track, sampling=FrameSampling(every=frame_step))
             if auto_prompts and chance.random() < auto_prompts:
                 track = replace(track, prompts=(EverythingPrompt(track.prompts[0].frame_index),))
                 job.found[video.video_id, track.object_id] = track.tracks_of_detections(detections_of(track))

@@ -98,6 +98,8 @@ def test_any_range_of_every_format_equals_that_part_of_the_whole(movie: Path) ->
         for start in (num_frames - 1, num_frames // 2, num_frames // 3, 0, num_frames * 2 // 3):
             assert_frames(source, range(start, min(start + 7, num_frames)), movie)
             assert_frames(source, range(start, max(start - 7, -1), -1), movie)
+            assert_frames(source, range(start, num_frames, 3), movie)
+            assert_frames(source, range(start, -1, -4), movie)
 
 
 @settings(max_examples=25, deadline=None)
@@ -164,15 +166,17 @@ def test_reading_on_where_the_last_range_ended_does_not_seek(plain: Path, monkey
     starts: list[int] = []
     frames_from = PyavDecoder.frames_from
 
-    def noted_frames_from(decoder: PyavDecoder, start: int) -> Iterator[Pixels]:
+    def noted_frames_from(decoder: PyavDecoder, start: int, step: int) -> Iterator[Pixels]:
         starts.append(start)
-        return frames_from(decoder, start)
+        return frames_from(decoder, start, step)
 
     with open_video(plain) as source:
         monkeypatch.setattr(PyavDecoder, "frames_from", noted_frames_from)
         for start in range(0, 60, 20):
             assert_frames(source, range(start, start + 20), plain)
-    assert starts == [0]
+        for start in range(0, 60, 20):
+            assert_frames(source, range(start, start + 20, 5), plain)
+    assert starts == [0, 0]
 
 
 def test_metadata_in_another_encoding_is_tolerated(tmp_path: Path) -> None:
