@@ -35,10 +35,10 @@ class StandIn:
     def __len__(self) -> int:
         return len(self._frames) + self.num_more
 
-    def get_frames_in_range(self, start: int, stop: int) -> SimpleNamespace:
+    def get_frames_in_range(self, start: int, stop: int, step: int) -> SimpleNamespace:
         if self.failure is not None and start:
             raise self.failure
-        return SimpleNamespace(data=torch.from_numpy(self._frames[start:stop]))
+        return SimpleNamespace(data=torch.from_numpy(self._frames[start:stop:step]))
 
 
 @pytest.fixture
