@@ -1,4 +1,4 @@
-"""Plots as SVG text: curves, bars and bands on axes.
+"""Plots as SVG text: curves, bars, intervals and bands on axes.
 
 Own code, not matplotlib: the report holds its plots inline and has to work in every installation, and what is drawn
 here is a few kinds of SVG elements. `xml.etree` escapes every text and attribute.
@@ -22,6 +22,7 @@ DASHES = ("", "8 4", "2 3", "10 3 2 3")
 SHAPES = ("●", "▲", "■", "◆", "✚")
 _SHAPE_STYLE: dict[str, Any] = {"text_anchor": "middle", "fill": "#444444", "font_size": 12}
 BAR_PX, BAR_LABEL_PX, BAR_NUMBER_PX, BAR_LINE_PX, BAR_TOP_PX = 420, 270, 110, 24, 56
+INTERVAL_LINE_PX, INTERVAL_GAP_PX, LETTER_PX = 34, 40, 7.5
 
 
 class Drawing:
@@ -192,6 +193,74 @@ def bar_plot(title: str, subtitle: str, bars: Iterable[tuple[str, float, str]]) 
         drawing.add("text", label, x=BAR_LABEL_PX - 10, y=y + 16, text_anchor="end")
         drawing.add("text", f"{value:.2f}", x=axes.x(value) + 8, y=y + 16)
     return drawing.svg()
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """A mean with the interval ``low`` to ``high``, NaN if there is none, and the ``values`` (n,) it is of."""
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    values: NDArray[np.float64]
+
+
+def interval_plot(title: str, subtitle: str, panels: Sequence[Sequence[Interval]]) -> str:
+    """Panels, one below the other, of horizontal intervals on an axis of their own, as an SVG document.
+
+    Where an axis has a 0 within, a line marks it.
+    """
+    assert panels
+    heights = [INTERVAL_LINE_PX * len(rows) for rows in panels]
+    longest = max(len(row.label) for rows in panels for row in rows)
+    left = max(BAR_LABEL_PX, LETTER_PX * longest + 24)
+    width = left + BAR_PX + BAR_NUMBER_PX
+    height = BAR_TOP_PX + sum(heights) + INTERVAL_GAP_PX * len(panels)
+    drawing = Drawing(width, height, role="img", font_family="sans-serif", font_size=13)
+    drawing.add("title", title)
+    drawing.add("desc", "; ".join(_interval_text(row) for rows in panels for row in rows))
+    drawing.add("rect", width=width, height=height, fill="#ffffff")
+    drawing.add("text", title, x=12, y=22, font_weight="bold")
+    drawing.add("text", subtitle, x=12, y=42, font_size=12)
+    top = float(BAR_TOP_PX)
+    for rows, panel_height in zip(panels, heights, strict=True):
+        if rows:
+            axes = Axes(drawing, left, top, BAR_PX, panel_height, _range_of(rows), (0.0, float(len(rows))))
+            _add_intervals(axes, rows)
+        top += panel_height + INTERVAL_GAP_PX
+    return drawing.svg()
+
+
+def _range_of(rows: Sequence[Interval]) -> tuple[float, float]:
+    """From the lowest to the highest value or end of an interval, and some room."""
+    ends = np.concatenate([[row.mean, row.low, row.high, *row.values] for row in rows])
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    room = 0.05 * (high - low) or 0.05
+    return low - room, high + room
+
+
+def _add_intervals(axes: Axes, rows: Sequence[Interval]) -> None:
+    drawing, bottom = axes.drawing, axes.top + axes.height
+    for x in np.linspace(*axes.x_range, NUM_TICKS + 1).tolist():
+        drawing.add("path", d=f"M{axes.x(x):.1f} {bottom}V{axes.top}", stroke="#d5d5d5")
+        drawing.add("text", f"{x:.3f}", x=axes.x(x), y=bottom + 16, text_anchor="middle", font_size=11)
+    if axes.x_range[0] < 0 < axes.x_range[1]:
+        drawing.add("path", d=f"M{axes.x(0):.1f} {bottom}V{axes.top}", stroke="#444444", stroke_dasharray=DASHES[1])
+    for number, row in enumerate(rows):
+        y, colour = axes.top + INTERVAL_LINE_PX * (number + 0.5), COLOURS[number % len(COLOURS)]
+        for value in row.values.tolist():
+            drawing.add("circle", cx=axes.x(value), cy=y + 8, r=2.5, fill=colour, fill_opacity="0.35")
+        if np.isfinite(row.low) and np.isfinite(row.high):
+            ends = f"M{axes.x(row.low):.1f} {y - 5}v8m0 -4H{axes.x(row.high):.1f}m0 -4v8"
+            drawing.add("path", d=ends, stroke=colour, stroke_width=2, fill="none")
+        drawing.add("circle", cx=axes.x(row.mean), cy=y - 1, r=5, fill=colour)
+        drawing.add("text", row.label, x=axes.left - 10, y=y + 4, text_anchor="end")
+        drawing.add("text", f"{row.mean:.3f}", x=axes.left + axes.width + 12, y=y + 4)
+
+
+def _interval_text(row: Interval) -> str:
+    return f"{row.label}: {row.mean:.3f}, from {row.low:.3f} to {row.high:.3f}"
 
 
 def _named(attributes: dict[str, Any]) -> dict[str, str]:

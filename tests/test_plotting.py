@@ -1,8 +1,9 @@
 import xml.etree.ElementTree as ET
 
 import numpy as np
+import pytest
 
-from samurai_batch.plotting import Axes, Band, Curve, Drawing, Mark, bar_plot, curve_plot
+from samurai_batch.plotting import Axes, Band, Curve, Drawing, Interval, Mark, bar_plot, curve_plot, interval_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -41,3 +42,25 @@ def test_a_plot_of_curves_has_every_label_and_a_shape_for_each_mark_with_points(
 def test_bars_are_as_long_as_their_values_say() -> None:
     rects = list(parsed(bar_plot("Title", "below", [("a", 2.0, "red"), ("b", 1.0, "blue")])).iter(f"{SVG}rect"))[1:]
     assert [(one.get("width"), one.get("fill")) for one in rects] == [("420", "red"), ("210", "blue")]
+
+
+def test_an_interval_is_drawn_where_its_ends_are_and_only_if_it_has_some() -> None:
+    nan = float("nan")
+    panels = [
+        [
+            Interval("a <b>", 0.5, 0.25, 0.75, np.array([0.0, 1.0])),
+            Interval("one video", 0.5, nan, nan, np.array([0.5])),
+        ],
+        [Interval("below 0", 0.0, -1.0, 1.0, np.empty(0))],
+        [],
+    ]
+    svg = interval_plot("Scores", "over videos", panels)
+    root = parsed(svg)
+    texts = [element.text for element in root.iter(f"{SVG}text")]
+    assert {"Scores", "over videos", "a <b>", "one video", "below 0", "0.500", "0.000"} <= set(texts)
+    intervals = [one for one in root.iter(f"{SVG}path") if one.get("stroke-width") == "2"]
+    assert len(intervals) == 2  # the one with NaN has none
+    centres = [float(one.attrib["cx"]) for one in root.iter(f"{SVG}circle")]
+    dots, mean = centres[:2], centres[2]
+    assert mean == pytest.approx(sum(dots) / 2, abs=0.2)
+    assert "nan" not in svg.lower().replace("from nan to nan", "")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import samurai_batch
-from samurai_batch.cli import exchange, measuring, operating, results, running
+from samurai_batch.cli import comparing, exchange, measuring, operating, results, running
 from samurai_batch.cli.printing import err, out
 from samurai_batch.errors import (
     ConfigError,
@@ -59,7 +59,7 @@ def _options(
     """Options before the command."""
 
 
-for commands in (running, operating, results, measuring, exchange):
+for commands in (running, operating, results, measuring, comparing, exchange):
     app.add_typer(commands.app)
 
 

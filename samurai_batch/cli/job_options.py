@@ -58,6 +58,20 @@ def load_job_of(path: str | None, options: Mapping[str, str]) -> "JobConfig":
     return load_job(path, dict(options))
 
 
+def load_variants_of(
+    path: str | None,
+    options: Mapping[str, str],
+    modes: Sequence[str],
+    models: Sequence[str],
+    weights: Sequence[str],
+    default_prompts: str | None,
+) -> "dict[str, JobConfig]":
+    """The jobs of a comparison by name (`job.variants`). Raises ConfigError."""
+    from samurai_batch.job.variants import load_variants
+
+    return load_variants(path, dict(options), modes, models, weights, default_prompts)
+
+
 def _merged(options: Mapping[str, str | None], fields: Sequence[str] | None) -> dict[str, str]:
     """The options that were given, overridden by those of ``--set field=value``."""
     merged = {name: value for name, value in options.items() if value is not None}

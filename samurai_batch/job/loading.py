@@ -1,6 +1,7 @@
 """Load a job from a YAML file, from Python values, and from options of the command line."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -23,13 +24,28 @@ def load_job(path: str | None, overrides: Mapping[str, str] | None = None) -> Jo
     ``overrides`` are texts by field name; ``tracker.<setting>`` and ``everything.<setting>`` override one setting, and
     ``none`` unsets a field. Raises ConfigError: one line per mistake, with file, line, field, value and remedy.
     """
+    values = read_job_values(path, overrides or {})
+    return make_job(values.fields, values.source, values.places)
+
+
+@dataclass(frozen=True)
+class JobValues:
+    """The values of a job's fields before they are checked, and where each was given, for messages."""
+
+    fields: dict[str, Any]
+    source: str
+    places: dict[str, str]
+
+
+def read_job_values(path: str | None, overrides: Mapping[str, str]) -> JobValues:
+    """The values in a YAML file (None: no file), with some fields overridden. Raises ConfigError if it is no YAML."""
     source = "command line" if path is None else storage.redact(path)
     values, lines = ({}, {}) if path is None else _parse_yaml(_read(path, source), source)
     places = {field: f"{source}:{line}" for field, line in lines.items()}
-    for name, text in (overrides or {}).items():
+    for name, text in overrides.items():
         _override(values, name, text)
         places[name] = "command line"
-    return make_job(values, source, places)
+    return JobValues(values, source, places)
 
 
 def _read(path: str, source: str) -> bytes:
