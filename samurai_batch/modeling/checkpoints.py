@@ -31,6 +31,7 @@ from typing_extensions import TypeVar
 from samurai_batch import storage
 from samurai_batch.errors import CheckpointError, ConfigError
 from samurai_batch.modeling.configs import SAM_MODELS, SamConfig, VideoModelConfig, image_models, model_config
+from samurai_batch.modeling.cuda_setup import current_gpu
 from samurai_batch.modeling.gpu import prepare_gpu
 from samurai_batch.modeling.kernels import warn_of_slow_bfloat16
 from samurai_batch.modeling.sam import SAM
@@ -111,7 +112,8 @@ def build_model(
 ) -> SAM2:
     """The network with these weights on ``device``, for S x S images, computing in ``dtype``, without gradients.
 
-    On a GPU this sets switches of PyTorch for the whole process (see `gpu.prepare_gpu`).
+    On a GPU this sets switches of PyTorch for the whole process (see `gpu.prepare_gpu`). Raises ConfigError if
+    PyTorch cannot use the GPUs of this machine.
     """
     with torch.device("meta"), _Undrawn():
         model = SAM2(weights.config, image_size)
@@ -138,6 +140,7 @@ def build_sam(
 def _prepare(dtype: torch.dtype, device: torch.device | str) -> None:
     kind = torch.device(device).type
     if kind == "cuda":
+        current_gpu()  # raises if it cannot be used
         prepare_gpu()
     elif kind == "cpu" and dtype is torch.bfloat16:
         warn_of_slow_bfloat16()

@@ -14,11 +14,12 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pynvml
 import torch
 
+from samurai_batch.errors import ConfigError
 from samurai_batch.modeling.gpu import FLASH_CAPABILITY, Capability
 
 MIN_DRIVERS = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
@@ -156,6 +157,21 @@ def version_of(text: str) -> tuple[int, ...]:
 
 
 # -- reading it
+
+
+def current_gpu() -> Gpu:
+    """The GPU that this process computes on. Raises ConfigError if PyTorch cannot use it."""
+    setup = read_cuda_setup()
+    if setup.works:
+        setup = with_one_gpu(setup, torch.cuda.current_device())
+    if reason := why_unusable(setup):
+        raise ConfigError(f"device is cuda, which cannot be used here: {reason}; or set device: cpu")
+    return setup.gpus[0]
+
+
+def with_one_gpu(setup: CudaSetup, index: int = 0) -> CudaSetup:
+    """The setup as if there were no other GPU: a process computes on one, whatever the others are."""
+    return replace(setup, gpus=setup.gpus[index : index + 1])
 
 
 def read_cuda_setup() -> CudaSetup:

@@ -6,9 +6,8 @@ cuda, and a replica without a reserved GPU is given none to see (`ray_pool`).
 
 import torch
 
-from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
-from samurai_batch.modeling.cuda_setup import capability_text, read_cuda_setup, why_unusable
+from samurai_batch.modeling.cuda_setup import capability_text, current_gpu
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.recipe import resolved_dtype
 
@@ -49,8 +48,5 @@ def check_device(config: JobConfig) -> dict[str, str]:
     """What a replica in this process computes on, for its tables. Raises ConfigError for a GPU that cannot be used."""
     if device_of(config) == "cpu":
         return {"device": "cpu"}
-    setup = read_cuda_setup()
-    if reason := why_unusable(setup):
-        raise ConfigError(f"this replica computes on a GPU: {reason}; or set device: cpu")
-    gpu = setup.gpus[torch.cuda.current_device()]
+    gpu = current_gpu()
     return {"device": gpu.name, "compute_capability": capability_text(gpu.capability)}

@@ -15,7 +15,14 @@ from typing import Literal
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig
-from samurai_batch.modeling.cuda_setup import CudaSetup, capability_text, dtype_warning, read_cuda_setup, why_unusable
+from samurai_batch.modeling.cuda_setup import (
+    CudaSetup,
+    capability_text,
+    dtype_warning,
+    read_cuda_setup,
+    why_unusable,
+    with_one_gpu,
+)
 from samurai_batch.modeling.gpu import attention_backend
 from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.redaction import get_logger
@@ -115,7 +122,8 @@ def _check_gpus(config: JobConfig, setup: CudaSetup, is_on_gpu: bool) -> Iterato
             memory = f", {_gigabytes(gpu.free_bytes)} of {_gigabytes(gpu.total_bytes)} GB free"
         capability = f"compute capability {capability_text(gpu.capability)}"
         yield Check(subject=f"GPU {index}", result=f"{gpu.name}, {capability}{memory}")
-    reason = why_unusable(setup)
+    is_first_only = config.pool == "local" and setup.works
+    reason = why_unusable(with_one_gpu(setup) if is_first_only else setup)
     if is_on_gpu and reason:
         yield Check(subject="CUDA", result=f"{reason}; or set device: cpu", level="problem")
     elif config.device == "auto" and setup.gpus and reason and not setup.hides_gpus:

@@ -1,14 +1,16 @@
 """Where replicas compute: decided before they start, checked where they start, written into tables and records."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.images.networks import load_network
 from samurai_batch.job import JobConfig, make_job
+from samurai_batch.modeling import cuda_setup
 from samurai_batch.modeling.cuda_setup import CudaSetup, Gpu
-from samurai_batch.runtime import devices
 from samurai_batch.runtime.devices import check_device, with_local_device, with_reserved_device
 from tests.gpu.fake_gpu import FakeGpu
 
@@ -43,8 +45,8 @@ def test_in_this_process_auto_takes_a_gpu_that_works() -> None:
 
 
 def test_a_reserved_gpu_without_cuda_is_an_error_that_names_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "read_cuda_setup", lambda: OLD_DRIVER)
-    with pytest.raises(ConfigError, match=r"this replica computes on a GPU: NVIDIA driver 535.104.05 is too old for"):
+    monkeypatch.setattr(cuda_setup, "read_cuda_setup", lambda: OLD_DRIVER)
+    with pytest.raises(ConfigError, match=r"device is cuda, which cannot be used here: NVIDIA driver 535.104.05 is"):
         check_device(job(device="cuda"))
 
 
@@ -59,3 +61,21 @@ def test_a_gpu_without_kernels_in_this_build_is_refused(monkeypatch: pytest.Monk
         monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
         with pytest.raises(ConfigError, match=r"compute capability 7.0\) has no kernels in PyTorch"):
             check_device(job(device="cuda"))
+
+
+def test_a_network_on_a_gpu_that_cannot_be_used_is_a_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without a job: `samurai_batch.track` and `load_network` have a device, too."""
+    monkeypatch.setattr(cuda_setup, "read_cuda_setup", lambda: OLD_DRIVER)
+    with pytest.raises(ConfigError, match=r"install driver 580.65.06 or newer, .*; or set device: cpu"):
+        load_network("nano", device="cuda")
+
+
+def test_another_gpu_that_cannot_be_used_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Gpu(name="GeForce GT 710", capability=(3, 5))
+    two = replace(OLD_DRIVER, driver="580.95.05", works=True, gpus=(*OLD_DRIVER.gpus, old))
+    monkeypatch.setattr(cuda_setup, "read_cuda_setup", lambda: two)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    assert check_device(job(device="cuda")) == {"device": "NVIDIA L4", "compute_capability": "8.9"}
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    with pytest.raises(ConfigError, match=r"GeForce GT 710 \(compute capability 3.5\) has no kernels"):
+        check_device(job(device="cuda"))

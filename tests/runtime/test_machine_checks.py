@@ -67,6 +67,13 @@ def test_ray_would_reserve_a_gpu_that_auto_cannot_use_and_threads_would_take_the
     assert not problems(hidden)
 
 
+def test_threads_compute_on_the_first_gpu_and_ray_reserves_any() -> None:
+    two = replace(WORKS, gpus=(L4, Gpu(name="Tesla V100", capability=(7, 0))), kernels=("sm_75", "sm_80"))
+    assert not problems(check_setup(job(pool="local"), two))
+    (told,) = problems(check_setup(job(), two))
+    assert told.startswith("CUDA: Tesla V100 (compute capability 7.0) has no kernels in PyTorch")
+
+
 def test_without_a_gpu_auto_takes_the_cpu_and_nothing_is_wrong() -> None:
     checks = check_setup(job(), NO_GPU)
     assert {one.level for one in checks} == {"ok"}

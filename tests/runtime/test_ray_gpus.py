@@ -103,7 +103,7 @@ def test_a_replica_does_not_start_on_a_gpu_that_pytorch_cannot_use(gpu_nodes: st
         wait_for(has_failed, "the end of all starts")
     finally:
         pool.close()
-    assert told[0].startswith("ConfigError: this replica computes on a GPU: no NVIDIA driver answers; install")
+    assert told[0].startswith("ConfigError: device is cuda, which cannot be used here: no NVIDIA driver answers")
 
 
 def test_a_replica_that_reserves_no_gpu_sees_none(gpu_nodes: str) -> None:
