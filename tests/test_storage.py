@@ -161,6 +161,12 @@ def test_pyarrow_reads_tables_where_they_are(root: str) -> None:
     assert pq.read_table(path, filesystem=files) == table
 
 
+@pytest.mark.parametrize("name", ["page.html", "picture.JPG", "clip.mp4"])
+def test_what_a_browser_opens_is_written_as_any_file(root: str, name: str) -> None:
+    storage.write_bytes(storage.join(root, name), b"content")
+    assert storage.read_bytes(storage.join(root, name)) == b"content"
+
+
 def test_a_reader_never_sees_half_a_write(root: str) -> None:
     uri = storage.join(root, "file")
     contents = [bytes([value]) * 300_000 for value in (1, 2)]

@@ -3,6 +3,7 @@
   const PART = 100;
   const TEXTS = new Set([0, 1, 2, 7]);
   const PERCENT = 4;
+  const DECIMALS = new Set([5, 6]);
   const LINK = 9;
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("tracks-data").textContent);
@@ -23,6 +24,7 @@
   const textOf = (row, column) => {
     const value = cell(row, column);
     if (value === null) return "–";
+    if (DECIMALS.has(column)) return value.toFixed(3);
     return column === PERCENT ? `${(100 * value).toFixed(1)} %` : String(value);
   };
 

@@ -111,8 +111,8 @@ def test_ten_thousand_tracks_are_searched_and_sorted_a_hundred_rows_at_a_time(tm
     assert (found["rows"], found["count"]) == (100, "1 to 100 of 10,000 tracks")
     assert found["first"][:3] == ["camera-00/<b>0000", "<img src=x>", "done"]
     assert found["next"] == ["101 to 200 of 10,000 tracks", "100"]
-    assert found["by_score"] == ["1", "1", "1"]  # 0.9999 with three digits
-    assert found["by_score_up"] == ["0", "0", "0"]
+    assert found["by_score"] == ["1.000"] * 3  # 0.9999 with three digits
+    assert found["by_score_up"] == ["0.000"] * 3
     assert found["sort"] == "ascending"
     num_found = sum("camera-07" in one.video_id and one.status == "failed" for one in archive_report().lines)
     assert found["search"] == [f"1 to {num_found} of {num_found} tracks (of 10,000)", num_found]
