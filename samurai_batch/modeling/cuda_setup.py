@@ -143,8 +143,9 @@ def _reasons_of_kernels(setup: CudaSetup) -> Iterator[str]:
     """Reasons why kernels cannot run, though CUDA works."""
     if not setup.gpus:
         yield "CUDA works, and shows no GPU to this process; check CUDA_VISIBLE_DEVICES"
+    is_nvidia = any(name.startswith(("sm_", "compute_")) for name in setup.kernels)  # not so in builds for AMD
     for gpu in setup.gpus:
-        if setup.kernels and not has_kernels(gpu.capability, setup.kernels):
+        if is_nvidia and not has_kernels(gpu.capability, setup.kernels):
             yield (
                 f"{gpu} has no kernels in PyTorch {setup.torch}, which has those of {', '.join(setup.kernels)}; use "
                 "another GPU, or a build of PyTorch for this one"

@@ -9,7 +9,7 @@ from samurai_batch.redaction import get_logger
 from samurai_batch.runtime import ray_cluster
 from samurai_batch.runtime.capacity import ReplicaResources, num_replicas_that_fit
 from samurai_batch.runtime.machine_checks import Check, check_here, check_machine, log_warnings, problems
-from samurai_batch.runtime.ray_nodes import Node, call_on, living_nodes
+from samurai_batch.runtime.ray_nodes import Answer, Node, call_on, living_nodes
 
 logger = get_logger(__name__)
 
@@ -37,9 +37,11 @@ def check_nodes(config: JobConfig, resources: ReplicaResources) -> None:
 def checks_of(nodes: Sequence[Node], config: JobConfig) -> list[tuple[Node, tuple[Check, ...]]]:
     """The checks of each node, by a process on it."""
     answers = call_on(nodes, check_machine, lambda node: (config, version("samurai-batch")))
-    return [(answer.node, answer.result or (_unanswered(answer.error),)) for answer in answers]
+    return [(answer.node, answer.result or (_unanswered(answer),)) for answer in answers]
 
 
-def _unanswered(error: str) -> Check:
-    result = f"this package cannot be called there: {error}; install samurai-batch on the node"
+def _unanswered(answer: Answer[tuple[Check, ...]]) -> Check:
+    if answer.is_late:
+        return Check(subject="python", result=f"{answer.error}; the node may be overloaded", level="warning")
+    result = f"this package cannot be called there: {answer.error}; install samurai-batch on the node"
     return Check(subject="python", result=result, level="problem")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from samurai_batch.runtime import ray_cluster
@@ -31,11 +31,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Answer(Generic[Result]):
-    """What a node answered; ``error`` says why there is no ``result``."""
+    """What a node answered; ``error`` says why there is no ``result``, ``is_late`` that it may still come."""
 
     node: Node
     result: Result | None
     error: str = ""
+    is_late: bool = False
 
 
 def living_nodes() -> list[Node]:
@@ -69,5 +70,7 @@ def call_on(
 def _answer(node: Node, reference: Any, deadline_s: float) -> Answer[Any]:
     try:
         return Answer(node, ray.get(reference, timeout=max(0.0, deadline_s - time.monotonic())))
+    except GetTimeoutError:
+        return Answer(node, None, f"no answer within {ANSWERS_WITHIN_S:.0f} s", is_late=True)
     except RayError as error:
         return Answer(node, None, ray_cluster.why_it_ended(error))

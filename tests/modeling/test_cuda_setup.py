@@ -29,6 +29,7 @@ FAILS = replace(FITS, works=False)
 def test_a_setup_whose_versions_fit_is_usable() -> None:
     assert why_unusable(FITS) is None
     assert why_unusable(replace(FITS, gpus=(T4, L4))) is None
+    assert why_unusable(replace(FITS, kernels=("gfx90a", "gfx942"))) is None  # AMD's, by their own names
     assert why_unusable(replace(FITS, driver=None)) is None  # where the driver's library is not in the container
 
 
