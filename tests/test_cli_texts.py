@@ -103,7 +103,7 @@ def test_every_verb_of_the_ledger_prints_ids_as_they_are(
 
 
 @pytest.mark.parametrize(
-    "verb", ["track", "run", "plan", "segment", "submit", "reprocess", "report", "compact", "export"]
+    "verb", ["track", "run", "plan", "segment", "submit", "reprocess", "report", "compact", "export", "measure"]
 )
 @pytest.mark.parametrize("name", ["[cam1]", "[/a]", ":car:"])
 def test_every_verb_names_what_is_not_there_as_it_is(
@@ -113,7 +113,7 @@ def test_every_verb_names_what_is_not_there_as_it_is(
     more = {
         "track": ["--box", name, "-o", "o"], "run": [], "submit": ["--address", f"http://127.0.0.1:1/{name}"],
         "segment": ["-o", "o"],
-        "plan": ["--set", f"{name}=1"], "export": ["-o", "o", "--format", "coco"],
+        "plan": ["--set", f"{name}=1"], "export": ["-o", "o", "--format", "coco"], "measure": ["-o", "o"],
     }.get(verb, [])  # fmt: skip
     assert call(monkeypatch, verb, f"{name}.yaml", *more) == 2
     assert name in capsys.readouterr().err

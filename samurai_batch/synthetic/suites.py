@@ -46,7 +46,7 @@ SUITES: dict[str, Suite] = {
 
 
 def demo_clip(num_frames: int = 48, size: int = 256) -> Clip:
-    """Two look-alikes, things 0 and 1, cross in the first half; in the second an occluder passes in front of thing 0."""
+    """Two look-alikes, things 0 and 1, cross in the first half; then an occluder passes in front of thing 0."""
     rng = np.random.Generator(np.random.PCG64([MEASURED_SEED, _DEMO_SEED]))
     return render_clip(build_scene(rng, _DEMO, num_frames, size, make_things=_demo_things), range(num_frames))
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -9,11 +10,12 @@ from urllib.parse import unquote
 import boto3
 import pytest
 
-from samurai_batch import storage
+from samurai_batch import cli, report, storage
+from samurai_batch.benchmark.clip import write_clip
 from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.schema import VideoLedger
 from samurai_batch.ledger.store import write_video_ledger
-from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
+from samurai_batch.masks import mask_table_uri, read_masks, rows_to_table, table_to_bytes
 from samurai_batch.operations.worst import WorstMoment
 from samurai_batch.report import MAX_VIDEOS_ON_PAGE, write_report
 from samurai_batch.report.gather import TrackLine
@@ -110,6 +112,29 @@ def test_disagreement_with_another_output_is_among_the_worst_moments(tmp_path: P
     text = Path(write_report(output, worst=3, other=other)).read_text(encoding="utf-8")
     assert "1.00 disagreement</b>" in text
     assert "and disagreement with the other output" in text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools, numpy 2
+def test_the_backward_run_of_the_page_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(report.__file__).parent / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    commands = [shlex.split(line) for line in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)[0].splitlines()]
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", 8)
+    run_cli(monkeypatch, ["samurai-batch", "track", "clip.mp4", "--box", "20,100,80,160", "-o", "out"])
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102
+    run_cli(monkeypatch, [*commands[0], "--set", "pool=local", "--replicas", "1"])
+    run_cli(monkeypatch, commands[1])
+    assert read_masks("backward")["frame_index"].tolist() == read_masks("out")["frame_index"].tolist()
+    assert 'id="worst"' in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def run_cli(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
 
 
 def test_a_wrong_number_of_worst_moments_is_named(archive: str) -> None:
