@@ -79,6 +79,10 @@ class World:
         return parse_detections(pd.DataFrame(rows, columns=columns))
 
 
+WORLD = World([Thing(0, 60, 4, 4, 0.5, 0.1), Thing(23, 60, 40, 30, -0.2, 0, "person"), Thing(0, 25, 30, 20)])
+"""Two cars, one of which is gone from frame 25 on, and a person that comes on frame 23."""
+
+
 def draw_world(chance: random.Random, num_frames: int) -> World:
     """One to four things that come and go."""
     things = []

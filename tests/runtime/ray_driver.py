@@ -1,12 +1,15 @@
 """A run in a separate process (local Ray, two actors, the fake tracker), for tests that kill it."""
 
+import random
 import sys
 from pathlib import Path
 
 from samurai_batch.ledger.status import exit_code
+from samurai_batch.manifest.detections import Detections
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from samurai_batch.runtime.run import stop_on_signals
-from samurai_batch.tasks import Track, Video
+from samurai_batch.tasks import DiscoverPrompt, Track, Video
+from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import box_track, run_tracks
 from tests.runtime.ray_worker import WorkerPlan, make_worker
 
@@ -17,15 +20,23 @@ def tracks_in(folder: Path) -> list[Track]:
     return [box_track(video, name, 20, "both") for video in videos for name in "xy"]
 
 
-def main(folder: Path) -> int:
-    """Run the tracks in ``folder``."""
+def discovery_in(folder: Path) -> tuple[list[Track], Detections]:
+    """A discover prompt in the video a, and the detections of it."""
+    track = Track(video=Video("a", str(folder / "a.json")), object_id="d", prompts=(DiscoverPrompt(0),))
+    return [track], WORLD.detections("a", 60, random.Random(3))
+
+
+def main(folder: Path, kind: str) -> int:
+    """Run the tracks in ``folder``, those of boxes or of a discovery."""
+    tracks, detections = discovery_in(folder) if kind == "discovery" else (tracks_in(folder), {})
     plan = WorkerPlan(str(folder / "out"), str(folder / "pids"), frame_s=0.03)
     connect(None)
     try:
         with stop_on_signals() as should_stop:
             summary = run_tracks(
-                tracks_in(folder),
+                tracks,
                 folder / "out",
+                detections=detections,
                 make_pool=lambda: RayPool(make_worker, plan, 2, ReplicaResources(num_cpus=0.5)),
                 should_stop=should_stop,
             )
@@ -35,4 +46,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -11,7 +11,8 @@ from pathlib import Path
 import ray
 
 from samurai_batch.runtime.pool import Worker
-from samurai_batch.tasks import Leg
+from samurai_batch.tasks import Leg, Rle, Track
+from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import FakeTracker, make_replica
 
 
@@ -31,7 +32,12 @@ def make_worker(plan: WorkerPlan) -> Worker:
         (folder / str(os.getpid())).write_text(str(index))
         time.sleep(plan.frame_s)
 
-    return make_replica(plan.output, FakeTracker(before_frame=before_frame))
+    return make_replica(plan.output, FakeTracker(before_frame=before_frame, mask_of=mask_of))
+
+
+def mask_of(track: Track, frame_index: int) -> Rle | None:
+    """The mask of a track that a discovery has started; others have none."""
+    return WORLD.mask_of(track, frame_index) if track.origin else None
 
 
 def failing_worker(plan: WorkerPlan) -> Worker:

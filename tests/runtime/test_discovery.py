@@ -13,11 +13,10 @@ from samurai_batch.masks import read_masks
 from samurai_batch.planning.fingerprints import fingerprint_of_found
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.tasks import DiscoverPrompt, Track, Video
-from tests.runtime.discovery_world import Thing, World, draw_world
+from tests.runtime.discovery_world import WORLD, Thing, World, draw_world
 from tests.runtime.fakes import Crash, CrashingStore, FakeTracker, InlinePool, make_replica, run_tracks, write_video
 
 NUM_FRAMES = 60
-WORLD = World([Thing(0, 60, 4, 4, 0.5, 0.1), Thing(23, 60, 40, 30, -0.2, 0, "person"), Thing(0, 25, 30, 20)])
 
 
 def discovery(folder: Path, *classes: str, num_frames: int = NUM_FRAMES, **content: Any) -> Track:

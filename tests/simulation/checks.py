@@ -8,7 +8,7 @@ from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.status import RunSummary
 from samurai_batch.ledger.store import read_video_ledger, run_uri, video_ledger_uri
 from samurai_batch.masks import bytes_to_table, mask_table_uri
-from samurai_batch.planning.orders import DetectOrder, Order, PropagateOrder, PublishOrder
+from samurai_batch.planning.orders import DetectOrder, DiscoverOrder, Order, PropagateOrder, PublishOrder
 from samurai_batch.tasks import Track
 from tests.simulation.accounts import Accounts
 from tests.simulation.jobs import Ending, SimulatedJob
@@ -159,6 +159,8 @@ def _tracks_of(order: Order) -> list[Track]:
     match order:
         case PropagateOrder():
             return [leg.track for leg in order.legs]
+        case DiscoverOrder():
+            return [order.track]
         case DetectOrder():
             return [member.track for member in order.members]
         case PublishOrder():

@@ -8,14 +8,36 @@ from typing import Literal
 import pyarrow as pa
 
 from samurai_batch.errors import PromptError
+from samurai_batch.job.discovery import DiscoverySettings
+from samurai_batch.ledger.lease import Holder
+from samurai_batch.ledger.schema import TrackEntry
+from samurai_batch.ledger.store import read_video_ledger
+from samurai_batch.manifest.detections import VideoDetections
+from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.tasks import BoxPrompt, Direction, EverythingPrompt, FrameSampling, Track, Video
+from samurai_batch.runtime.detection import read_detections
+from samurai_batch.runtime.driver import Environment, RunDescription, drive
+from samurai_batch.runtime.replica import Replica
+from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.tasks import BoxPrompt, Direction, DiscoverPrompt, EverythingPrompt, FrameSampling, Rle, Track, Video
 from samurai_batch.video import VideoSource
-from tests.runtime.fakes import Content, FakeSource, FakeTracker
+from tests.runtime.discovery_world import World, draw_world
+from tests.runtime.fakes import (
+    RECIPE,
+    Content,
+    FakeSource,
+    FakeTracker,
+    InlinePool,
+    NoProgress,
+    video_opener,
+)
 from tests.simulation.stores import MemoryStore
+from tests.simulation.timeline import Timeline
 
 FOLDER = "sim://videos"
 HEIGHT, WIDTH = 48, 64
+RULES = DiscoverySettings(every=2, hold_back=6, max_unmatched=3, max_shared=3, end_after=6, reprompt_every=4)
+"""Short enough that tracks of short videos are confirmed, dropped, prompted anew and ended."""
 DIRECTIONS: tuple[Direction, ...] = ("forward", "backward", "both")
 
 
@@ -38,16 +60,23 @@ class SimulatedJob:
     chunks_per_replica: int | None = None
     found: dict[tuple[str, str], tuple[Track, ...]] = field(default_factory=dict)  # by the track with the auto prompt
     endings: dict[tuple[str, str], Ending] = field(default_factory=dict)
+    worlds: dict[str, World] = field(default_factory=dict)  # of videos that are discovered
+    detections: dict[str, VideoDetections] = field(default_factory=dict)
+
+    def mask_of(self, track: Track, frame_index: int) -> Rle | None:
+        """The mask of a track that a discovery has started; other tracks have none."""
+        return self.worlds[track.video.video_id].mask_of(track, frame_index) if track.origin else None
 
     def put_videos(self, store: MemoryStore) -> None:
         for video_id, content in self.contents.items():
             store.write_bytes(f"{FOLDER}/{video_id}", json.dumps(vars(content)).encode())
 
 
-def draw_job(chance: random.Random, auto_prompts: float = 0.0) -> SimulatedJob:
+def draw_job(chance: random.Random, auto_prompts: float = 0.0, discoveries: float = 0.0) -> SimulatedJob:
     """One to three videos, up to four tracks each; some videos are broken, missing or truncated, some prompts invalid.
 
-    With probability ``auto_prompts``, a track has an auto prompt with up to two detections.
+    With probability ``auto_prompts``, a track has an auto prompt with up to two detections, and with probability
+    ``discoveries`` a video has a discover prompt instead of tracks.
     """
     frame_step = random.Random(str(chance.getstate())).choice([1, 1, 2, 3])  # leaves the other draws as they are
     job = SimulatedJob(
@@ -72,6 +101,9 @@ def draw_job(chance: random.Random, auto_prompts: float = 0.0) -> SimulatedJob:
         )
         if chance.random() < 0.95:
             job.contents[video.video_id] = content
+        if discoveries and chance.random() < discoveries:
+            _add_discovery(chance, video, content, job)
+            continue
         for object_number in range(chance.randint(1, 4)):
             track = _draw_track(chance, video, f"o{object_number}", num_frames)
             track = replace(track, sampling=FrameSampling(every=frame_step))
@@ -82,6 +114,60 @@ def draw_job(chance: random.Random, auto_prompts: float = 0.0) -> SimulatedJob:
             for one in (track, *job.found.get((video.video_id, track.object_id), ())):
                 job.endings[video.video_id, one.object_id] = _ending(one, job)
     return job
+
+
+def _add_discovery(chance: random.Random, video: Video, content: Content, job: SimulatedJob) -> None:
+    """A discover prompt; its tracks are those of a run of one replica to which nothing happens."""
+    prompted = chance.choice([0, 0, chance.randint(0, content.num_frames)])
+    track = Track(video=video, object_id="d", prompts=(DiscoverPrompt(prompted),))
+    world = job.worlds[video.video_id] = draw_world(chance, content.num_frames)
+    job.detections.update(world.detections(video.video_id, content.num_frames, chance, 0.3))
+    job.tracks.append(track)
+    store = MemoryStore()
+    job.put_videos(store)
+    entry, found = _undisturbed(track, job, store)
+    job.found[video.video_id, "d"] = found
+    job.endings[video.video_id, "d"] = Ending(entry.status, None)
+    for one in found:
+        job.endings[video.video_id, one.object_id] = _ending(one, job)
+
+
+def _undisturbed(track: Track, job: SimulatedJob, store: MemoryStore) -> tuple[TrackEntry, tuple[Track, ...]]:
+    output = "sim://undisturbed"
+    replica = Replica(
+        propagate=FakeTracker(mask_of=job.mask_of).propagate,
+        rules=RULES,
+        open_video=video_opener(store.read_bytes),
+        store=store,
+        output=output,
+        metadata={},
+        num_transfers=1,
+    )
+    settings = DriverSettings(
+        output=output,
+        detections=job.detections,
+        chunk_frames=job.chunk_frames,
+        max_tracks_per_shard=job.max_tracks_per_shard,
+        keep_partial=job.keep_partial,
+        limits=RetryLimits(),
+        num_transfers=1,
+    )
+    environment = Environment(
+        store=store,
+        clock=Timeline(),
+        progress=NoProgress(),
+        make_pool=lambda: InlinePool(replica),
+        should_stop=lambda: False,
+        holder=Holder("a machine of the simulation", 1, "undisturbed"),
+    )
+    drive([track], RECIPE, settings, RunDescription("undisturbed", {}, {}), environment)
+    ledger = read_video_ledger(store, output, track.video.video_id)
+    assert ledger is not None
+    entry = ledger.tracks[track.object_id]
+    if entry.status != "done":
+        return entry, ()
+    assert entry.fingerprint is not None
+    return entry, read_detections(store, output, track, entry.fingerprint)
 
 
 def detections_of(track: Track) -> list[BoxPrompt]:
@@ -124,19 +210,19 @@ def _ending(track: Track, job: SimulatedJob) -> Ending:
         return Ending("done" if prompted < content.num_readable else "failed", None)
     needed = [[index for index in range(content.num_frames) if leg.covers(index)] for leg in track.legs]
     if max(map(max, needed)) < content.num_readable:
-        return Ending("done", _rows_of(track, content, content.num_frames))
+        return Ending("done", _rows_of(track, content, content.num_frames, job))
     is_kept = job.keep_partial and prompted < content.num_readable
-    return Ending("partial", _rows_of(track, content, content.num_readable)) if is_kept else Ending("failed", None)
+    return Ending("partial", _rows_of(track, content, content.num_readable, job)) if is_kept else Ending("failed", None)
 
 
-def _rows_of(track: Track, content: Content, end: int) -> pa.Table:
+def _rows_of(track: Track, content: Content, end: int, job: SimulatedJob) -> pa.Table:
     """The rows of a track propagated in one call up to frame ``end``."""
     source = FakeSource(content, track.video.uri)
     tables = []
     for leg in track.legs:
         frames = [index for index in range(end) if leg.covers(index)]
         walked = range(frames[0], frames[-1] + 1)
-        result = FakeTracker().propagate(
+        result = FakeTracker(mask_of=job.mask_of).propagate(
             source,  # type: ignore[arg-type]
             [leg],
             walked[::-1] if leg.reverse else walked,

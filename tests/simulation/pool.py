@@ -14,7 +14,7 @@ from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeTracker, video_opener
 from tests.simulation.accounts import Accounts
 from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
-from tests.simulation.jobs import look_up
+from tests.simulation.jobs import RULES, SimulatedJob, look_up
 from tests.simulation.stores import Killed, MemoryStore, StoreView
 from tests.simulation.timeline import Timeline
 
@@ -36,6 +36,7 @@ class Cluster:
     num_nodes: int
     most_legs_in_memory: int
     poisoned: frozenset[tuple[str, str]]
+    job: SimulatedJob
     trace: Callable[[str], None]
 
 
@@ -51,8 +52,9 @@ class SimulatedReplica:
         self.weather = ReplicaWeather(cluster.chance, faults)
         self.view = StoreView(cluster.store, self.weather)
         self._worker = Replica(
-            propagate=FakeTracker(before_frame=self._before_frame).propagate,
+            propagate=FakeTracker(before_frame=self._before_frame, mask_of=cluster.job.mask_of).propagate,
             detect=self._look_up,
+            rules=RULES,
             open_video=video_opener(self.view.read_bytes),
             store=self.view,
             output=cluster.output,

@@ -24,6 +24,8 @@ STALE_AFTER_S = 60.0
 MOST_WAITS = 5000
 AUTO_PROMPTS_FROM = 1_000_000
 """From this seed on, half of the tracks have an auto prompt."""
+DISCOVERIES_FROM = 2_000_000
+"""From this seed on, most videos have a discover prompt."""
 MOST_RUNS = 100
 
 
@@ -34,7 +36,11 @@ class Scenario:
         self.chance = random.Random(seed)
         self.timeline = Timeline()
         self.store = MemoryStore()
-        self.job = draw_job(self.chance, auto_prompts=0.5 if seed >= AUTO_PROMPTS_FROM else 0.0)
+        self.job = draw_job(
+            self.chance,
+            auto_prompts=0.5 if DISCOVERIES_FROM > seed >= AUTO_PROMPTS_FROM else 0.0,
+            discoveries=0.7 if seed >= DISCOVERIES_FROM else 0.0,
+        )
         self.faults = draw_faults(self.chance)
         self.num_runs = 0
         self.num_driver_faults = 0
@@ -49,6 +55,7 @@ class Scenario:
             num_nodes=self.chance.randint(1, 3),
             most_legs_in_memory=self.job.most_legs_in_memory,
             poisoned=frozenset(key for key in self.job.endings if self.chance.random() < self.faults.poison),
+            job=self.job,
             trace=lambda line: trace(f"{self.timeline.elapsed_s():8.1f} {line}"),
         )
         self.cluster.trace(f"{self.job.contents}\n{self.job.tracks}\n{self.faults}")
@@ -123,6 +130,7 @@ class SimulatedDriver:
         scenario = self._scenario
         settings = DriverSettings(
             output=OUTPUT,
+            detections=scenario.job.detections,
             chunk_frames=scenario.job.chunk_frames,
             max_tracks_per_shard=scenario.job.max_tracks_per_shard,
             keep_partial=scenario.job.keep_partial,

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.simulation.scenario import AUTO_PROMPTS_FROM, Scenario
+from tests.simulation.scenario import AUTO_PROMPTS_FROM, DISCOVERIES_FROM, Scenario
 
 NUM_SEEDS = 300
 CHUNK = 50
@@ -36,6 +36,11 @@ def test_every_track_is_published_once_or_fails_with_a_reason(first: int) -> Non
 
 def test_detections_of_auto_prompts_are_tracked_despite_faults() -> None:
     for seed in range(AUTO_PROMPTS_FROM, AUTO_PROMPTS_FROM + CHUNK):
+        run(seed)
+
+
+def test_discoveries_give_the_tracks_of_an_undisturbed_run_despite_faults() -> None:
+    for seed in range(DISCOVERIES_FROM, DISCOVERIES_FROM + CHUNK):
         run(seed)
 
 
