@@ -166,7 +166,9 @@ def _decide(
     prompt, frames, facts = discover_prompt_of(order.track), _window_frames(order), order.facts
     useful = useful_detections(prompt, order.detections, rules, facts.height, facts.width)
     sampled = sampled_frames(prompt, frames, rules.every)
-    masks = masks_on(tables, [*sampled, *frames[-1:]])
+    step = order.track.sampling.every
+    before_border = [frame - frame % step for frame in frames[-1:]]  # the last frame that is tracked
+    masks = masks_on(tables, [*sampled, *before_border])
     border = frames.stop if frames.stop <= _last_frame(order) and frames else -1
     is_sampled = border >= 0 and bool(sampled_frames(prompt, range(border, border + 1), rules.every))
 
@@ -180,5 +182,5 @@ def _decide(
         rules,
         prefix=order.track.object_id,
         last_frame=_last_frame(order),
-        border=facts_on(border, frames[-1]) if is_sampled else None,
+        border=facts_on(border, before_border[0]) if is_sampled else None,
     )

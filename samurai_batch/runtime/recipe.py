@@ -142,8 +142,11 @@ def with_detections(config: JobConfig, tracks: Sequence[Track]) -> tuple[list[Tr
         return list(tracks), {}
     if config.task == "segment":
         raise ConfigError("prompts of kind discover need videos, and task is segment; give pictures a text prompt")
-    if config.frame_step > 1:
-        raise ConfigError("prompts of kind discover need every frame, and frame_step is above 1; leave frame_step out")
+    if config.discovery.every % config.frame_step:
+        raise ConfigError(
+            f"discovery.every is {config.discovery.every}, and frame_step {config.frame_step}: sampled frames should be"
+            " tracked; set discovery.every to a multiple of frame_step"
+        )
     if config.detections is None:
         raise ConfigError("prompts of kind discover need detections; give their path or URI in the field detections")
     found = read_detections(config.detections, videos)
@@ -157,6 +160,11 @@ def _with_digest(track: Track, detections: Detections, every: int) -> Track:
         return track
     video_id = track.video.video_id
     found = detections.get(video_id)
+    if prompt.frame_index % track.sampling.every:
+        raise ConfigError(
+            f"the discover prompt of video {video_id!r} is on frame {prompt.frame_index}, which frame_step leaves out;"
+            f" set its frame_index to a multiple of {track.sampling.every}"
+        )
     if found is None:
         raise ConfigError(f"video {video_id!r} has a discover prompt, but no detections; check the video_id of both")
     if not ((found.frames >= prompt.frame_index) & ((found.frames - prompt.frame_index) % every == 0)).any():

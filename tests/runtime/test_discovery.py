@@ -1,6 +1,7 @@
 """Discover prompts in jobs: objects that come later are tracked, with the same ids and rows whatever happens."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.fingerprints import fingerprint_of_found
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.tasks import DiscoverPrompt, Track, Video
+from samurai_batch.tasks import DiscoverPrompt, FrameSampling, Track, Video
 from tests.runtime.discovery_world import WORLD, Thing, World, draw_world
 from tests.runtime.fakes import Crash, CrashingStore, FakeTracker, InlinePool, make_replica, run_tracks, write_video
 
@@ -40,6 +41,14 @@ def test_objects_that_come_later_become_tracks_with_rows_from_where_they_appear(
     assert first == {"d#car-0-0": 0, "d#car-0-1": 0, "d#person-30-0": 30}
     assert rows.groupby("object_id")["frame_index"].max().eq(NUM_FRAMES - 1).all()
     assert (summary.totals.tracks, summary.totals.tracks_done) == (4, 4)
+
+
+def test_every_second_frame_may_be_tracked(tmp_path: Path) -> None:
+    track = replace(discovery(tmp_path), sampling=FrameSampling(every=2))
+    run(track, tmp_path / "out")
+    frames = rows_of(tmp_path / "out").groupby("object_id")["frame_index"].agg(list).to_dict()
+    whole = list(range(0, NUM_FRAMES, 2))
+    assert frames == {"d#car-0-0": whole, "d#car-0-1": whole, "d#person-30-0": whole[15:]}
 
 
 def test_classes_limit_what_is_discovered(tmp_path: Path) -> None:
