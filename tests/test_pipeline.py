@@ -36,6 +36,7 @@ from samurai_batch.tracking.trackers import TRACKERS
 from samurai_batch.tracking.video_masks import PendingMasks
 from samurai_batch.video import Frame, VideoInfo
 from tests.deterministic import SMALL, deterministic_frames, seeded_model, small_model
+from tests.modeling.small_networks import SMALL_NETWORKS
 from tests.tracking.scripts import VARIANTS
 
 HEIGHT, WIDTH, NUM_FRAMES = 48, 80, 15
@@ -126,6 +127,13 @@ def whole_video(mode: str) -> Mapping[str, pa.Table]:
 def test_the_length_of_chunks_changes_no_bit(mode: str, chunk_frames: int) -> None:
     chunked = track_video(tracker(mode), source(), TRACKS[1:4], chunk_frames)
     assert all(chunked[name].equals(table) for name, table in whole_video(mode).items())
+
+
+@pytest.mark.parametrize("network", [name for name in SMALL_NETWORKS if name != "sam2.1"])
+def test_the_length_of_chunks_changes_no_bit_with_any_network(network: str) -> None:
+    of_network = Tracker(seeded_model(SMALL_NETWORKS[network], 64), TrackerSettings(stable_frames_threshold=3))
+    short, whole = (track_video(of_network, source(), TRACKS[1:3], chunk_frames) for chunk_frames in (4, NUM_FRAMES))
+    assert all(short[name].equals(table) for name, table in whole.items())
 
 
 def test_rows_say_what_was_found_and_when() -> None:

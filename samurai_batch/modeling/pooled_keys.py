@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from samurai_batch.modeling.configs import EfficientTamConfig, VideoModelConfig
@@ -37,10 +38,11 @@ class KeyPooling:
         return self._joined(rotated, 0.0 if self.weighs_scores else LOG_CELLS)
 
     def _joined(self, x: Tensor, added: float) -> Tensor:
-        num_cells, half = self.num_memories * self.side**2, self.side // POOLING
+        num_cells = self.num_memories * self.side**2
         cells, pointers = x[:, :num_cells], x[:, num_cells:]
-        squares = cells.unflatten(1, (self.num_memories * half, POOLING, half, POOLING))
-        return torch.cat((squares.mean((2, 4)).flatten(1, 2) + added, pointers), dim=1)
+        maps = cells.unflatten(1, (self.num_memories, self.side, self.side)).flatten(0, 1).permute(0, 3, 1, 2)
+        means = F.avg_pool2d(maps, POOLING).permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[2])
+        return torch.cat((means + added if added else means, pointers), dim=1)
 
 
 def key_pooling(config: VideoModelConfig, num_memories: int, side: int) -> KeyPooling | None:

@@ -10,7 +10,8 @@ from samurai_batch.modeling.checkpoints import parameter_shapes
 from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.untrained import seeded_weights
-from tests.deterministic import deterministic_frames, small_model
+from tests.deterministic import deterministic_frames, seeded_model, small_model
+from tests.modeling.small_networks import SMALL_NETWORKS
 
 SMALL_SAM = SamConfig(
     name="test_sam",
@@ -36,7 +37,9 @@ def seeded_sam(config: SamConfig, seed: int = 0) -> SAM:
 
 @cache
 def small_network(family: str) -> ImageNetwork:
-    """One tiny network of "sam" or "sam2"."""
+    """One tiny network of "sam", "sam2", or another family of models for videos."""
+    if family in ("efficienttam", "edgetam"):
+        return Sam2Network(seeded_model(SMALL_NETWORKS[family], 64))
     return SamNetwork(seeded_sam(SMALL_SAM)) if family == "sam" else Sam2Network(small_model())
 
 

@@ -14,7 +14,7 @@ from samurai_batch.images.predictor import ImagePredictor
 from tests.deterministic import small_model
 from tests.images.small import SMALL_SAM, picture, seeded_sam, small_network
 
-FAMILIES = ["sam", "sam2"]
+FAMILIES = ["sam", "sam2", "efficienttam", "edgetam"]
 
 
 @pytest.fixture(params=FAMILIES)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from samurai_batch.modeling.repvit import ConvNorm, TokenMixer
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput
+from samurai_batch.tracking.trackers import TRACKERS, Mode
 from tests.deterministic import deterministic_frames, normalised, seeded_model
 from tests.modeling import plain
 from tests.modeling.small_networks import EDGE_TAM, EFFICIENT_TAM, SMALL_NETWORKS
@@ -166,21 +168,27 @@ def test_frames_are_tracked_as_by_plain_kernels_in_every_dtype(name: str, dtype:
 
 
 @pytest.mark.parametrize("name", NEW)
-def test_several_tracks_are_each_as_if_it_were_alone(name: str) -> None:
-    tracker = Tracker(model_of(SMALL_NETWORKS[name], 64), TrackerSettings(mode="sam2"))
-    states, alone = [TrackState(9) for _ in range(3)], TrackState(9)
-    for index, frame in enumerate(deterministic_frames(9, 64)):
+@pytest.mark.parametrize("mode", TRACKERS)
+def test_in_every_mode_several_tracks_are_each_as_if_it_were_alone(name: str, mode: Mode) -> None:
+    """The first is saved and read after every frame, as between two chunks; the third begins later."""
+    own: dict[str, Any] = (
+        {"drm_min_iou": 0.0, "drm_max_box_iou": 1.0, "drm_min_gap_frames": 1} if mode == "dam4sam" else {}
+    )
+    tracker = Tracker(model_of(SMALL_NETWORKS[name], 64), TrackerSettings(mode=mode, **own))
+    starts, states, alone = (0, 0, 3), [TrackState(7) for _ in range(3)], TrackState(7)
+    for index, frame in enumerate(deterministic_frames(7, 64)):
         features = tracker.encode(normalised(frame))
-        starts = [index == start for start in (0, 0, 3)]  # the third has fewer memories
         inputs = [
-            TrackInput(state, box_prompt(64) if starts_here else None)
-            for state, starts_here, start in zip(states, starts, (0, 0, 3), strict=True)
+            TrackInput(state, box_prompt(64) if index == start else None)
+            for state, start in zip(states, starts, strict=True)
             if index >= start
         ]
         together = tracker.step(features, inputs)
         (single,) = tracker.step(features, [TrackInput(alone, box_prompt(64) if index == 0 else None)])
+        assert together[1].mask_index == single.mask_index
         torch.testing.assert_close(together[1].low_res_logits, single.low_res_logits, rtol=0, atol=1e-8)
-        alone = TrackState.from_bytes(alone.to_bytes())  # as between two chunks
+        alone = TrackState.from_bytes(alone.to_bytes())
+        alone.check_made_by(SMALL_NETWORKS[name], 64)
 
 
 @pytest.mark.parametrize("name", NEW)
