@@ -99,6 +99,11 @@ def prompts(
         raise ConfigError("give either --from FILE, or --dataset NAME with --root FOLDER")
     if kind not in (None, "box", "mask"):
         raise ConfigError(f"--kind {kind}: it should be box or mask")
+    of_file = {"--format": format_name, "--video": video, "--corrects": corrects, "--onto": onto, "--first": first}
+    of_benchmark = {"--root": root, "--sequence": sequences}
+    for name, value in (of_file if source is None else of_benchmark).items():
+        if value:
+            raise ConfigError(f"{name} goes with {'--from' if source is None else '--dataset'}; leave it out")
     if source is None:
         _of_benchmark(cast(str, dataset), root, output, kind, sequences)
         return

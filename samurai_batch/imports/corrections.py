@@ -79,6 +79,11 @@ def to_tracks(
         if len(chosen) < len(prompts):
             left_out["prompts after the first of their track"] += len(prompts) - len(chosen)
         before = tracks.get(track_id)
+        if before is None and _is_detected(track_id, tracks):
+            left_out["prompts of detected objects (a text, everything or discover prompt has found them)"] += len(
+                chosen
+            )
+            continue
         inside = [prompt for prompt in chosen if before is None or _is_within(before, prompt)]
         if len(inside) < len(chosen):
             left_out["prompts on frames outside of their track"] += len(chosen) - len(inside)
@@ -127,6 +132,12 @@ def _by_track(prompts: Iterable[FoundPrompt]) -> dict[TrackId, list[Prompt]]:
     for one in prompts:
         by_track.setdefault((one.video_id, one.object_id), []).append(one.prompt)
     return {track: sorted(of_track, key=lambda prompt: prompt.frame_index) for track, of_track in by_track.items()}
+
+
+def _is_detected(track_id: TrackId, tracks: Mapping[TrackId, Track]) -> bool:
+    """Whether an object, such as ``x#0``, comes from a detection for a track ``x``, which would be made again."""
+    source = tracks.get((track_id[0], track_id[1].rpartition("#")[0]))
+    return source is not None and source.auto_prompt is not None
 
 
 def _is_within(track: Track, prompt: Prompt) -> bool:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from samurai_batch import storage
 from samurai_batch.errors import PromptError
+from samurai_batch.manifest import cells
 from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
 
 
@@ -36,11 +37,11 @@ class Found:
         self.prompts.append(FoundPrompt(video_id, object_id, prompt))
 
     def add_box(self, video_id: str, object_id: str, frame_index: int, box_xyxy: Box) -> None:
-        """Add a box in pixels, or count it as left out if it has no area."""
+        """Add a box in pixels, or count it as left out if a prompts table cannot hold it."""
         try:
-            self.add(video_id, object_id, BoxPrompt(frame_index, box_xyxy))
-        except PromptError:
-            self.leave_out("boxes without an area, or on no frame")
+            self.add(video_id, object_id, BoxPrompt(frame_index, cells.box(list(box_xyxy))))
+        except (PromptError, ValueError):
+            self.leave_out("boxes outside of the picture, without an area, or on no frame")
 
     def add_mask(self, video_id: str, object_id: str, frame_index: int, mask: Rle | None) -> None:
         """Add a mask, or count it as left out if it is empty."""
@@ -52,9 +53,12 @@ class Found:
     def add_points(
         self, video_id: str, object_id: str, frame_index: int, points: Iterable[tuple[float, float]]
     ) -> None:
-        """Add points on the object."""
-        found = tuple(points)
-        self.add(video_id, object_id, PointsPrompt(frame_index, found, (1,) * len(found)))
+        """Add points on the object, or count them as left out if one is outside of the picture."""
+        try:
+            found = cells.points([list(point) for point in points])
+            self.add(video_id, object_id, PointsPrompt(frame_index, found, (1,) * len(found)))
+        except (PromptError, ValueError):
+            self.leave_out("points outside of the picture, or on no frame")
 
     def one_for_each_frame(self) -> "Found":
         """One box or mask for each object and frame, or all of its points; other shapes are counted as left out."""

@@ -24,7 +24,7 @@ from samurai_batch.masks import read_masks
 from samurai_batch.masks.locating import track_names
 from samurai_batch.operations.diff import mask_iou
 from samurai_batch.rle import rle_from_coco
-from samurai_batch.storage import join, unquote_id
+from samurai_batch.storage import join, redact, unquote_id
 from samurai_batch.tasks import Rle, TrackId
 
 MIN_GAP_FRAMES = 10
@@ -66,6 +66,8 @@ def worst_moments(
         raise ConfigError(f"the number of worst moments is {limit}: use 1 or more")
     chosen = None if objects is None else list(objects)
     names = {unquote_id(name.partition("/")[0]) for name in track_names(join(output, "masks"))}
+    if not names:
+        raise ConfigError(f"{redact(output)}: there are no mask tables to rank; give the output folder of a job")
     video_ids = sorted(names if videos is None else names & set(videos))
     found = for_each(lambda video: moments_of_video(output, video, other, chosen, limit), video_ids, NUM_TRANSFERS)
     return worst_of((one for of_video in found for one in of_video), limit)

@@ -12,7 +12,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.exports import export_masks
 from samurai_batch.imports import Videos, corrections, read_annotations, to_tracks
 from samurai_batch.manifest import read_prompts, write_prompts
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, TextPrompt, Track, Video
 from tests.exports.made_masks import HEIGHT, WIDTH, Masks, write_frames, write_output
 
 CLIP = Video("clip", "clip.mp4")
@@ -90,6 +90,21 @@ def test_a_correction_replaces_the_prompts_of_its_frame_and_stays_within_its_tra
     assert made.left_out == {"prompts on frames outside of their track": 1}
 
 
+def test_what_a_table_of_prompts_cannot_hold_is_left_out() -> None:
+    from samurai_batch.imports import Found
+
+    found = Found()
+    found.add_box("clip", "x#0", 0, (1.0, 1.0, 4.0, 4.0))
+    found.add_box("clip", "cup", 0, (-9.0, -9.0, -1.0, 4.0))
+    found.add_points("clip", "cup", 0, [(-1.0, 5.0)])
+    found.add_points("clip", "cup", 1, [(3.0, 5.0)])
+    text = Track(video=CLIP, object_id="x", prompts=(TextPrompt(0, "a cup"),))
+    made = to_tracks(found, Videos({"clip": "clip.mp4"}), base=[text])
+    assert [track.object_id for track in made.tracks] == ["x", "cup"]
+    assert sum(made.left_out.values()) == 3
+    assert any("detected objects" in reason for reason in made.left_out)
+
+
 def test_kinds_and_first_prompts_can_be_chosen(output: str) -> None:
     videos = Videos({"clip": "clip.mp4"})
     found = read_annotations(output, videos)
@@ -135,5 +150,7 @@ def test_the_command_writes_a_table_and_says_what_it_left_out(
     write_prompts(table, base())
     assert call(monkeypatch, "prompts", "--from", str(file), "--onto", table, "--corrects", output, "-o", table) == 2
     assert "nothing was written" in capsys.readouterr().err
+    assert call(monkeypatch, "prompts", "--dataset", "davis16", "--root", ".", "--first") == 2
+    assert "--first goes with --from; leave it out" in capsys.readouterr().err
     assert call(monkeypatch, "prompts", "-o", table) == 2
     assert "give either --from FILE, or --dataset NAME" in capsys.readouterr().err

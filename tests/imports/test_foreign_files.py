@@ -66,7 +66,7 @@ def test_coco_of_cvat_has_its_tracks_in_attributes_and_frames_in_file_names(tmp_
     refused: dict[str, dict[str, Any]] = {
         "interpolated shapes (keyframes are taken)": {"attributes": {"keyframe": False}},
         "annotations whose image is not in the file": {"image_id": 6},
-        "boxes without an area, or on no frame": {"bbox": [10, 20, 0, 4]},
+        "boxes outside of the picture, without an area, or on no frame": {"bbox": [10, 20, 0, 4]},
         "annotations with neither a mask nor a box": {"bbox": []},
     }
     for reason, changes in refused.items():

@@ -67,7 +67,8 @@ def test_boxes_come_back(frames: str, name: str, masks: Masks) -> None:
     video = video_masks(VIDEO_ID, masks)
     names = {object_id: str(number) for object_id, number in video.numbers().items()} if name == "mot" else {}
     expected = {(VIDEO_ID, names.get(object_id, object_id), frame): box_of(mask)
-                for (object_id, frame), mask in present(masks).items()}  # fmt: skip
+                for (object_id, frame), mask in present(masks).items()
+                if box_of(mask) != (0, 0, 1, 1)}  # fmt: skip
     assert found.keys() == expected.keys()
     for place, prompt in found.items():
         assert isinstance(prompt, BoxPrompt)

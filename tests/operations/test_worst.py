@@ -92,5 +92,7 @@ def test_the_worst_of_all_videos_come_first_and_another_output_shows_disagreemen
     assert [one.video_id for one in worst_moments(output, 9, videos=["v/1", "none"])] == ["v/1"]
     first, *_ = worst_moments(output, 9, other=other)
     assert (first.video_id, first.kind, first.severity) == ("v/1", "disagreement", 1.0)
+    with pytest.raises(ConfigError, match="there are no mask tables to rank"):
+        worst_moments(str(tmp_path / "none"), 1)
     with pytest.raises(ConfigError, match="the number of worst moments is 0"):
         worst_moments(output, 0)
