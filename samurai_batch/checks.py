@@ -123,7 +123,11 @@ def identifier(value: object) -> str:
 
 
 def uri(value: object) -> str:
-    """A path or URI; a `pathlib.Path` becomes text."""
+    """A path or URI; a `pathlib.Path` becomes text, and a list of them one text with a line for each."""
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError("it is an empty list; name at least one file")
+        return "\n".join(map(uri, value))
     return text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 

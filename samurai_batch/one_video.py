@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest.flags import video_id_of
 from samurai_batch.masks import mask_table_name
 from samurai_batch.rle import encode_mask
+from samurai_batch.storage import as_one
 from samurai_batch.tasks import (
     BoxPrompt,
     Direction,
@@ -37,7 +39,7 @@ Objects = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 
 
 def track(
-    video: str,
+    video: str | Sequence[str],
     boxes: Objects | None = None,
     *,
     points: Objects | None = None,
@@ -65,8 +67,9 @@ def track(
         table = samurai_batch.track("clip.mp4", boxes={"dog": (10, 20, 200, 300)})
         mask = table.masks.decode(0)  # (H, W) bool
 
-    ``video`` is a file or a folder of numbered frames: path or URI. Prompts are given by object name, or in a list,
-    whose objects are called "0", "1", …; they are in pixels of the video, on frame ``frame``:
+    ``video`` is a file or a folder of numbered frames: path or URI; or a list of files that together are one video.
+    Prompts are given by object name, or in a list, whose objects are called "0", "1", …; they are in pixels of the
+    video, on frame ``frame``:
 
     boxes: ``{"dog": (x1, y1, x2, y2)}``; one box is ``[(x1, y1, x2, y2)]``.
     points: ``{"dog": [(x, y), ...]}``, with labels ``{"dog": [1, 0, ...]}``: 1 on the object (default), 0 beside it.
@@ -83,11 +86,12 @@ def track(
     of_model = {"model": model, "weights": weights, "image_size": image_size, "device": device, "dtype": dtype}
     of_chunks = {"chunk_frames": chunk_frames, "frames_per_batch": frames_per_batch}
     of_frames = {"frame_step": frame_step, "interpolate_boxes": interpolate_boxes}
-    fields = {"prompts": str(video), "output": "unused", **of_model, **of_chunks, **of_frames}
+    uri = str(video) if isinstance(video, str | Path) else as_one([str(file) for file in video])
+    fields = {"prompts": uri, "output": "unused", **of_model, **of_chunks, **of_frames}
     config = make_job({**fields, **_settings(mode, tracker)}, source="track")
     prompts = _prompts(frame, boxes, points, labels, masks)
     sampling = FrameSampling(every=config.frame_step, interpolates=config.interpolate_boxes)
-    return _track(config, _tracks(str(video), prompts, frames, direction, sampling))
+    return _track(config, _tracks(uri, prompts, frames, direction, sampling))
 
 
 def _tracks(

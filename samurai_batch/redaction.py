@@ -145,7 +145,12 @@ def redact(text: str) -> str:
 
 
 def redact_uri(uri: str) -> str:
-    """One whole URI without user, password and query; a local path keeps all but named secrets."""
+    """One whole URI without user, password and query; a local path keeps all but named secrets.
+
+    A video of several files has their URIs, one a line; so has the text that is returned.
+    """
+    if "\n" in uri:
+        return "\n".join(map(redact_uri, uri.split("\n")))
     if not _SIGNS.intersection(uri.replace("://", "", 1)):
         return _KEYS.sub(HIDDEN, uri)  # fast path for most URIs, of which there may be millions
     if is_local(uri):

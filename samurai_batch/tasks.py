@@ -144,7 +144,7 @@ Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AutoPrompt
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video file, or a folder of numbered frames."""
+    """A video file, or a folder of numbered frames; or several files that are one video, their URIs one a line."""
 
     video_id: str
     uri: str

@@ -47,6 +47,13 @@ def identifier(cell: object) -> str:
     return text
 
 
+def video_uri(cell: object) -> str:
+    """The URI of a video; of several files in their order, given as a list or as JSON, the URIs in one text."""
+    if isinstance(cell, str) and cell.lstrip().startswith("[") and cell.rstrip().endswith('"]'):
+        cell = _decoded(cell)
+    return checks.uri(cell.tolist() if isinstance(cell, np.ndarray) else cell)
+
+
 def frame_index(cell: object) -> int:
     """A frame index, also if the file format made it a float or a text."""
     number = _as_whole(cell)

@@ -114,6 +114,7 @@ def _comma_separated(text: object, example: str) -> list[float]:
 
 def video_id_of(uri: str) -> str:
     """The default video_id: the file name without its ending."""
+    uri = storage.uris_of_files(uri)[0]
     path = uri.partition("?")[0] if storage.is_remote(uri) else uri
     name = posixpath.basename(path.rstrip("/"))
     return posixpath.splitext(name)[0] or "video"

@@ -87,7 +87,7 @@ class _Cells:
     def rows(self) -> Rows:
         """All rows with valid video_id, object_id and frame_index; other cells with mistakes are None."""
         video_ids = self._required("video_id", cells.identifier)
-        video_uris = self._required("video_uri", checks.text)
+        video_uris = self._required("video_uri", cells.video_uri)
         object_ids = self._required("object_id", cells.identifier)
         frames = self._required("frame_index", cells.frame_index)
         prompts = self._prompts(frames)

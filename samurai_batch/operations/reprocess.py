@@ -179,7 +179,8 @@ def _is_chosen(decision: Decision, choice: Choice) -> bool:
         return False
     if choice.since_s is None:
         return True
-    modified_s = storage.modified_s(decision.track.video.uri)
+    times = map(storage.modified_s, storage.uris_of_files(decision.track.video.uri))
+    modified_s = max((time for time in times if time is not None), default=None)
     return modified_s is not None and modified_s >= choice.since_s
 
 

@@ -6,13 +6,12 @@ replaced by every file or folder that matches, and ``*`` in its ``video_id`` by 
 for fixed cameras, whose videos all begin with the same prompts. A row with the URI of a video precedes patterns.
 """
 
-import fnmatch
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from samurai_batch import storage
-from samurai_batch.errors import ConfigError, PromptsError
+from samurai_batch.errors import PromptsError
 from samurai_batch.manifest import read_prompts
 from samurai_batch.runtime.recipe import with_absolute_videos
 from samurai_batch.tasks import Track, TrackId, Video
@@ -24,7 +23,7 @@ def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts)
     Raises PromptsError for bad rows and for objects that are in two tables, ConfigError for a pattern that cannot be
     used, and StorageError. A pattern without a match is no error: the videos may come later.
     """
-    tables = _matches(prompts) if is_pattern(prompts) else [prompts]
+    tables = storage.matches(prompts) if storage.is_pattern(prompts) else [prompts]
     found: dict[TrackId, Track] = {}
     for table in tables:
         for track in _expanded(read(table)):
@@ -36,41 +35,23 @@ def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts)
     return with_absolute_videos(found.values())
 
 
-def is_pattern(uri: str) -> bool:
-    """Whether a URI has ``*`` or ``?``. In a remote URI, ``?`` begins a query and makes no pattern."""
-    if storage.is_remote(uri):
-        uri = uri.partition("?")[0]
-    return "*" in uri or "?" in uri
-
-
 def _expanded(tracks: Sequence[Track]) -> list[Track]:
-    own = [track for track in tracks if not is_pattern(track.video.uri)]
+    own = [track for track in tracks if not storage.is_pattern(track.video.uri)]
     taken = {track.track_id for track in own}
     matches: dict[str, list[str]] = {}
     expanded = []
     for track in tracks:
         pattern = track.video.uri
-        if not is_pattern(pattern):
+        if not storage.is_pattern(pattern):
             continue
         if "*" not in track.video.video_id:
-            raise ConfigError(
-                f"video_id {track.video.video_id!r} is used for every video that matches {storage.redact(pattern)}; "
-                "write * in it, which becomes the file's name"
-            )
+            expanded.append(track)  # all files that match are one video: `with_absolute_videos`
+            continue
         if pattern not in matches:
-            matches[pattern] = _matches(pattern)
+            matches[pattern] = storage.matches(pattern)
         expanded += [replace(track, video=_video(track.video.video_id, uri)) for uri in matches[pattern]]
     return own + [track for track in expanded if track.track_id not in taken]
 
 
 def _video(video_id: str, uri: str) -> Video:
     return Video(video_id.replace("*", posixpath.splitext(posixpath.basename(uri))[0]), uri)
-
-
-def _matches(pattern: str) -> list[str]:
-    """What a folder holds that matches the last part of ``pattern``, sorted; names with a leading dot aside."""
-    folder, _, last = pattern.rpartition("/")
-    if is_pattern(folder):
-        raise ConfigError(f"{storage.redact(pattern)}: * and ? may stand in the last part alone; name one folder")
-    names = [name for name in storage.list_names(folder or ".") if not name.startswith(".")]
-    return [storage.join(folder, name) for name in names if fnmatch.fnmatchcase(name, last)]

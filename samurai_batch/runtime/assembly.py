@@ -206,9 +206,10 @@ def video_opener(config: JobConfig, *, ahead: bool) -> OpenVideo:
     staging = cache(lambda: StagingCache(_made_cache_folder(config), int(config.cache_limit_gb * 1e9)))
 
     def open_one(uri: str) -> VideoSource:
-        if storage.is_remote(uri):
+        if any(map(storage.is_remote, storage.uris_of_files(uri))):
             return open_staged(uri, staging(), ahead=ahead, decoder=config.decoder, num_threads=num_threads)
-        return open_video(storage.local_path(uri), ahead=ahead, decoder=config.decoder, num_threads=num_threads)
+        paths = [str(storage.local_path(file)) for file in storage.uris_of_files(uri)]
+        return open_video(storage.as_one(paths), ahead=ahead, decoder=config.decoder, num_threads=num_threads)
 
     return open_one
 

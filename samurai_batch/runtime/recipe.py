@@ -86,8 +86,9 @@ def _settings(config: JobConfig) -> tuple[dict[str, object], int, int]:
 
 
 def absolute(uri: str) -> str:
-    """A URI that does not depend on the current folder."""
-    return uri if storage.is_remote(uri) else str(storage.local_path(uri))
+    """A URI that does not depend on the current folder; of each file of a video of several."""
+    files = storage.uris_of_files(uri)
+    return storage.as_one([file if storage.is_remote(file) else str(storage.local_path(file)) for file in files])
 
 
 def with_absolute_paths(config: JobConfig) -> JobConfig:
@@ -119,13 +120,16 @@ def checked_tracks(config: JobConfig, tracks: Sequence[Track] | None) -> list[Tr
 
 
 def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:
-    """The tracks with paths of videos that do not depend on the current folder. Tracks of one video share it."""
+    """The tracks with paths of videos that do not depend on the current folder. Tracks of one video share it.
+
+    A URI with ``*`` in its last part means all files that match it now, as one video; without a match it stays.
+    """
     videos: dict[Video, Video] = {}
     moved = []
     for track in tracks:
         video = videos.get(track.video)
         if video is None:
-            uri = absolute(track.video.uri)
+            uri = storage.with_matches(absolute(track.video.uri))
             video = videos[track.video] = track.video if uri == track.video.uri else replace(track.video, uri=uri)
         moved.append(track if video is track.video else replace(track, video=video))
     return moved

@@ -1,6 +1,7 @@
 """Videos in storage: what an output knows of each, and whether it is still the same."""
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from samurai_batch.background import for_each
@@ -12,7 +13,7 @@ from samurai_batch.planning.fingerprints import VideoIdentity
 from samurai_batch.planning.job_state import KnownVideo
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.storage import redact, without_signature
+from samurai_batch.storage import as_one, redact, uris_of_files, without_signature
 from samurai_batch.tasks import Video
 
 BYTES_PER_FRAME = 10_000
@@ -60,19 +61,37 @@ def read_video_states(
     return {state.video.video_id: state for state in states}
 
 
+def _identity(store: Store, uri: str) -> VideoIdentity | Failure:
+    """The identity of one file, or why it has none."""
+    try:
+        in_storage = store.identity(uri)
+    except FileNotFoundError:
+        blanks = "; its URI begins or ends with blanks, remove them" if uri != uri.strip() else ""
+        return Failure(FailureKind.VIDEO, f"{redact(uri)} does not exist{blanks}")
+    except StorageError as error:
+        return Failure(FailureKind.STORAGE, str(error))
+    return VideoIdentity(without_signature(uri), in_storage.size_bytes, in_storage.version)
+
+
+def _identity_of_all(files: Sequence[VideoIdentity]) -> VideoIdentity:
+    """The identity of a video: its file's own, or of several files in their order, one version out of all."""
+    if len(files) == 1:
+        return files[0]
+    text = "\n".join(f"{file.uri}\t{file.size_bytes}\t{file.version}" for file in files)
+    version = hashlib.sha256(text.encode()).hexdigest()
+    return VideoIdentity(as_one([file.uri for file in files]), sum(file.size_bytes for file in files), version)
+
+
 def _read_video_state(video: Video, store: Store, output: str) -> VideoState:
     ledger = read_video_ledger(store, output, video.video_id)
     if ledger is None:
         ledger = VideoLedger(video_id=video.video_id, video_uri=video.uri)
     tables = frozenset(store.list_names(mask_tables_uri(output, video.video_id)))
-    try:
-        in_storage = store.identity(video.uri)
-    except FileNotFoundError:
-        blanks = "; its URI begins or ends with blanks, remove them" if video.uri != video.uri.strip() else ""
-        failure = Failure(FailureKind.VIDEO, f"{redact(video.uri)} does not exist{blanks}")
+    files = uris_of_files(video.uri)
+    found = [_identity(store, file) for file in files]
+    failure = next((one for one in found if isinstance(one, Failure)), None)
+    if failure is not None:
         return VideoState(video, ledger, tables, None, failure)
-    except StorageError as error:
-        return VideoState(video, ledger, tables, None, Failure(FailureKind.STORAGE, str(error)))
-    identity = VideoIdentity(without_signature(video.uri), in_storage.size_bytes, in_storage.version)
+    identity = _identity_of_all([one for one in found if isinstance(one, VideoIdentity)])
     now = VideoLedger(video_id=video.video_id, video_uri=video.uri, identity=identity, tracks=ledger.tracks)
     return VideoState(video, ledger if ledger.identity == now.identity else now, tables, identity, None)

@@ -13,6 +13,7 @@ A URI that does not exist raises `FileNotFoundError`.
     stores.py       the store of a URI and its client; the only module that imports fsspec
     objects.py      reading, writing, listing, deleting
     identities.py   size, version and modification time
+    patterns.py     files that match a URI with * or ?
     local.py        atomic writes of local files
     arrow_files.py  how pyarrow reads files of remote stores
     failures.py     the kind of failure behind a client's exception
@@ -37,9 +38,11 @@ from samurai_batch.storage.objects import (
     read_bytes,
     write_bytes,
 )
+from samurai_batch.storage.patterns import is_pattern, matches, with_matches
 from samurai_batch.storage.retry import NUM_ATTEMPTS, NUM_LOCAL_ATTEMPTS, failure_of, translated
 from samurai_batch.storage.stores import check_inputs, check_output
 from samurai_batch.storage.uris import (
+    as_one,
     file_name,
     is_remote,
     join,
@@ -47,14 +50,15 @@ from samurai_batch.storage.uris import (
     protocol_of,
     quote_id,
     unquote_id,
+    uris_of_files,
     without_signature,
 )
 
 __all__ = [
     "FRAME_SUFFIXES", "NUM_ATTEMPTS", "NUM_LOCAL_ATTEMPTS", "TEMPORARIES_FOLDER", "TEMPORARY_PREFIX", "Children",
-    "Failure", "Identity", "Kind", "arrow_filesystem", "check_inputs", "check_output", "copy_to_local",
+    "Failure", "Identity", "Kind", "arrow_filesystem", "as_one", "check_inputs", "check_output", "copy_to_local",
     "create_bytes", "delete", "exists", "failure_of", "file_name", "files_of", "has_conditional_writes", "identity",
-    "is_directory", "is_remote", "join", "list_children", "list_names", "local_path", "modified_s", "protocol_of",
-    "quote_id", "read_bytes", "redact", "sweep_temporaries", "translated", "unquote_id", "without_signature",
-    "write_bytes",
+    "is_directory", "is_pattern", "is_remote", "join", "list_children", "list_names", "local_path", "matches",
+    "modified_s", "protocol_of", "quote_id", "read_bytes", "redact", "sweep_temporaries", "translated", "unquote_id",
+    "uris_of_files", "with_matches", "without_signature", "write_bytes",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from samurai_batch.errors import StorageError, StoreError
 from samurai_batch.redaction import redact_uri as redact
 from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.retry import failure_of, retrying
-from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, S3, is_remote, local_path, protocol_of
+from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, S3, is_remote, local_path, protocol_of, uris_of_files
 
 _EXTRAS = {
     "gs": ("gcsfs", "gcs"),
@@ -80,7 +80,7 @@ def _connect(uri: str, protocol: str) -> tuple[Any, str]:
 def check_inputs(uris: Iterable[str], *, in_one_process: bool) -> None:
     """Raises StoreError if a URI's store cannot be used here; checks each protocol once, without a request."""
     examples: dict[str, str] = {}
-    for uri in uris:
+    for uri in (file for of_video in uris for file in uris_of_files(of_video)):
         if is_remote(uri):
             examples.setdefault(protocol_of(uri), uri)
     for protocol, uri in examples.items():

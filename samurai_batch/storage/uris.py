@@ -3,6 +3,7 @@
 import posixpath
 import re
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 
 S3 = ("s3", "s3a")
@@ -18,6 +19,16 @@ _SIGNING_PARAMETERS = _SIGNATURE_PARAMETERS.union(
     ("awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy"),  # AWS and Google version 2, CloudFront
     ("sv", "se", "sp", "sr", "st", "spr", "sip", "ss", "srt", "skoid", "sktid", "skt", "ske", "sks", "skv"),  # Azure
 )
+
+
+def uris_of_files(uri: str) -> list[str]:
+    """The URIs of the files of a video, in their order. Those of several files are joined by line ends."""
+    return uri.split("\n")
+
+
+def as_one(uris: Sequence[str]) -> str:
+    """Several URIs as the URI of one video."""
+    return "\n".join(uris)
 
 
 def join(uri: str, *parts: str) -> str:

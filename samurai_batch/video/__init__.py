@@ -1,15 +1,19 @@
 """Videos: frames by index with their presentation times, from files, folders of frames, and remote storage."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, VideoError
-from samurai_batch.video.containers import check_address, check_is_video
+from samurai_batch.video.containers import check_is_video
 from samurai_batch.video.decoders import DecoderName, describe_decoder
 from samurai_batch.video.file_reader import FileReader
 from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
 from samurai_batch.video.picture_files import FolderReader, picture_reader
+from samurai_batch.video.several_files import SeveralFilesReader
 from samurai_batch.video.source import VideoSource
+from samurai_batch.video.staged_file import StagedReader
 from samurai_batch.video.staging import StagingCache
 
 __all__ = [
@@ -37,12 +41,15 @@ def open_video(
 ) -> VideoSource:
     """Open a local video file, a folder of numbered JPEG or PNG frames, or a picture (a video of one frame).
 
-    ``fps`` is the frame rate of a folder or of a multi-page TIFF; video files have their own times and ignore it. With
-    ``ahead``, frames are decoded in a background thread before they are requested. ``decoder`` is for video files;
-    "auto" means PyAV, which decodes with ``num_threads``. Raises VideoError if ``path`` does not exist or is no video,
-    and with decoder="decord" if decord would not give the same frames as PyAV.
+    Several paths, one a line, are the files of one video in their order. ``fps`` is the frame rate of a folder or of a
+    multi-page TIFF; video files have their own times and ignore it. With ``ahead``, frames are decoded in a background
+    thread before they are requested. ``decoder`` is for video files; "auto" means PyAV, which decodes with
+    ``num_threads``. Raises VideoError if ``path`` does not exist or is no video, and with decoder="decord" if decord
+    would not give the same frames as PyAV.
     """
-    return VideoSource(_reader(Path(path), str(path), fps, decoder, num_threads), str(path), ahead=ahead)
+    names = storage.uris_of_files(str(path))
+    files = [partial(_reader, storage.local_path(name), name, fps, decoder, num_threads) for name in names]
+    return VideoSource(_joined(names, files), _name(names), ahead=ahead)
 
 
 def open_staged(
@@ -54,24 +61,26 @@ def open_staged(
     decoder: DecoderName = "auto",
     num_threads: int = 1,
 ) -> VideoSource:
-    """As `open_video`, for a local or remote URI; a remote video is read from a local copy that ``cache`` keeps.
+    """As `open_video`, for local or remote URIs; a remote file is read from a local copy that ``cache`` keeps.
 
-    The copy is in use until the source is closed. Raises VideoError as `open_video` does, and StorageError if the video
-    cannot be copied.
+    A copy is in use until the source is closed; of a video of several files, while that file is read. Raises VideoError
+    as `open_video` does, and StorageError if the video cannot be copied.
     """
-    name = storage.redact(uri)
-    if storage.is_remote(uri):
-        check_address(uri)
-    try:
-        path = cache.stage(uri)
-    except FileNotFoundError as error:
-        raise VideoError(f"{name} does not exist") from error
-    try:
-        reader = _reader(path, name, fps, decoder, num_threads)
-        return VideoSource(reader, name, ahead=ahead, on_close=lambda: cache.release(uri))
-    except BaseException:
-        cache.release(uri)
-        raise
+    uris = storage.uris_of_files(uri)
+    names = [storage.redact(one) for one in uris]
+    read = partial(_reader, fps=fps, decoder=decoder, num_threads=num_threads)
+    files = [
+        partial(StagedReader, one, name, cache, partial(read, name=name)) for one, name in zip(uris, names, strict=True)
+    ]
+    return VideoSource(_joined(names, files), _name(names), ahead=ahead)
+
+
+def _joined(names: Sequence[str], files: Sequence[Callable[[], FrameReader]]) -> FrameReader:
+    return files[0]() if len(files) == 1 else SeveralFilesReader(names, files)
+
+
+def _name(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _reader(path: Path, name: str, fps: float, decoder: DecoderName, num_threads: int) -> FrameReader:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from samurai_batch.errors import ConfigError, PromptsError
-from samurai_batch.operations.sources import is_pattern, read_source
+from samurai_batch.operations.sources import read_source
+from samurai_batch.storage import is_pattern
 
 
 def write_table(path: Path, *rows: dict[str, object]) -> str:
@@ -52,10 +53,12 @@ def test_an_object_in_two_tables_is_refused_with_the_tables_name(tmp_path: Path)
         read_source(str(tmp_path / "in" / "*.jsonl"))
 
 
-def test_a_pattern_whose_videos_would_all_be_called_the_same_is_refused(tmp_path: Path) -> None:
+def test_a_pattern_with_one_video_id_is_one_video_of_all_files_in_natural_order(tmp_path: Path) -> None:
     table = write_table(tmp_path / "prompts.jsonl", row(tmp_path / "*.mp4", "gate"))
-    with pytest.raises(ConfigError, match="video_id 'gate' is used for every video"):
-        read_source(table)
+    assert read_source(table)[0].video.uri == str(tmp_path / "*.mp4"), "there is no such file yet"
+    for name in ("cam_10.mp4", "cam_9.mp4", "cam_9.txt"):
+        (tmp_path / name).touch()
+    assert read_source(table)[0].video.uri.split("\n") == [str(tmp_path / "cam_9.mp4"), str(tmp_path / "cam_10.mp4")]
 
 
 def test_a_pattern_in_a_folders_name_is_refused(tmp_path: Path) -> None:
