@@ -2,7 +2,8 @@
 
 ``<video>/<object>.mov`` (``prores4444``) or ``.webm`` (``vp9-alpha``) has every frame from the object's first row to
 its last one; where it is absent, or has no row, the frame is transparent. Colours are kept up to `MARGIN_PX` around the
-object's box, for soft edges, and are black beyond, which takes fewer bytes. The videos are read; a file is made in memory.
+object's box, for soft edges, and are black beyond, which takes fewer bytes. The videos are read. A file is made in
+memory.
 """
 
 from collections.abc import Iterable, Iterator
