@@ -35,9 +35,10 @@ from samurai_batch.tasks import TrackId
 logger = get_logger(__name__)
 
 COMPACT_FOLDER = "compact"
-FILE_BYTES = 64 * 2**20
+FILE_BYTES = 32 * 2**20
 ROW_GROUP_BYTES = 2 * 2**20
-"""Who reads one track fetches the footer, about 2 KB for each row group of the file, and one or two row groups."""
+"""Who reads one track fetches the footer and one or two row groups. A footer has about 2 KB for each row group: pyarrow
+fetches up to 64 KB of it by one request."""
 _FILES_AT_ONCE = 16
 _LAYOUT = "2"  # raised when the same tables give other files
 

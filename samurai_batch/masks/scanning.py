@@ -150,20 +150,26 @@ class _MaskFile:
                 return
             conditions = [one for one in conditions if one.column not in self.in_path]
             leaf_of = _leaves(self.file.schema_arrow.names)
-            for number in range(self.file.num_row_groups):
-                left = _conditions_left(self.file.metadata.row_group(number), leaf_of, conditions)
-                if left is not None:
-                    yield self._row_group(number, names, left)
+            metadata = self.file.metadata
+            found = {
+                number: _conditions_left(metadata.row_group(number), leaf_of, conditions)
+                for number in range(metadata.num_row_groups)
+            }
+            candidates = [(number, left) for number, left in found.items() if left is not None]
+            for number, left in candidates:
+                keys_first = bool(left) and not self.is_small and len(candidates) > 1
+                yield self._row_group(number, names, left, keys_first)
 
-    def _row_group(self, number: int, names: Sequence[str], left: Sequence[Condition]) -> pa.Table:
+    def _row_group(self, number: int, names: Sequence[str], left: Sequence[Condition], keys_first: bool) -> pa.Table:
+        """With ``keys_first``, masks are fetched only if a row meets the conditions, by one request more."""
         is_wanted = functools.reduce(operator.and_, [one.expression() for one in left]) if left else None
         keys = dict.fromkeys(one.column for one in left)
         others = [name for name in dict.fromkeys(names) if name in self.file.schema_arrow.names and name not in keys]
-        if self.is_small or is_wanted is None:
+        if not keys_first:
             rows = self._read(number, [*others, *keys] or ["frame_index"])  # any column, to count rows
         else:
             rows = self._read(number, list(keys))
-            if others and rows.filter(is_wanted).num_rows:  # masks are fetched only where a row meets the conditions
+            if others and rows.filter(is_wanted).num_rows:
                 more = self._read(number, others)
                 rows = pa.table([*rows.columns, *more.columns], schema=pa.schema([*rows.schema, *more.schema]))
         if is_wanted is not None:
