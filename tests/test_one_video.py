@@ -142,7 +142,7 @@ def test_a_video_may_be_anywhere(clip: str) -> None:
         ({"masks": np.ones((4, 4))}, PromptError, r"object '0': the mask on frame 0 is an array of shape \(4,\)"),
         ({"masks": {"dog": "dog.png"}}, PromptError, "it should be \\(height, width\\), of bool or numbers"),
         ({"boxes": [BOX], "masks": [np.ones((4, 4))]}, PromptError, "frame 0 has a mask and other prompts"),
-        ({"boxes": [BOX], "mode": "samuri"}, ConfigError, "track: mode is 'samuri': it should be 'samurai' or 'sam2'"),
+        ({"boxes": [BOX], "mode": "samuri"}, ConfigError, "track: mode is 'samuri': it should be 'samurai', 'sam2'"),
         ({"boxes": [BOX], "tracker": {"kf_weight": 1}}, ConfigError, "did you mean kf_score_weight?"),
         ({"boxes": [BOX], "mode": "sam2", "tracker": TrackerSettings()}, ConfigError, "leave one of them out"),
         ({"boxes": [BOX], "chunk_frames": 0}, ConfigError, "track: chunk_frames is 0"),
