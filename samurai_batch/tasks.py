@@ -104,12 +104,14 @@ class DiscoverPrompt:
     """Every object that a detector finds on this frame or later becomes a track of its own, from where it appears.
 
     ``classes`` limits the objects to detections of these classes; empty: all. ``detections`` is the digest of the
-    video's detections where a table gives them, and "" where the job detects.
+    video's detections where a table gives them, and "" where the job detects. ``window`` limits the prompt to frames
+    from the first to the last of it, for an order to detect there.
     """
 
     frame_index: int
     classes: tuple[str, ...] = ()
     detections: str = ""
+    window: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _check_frame(self)

@@ -26,6 +26,7 @@ from samurai_batch.tasks import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
+    FrameDetection,
     MaskPrompt,
     PointsPrompt,
     Prompt,
@@ -68,6 +69,23 @@ class ObjectDetector:
                 return [MaskPrompt(prompt.frame_index, one.mask) for one in masks]
             case DiscoverPrompt():
                 raise PromptError("a discover prompt needs a video; give a picture a text or everything prompt")
+
+    def detect_all(self, prompt: DiscoverPrompt, frame_index: int, pixels: NDArray[np.uint8]) -> list[FrameDetection]:
+        """Every object of the prompt's classes on a frame (H, W, 3): boxes, or without classes every automatic mask.
+
+        The score of an automatic mask is its predicted IoU, and its class ``object``.
+        """
+        if prompt.classes:
+            return [
+                FrameDetection(frame_index, name, one.score, one.box_xyxy)
+                for name in prompt.classes
+                for one in self.text_detector.detect(pixels, name)
+            ]
+        masks = segment_everything(self.predictor, pixels, self.settings)
+        return [
+            FrameDetection(frame_index, "object", min(max(one.predicted_iou, 0.0), 1.0), one.box_xyxy, one.mask)
+            for one in masks
+        ]
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,9 @@ class JobConfig(BaseModel):
     """Settings of the tracker by name, where they differ from the defaults."""
 
     detector: Text | None = None
-    """Model that detects objects for prompts of kind text: Hugging Face id or folder of a detector (Grounding DINO,
-    OWLv2), or clip:<model> for everything mode ranked by CLIP. Needs pip install 'samurai-batch[text]'."""
+    """Model that detects objects for prompts of kind text, and of kind discover with classes: Hugging Face id or folder
+    of a detector (Grounding DINO, OWLv2), or clip:<model> for everything mode ranked by CLIP. Needs
+    pip install 'samurai-batch[text]'."""
 
     detector_threshold: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Score from 0 to 1 that a detection must exceed to be tracked."""
@@ -94,7 +95,8 @@ class JobConfig(BaseModel):
 
     detections: Text | None = None
     """Detections for prompts of kind discover: path or URI of a table (.parquet, .csv, .jsonl), or of what ultralytics,
-    YOLO, supervision, COCO or MOTChallenge programs write. {video_id} in it stands for each video's id."""
+    YOLO, supervision, COCO or MOTChallenge programs write. {video_id} in it stands for each video's id. Default: the
+    job detects itself, with the detector for classes, and with everything mode without classes."""
 
     discovery: DiscoverySettings = DiscoverySettings()
     """Settings of prompts of kind discover, by name, where they differ from the defaults."""

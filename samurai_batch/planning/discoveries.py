@@ -14,9 +14,10 @@ from samurai_batch.planning.chunks import chunk_of
 from samurai_batch.planning.discovery import Decision, Start
 from samurai_batch.planning.job_state import JobState, KnownVideo, PendingDiscovery
 from samurai_batch.planning.orders import Discovered, WorkInvalidated
-from samurai_batch.planning.records import DiscoveryRecord, ShardRecord, TrackRecord, Tries, VideoRecord
+from samurai_batch.planning.records import DetectRecord, DiscoveryRecord, ShardRecord, TrackRecord, Tries, VideoRecord
 from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork, aligned
 from samurai_batch.planning.shards import make_shards
+from samurai_batch.tasks import DiscoverPrompt
 
 
 class Discoveries:
@@ -43,14 +44,25 @@ class Discoveries:
             self.begin(video)
 
     def begin(self, video: VideoRecord) -> None:
-        """The video is open: begin with the first window that is not decided."""
-        if video.discovery is not None:
-            self._begin_window(video.discovery)
+        """The video is open: have it detected if that is due, and begin with the first window that is not decided."""
+        record = video.discovery
+        if record is None:
+            return
+        if record.detections_key:
+            self._detect(record)
+        if not record.detecting:
+            self._begin_window(record)
 
     def proceed(self, video: VideoRecord) -> None:
         """Have the present window decided if all tracks have saved it."""
         record = video.discovery
         if record is None or video.facts is None or record.is_deciding or not record.track.is_open:
+            return
+        if record.detecting:
+            if all(track.is_settled for track in record.detecting):
+                self._job.release_held(video, record.detecting)
+                record.detecting = []
+                self._begin_window(record)
             return
         if not any(track.num_left or track.num_running for track in record.known.values()):
             record.is_deciding = True
@@ -78,6 +90,24 @@ class Discoveries:
         for track in record.known.values():
             self._job.rewind(track, track.legs)
         self._begin_window(record)
+
+    def _detect(self, record: DiscoveryRecord) -> None:
+        """Queue a DetectOrder for each window without detections; its track has the window's part of the prompt."""
+        whole, chunk_frames = record.track.track, self._chunk_frames
+        prompt = whole.prompts[0]
+        assert isinstance(prompt, DiscoverPrompt)
+        first = chunk_of(prompt.frame_index, chunk_frames)
+        for window in range(first, self._last_window(record) + 1):
+            if window in record.detected:
+                continue
+            low, high = max(window * chunk_frames, prompt.frame_index), (window + 1) * chunk_frames - 1
+            end = min(high, record.video.last_frame if whole.end_frame is None else whole.end_frame)
+            # The prompt stays where it is: it says which frames are sampled.
+            part = replace(whole, start_frame=None, end_frame=None, prompts=(replace(prompt, window=(low, end)),))
+            one = TrackRecord(part, f"{record.detections_key}/{window}", record.video, is_held=True)
+            record.detecting.append(one)
+            record.video.tracks.append(one)
+            self._backlog.add(DetectRecord([one]))
 
     # -- windows
 

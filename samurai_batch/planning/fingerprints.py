@@ -78,6 +78,20 @@ def fingerprint_of_found(track: Track) -> str:
     return _hash({"ids": [track.video.video_id, track.object_id], "origin": [track.origin]})
 
 
+def fingerprint_of_detections(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
+    """The same of what a job detects for a discover prompt on its sampled frames, whatever becomes of it."""
+    (prompt,) = track.prompts
+    return _hash(
+        {
+            "video": [video.uri, video.size_bytes, video.version],
+            "prompt": [_prompt_values(prompt), track.end_frame],
+            "model": [recipe.model, recipe.weights_digest, recipe.image_size, recipe.dtype],
+            "look_up": [dict(recipe.detection)],
+            "frames": [recipe.discovery["every"], recipe.discovery["chunk_frames"]],
+        }
+    )
+
+
 def _hash(content: Mapping[str, object]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -43,7 +43,8 @@ class PendingTrack:
 class PendingDiscovery:
     """A discover prompt that needs work: its first window that is not decided, and the tracks that go on there.
 
-    ``found`` are all of its tracks so far, those that have ended too.
+    ``found`` are all of its tracks so far, those that have ended too. If the job itself detects, ``detections_key``
+    names where detections are kept, and ``detected`` are the windows that have theirs.
     """
 
     track: Track
@@ -51,6 +52,8 @@ class PendingDiscovery:
     window: int
     going_on: tuple[PendingTrack, ...] = ()
     found: tuple[str, ...] = ()
+    detections_key: str = ""
+    detected: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ class JobState:
 
     def add_discovery(self, video: VideoRecord, pending: PendingDiscovery) -> None:
         """Make the records of a discovery and of its tracks so far."""
-        record = DiscoveryRecord(video, TrackRecord(pending.track, pending.fingerprint, video), pending.window)
+        whole = TrackRecord(pending.track, pending.fingerprint, video)
+        record = DiscoveryRecord(video, whole, pending.window, pending.detections_key, pending.detected)
         self.videos[video.video.video_id] = video
         self.num_open += 1
         video.discovery = record

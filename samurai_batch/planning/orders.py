@@ -75,8 +75,8 @@ class DiscoverOrder:
     """Decide on one window (chunk) of a discovery, from the saved rows of its tracks and the detections.
 
     ``track`` is that of the discover prompt, ``known`` are the object_ids of tracks with rows in the window, and
-    ``facts`` those of the video up to a truncation. ``detections`` are those of the window and of the frame after it;
-    the driver adds them.
+    ``facts`` those of the video up to a truncation. ``detections`` are those of the window and of the frame after it,
+    which the driver adds; with a ``detections_key``, they are read from where replicas have kept them.
     """
 
     order_id: int
@@ -86,6 +86,7 @@ class DiscoverOrder:
     chunk_frames: int
     facts: VideoFacts
     known: tuple[str, ...]
+    detections_key: str = ""
     detections: tuple[FrameDetection, ...] = ()
 
     @property

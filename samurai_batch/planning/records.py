@@ -208,12 +208,16 @@ class DiscoveryRecord:
 
     ``track`` is that of the prompt, ``known`` are the held tracks with rows in this window, by object_id, the oldest
     first; ``saved`` is what an earlier run has left of them. While ``is_deciding``, the window is queued or at a
-    replica.
+    replica. Where the job itself detects, ``detections_key`` is not "", ``detected`` windows have their detections, and
+    ``detecting`` has a held track for each of the others.
     """
 
     video: VideoRecord
     track: TrackRecord
     window: int
+    detections_key: str = ""
+    detected: frozenset[int] = frozenset()
+    detecting: list[TrackRecord] = field(default_factory=list)
     known: dict[str, TrackRecord] = field(default_factory=dict)
     saved: dict[str, SavedWork] = field(default_factory=dict)
     is_deciding: bool = False
@@ -228,6 +232,7 @@ class DiscoveryRecord:
             fingerprint=self.track.fingerprint,
             window=self.window,
             chunk_frames=chunk_frames,
+            detections_key=self.detections_key,
             facts=replace(self.video.facts, num_frames=self.video.last_frame + 1),
             known=tuple(
                 name for name, track in self.known.items() if track.legs[0].leg.start_frame <= self.video.last_frame

@@ -256,8 +256,9 @@ class Scheduler:
 
     def _tracks_moved_on(self, running: Running) -> None:
         self._job.order_ended(running.tracks)
-        if isinstance(running.work, ShardRecord):
-            self._discoveries.proceed(running.work.video)
+        if isinstance(running.work, ShardRecord | DetectRecord):
+            for video in {track.video for track in running.tracks}:
+                self._discoveries.proceed(video)
 
     def _chunk_propagated(self, running: Running, shard: ShardRecord) -> None:
         assert isinstance(running.order, PropagateOrder)

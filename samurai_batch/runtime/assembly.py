@@ -32,6 +32,7 @@ from samurai_batch.runtime.machine_checks import check_here
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.segmenting import PictureReplica
+from samurai_batch.runtime.window_detections import detect_window
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video
 
@@ -92,6 +93,9 @@ def _make_replica(plan: ReplicaPlan, device: Mapping[str, str]) -> Worker:
         propagate=lambda *chunk, check: within_memory(lambda: propagate(*chunk, check=check)),
         detect=lambda source, track: within_memory(partial(detect, detector, source, track)),
         rules=config.discovery,
+        detect_window=lambda source, track: within_memory(
+            partial(detect_window, detector, source, track, config.discovery.every)
+        ),
         open_video=open_video,
         store=storage,
         output=config.output,

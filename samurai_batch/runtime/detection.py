@@ -32,9 +32,13 @@ MAX_DISCOVERED_ID_BYTES = 100
 def check_auto_prompts(tracks: Sequence[Track], config: JobConfig) -> None:
     """Raise ConfigError or CheckpointError if the auto prompts of these tracks lack a detector or a free object_id."""
     detecting = [track for track in tracks if track.auto_prompt is not None]
-    if any(isinstance(track.auto_prompt, TextPrompt) for track in detecting):
+    prompts = [track.auto_prompt for track in detecting]
+    has_words = any(isinstance(one, DiscoverPrompt) and one.classes for one in prompts) and config.detections is None
+    if any(isinstance(prompt, TextPrompt) for prompt in prompts) or has_words:
         if config.detector is None:
-            raise ConfigError("prompts of kind text need a detector; name one in the field detector")
+            what = "discover with classes need detections or a detector; name one in the field detections or"
+            what = f"{what} detector" if has_words else "text need a detector; name one in the field detector"
+            raise ConfigError(f"prompts of kind {what}")
         check_detector(config.detector)
     _check_discoveries(tracks)
     reserved = {track.track_id for track in detecting}

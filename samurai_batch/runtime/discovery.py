@@ -21,8 +21,9 @@ from samurai_batch.planning.discovery import Decision, DiscoveryRules, FrameFact
 from samurai_batch.planning.fingerprints import fingerprint_of_found
 from samurai_batch.planning.orders import DiscoverOrder
 from samurai_batch.runtime.sightings import facts_of, masks_on, sampled_frames, useful_detections
+from samurai_batch.runtime.window_detections import read_windows
 from samurai_batch.storage import join, redact
-from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, MaskPrompt, Track
+from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, FrameDetection, MaskPrompt, Track
 
 _DECISION = TypeAdapter(Decision)
 
@@ -125,7 +126,12 @@ def carry_out(
     """
     first = first_window(order.track, order.chunk_frames)
     before = None if order.window == first else _read_decision(store, output, order.fingerprint, order.window - 1)
-    decision = _decide(order, rules, before, _read_rows(order, store, output, num_transfers))
+    detections: Sequence[FrameDetection] = order.detections
+    if order.detections_key:
+        last = chunk_of(_last_frame(order), order.chunk_frames)
+        windows = range(order.window, min(order.window + 1, last) + 1)  # and the first frame of the next window
+        detections = read_windows(store, output, order.detections_key, windows)
+    decision = _decide(order, rules, before, detections, _read_rows(order, store, output, num_transfers))
     if decision.missing:
         return decision
     if order.window >= chunk_of(_last_frame(order), order.chunk_frames):
@@ -161,10 +167,14 @@ def _read_rows(order: DiscoverOrder, store: Store, output: str, num_transfers: i
 
 
 def _decide(
-    order: DiscoverOrder, rules: DiscoveryRules, before: Decision | None, tables: Mapping[str, pa.Table]
+    order: DiscoverOrder,
+    rules: DiscoveryRules,
+    before: Decision | None,
+    detections: Sequence[FrameDetection],
+    tables: Mapping[str, pa.Table],
 ) -> Decision:
     prompt, frames, facts = discover_prompt_of(order.track), _window_frames(order), order.facts
-    useful = useful_detections(prompt, order.detections, rules, facts.height, facts.width)
+    useful = useful_detections(prompt, detections, rules, facts.height, facts.width)
     sampled = sampled_frames(prompt, frames, rules.every)
     step = order.track.sampling.every
     before_border = [frame - frame % step for frame in frames[-1:]]  # the last frame that is tracked

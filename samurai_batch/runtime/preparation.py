@@ -10,7 +10,13 @@ from samurai_batch.ledger.checkpoints import delete_track, list_saved_chunks, li
 from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import mask_table_name
-from samurai_batch.planning.fingerprints import Recipe, fingerprint, fingerprint_of_found
+from samurai_batch.planning.fingerprints import (
+    Recipe,
+    VideoIdentity,
+    fingerprint,
+    fingerprint_of_detections,
+    fingerprint_of_found,
+)
 from samurai_batch.planning.job_state import KnownVideo, PendingDiscovery, PendingTrack
 from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.resume import NOTHING_SAVED
@@ -21,6 +27,7 @@ from samurai_batch.runtime.detection import detected_fingerprints, read_detectio
 from samurai_batch.runtime.discovery import as_track, discover_prompt_of, first_window, found_tracks, read_decisions
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.video_states import VideoState, read_video_states
+from samurai_batch.runtime.window_detections import detected_windows
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
@@ -201,14 +208,21 @@ class _Preparer:
                 [one for one in new if not settings.is_discovered(one.track)], settings.videos_per_detect_order
             ),
             detected=[one for one in members if self._is_detected_already(one)],
-            discoveries=[self._discovery(one) for one in new if settings.is_discovered(one.track)],
+            discoveries=[
+                self._discovery(one, videos[one.track.video.video_id].identity)
+                for one in new
+                if settings.is_discovered(one.track)
+            ],
         )
 
-    def _discovery(self, member: DetectMember) -> PendingDiscovery:
+    def _discovery(self, member: DetectMember, identity: VideoIdentity | None) -> PendingDiscovery:
         """A discovery from where an earlier run has left it."""
         track, name, chunk_frames = member.track, member.fingerprint, self.settings.chunk_frames
         decisions = read_decisions(self.store, self.settings.output, track, name, chunk_frames)
         found = {one.object_id: as_track(track, name, one) for one in found_tracks(decisions)}
+        assert identity is not None, "a prompt whose video is missing has no fingerprint"
+        detects = not discover_prompt_of(track).detections
+        key = fingerprint_of_detections(track, identity, self.recipe) if detects else ""
         going_on = [found[one.object_id] for one in decisions[-1].state] if decisions else []
         return PendingDiscovery(
             track=track,
@@ -216,6 +230,8 @@ class _Preparer:
             window=first_window(track, chunk_frames) + len(decisions),
             going_on=tuple(self._pending([(one, fingerprint_of_found(one)) for one in going_on])),
             found=tuple(fingerprint_of_found(one) for one in found.values()),
+            detections_key=key,
+            detected=detected_windows(self.store, self.settings.output, key) if key else frozenset(),
         )
 
     def _candidate(self, track: Track, videos: Mapping[str, VideoState]) -> _Candidate:

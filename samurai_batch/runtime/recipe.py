@@ -151,8 +151,8 @@ def with_detections(config: JobConfig, tracks: Sequence[Track]) -> tuple[list[Tr
             f"discovery.every is {config.discovery.every}, and frame_step {config.frame_step}: sampled frames should be"
             " tracked; set discovery.every to a multiple of frame_step"
         )
-    if config.detections is None:
-        raise ConfigError("prompts of kind discover need detections; give their path or URI in the field detections")
+    if config.detections is None:  # the job itself detects
+        return list(tracks), {}
     found = read_detections(config.detections, videos)
     kept = {video_id: found[video_id] for video_id in videos if video_id in found}
     return [_with_digest(track, kept, config.discovery.every) for track in tracks], kept

@@ -43,9 +43,10 @@ from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.detection import detections_uri, write_detections
 from samurai_batch.runtime.discovery import carry_out
 from samurai_batch.runtime.failures import StoppedError, as_failure
+from samurai_batch.runtime.window_detections import write_window
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
-from samurai_batch.tasks import Leg, Prompt, Track, Video
+from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Leg, Prompt, Track, Video
 
 if TYPE_CHECKING:  # a decoder and torch are loaded by who makes a replica
     from samurai_batch.pipeline import ChunkResult
@@ -73,6 +74,9 @@ class Propagate(Protocol):
 
 Detect = Callable[["VideoSource", Track], Sequence[Prompt]]
 """A box or mask for each object that the auto prompt of a track means in its video."""
+
+DetectWindow = Callable[["VideoSource", Track], Sequence[FrameDetection]]
+"""What is detected on the sampled frames of the window of a track's discover prompt."""
 
 OpenVideo = Callable[[str], "VideoSource"]
 """Opens the video at a URI. Raises VideoError for one that is missing or damaged, StorageError."""
@@ -117,12 +121,13 @@ class PublishingReplica:
 class Replica(PublishingReplica):
     """The replica of ``task: track``. Carries out orders, one at a time.
 
-    ``detect`` is needed only for auto prompts, and ``rules`` only for those of kind discover.
+    ``detect`` is needed only for auto prompts, ``rules`` and ``detect_window`` only for those of kind discover.
     """
 
     propagate: Propagate
     detect: Detect | None = None
     rules: DiscoveryRules | None = None
+    detect_window: DetectWindow | None = None
     _open: "tuple[Video, VideoSource] | None" = field(default=None, init=False)
 
     def run(self, order: Order) -> Report:
@@ -165,9 +170,14 @@ class Replica(PublishingReplica):
     def _detect_objects(self, member: DetectMember) -> int | Failure:
         """Detect the objects of one auto prompt and keep them; the prompt itself has no rows."""
         self.check_not_stopping()
-        assert self.detect is not None, "this job has no auto prompts"
         try:
             source = self._source(member.track.video)
+            if isinstance(member.track.auto_prompt, DiscoverPrompt):
+                assert self.detect_window is not None, "this job has no discover prompts"
+                found = self.detect_window(source, member.track)
+                write_window(self.store, self.output, member.fingerprint, member.track, found)
+                return 0
+            assert self.detect is not None, "this job has no auto prompts"
             write_detections(self.store, self.output, member.fingerprint, self.detect(source, member.track))
         except Exception as error:
             self.close()

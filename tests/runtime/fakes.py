@@ -35,7 +35,13 @@ from samurai_batch.tasks import BoxPrompt, Direction, Leg, Rle, Track, Video
 from samurai_batch.video import VideoSource
 
 RECIPE = Recipe(
-    model="fake", weights_digest="d0", image_size=64, dtype="float64", settings={"mode": "samurai"}, tracker_version=1
+    model="fake",
+    weights_digest="d0",
+    image_size=64,
+    dtype="float64",
+    settings={"mode": "samurai"},
+    tracker_version=1,
+    discovery={"every": 10, "chunk_frames": 10},
 )
 
 

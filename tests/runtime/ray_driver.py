@@ -22,7 +22,7 @@ def tracks_in(folder: Path) -> list[Track]:
 
 def discovery_in(folder: Path) -> tuple[list[Track], Detections]:
     """A discover prompt in the video a, and the detections of it."""
-    track = Track(video=Video("a", str(folder / "a.json")), object_id="d", prompts=(DiscoverPrompt(0),))
+    track = Track(video=Video("a", str(folder / "a.json")), object_id="d", prompts=(DiscoverPrompt(0, (), "a table"),))
     return [track], WORLD.detections("a", 60, random.Random(3))
 
 

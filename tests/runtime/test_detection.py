@@ -20,7 +20,7 @@ from samurai_batch.operations.diff import diff_results
 from samurai_batch.runtime import detection
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, TextPrompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, EverythingPrompt, TextPrompt, Track, Video
 from tests.deterministic import SMALL, write_frames
 
 
@@ -63,6 +63,28 @@ def auto_prompted(video: Video, words: str) -> Track:
 def entries(config: JobConfig, video_id: str) -> dict[str, TrackEntry]:
     ledger = read_video_ledger(storage, config.output, video_id)
     return ledger.tracks if ledger else {}
+
+
+def test_a_discovery_detects_on_every_nth_frame_and_never_twice(tmp_path: Path, clip: Video) -> None:
+    config = job(tmp_path, discovery={"every": 2, "new_track_score": 0.6})
+    track = Track(video=clip, object_id="pets", prompts=(DiscoverPrompt(0, ("dog", "cat")),))
+    assert exit_code(run_job(config, tracks=[track])) == 0
+    assert TwoDogs.num_auto_prompts == 4  # two classes on frames 0 and 2
+    assert "pets#dog-0-0" in entries(config, "clip")
+    other = job(tmp_path, discovery={"every": 2, "new_track_score": 0.4})
+    assert exit_code(run_job(other, tracks=[track])) == 0
+    assert TwoDogs.num_auto_prompts == 4
+    assert len(entries(other, "clip")) >= 2
+
+
+def test_a_discovery_without_classes_detects_everything(tmp_path: Path, clip: Video) -> None:
+    config = job(tmp_path, detector=None, discovery={"every": 2, "detection_score": 0.0, "new_track_score": 0.0})
+    track = Track(video=clip, object_id="all", prompts=(DiscoverPrompt(0),))
+    assert exit_code(run_job(config, tracks=[track])) == 0
+    assert any(name.startswith("all#object-0-") for name in entries(config, "clip"))
+    words = Track(video=clip, object_id="pets", prompts=(DiscoverPrompt(0, ("dog",)),))
+    with pytest.raises(ConfigError, match="need detections or a detector"):
+        run_job(config, tracks=[words])
 
 
 def test_detections_are_tracked_and_made_once(tmp_path: Path, clip: Video) -> None:

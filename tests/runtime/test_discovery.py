@@ -10,10 +10,13 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.ledger.store import read_video_ledger
+from samurai_batch.manifest import read_detections
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.fingerprints import fingerprint_of_found
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.tasks import DiscoverPrompt, FrameSampling, Track, Video
+from samurai_batch.runtime.replica import Replica
+from samurai_batch.runtime.sightings import sampled_frames
+from samurai_batch.tasks import DiscoverPrompt, FrameDetection, FrameSampling, Track, Video
 from tests.runtime.discovery_world import WORLD, Thing, World, draw_world
 from tests.runtime.fakes import Crash, CrashingStore, FakeTracker, InlinePool, make_replica, run_tracks, write_video
 
@@ -22,7 +25,7 @@ NUM_FRAMES = 60
 
 def discovery(folder: Path, *classes: str, num_frames: int = NUM_FRAMES, **content: Any) -> Track:
     video = write_video(folder / "videos", "v", num_frames, **content)
-    return Track(video=video, object_id="d", prompts=(DiscoverPrompt(0, classes),))
+    return Track(video=video, object_id="d", prompts=(DiscoverPrompt(0, classes, "a table"),))
 
 
 def run(track: Track, output: Path, world: World = WORLD, *, noise: float = 0.0, **changes: Any) -> Any:
@@ -49,6 +52,41 @@ def test_every_second_frame_may_be_tracked(tmp_path: Path) -> None:
     frames = rows_of(tmp_path / "out").groupby("object_id")["frame_index"].agg(list).to_dict()
     whole = list(range(0, NUM_FRAMES, 2))
     assert frames == {"d#car-0-0": whole, "d#car-0-1": whole, "d#person-30-0": whole[15:]}
+
+
+def test_what_replicas_detect_is_kept_as_a_table_and_never_detected_twice(tmp_path: Path) -> None:
+    frames: list[int] = []
+    given = discovery(tmp_path)
+    track = replace(given, prompts=(DiscoverPrompt(0),))
+    seen = WORLD.detections("v", NUM_FRAMES, random.Random(3), 0.0)["v"]
+    run(given, tmp_path / "expected")
+
+    def replica_of(output: Path, broken_from: int) -> Replica:
+        def detect_window(source: object, part: Track) -> list[FrameDetection]:
+            prompt = part.prompts[0]
+            assert isinstance(prompt, DiscoverPrompt)
+            assert prompt.window is not None
+            sampled = sampled_frames(prompt, range(prompt.window[0], prompt.window[1] + 1), 10)
+            if sampled.start >= broken_from:
+                raise ValueError("no such device")
+            frames.extend(sampled)
+            return [one for index in sampled for one in seen.on(range(index, index + 1))]
+
+        replica = make_replica(str(output), FakeTracker(mask_of=WORLD.mask_of))
+        replica.detect_window = detect_window
+        return replica
+
+    def run_with(broken_from: int, **changes: Any) -> Any:
+        pool = lambda: InlinePool(replica_of(tmp_path / "out", broken_from))  # noqa: E731
+        return run_tracks([track], tmp_path / "out", make_pool=pool, **changes)
+
+    assert run_with(broken_from=30).totals.tracks_failed == 1
+    assert run_with(broken_from=NUM_FRAMES).totals.tracks_done == 4
+    assert sorted(frames) == list(range(0, NUM_FRAMES, 10))
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "out"), rows_of(tmp_path / "expected"))
+    (key,) = storage.list_names(f"{tmp_path}/out/_detections")
+    table = read_detections(f"{tmp_path}/out/_detections/{key}")
+    assert len(table["v"]) == sum(len(seen.on(range(index, index + 1))) for index in range(0, NUM_FRAMES, 10))
 
 
 def test_classes_limit_what_is_discovered(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import pyarrow as pa
@@ -19,7 +20,18 @@ from samurai_batch.runtime.detection import read_detections
 from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.tasks import BoxPrompt, Direction, DiscoverPrompt, EverythingPrompt, FrameSampling, Rle, Track, Video
+from samurai_batch.runtime.sightings import sampled_frames
+from samurai_batch.tasks import (
+    BoxPrompt,
+    Direction,
+    DiscoverPrompt,
+    EverythingPrompt,
+    FrameDetection,
+    FrameSampling,
+    Rle,
+    Track,
+    Video,
+)
 from samurai_batch.video import VideoSource
 from tests.runtime.discovery_world import World, draw_world
 from tests.runtime.fakes import (
@@ -119,7 +131,8 @@ def draw_job(chance: random.Random, auto_prompts: float = 0.0, discoveries: floa
 def _add_discovery(chance: random.Random, video: Video, content: Content, job: SimulatedJob) -> None:
     """A discover prompt; its tracks are those of a run of one replica to which nothing happens."""
     prompted = chance.choice([0, 0, chance.randint(0, content.num_frames)])
-    track = Track(video=video, object_id="d", prompts=(DiscoverPrompt(prompted),))
+    digest = chance.choice(["", "a table"])  # without, replicas detect
+    track = Track(video=video, object_id="d", prompts=(DiscoverPrompt(prompted, (), digest),))
     world = job.worlds[video.video_id] = draw_world(chance, content.num_frames)
     job.detections.update(world.detections(video.video_id, content.num_frames, chance, 0.3))
     job.tracks.append(track)
@@ -137,6 +150,7 @@ def _undisturbed(track: Track, job: SimulatedJob, store: MemoryStore) -> tuple[T
     replica = Replica(
         propagate=FakeTracker(mask_of=job.mask_of).propagate,
         rules=RULES,
+        detect_window=partial(detect_window, job),
         open_video=video_opener(store.read_bytes),
         store=store,
         output=output,
@@ -168,6 +182,19 @@ def _undisturbed(track: Track, job: SimulatedJob, store: MemoryStore) -> tuple[T
         return entry, ()
     assert entry.fingerprint is not None
     return entry, read_detections(store, output, track, entry.fingerprint)
+
+
+def detect_window(job: SimulatedJob, source: VideoSource, track: Track) -> list[FrameDetection]:
+    """As `runtime.window_detections.detect_window`, without a network."""
+    prompt = track.prompts[0]
+    assert isinstance(prompt, DiscoverPrompt)
+    assert prompt.window is not None
+    low, high = prompt.window
+    return [
+        one
+        for index in sampled_frames(prompt, range(low, high + 1), RULES.every)
+        for one in job.detections[track.video.video_id].on(range(index, index + 1))
+    ]
 
 
 def detections_of(track: Track) -> list[BoxPrompt]:

@@ -9,12 +9,12 @@ from samurai_batch.planning.orders import ChunkPropagated, Order, PropagateOrder
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
-from samurai_batch.tasks import BoxPrompt, Leg, Track
+from samurai_batch.tasks import BoxPrompt, FrameDetection, Leg, Track
 from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeTracker, video_opener
 from tests.simulation.accounts import Accounts
 from tests.simulation.faults import ERRORS, Faults, ReplicaWeather
-from tests.simulation.jobs import RULES, SimulatedJob, look_up
+from tests.simulation.jobs import RULES, SimulatedJob, detect_window, look_up
 from tests.simulation.stores import Killed, MemoryStore, StoreView
 from tests.simulation.timeline import Timeline
 
@@ -55,6 +55,7 @@ class SimulatedReplica:
             propagate=FakeTracker(before_frame=self._before_frame, mask_of=cluster.job.mask_of).propagate,
             detect=self._look_up,
             rules=RULES,
+            detect_window=self._detect_window,
             open_video=video_opener(self.view.read_bytes),
             store=self.view,
             output=cluster.output,
@@ -72,6 +73,11 @@ class SimulatedReplica:
 
     def _look_up(self, source: VideoSource, track: Track) -> list[BoxPrompt]:
         found = look_up(source, track)
+        self._fail_by_chance([track])
+        return found
+
+    def _detect_window(self, source: VideoSource, track: Track) -> list[FrameDetection]:
+        found = detect_window(self._cluster.job, source, track)
         self._fail_by_chance([track])
         return found
 
