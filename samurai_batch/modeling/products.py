@@ -21,6 +21,11 @@ def runs_on_cpu(x: Tensor) -> bool:
     return not cpu_kernels().is_plain
 
 
+def is_computed_plainly(x: Tensor) -> bool:
+    """Whether x is to be processed as the checkpoints define it (`kernels.plain_kernels`): on the CPU, uncompiled."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and cpu_kernels().is_plain
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x weightᵀ + bias: (..., a), (b, a), (b,) -> (..., b)."""
     if not runs_on_cpu(x) or torch.is_autocast_enabled("cpu"):

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from samurai_batch.modeling.configs import EdgeTamConfig
 from samurai_batch.modeling.constants import Constants
-from samurai_batch.modeling.kernels import cpu_kernels
 from samurai_batch.modeling.layers import PointwiseConv2d
-from samurai_batch.modeling.products import linear, multiplied
+from samurai_batch.modeling.products import is_computed_plainly, linear, multiplied
 
 Kernel = tuple[Tensor, Tensor]
 """Weight (out, in / groups, k, k) and bias (out,) of a convolution."""
@@ -48,7 +47,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, dim, H, W) -> (B, dim_out, H / stride, W / stride)."""
-        if cpu_kernels().is_plain:
+        if is_computed_plainly(x):
             return self.defined(x)
         weight, bias = self.constants.get("kernel", lambda: _in(x.dtype, self.kernel()), *self.sources, variant=x.dtype)
         if self.is_pointwise:
@@ -98,7 +97,7 @@ class TokenMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, dim, H, W) -> the same shape."""
-        if cpu_kernels().is_plain:
+        if is_computed_plainly(x):
             return self.conv.defined(x) + self.conv1.defined(x) + x
         sources = (*self.conv.sources, *self.conv1.sources)
         kernel = self.constants.get("kernel", lambda: _in(x.dtype, self._kernel()), *sources, variant=x.dtype)

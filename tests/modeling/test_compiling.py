@@ -9,6 +9,7 @@ import torch
 from samurai_batch.errors import ConfigError
 from samurai_batch.modeling.compiling import compiled_encoder
 from tests.deterministic import SMALL
+from tests.modeling.small_networks import SMALL_NETWORKS
 from tests.modeling.test_network import model_of
 
 pytestmark = [
@@ -33,6 +34,17 @@ def test_a_compiled_encoder_says_what_the_plain_one_does_of_full_and_of_last_bat
             plain = model.encode_image(batch)
         for ours, eager in zip((compiled.image, *compiled.high_res), (plain.image, *plain.high_res), strict=True):
             torch.testing.assert_close(ours, eager, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["efficienttam", "edgetam"])
+def test_every_image_encoder_is_traced_as_one_graph(network: str) -> None:
+    """Traced only: what the compiler then does with a graph does not depend on the network."""
+    model = model_of(SMALL_NETWORKS[network], 64, torch.float32)
+    encode = torch.compile(model.encode_image, dynamic=False, fullgraph=True, backend="eager")
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        traced, plain = encode(pixels), model.encode_image(pixels)
+    torch.testing.assert_close(traced.image, plain.image, rtol=1e-4, atol=1e-4)
 
 
 def test_a_machine_without_a_compiler_is_told_so_before_any_frame(monkeypatch: pytest.MonkeyPatch) -> None:
