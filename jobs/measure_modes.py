@@ -66,11 +66,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=40, help="frames of each clip")
     parser.add_argument("--clips", type=int, default=2, help="clips of the suite")
     parser.add_argument("--size", type=int, nargs=2, default=(720, 1280), help="height and width of the video")
+    parser.add_argument("--uncertain", action="store_true", help="take every frame as uncertain, which parts sam2long")
     arguments = parser.parse_args()
     prepare_process(1)
     model = build_model(load_weights(arguments.model, arguments.weights))
     modes: list[Mode] = arguments.mode or list(MODES)
-    trackers = {mode: Tracker(model, TrackerSettings(mode=mode)) for mode in modes}
+    trackers = {mode: Tracker(model, settings_of(mode, arguments.uncertain)) for mode in modes}
     counts: list[int] = arguments.tracks or [1, 8]
     encode_s: list[float] = []
     step_s: dict[tuple[Mode, int], list[float]] = {(mode, count): [] for mode in modes for count in counts}
@@ -86,6 +87,13 @@ def main() -> None:
                 if index > NUM_FULL:
                     step_s[key].append(seconds)
     report(statistics.mean(encode_s), {key: statistics.mean(seconds) for key, seconds in step_s.items()})
+
+
+def settings_of(mode: Mode, is_uncertain: bool) -> TrackerSettings:
+    """The default settings; with ``is_uncertain``, object scores of any distance from 0 are uncertain."""
+    if mode == "sam2long" and is_uncertain:
+        return TrackerSettings(mode=mode, sam2long_uncertainty=1e9)
+    return TrackerSettings(mode=mode)
 
 
 def clips(

@@ -22,12 +22,13 @@ from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track
 from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, FrameSource, TimedFrameSource, frame_batches
-from samurai_batch.tracking.mask_rows import mask_rows, start_masks
+from samurai_batch.tracking.mask_rows import lanes_of, mask_rows, start_masks
 from samurai_batch.tracking.prompts import check_tracks, prompt_on
 from samurai_batch.tracking.stopwatch import Stopwatch, peak_memory_bytes
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.tracking.video_masks import MaskEncoder, PendingMasks
+from samurai_batch.tracking.waiting_rows import WaitingRows
 from samurai_batch.video import VideoInfo
 
 MAX_SCALED_BATCHES = 2  # that wait for the network
@@ -92,7 +93,7 @@ def propagate_chunk(
                 watch.lap("write")
         background.finish()
     tables = {one.leg.track.object_id: rows_to_table(one.rows) for one in active}
-    new_states = {one.leg.track.object_id: one.state.to_bytes() for one in active}
+    new_states = {one.leg.track.object_id: one.saved() for one in active}
     watch.lap("write")
     stats = WorkStats(
         frames_encoded=encoded.frames_encoded,
@@ -105,11 +106,15 @@ def propagate_chunk(
 
 @dataclass
 class _ActiveLeg:
-    """A leg in the chunk at hand: its track state, which every step moves on, and its rows so far."""
+    """A leg in the chunk at hand: its track state, which every step moves on, and its rows so far.
+
+    Rows of a tracker with several paths come later than their frames; until then they ``wait``, one for each lane.
+    """
 
     leg: Leg
     state: TrackState
     rows: list[MaskRow] = field(default_factory=list)
+    waiting: WaitingRows = field(default_factory=WaitingRows)
 
     @classmethod
     def start(cls, leg: Leg, saved: bytes | None, info: VideoInfo, tracker: Tracker) -> "_ActiveLeg":
@@ -117,19 +122,24 @@ class _ActiveLeg:
             return cls(leg, TrackState(num_frames=num_steps(leg, info.num_frames)))
         state = TrackState.from_bytes(saved, tracker.model.no_obj_ptr.device)
         state.check_made_by(tracker.model.config, tracker.model.image_size)
-        return cls(leg, state)
+        return cls(leg, state, waiting=WaitingRows.take_from(state))
 
     def input_on(self, frame: FrameInfo, tracker: Tracker) -> TrackInput:
         return TrackInput(self.state, prompt_on(self.leg.track, frame, tracker.model.image_size))
+
+    def saved(self) -> bytes:
+        """The track state with the rows that wait."""
+        self.waiting.put_into(self.state)
+        return self.state.to_bytes()
 
 
 def _add_rows(
     active: Sequence[_ActiveLeg], frame: FrameInfo, results: Sequence[TrackResult], masks: PendingMasks
 ) -> None:
-    rows = mask_rows([one.leg.track for one in active], frame, results, masks)
-    for one, row in zip(active, rows, strict=True):
-        if one.leg.writes(frame.index):
-            one.rows.append(row)
+    rows = iter(mask_rows([one.leg.track for one in active], frame, results, masks))
+    for one, result in zip(active, results, strict=True):
+        of_lanes = [next(rows) for _ in lanes_of(result)]
+        one.rows += one.waiting.add(of_lanes, result.decided, one.leg.writes(frame.index))
 
 
 def track_video(

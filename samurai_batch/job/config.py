@@ -77,7 +77,8 @@ class JobConfig(BaseModel):
 
     mode: Mode = "samurai"
     """Tracker: samurai; sam2 for SAM 2 without motion model and memory selection; dam4sam for SAM 2 with a memory of
-    frames with distractors; memory_selection for SAM 2 with the memory selection of SAM 3."""
+    frames with distractors; memory_selection for SAM 2 with the memory selection of SAM 3;
+    sam2long for SAM 2 with three paths, of which the best is traced back: it takes up to three times as long."""
 
     tracker: TrackerOptions = TrackerOptions()
     """Settings of the tracker by name, where they differ from the defaults."""

@@ -211,25 +211,29 @@ class MemoryAttention(nn.Module):
         memory_pe: Tensor,
         num_pointer_tokens: int,
         are_pooled: bool = False,
+        key_weights: Tensor | None = None,
     ) -> Tensor:
         """x (1 or N, L, dim), x_pe (L, dim), memory and memory_pe (N, Lm, mem_dim) -> (N, L, dim).
 
         ``memory`` holds whole spatial memories (of L cells each, L / 4 if they are pooled, or a perceiver's tokens),
-        then ``num_pointer_tokens`` pointer tokens.
+        then ``num_pointer_tokens`` pointer tokens. ``key_weights`` (N, Lm) are factors of the keys, not of the values.
         """
         x = x + 0.1 * x_pe
         num_cells = memory.shape[1] - num_pointer_tokens
         angles, key_angles = self._angles(num_cells, num_pointer_tokens, are_pooled)
-        attended = self._attended(x, memory, memory_pe, key_angles, num_pointer_tokens, are_pooled)
+        keys = memory + memory_pe
+        if key_weights is not None:
+            keys = keys * key_weights[..., None]
+        attended = self._attended(x, keys, memory, key_angles, num_pointer_tokens, are_pooled)
         for layer in self.layers:
             x = layer(x, angles, attended)
         return self.norm(x)
 
     def _attended(
-        self, x: Tensor, memory: Tensor, memory_pe: Tensor, angles: Angles, num_pointer_tokens: int, are_pooled: bool
+        self, x: Tensor, keys: Tensor, memory: Tensor, angles: Angles, num_pointer_tokens: int, are_pooled: bool
     ) -> Attended:
         """Keys and values in the form in which attention to them is cheapest."""
-        keys, num_cells = memory + memory_pe, memory.shape[1] - num_pointer_tokens
+        num_cells = memory.shape[1] - num_pointer_tokens
         num_memories = num_cells // len(self.memory_cosine)
         if are_pooled:
             return Attended(keys, memory, angles, self._log_weights(x, num_cells, num_pointer_tokens))

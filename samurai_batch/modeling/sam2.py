@@ -127,13 +127,15 @@ class SAM2(nn.Module):
         pointers: Tensor,
         pointer_times: Tensor,
         pool_memories: bool = False,
+        weights: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Condition features on the memories of each of N objects: (N, C, h, w).
 
         image (1 or N, C, h, w); memories (N, M, mem_dim, h, w), or (N, M, mem_dim, tokens) from a perceiver; ranks
         (N, M), each memory's row of ``maskmem_tpos_enc`` (0: the newest, 6: a conditioning frame); pointers (N, P, C);
         pointer_times (N, P), signed distance in frames over the longest distance; pool_memories: 2 x 2 cells are
-        averaged to one key, in a network that does not compress memories itself.
+        averaged to one key, in a network that does not compress memories itself; weights (N, M) and (N, P): factors of
+        the memories' and the pointers' keys.
         """
         memory_pe = self.memory_pe
         if pool_memories:
@@ -150,6 +152,7 @@ class SAM2(nn.Module):
             memory_pe=torch.cat((spatial_pe.flatten(1, 2), tokens_pe), dim=1),
             num_pointer_tokens=tokens.shape[1],
             are_pooled=pool_memories,
+            key_weights=None if weights is None else _by_token(weights, spatial, tokens),
         )
         return attended.transpose(1, 2).unflatten(2, image.shape[-2:])
 
@@ -216,3 +219,11 @@ class SAM2(nn.Module):
             return memory
         absent = is_absent[:, None, None, None].to(memory.dtype)
         return memory + absent * self.no_obj_embed_spatial[..., None, None]
+
+
+def _by_token(weights: tuple[Tensor, Tensor], spatial: Tensor, tokens: Tensor) -> Tensor:
+    """Weights (N, M) and (N, P) as those of all keys (N, Lm): spatial (N, M, L, mem_dim), then tokens (N, P · T, …)."""
+    of_memories, of_pointers = (weight.to(spatial.dtype) for weight in weights)
+    per_pointer = tokens.shape[1] // of_pointers.shape[1]
+    both = of_memories.repeat_interleave(spatial.shape[2], 1), of_pointers.repeat_interleave(per_pointer, 1)
+    return torch.cat(both, dim=1)

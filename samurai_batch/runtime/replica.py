@@ -19,6 +19,7 @@ from samurai_batch.ledger.checkpoints import part_uri, state_uri
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
 from samurai_batch.masks.interpolation import with_interpolated_boxes
+from samurai_batch.masks.table import rows_to_table
 from samurai_batch.planning.chunks import first_chunk, frames_to_propagate, is_past, step
 from samurai_batch.planning.discovery import Decision, DiscoveryRules
 from samurai_batch.planning.orders import (
@@ -254,10 +255,12 @@ class Replica(PublishingReplica):
             return bytes_to_table(self._read(uri, "the mask table of this chunk"))
 
         tables = for_each(read, order.chunks, self.num_transfers)
+        frames = [frame_index for frame_index in order.rows if order.track.samples(frame_index)]
+        if sum(table.num_rows for table in tables) < len(frames):
+            tables.append(self._waiting_rows(order))
         table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
         if order.track.origin:  # a discovery may have ended the track before the frames that it was propagated through
             table = table.filter(pc.less(table["frame_index"], order.rows.stop)).combine_chunks()
-        frames = [frame_index for frame_index in order.rows if order.track.samples(frame_index)]
         if not np.array_equal(table["frame_index"].to_numpy(), frames):
             raise StateError(
                 f"the saved parts hold {table.num_rows} rows that are not frames "
@@ -268,6 +271,16 @@ class Replica(PublishingReplica):
             table = with_interpolated_boxes(table, self._source(order.track.video).timestamp_s)
         self.publish(order.track, order.fingerprint, table)
         return int(table.num_rows)
+
+    def _waiting_rows(self, order: PublishOrder) -> pa.Table:
+        """Rows that were not decided where a track ends earlier than was known: those of the best path there."""
+        from samurai_batch.tracking.waiting_rows import rows_of_best_path  # torch, which no other order here needs
+
+        chunks = [chunk for reverse, chunk in order.chunks if not reverse]  # a reverse leg ends where it was meant to
+        if not chunks:
+            return rows_to_table([])
+        uri = state_uri(self.output, order.fingerprint, False, max(chunks), order.chunk_frames)
+        return rows_to_table(rows_of_best_path(self._read(uri, "the track state of the last chunk")))
 
 
 def _check_whose(table: pa.Table, track: Track) -> None:

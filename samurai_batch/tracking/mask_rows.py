@@ -13,15 +13,21 @@ from samurai_batch.tracking.video_masks import MaskEncoder, PendingMasks
 
 def start_masks(encoder: MaskEncoder, frame: FrameInfo, results: Sequence[TrackResult]) -> PendingMasks:
     """Begin to make the masks of a step's results; a GPU is given the work before that of the next frame."""
-    return encoder.start(torch.stack([result.low_res_logits for result in results]), frame.height, frame.width)
+    logits = [lane.low_res_logits for result in results for lane in lanes_of(result)]
+    return encoder.start(torch.stack(logits), frame.height, frame.width)
 
 
 def mask_rows(
     tracks: Sequence[Track], frame: FrameInfo, results: Sequence[TrackResult], masks: PendingMasks
 ) -> list[MaskRow]:
-    """One row for each track on a frame; waits for the masks, or makes them."""
-    rows = zip(tracks, results, masks.rles(), strict=True)
-    return [mask_row(track, frame, result, rle) for track, result, rle in rows]
+    """One row for each lane of each track on a frame; waits for the masks, or makes them."""
+    lanes = [(track, lane) for track, result in zip(tracks, results, strict=True) for lane in lanes_of(result)]
+    return [mask_row(track, frame, lane, rle) for (track, lane), rle in zip(lanes, masks.rles(), strict=True)]
+
+
+def lanes_of(result: TrackResult) -> tuple[TrackResult, ...]:
+    """The results of all lanes of a track, which is one but for trackers with several paths."""
+    return result.lanes or (result,)
 
 
 def mask_row(track: Track, frame: FrameInfo, result: TrackResult, rle: Rle | None) -> MaskRow:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NUM_RECENT = NUM_MASKMEM - 1  # spatial memories beside the conditioning frames'
 NUM_POINTERS = MAX_OBJ_PTRS - 1  # object pointers beside the conditioning frames'
 CONDITIONING_RANK = NUM_MASKMEM - 1  # row of maskmem_tpos_enc
+CONDITIONING_SCORE = 10.0  # object score that a prompted frame counts as
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,24 @@ class Memory:
     """One frame's spatial memory (mem_dim, h, w), kept as bfloat16.
 
     ``is_trusted``: it passed the gate of its rules, so it can be selected while it is among the newest trusted frames.
-    ``is_promoted``: it had no prompt, but its rules remember it like a conditioning frame.
+    ``is_promoted``: it had no prompt, but its rules remember it like a conditioning frame. ``object_score``: the logit,
+    where its rules need it.
     """
 
     age: int
     spatial: "Tensor"
     is_trusted: bool = True
     is_promoted: bool = False
+    object_score: float = CONDITIONING_SCORE
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """One frame's object pointer (C,)."""
+    """One frame's object pointer (C,), and its object score as in `Memory`."""
 
     age: int
     vector: "Tensor"
+    object_score: float = CONDITIONING_SCORE
 
 
 @dataclass(frozen=True)

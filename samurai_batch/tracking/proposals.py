@@ -53,7 +53,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The chosen candidate of every track, in the order of the step's inputs.
+    """The chosen candidates, in the order in which they were picked.
 
     low_res (N, S / 4, S / 4), token (N, C), is_present (N,), object_score (N,).
     """
@@ -122,17 +122,21 @@ def wait_for(numbers: Tensor, before_wait: Callable[[], None]) -> list[float]:
     return list(download.wait().tolist())
 
 
-def take(proposals: Sequence[Proposals], best: Sequence[int]) -> Chosen:
-    """The candidate ``best[track]`` of every track, in the order of the step's inputs."""
+def take(proposals: Sequence[Proposals], picks: Sequence[tuple[int, int]]) -> Chosen:
+    """The picked candidates: each the index of a track, as in ``tracks``, and that of one of its candidates."""
     device = proposals[0].ious.device
-    rows = [track for one in proposals for track in one.tracks]
-    indices = [best[track] for track in rows] + sorted(range(len(rows)), key=rows.__getitem__)
-    choice, order = upload(torch.tensor(indices), device).split(len(rows))
-    parts: list[tuple[Tensor, ...]] = []
-    for one, index in zip(proposals, choice.split([len(one.tracks) for one in proposals]), strict=True):
-        row = torch.arange(len(index), device=device)
-        parts.append((one.low_res[row, index], one.tokens[row, index], one.is_present, one.object_score))
-    return Chosen(*(torch.cat(part)[order] for part in zip(*parts, strict=True)))
+    places = {track: (number, row) for number, one in enumerate(proposals) for row, track in enumerate(one.tracks)}
+    order = sorted(range(len(picks)), key=lambda pick: places[picks[pick][0]])
+    rows = [places[picks[pick][0]][1] for pick in order]
+    candidates = [picks[pick][1] for pick in order]
+    back = sorted(range(len(order)), key=order.__getitem__)
+    row, index, restore = upload(torch.tensor([rows, candidates, back]), device)
+    counts = [sum(places[track][0] == number for track, _ in picks) for number in range(len(proposals))]
+    parts = [
+        (one.low_res[r, i], one.tokens[r, i], one.is_present[r], one.object_score[r])
+        for one, r, i in zip(proposals, row.split(counts), index.split(counts), strict=True)
+    ]
+    return Chosen(*(torch.cat(part)[restore] for part in zip(*parts, strict=True)))
 
 
 def _next_box(numbers: Iterator[float]) -> Box:

@@ -83,14 +83,22 @@ class Proposer:
 
     def _attend(self, group: Sequence[Selection]) -> Tensor:
         dtype, device = self.features.image.dtype, self.features.image.device
-        times = torch.tensor([s.pointer_times for s in group], dtype=torch.promote_types(dtype, torch.float32))
+        precise = torch.promote_types(dtype, torch.float32)
+
+        def uploaded(rows: list[tuple[float, ...]]) -> Tensor:
+            return upload(torch.tensor(rows, dtype=precise), device)
+
+        weights = None
+        if group[0].memory_weights:
+            weights = uploaded([s.memory_weights for s in group]), uploaded([s.pointer_weights for s in group])
         return self.model.attend_to_memory(
             self.features.image,
             torch.stack([m.spatial for s in group for m in s.memories]).unflatten(0, (len(group), -1)).to(dtype),
             upload(torch.tensor([s.ranks for s in group]), device),
             torch.stack([p.vector for s in group for p in s.pointers]).unflatten(0, (len(group), -1)),
-            upload(times, device),
+            uploaded([s.pointer_times for s in group]),
             self.settings.pool_memories,
+            weights,
         )
 
     def _decode_points(self, prompts: Mapping[int, FramePrompt]) -> Iterable[tuple[list[int], int, Candidates]]:

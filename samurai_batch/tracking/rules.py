@@ -4,6 +4,7 @@
     mask choice    which of the decoder's candidates is the mask?             `mask_choice.MaskChoice`
     promotion      is this frame remembered like a prompted one?              `Promotion`
     memory rules   what is remembered, and what does a frame attend to?       `memory_bank.MemoryRules`
+    path rules     which candidates of which paths go on?                     `paths.PathRules`
 
 `trackers/` has one file for each tracker, which combines parts. The network, and the order in which a step calls these
 parts (`tracker`), are the same for all of them. A part holds settings only; what it must know of earlier frames is in
@@ -18,6 +19,7 @@ from samurai_batch.tracking.mask_choice import Choice, MaskChoice
 from samurai_batch.tracking.memory_bank import MemoryRules
 
 if TYPE_CHECKING:
+    from samurai_batch.tracking.paths import PathRules
     from samurai_batch.tracking.proposals import Facts
     from samurai_batch.tracking.track_state import TrackState
 
@@ -47,7 +49,8 @@ class Promotion(ABC):
 
 @dataclass(frozen=True)
 class Rules:
-    """One tracker. ``promotion``: None if no frame but the prompted ones is remembered for good.
+    """One tracker. ``promotion``: None if no frame but the prompted ones is remembered for good; ``paths``: None if a
+    track is one path. With several, ``choice`` is that of prompted frames, which are common to all.
 
     needs_masks: its parts read the candidates' masks in pixels of the video (`proposals.Facts.masks`).
     masks_from_points: a box or clicks are turned into a mask first, which then is the prompt.
@@ -56,5 +59,6 @@ class Rules:
     choice: MaskChoice
     memory: MemoryRules
     promotion: Promotion | None = None
+    paths: "PathRules | None" = None
     needs_masks: bool = False
     masks_from_points: bool = False

@@ -11,6 +11,7 @@ from samurai_batch.schema import SETTINGS_CONFIG, Count, Flag, Number, Positive,
 from samurai_batch.tracking.trackers import TRACKERS, Mode
 from samurai_batch.tracking.trackers.dam4sam import Dam4SamSettings
 from samurai_batch.tracking.trackers.memory_selection import MemorySelectionSettings
+from samurai_batch.tracking.trackers.sam2long import Sam2LongSettings
 
 MotionState = Literal["xyah", "xywh"]
 
@@ -67,7 +68,7 @@ class CommonOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS_CONFIG)
-class TrackerOptions(MemorySelectionSettings, Dam4SamSettings, CommonOptions):
+class TrackerOptions(Sam2LongSettings, MemorySelectionSettings, Dam4SamSettings, CommonOptions):
     """All settings of the tracker but its mode: what the field ``tracker`` of a job holds.
 
     Raises ConfigError for a value that cannot be used.

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,11 @@ from samurai_batch.errors import StateError
 from samurai_batch.modeling.configs import VideoModelConfig
 from samurai_batch.tracking.kalman import KalmanState
 from samurai_batch.tracking.mask_choice import Motion
-from samurai_batch.tracking.memory_bank import Memory, MemoryBank, Pointer
+from samurai_batch.tracking.memory_bank import CONDITIONING_SCORE, Memory, MemoryBank, Pointer
 from samurai_batch.tracking.rules import AnyNote, Note
 
 STATE_VERSION = 1
+Rows = Callable[[int], list[Tensor]]  # so many rows of a tensor that was read
 _ADAPTERS: dict[type[Note], TypeAdapter[Any]] = {}  # making one takes longer than using it
 
 
@@ -30,6 +33,7 @@ class TrackState:
     num_frames: number of frames of the leg, fixed at its start.
     age: number of frames propagated so far; the next frame's age in the memory bank.
     notes: the notes of the tracker's parts by key, or their plain values as they were read.
+    other_banks: those of the other lanes, of a tracker with several paths (`paths`); conditioning frames are common.
     """
 
     num_frames: int
@@ -37,6 +41,12 @@ class TrackState:
     bank: MemoryBank = field(default_factory=MemoryBank)
     motion: Motion = field(default_factory=Motion)
     notes: dict[str, object] = field(default_factory=dict)
+    other_banks: list[MemoryBank] = field(default_factory=list)
+
+    @property
+    def banks(self) -> list[MemoryBank]:
+        """The memory bank of each lane; a tracker with one path has one lane."""
+        return [self.bank, *self.other_banks]
 
     def note(self, kind: type[AnyNote]) -> AnyNote:
         """The note of this kind; one with its defaults if nothing was noted. Raises StateError for wrong values."""
@@ -63,8 +73,9 @@ class TrackState:
 
     def check_made_by(self, config: VideoModelConfig, image_size: int) -> None:
         """Raise StateError unless the tensors have the shapes of this network at this image size."""
-        shapes = {m.spatial.shape for m in (*self.bank.conditioning, *self.bank.recent)}
-        shapes |= {p.vector.shape for p in (*self.bank.conditioning_pointers, *self.bank.recent_pointers)}
+        banks = self.banks
+        shapes = {m.spatial.shape for bank in banks for m in (*bank.conditioning, *bank.recent)}
+        shapes |= {p.vector.shape for bank in banks for p in (*bank.conditioning_pointers, *bank.recent_pointers)}
         if not shapes <= {config.memory_shape(image_size), (config.hidden_dim,)}:
             raise StateError(
                 f"a saved track state was not made by {config.name} at image size {image_size}; "
@@ -80,12 +91,13 @@ class TrackState:
             "age": self.age,
             "stable": motion.stable,
             "conditioning": [m.age for m in bank.conditioning],
-            "recent": [[m.age, m.is_trusted] for m in bank.recent],
-            "recent_pointers": [p.age for p in bank.recent_pointers],
+            **_recent_header(bank),
         }
         # Only where there are any, so that the states of trackers without them are what they were before.
         if promoted := [m.age for m in bank.conditioning if m.is_promoted]:
             header["promoted"] = promoted
+        if self.other_banks:
+            header["other_banks"] = [_recent_header(other) for other in self.other_banks]
         if self.notes:
             header["notes"] = {key: _plain(note) for key, note in sorted(self.notes.items())}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self._tensors().items()}
@@ -95,13 +107,11 @@ class TrackState:
 
     def _tensors(self) -> dict[str, Tensor]:
         bank, tensors = self.bank, {}
-        for name, memories in (("conditioning", bank.conditioning), ("recent", bank.recent)):
+        parts = [("conditioning", bank.conditioning, bank.conditioning_pointers)]
+        parts += [(_recent_name(lane), one.recent, one.recent_pointers) for lane, one in enumerate(self.banks)]
+        for name, memories, pointers in parts:
             if memories:
                 tensors[f"{name}_spatial"] = torch.stack([m.spatial for m in memories])
-        for name, pointers in (
-            ("conditioning", bank.conditioning_pointers),
-            ("recent", bank.recent_pointers),
-        ):
             if pointers:
                 tensors[f"{name}_pointers"] = torch.stack([p.vector for p in pointers])
         if self.motion.filter is not None:
@@ -135,24 +145,62 @@ class TrackState:
                 raise ValueError(f"{name} has {len(stacked)} rows where its header names {count}")
             return list(stacked)
 
-        conditioning, recent = header["conditioning"], header["recent"]
+        conditioning = header["conditioning"]
         promoted, notes = {int(age) for age in header.get("promoted", [])}, header.get("notes", {})
         if not isinstance(notes, dict):
             raise TypeError("its notes are not an object")
         memories = zip(conditioning, rows("conditioning_spatial", len(conditioning)), strict=True)
         pointers = zip(conditioning, rows("conditioning_pointers", len(conditioning)), strict=True)
-        newest = zip(header["recent_pointers"], rows("recent_pointers", len(header["recent_pointers"])), strict=True)
-        bank = MemoryBank(
+        first = MemoryBank(
             conditioning=[Memory(int(age), spatial, is_promoted=int(age) in promoted) for age, spatial in memories],
             conditioning_pointers=[Pointer(int(age), vector) for age, vector in pointers],
-            recent=[
-                Memory(int(age), spatial, bool(trusted))
-                for (age, trusted), spatial in zip(recent, rows("recent_spatial", len(recent)), strict=True)
-            ],
-            recent_pointers=[Pointer(int(age), vector) for age, vector in newest],
         )
+        banks = [
+            _with_recent(
+                first.copy(),
+                own,
+                partial(rows, f"{_recent_name(lane)}_spatial"),
+                partial(rows, f"{_recent_name(lane)}_pointers"),
+            )
+            for lane, own in enumerate([header, *header.get("other_banks", [])])
+        ]
         motion = Motion(_filter(tensors), int(header["stable"]))
-        return cls(int(header["num_frames"]), int(header["age"]), bank, motion, dict(notes))
+        return cls(int(header["num_frames"]), int(header["age"]), banks[0], motion, dict(notes), banks[1:])
+
+
+def _recent_name(lane: int) -> str:
+    """The beginning of the names of a lane's tensors."""
+    return "recent" if lane == 0 else f"recent{lane}"
+
+
+def _recent_header(bank: MemoryBank) -> dict[str, object]:
+    """All but the tensors of a bank's recent frames; object scores only where rules keep them."""
+    header: dict[str, object] = {
+        "recent": [[m.age, m.is_trusted] for m in bank.recent],
+        "recent_pointers": [p.age for p in bank.recent_pointers],
+    }
+    scores = [[one.object_score for one in part] for part in (bank.recent, bank.recent_pointers)]
+    if any(score != CONDITIONING_SCORE for part in scores for score in part):
+        header["object_scores"] = scores
+    return header
+
+
+def _with_recent(bank: MemoryBank, header: dict[str, Any], spatial: Rows, vectors: Rows) -> MemoryBank:
+    """The bank, with the recent frames of a header that `_recent_header` made."""
+    recent, pointers = header["recent"], header["recent_pointers"]
+    of_memories, of_pointers = header.get("object_scores") or (
+        [CONDITIONING_SCORE] * len(recent),
+        [CONDITIONING_SCORE] * len(pointers),
+    )
+    bank.recent = [
+        Memory(int(age), tensor, bool(trusted), object_score=float(score))
+        for (age, trusted), tensor, score in zip(recent, spatial(len(recent)), of_memories, strict=True)
+    ]
+    bank.recent_pointers = [
+        Pointer(int(age), tensor, float(score))
+        for age, tensor, score in zip(pointers, vectors(len(pointers)), of_pointers, strict=True)
+    ]
+    return bank
 
 
 def _plain(note: object) -> object:

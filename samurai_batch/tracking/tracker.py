@@ -11,8 +11,9 @@ What differs between trackers is in their `rules`: how a mask is chosen, what is
 initialised again there. A prompt does not change frames before it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.tasks import Box
 from samurai_batch.tracking.mask_choice import Choice, Motion
-from samurai_batch.tracking.memory_bank import Selection, TrackedFrame
+from samurai_batch.tracking.memory_bank import MemoryBank, Selection, TrackedFrame
+from samurai_batch.tracking.paths import Decided, PathsNote
 from samurai_batch.tracking.prompts import FramePrompt
 from samurai_batch.tracking.proposals import Chosen, Facts, read, take
 from samurai_batch.tracking.proposing import Proposer
@@ -33,7 +35,7 @@ from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.trackers import TRACKERS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrackInput:
     """A track in a step: its state, which the step updates in place, and its prompt on this frame."""
 
@@ -49,6 +51,11 @@ class TrackResult:
     is visible"; motion_score: IoU of its box with the Kalman prediction, None if motion was not used; mask_index: index
     of the chosen candidate; candidate_ious: all predicted IoUs; predicted_box_xyxy: the motion model's prediction, in
     pixels of the model's image.
+
+    lanes: the results of all lanes, the best path's first, if there are several; only trackers of several paths have
+    more than one (`paths`).
+    decided: the frames, by age, whose rows are decided by this step, and the lane whose row each of them gets; this
+    frame and lane 0 but for trackers with several paths.
     """
 
     low_res_logits: Tensor
@@ -58,6 +65,19 @@ class TrackResult:
     mask_index: int
     candidate_ious: tuple[float, ...]
     predicted_box_xyxy: Box | None
+    lanes: "tuple[TrackResult, ...]" = ()
+    decided: tuple[Decided, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Pick:
+    """A candidate that goes on: of which lane of the step, and the bank that will remember it."""
+
+    item: TrackInput
+    lane: int
+    bank: MemoryBank
+    facts: Facts
+    choice: Choice
 
 
 class Tracker:
@@ -95,66 +115,117 @@ class Tracker:
         called before that, once, to give the device work for the time in which the host chooses. ``video_size`` are
         height and width of the frame in the video, which some rules measure masks in; default: the model's image.
         """
-        for item in inputs:
-            if item.prompt is not None:
-                item.state.motion = Motion()
+        settled = [self._begin(item) for item in inputs]
+        lanes = [(item, bank) for item in inputs for bank in item.state.banks]
         proposer = self._proposer(features, video_size)
-        prompts = {i: item.prompt for i, item in enumerate(inputs) if item.prompt is not None}
-        others = {i: item.state for i, item in enumerate(inputs) if item.prompt is None}
-        proposals = proposer.by_memory({i: self.select(state) for i, state in others.items()})
-        proposals += proposer.by_prompts(prompts)
-        by_track = read(proposals, before_wait)
-        facts = [by_track[index] for index in range(len(inputs))]
-        choices = [self.rules.choice.choose(seen, item.state.motion) for item, seen in zip(inputs, facts, strict=True)]
-        chosen = take(proposals, [choice.index for choice in choices])
-        results = [_result(*row) for row in zip(chosen.low_res, facts, choices, strict=True)]
-        self._remember(features, inputs, chosen, facts, choices)
-        return results
+        proposals = proposer.by_memory(
+            {i: self._select(item.state, bank) for i, (item, bank) in enumerate(lanes) if item.prompt is None}
+        )
+        proposals += proposer.by_prompts({i: item.prompt for i, (item, _) in enumerate(lanes) if item.prompt})
+        facts = read(proposals, before_wait)
+        picks = self._pick(inputs, facts)
+        chosen = take(proposals, [(pick.lane, pick.choice.index) for pick in picks])
+        results = [_result(low_res, pick) for low_res, pick in zip(chosen.low_res, picks, strict=True)]
+        self._remember(features, picks, chosen)
+        return self._of_tracks(inputs, settled, picks, results)
 
     def select(self, state: TrackState) -> Selection:
         """What the next frame of a track attends to."""
-        return self.rules.memory.select(state.bank, state.age, state.num_frames)
+        return self._select(state, state.bank)
+
+    def _select(self, state: TrackState, bank: MemoryBank) -> Selection:
+        return self.rules.memory.select(bank, state.age, state.num_frames)
+
+    def _begin(self, item: TrackInput) -> list[Decided]:
+        """Start motion model and paths anew on a prompted frame; the frames that this decides, by the best path."""
+        state = item.state
+        if item.prompt is None:
+            return []
+        state.motion = Motion()
+        if self.rules.paths is None:
+            return []
+        note = state.note(PathsNote)
+        state.bank, state.other_banks = state.banks[note.lanes[0]], []
+        state.keep(PathsNote(first_age=state.age))
+        return note.best_trace()
+
+    def _pick(self, inputs: Sequence[TrackInput], facts: Mapping[int, Facts]) -> list[_Pick]:
+        """The candidates that go on: one of each track, or one for each lane of the next frame."""
+        picks, first = list[_Pick](), 0
+        for item in inputs:
+            state, banks = item.state, item.state.banks
+            own = [facts[lane] for lane in range(first, first + len(banks))]
+            if self.rules.paths is None or item.prompt is not None:
+                choices = [(0, self.rules.choice.choose(own[0], state.motion))]
+                if self.rules.paths is not None:
+                    state.keep(PathsNote(parents=((0,),), first_age=state.age))
+            else:
+                choices, note = self.rules.paths.next_paths(state.note(PathsNote), own, state.age)
+                state.keep(note)
+            for parent, choice in choices:
+                # Paths fill their banks separately; a single one is filled in place.
+                bank = banks[parent] if self.rules.paths is None else banks[parent].copy()
+                picks.append(_Pick(item, first + parent, bank, own[parent], choice))
+            first += len(banks)
+        return picks
+
+    def _of_tracks(
+        self,
+        inputs: Sequence[TrackInput],
+        settled: Sequence[list[Decided]],
+        picks: Sequence[_Pick],
+        results: Sequence[TrackResult],
+    ) -> list[TrackResult]:
+        """The result of each track, the states being those after the step."""
+        found = []
+        for item, before in zip(inputs, settled, strict=True):
+            own = tuple(result for pick, result in zip(picks, results, strict=True) if pick.item is item)
+            decided = [(item.state.age - 1, 0)]
+            if self.rules.paths is not None:
+                is_last = item.state.age >= item.state.num_frames
+                note = item.state.note(PathsNote)
+                decided, rest = note.decide(0 if is_last else self.rules.paths.max_wait_frames)
+                item.state.keep(rest)
+            found.append(replace(own[0], lanes=own if len(own) > 1 else (), decided=(*before, *decided)))
+        return found
 
     def _proposer(self, features: FrameFeatures, video_size: tuple[int, int] | None) -> Proposer:
         size = self.model.image_size
         return Proposer(self.model, self.settings, self.rules, features, video_size or (size, size))
 
-    def _remember(
-        self,
-        features: FrameFeatures,
-        inputs: Sequence[TrackInput],
-        chosen: Chosen,
-        facts: Sequence[Facts],
-        choices: Sequence[Choice],
-    ) -> None:
-        """Compute object pointers and spatial memories of all tracks in one call each, and update the states."""
-        is_promoted = [self._promotes(*row) for row in zip(inputs, facts, choices, strict=True)]
+    def _remember(self, features: FrameFeatures, picks: Sequence[_Pick], chosen: Chosen) -> None:
+        """Compute object pointers and spatial memories of all picks in one call each, and update the states."""
+        is_promoted = [self._promotes(pick) for pick in picks]
         pointers = self.model.object_pointer(chosen.token, chosen.is_present)
-        is_anchor = [item.prompt is not None or promoted for item, promoted in zip(inputs, is_promoted, strict=True)]
+        is_anchor = [pick.item.prompt is not None or new for pick, new in zip(picks, is_promoted, strict=True)]
         masks = self._masks_to_remember(chosen, is_anchor)
         spatial = self.model.encode_memory(features.image, masks.to(features.image.dtype), chosen.object_score <= 0)
         spatial = spatial.to(torch.bfloat16)
-        for row, (item, seen, choice) in enumerate(zip(inputs, facts, choices, strict=True)):
+        for row, pick in enumerate(picks):
+            facts, index = pick.facts, pick.choice.index
             frame = TrackedFrame(
-                age=item.state.age,
+                age=pick.item.state.age,
                 # Cloned, so that a memory does not keep the storage of all tracks alive; contiguous, as after
                 # deserialisation.
                 spatial=spatial[row].clone(memory_format=torch.contiguous_format),
                 pointer=pointers[row].clone(),
-                mask_score=seen.ious[choice.index],
-                object_score=seen.object_score,
-                motion_score=choice.motion_score,
-                is_visible=None if seen.masks is None else seen.masks.extent(choice.index).is_visible,
-                is_prompted=item.prompt is not None,
+                mask_score=facts.ious[index],
+                object_score=facts.object_score,
+                motion_score=pick.choice.motion_score,
+                is_visible=None if facts.masks is None else facts.masks.extent(index).is_visible,
+                is_prompted=pick.item.prompt is not None,
                 is_promoted=is_promoted[row],
             )
-            self.rules.memory.remember(item.state.bank, frame)
-            item.state.motion = choice.motion
+            self.rules.memory.remember(pick.bank, frame)
+        for item, own in groupby(picks, key=lambda pick: pick.item):
+            newest = list(own)
+            item.state.bank, *item.state.other_banks = (pick.bank for pick in newest)
+            item.state.motion = newest[0].choice.motion
             item.state.age += 1
 
-    def _promotes(self, item: TrackInput, facts: Facts, choice: Choice) -> bool:
-        promotion = self.rules.promotion
-        return promotion is not None and item.prompt is None and promotion.promotes(item.state, facts, choice)
+    def _promotes(self, pick: _Pick) -> bool:
+        rule, item = self.rules.promotion, pick.item
+        return rule is not None and item.prompt is None and rule.promotes(item.state, pick.facts, pick.choice)
 
     def _masks_to_remember(self, chosen: Chosen, is_anchor: Sequence[bool]) -> Tensor:
         """Mask probabilities (N, 1, S, S); of prompted and promoted frames binarised if the settings say so."""
@@ -166,7 +237,8 @@ class Tracker:
         return torch.where(where, (logits > 0).to(logits.dtype), logits.sigmoid())
 
 
-def _result(low_res_logits: Tensor, facts: Facts, choice: Choice) -> TrackResult:
+def _result(low_res_logits: Tensor, pick: _Pick) -> TrackResult:
+    facts, choice = pick.facts, pick.choice
     return TrackResult(
         low_res_logits=low_res_logits,
         mask_score=facts.ious[choice.index],

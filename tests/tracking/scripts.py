@@ -83,6 +83,7 @@ VARIANTS = {
     "samurai_xywh": TrackerSettings(stable_frames_threshold=2, motion_state="xywh", kf_score_weight=0.6),
     "sam2": TrackerSettings(mode="sam2"),
     "dam4sam": DAM4SAM,
+    "sam2long": TrackerSettings(mode="sam2long", sam2long_max_wait_frames=6),
     "memory_selection": TrackerSettings(mode="memory_selection", memory_selection_threshold=0.2),
     "pooled": TrackerSettings(stable_frames_threshold=3, pool_memories=True),
     "plain_prompts": TrackerSettings(
@@ -129,7 +130,12 @@ def steps(
 
 def are_the_same(a: TrackResult, b: TrackResult) -> bool:
     """Whether two results are equal bit for bit."""
-    return torch.equal(a.low_res_logits, b.low_res_logits) and _scores(a) == _scores(b)
+    lanes = zip(a.lanes, b.lanes, strict=True)
+    return (
+        torch.equal(a.low_res_logits, b.low_res_logits)
+        and _scores(a) == _scores(b)
+        and all(are_the_same(ours, others) for ours, others in lanes)
+    )
 
 
 def assert_close(a: TrackResult, b: TrackResult, tolerance: float = 1e-9) -> None:
@@ -141,7 +147,7 @@ def assert_close(a: TrackResult, b: TrackResult, tolerance: float = 1e-9) -> Non
 
 
 def _scores(result: TrackResult) -> tuple[object, ...]:
-    return tuple(value for name, value in vars(result).items() if name != "low_res_logits")
+    return tuple(value for name, value in vars(result).items() if name not in ("low_res_logits", "lanes"))
 
 
 def _numbers(result: TrackResult) -> Tensor:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from samurai_batch.schema import Settings
 from samurai_batch.tracking.rules import Rules
-from samurai_batch.tracking.trackers import dam4sam, memory_selection, sam2, samurai
+from samurai_batch.tracking.trackers import dam4sam, memory_selection, sam2, sam2long, samurai
 
 if TYPE_CHECKING:
     from samurai_batch.tracking.settings import TrackerSettings
 
-Mode = Literal["samurai", "sam2", "dam4sam", "memory_selection"]
+Mode = Literal["samurai", "sam2", "dam4sam", "memory_selection", "sam2long"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,5 +38,10 @@ TRACKERS: Mapping[Mode, TrackerKind] = {
         summary="SAM 2 with the memory selection of SAM 3",
         combine=memory_selection.combine,
         settings=memory_selection.MemorySelectionSettings,
+    ),
+    "sam2long": TrackerKind(
+        summary="SAM 2 with three paths, of which the best is traced back",
+        combine=sam2long.combine,
+        settings=sam2long.Sam2LongSettings,
     ),
 }

@@ -64,10 +64,11 @@ class GatedFrames(MemoryRules):
         if frame.is_prompted:
             remember_prompted(bank, frame, self.max_conditioning)
             return
-        memory = Memory(frame.age, frame.spatial, is_trusted=self.passes(frame))
+        memory = Memory(frame.age, frame.spatial, self.passes(frame), object_score=frame.object_score)
+        pointer = Pointer(frame.age, frame.pointer, frame.object_score)
         is_extra = not memory.is_trusted
         bank.recent = [*bank.recent, memory][-NUM_RECENT - is_extra :]
-        bank.recent_pointers = [*bank.recent_pointers, Pointer(frame.age, frame.pointer)][-NUM_POINTERS - is_extra :]
+        bank.recent_pointers = [*bank.recent_pointers, pointer][-NUM_POINTERS - is_extra :]
 
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         """Conditioning frames first, then recent ones, oldest first."""
