@@ -64,10 +64,12 @@ def discovered(folder: Path, clips: Sequence[ArrivalsClip], **fields: object) ->
     assert not summary.problems, summary.problems
     rows = read_masks(config.output)
     boxes: dict[str, dict[str, dict[int, Boxes]]] = {clip.video.video_id: {} for clip in clips}
-    for row in rows.dropna(subset=["bbox_x"]).itertuples():
-        x, y, width, height = row.bbox_x, row.bbox_y, row.bbox_w, row.bbox_h
-        of_track = boxes[row.video_id].setdefault(row.object_id, {})
-        of_track[row.frame_index] = np.array([x, y, x + width, y + height])
+    present = rows.dropna(subset=["bbox_x"])
+    corners = present[["bbox_x", "bbox_y", "bbox_w", "bbox_h"]].to_numpy(np.float64)
+    corners[:, 2:] += corners[:, :2]
+    names = zip(present["video_id"], present["object_id"], present["frame_index"], corners, strict=True)
+    for video_id, object_id, frame_index, box in names:
+        boxes[video_id].setdefault(object_id, {})[int(frame_index)] = box
     return dict(boxes)
 
 
