@@ -46,7 +46,7 @@ def saved() -> bytes:
     return last[3].to_bytes()
 
 
-@pytest.mark.parametrize("mode", ["samurai", "sam2", "dam4sam"])
+@pytest.mark.parametrize("mode", TRACKERS)
 def test_going_through_bytes_after_every_frame_changes_no_bit_of_later_results(mode: str) -> None:
     tracker = make_tracker(VARIANTS[mode])
     video = features(tracker.model)
@@ -96,7 +96,7 @@ def test_another_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert run.stdout.strip() == go_on(path.read_bytes(), first)
 
 
-@pytest.mark.parametrize("mode", ["samurai", "sam2", "dam4sam"])
+@pytest.mark.parametrize("mode", ["samurai", "sam2", "dam4sam", "memory_selection"])
 def test_a_state_at_1024_pixels_takes_at_most_8_megabytes(mode: Mode) -> None:
     config, rules = MODELS["sam2.1_hiera_tiny"], TRACKERS[mode].combine(TrackerSettings(mode=mode)).memory
     side = config.image_size // 16
