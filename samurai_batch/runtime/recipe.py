@@ -138,7 +138,7 @@ def with_absolute_videos(tracks: Iterable[Track]) -> list[Track]:
 def with_detections(config: JobConfig, tracks: Sequence[Track]) -> tuple[list[Track], Detections]:
     """The tracks with the digest of their detections in each discover prompt, and the detections of those videos.
 
-    Raises ConfigError where a job with discover prompts names no detections, or none that is on a sampled frame, and
+    Raises ConfigError where a job cannot discover, or its table has no detection on a sampled frame of a video, and
     PromptsError.
     """
     videos = [track.video.video_id for track in tracks if isinstance(track.auto_prompt, DiscoverPrompt)]
@@ -146,6 +146,8 @@ def with_detections(config: JobConfig, tracks: Sequence[Track]) -> tuple[list[Tr
         return list(tracks), {}
     if config.task == "segment":
         raise ConfigError("prompts of kind discover need videos, and task is segment; give pictures a text prompt")
+    if config.mode == "sam2long":  # its rows of a chunk wait for later frames, and a window is decided from its rows
+        raise ConfigError("prompts of kind discover need a tracker that decides each frame at once; mode is sam2long")
     if config.discovery.every % config.frame_step:
         raise ConfigError(
             f"discovery.every is {config.discovery.every}, and frame_step {config.frame_step}: sampled frames should be"

@@ -67,6 +67,7 @@ def test_a_discovery_that_is_stopped_goes_on_to_the_same_rows(tmp_path: Path) ->
     ("change", "reason"),
     [
         ({"discovery": {"every": 50}}, r"has no detection on its sampled frames, 0, 50, 100, …"),
+        ({"mode": "sam2long"}, "need a tracker that decides each frame at once; mode is sam2long"),
         ({"frame_step": 2}, "discovery.every is 3, and frame_step 2: sampled frames should be tracked"),
         ({"discovery": {"every": 0}}, "discovery.every is 0: it should be greater than or equal to 1"),
     ],
