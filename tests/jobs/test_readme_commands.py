@@ -28,6 +28,10 @@ def folder(tmp_path: Path) -> Path:
     prompts = 'video_id,video_uri,object_id,frame_index,kind,box_xyxy\nclip,clip.mp4,dog,0,box,"[20, 100, 80, 160]"\n'
     (tmp_path / "prompts.csv").write_text(prompts)
     (tmp_path / "job.yaml").write_text("prompts: prompts.csv\noutput: out\nreplicas: 1\n")
+    discover = "video_id,video_uri,object_id,frame_index,kind,text\nclip,clip.mp4,seen,0,discover,\n"
+    (tmp_path / "discover.csv").write_text(discover)
+    detections = 'video_id,frame_index,class,score,box_xyxy\nclip,0,thing,0.9,"[20, 100, 80, 160]"\n'
+    (tmp_path / "detections.csv").write_text(detections)
     (tmp_path / "photos").mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "photos" / "one.png")
