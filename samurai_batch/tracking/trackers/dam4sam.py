@@ -113,19 +113,17 @@ class AnchorsAndStrides(MemoryRules):
             # The previous frame is not read as an anchor, so one more is kept.
             older = self._read([m for m in bank.conditioning if m.age < frame.age])
             bank.keep_conditioning([*(m.age for m in older), frame.age])
-        if frame.is_prompted or not frame.is_visible:
-            return
-        bank.recent_pointers.append(pointer)
-        if not frame.is_promoted:
-            strides = [m for m in bank.recent if m.age % STRIDE == 0][2 - NUM_MASKMEM :]
-            bank.recent = [*strides, memory]
+        if frame.is_visible and not frame.is_prompted:
+            bank.recent_pointers.append(pointer)
+            if not frame.is_promoted:
+                strides = [m for m in bank.recent if m.age % STRIDE == 0][2 - NUM_MASKMEM :]
+                bank.recent = [*strides, memory]
 
     def _read(self, anchors: list[Memory]) -> list[Memory]:
         """The prompted frames, of several the newest, and the newest promoted ones."""
         prompted = [m for m in anchors if not m.is_promoted][-self.num_anchors :]
-        promoted = [m for m in anchors if m.is_promoted]
-        num_promoted = self.num_anchors - len(prompted)
-        return [*prompted, *(promoted[-num_promoted:] if num_promoted else [])]
+        promoted = [m for m in reversed(anchors) if m.is_promoted][: self.num_anchors - len(prompted)]
+        return [*prompted, *reversed(promoted)]
 
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         """Pointers' times count the frames so far, so nothing depends on the length of the video."""
