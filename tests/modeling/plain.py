@@ -56,15 +56,17 @@ def memory_attention(
     memory_pe: Tensor,
     num_pointer_tokens: int,
     stride: int = 1,
+    key_weights: Tensor | None = None,
 ) -> Tensor:
     side = math.isqrt(x.shape[1])
     x = x + 0.1 * x_pe
+    keys = memory + memory_pe
+    if key_weights is not None:
+        keys = keys * key_weights[..., None]
     for layer in model.layers:
         y = layer.norm1(x)
         x = x + rotary_attention(layer.self_attn, y, y, y, side, 0)
-        x = x + rotary_attention(
-            layer.cross_attn_image, layer.norm2(x), memory + memory_pe, memory, side, num_pointer_tokens, stride
-        )
+        x = x + rotary_attention(layer.cross_attn_image, layer.norm2(x), keys, memory, side, num_pointer_tokens, stride)
         hidden = F.linear(layer.norm3(x), layer.linear1.weight, layer.linear1.bias).relu()
         x = x + F.linear(hidden, layer.linear2.weight, layer.linear2.bias)
     normed: Tensor = model.norm(x)

@@ -102,7 +102,8 @@ def exact_attention_to_averages(
 def test_attention_to_averages_is_what_the_paper_says(dtype: torch.dtype, name: str, kernels: str) -> None:
     model = seeded_model(SMALL_NETWORKS[name], 64).memory_attention
     x, memory, memory_pe = drawn(2, 16, 32), drawn(2, 3 * 16 + 8, 8, seed=1), drawn(2, 3 * 16 + 8, 8, seed=2)
-    exact = exact_attention_to_averages(model, x, memory + memory_pe, memory, 8)
+    keys = memory + memory_pe
+    exact = exact_attention_to_averages(model, x, keys, memory, 8)
     model.to(dtype)
     chosen = {
         "own": cpu_kernels(),
@@ -112,7 +113,7 @@ def test_attention_to_averages_is_what_the_paper_says(dtype: torch.dtype, name: 
     }[kernels]
     with using(chosen):
         angles, key_angles = model._angles(48, 8, False)
-        attended = model._attended(x.to(dtype), memory.to(dtype), memory_pe.to(dtype), key_angles, 8, False)
+        attended = model._attended(x.to(dtype), keys.to(dtype), memory.to(dtype), key_angles, 8, False)
         layer = model.layers[0].cross_attn_image
         assert isinstance(layer, RotaryAttention)
         found = layer.forward_rotary(x.to(dtype), angles, attended)
