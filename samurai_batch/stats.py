@@ -12,6 +12,8 @@ STAGES = {
 """The measured stages of a chunk, in the order of the work, and what a replica does in each. Their seconds are named
 ``<stage>_s`` in run records, metrics and logs. A stage added here and measured in `pipeline` appears in all of them."""
 
+NETWORK_STAGES = ("encode", "propagate")
+"""The stages in which the network computes."""
 
 COUNTS = ("frames_encoded", "track_frames", "device_memory_bytes")
 """What a `WorkStats` holds besides the seconds of stages."""

@@ -33,13 +33,12 @@ from samurai_batch.operations.diff import diff_results
 from samurai_batch.plotting import Interval, interval_plot
 from samurai_batch.runtime.progress import ProgressSink
 from samurai_batch.runtime.run import run_job
-from samurai_batch.stats import WorkStats
+from samurai_batch.stats import NETWORK_STAGES, WorkStats
 
 PROMPTS = "prompts.parquet"  # made of a benchmark, in the output of a comparison
 SCORES = ("J&F", "HOTA", "average_overlap", "success_auc")  # the first of them that a benchmark has is compared
 BY_SUCCESS = ("lasot", "lasot-ext", "trackingnet", "otb", "nfs")  # benchmarks whose first score is success_auc
 AGREEMENT = "agreement"
-NETWORK_STAGES = ("encode", "propagate")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from samurai_batch.runtime.run_stats import RunStats
 from tests.simulation.scenario import Scenario
 
 Patch = pytest.MonkeyPatch
-SEEDS = (201, 374, 405, 723, 773, *range(100))
+SEEDS = (201, 284, 374, 405, 555, 723, 773, *range(100))
 
 
 def the_ledger_is_written_before_the_lease_is_checked(patch: Patch) -> None:
