@@ -122,6 +122,7 @@ class _ActiveLeg:
             return cls(leg, TrackState(num_frames=num_steps(leg, info.num_frames)))
         state = TrackState.from_bytes(saved, tracker.model.no_obj_ptr.device)
         state.check_made_by(tracker.model.config, tracker.model.image_size)
+        state.num_frames = max(state.num_frames, num_steps(leg, info.num_frames))  # files may have been added since
         return cls(leg, state, waiting=WaitingRows.take_from(state))
 
     def input_on(self, frame: FrameInfo, tracker: Tracker) -> TrackInput:

@@ -155,6 +155,11 @@ class Video:
         checked(checks.identifier, self.video_id, "video_id")
         _put(self, "uri", checked(checks.uri, self.uri, f"uri of video {self.video_id!r}"))
 
+    @property
+    def num_files(self) -> int:
+        """The number of its files, or folders."""
+        return self.uri.count("\n") + 1
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameSampling:

@@ -3,15 +3,19 @@
 The kind is ``parquet`` for the mask rows of a chunk, and ``state`` for the track state after it. The chunk length is
 part of the name because chunks of another length cover other frames: a job that changes it begins its unfinished
 tracks again.
+
+A track that goes on in added files (`planning.continuation`) has ``forward-<chunk length>x<chunk>.of-<fingerprint>``
+instead of the parts up to that chunk: their rows are those of the published table of that fingerprint.
 """
 
 import re
 
 from samurai_batch.ledger.store import Store
+from samurai_batch.planning.continuation import Continuation
 from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork
 from samurai_batch.storage import join
 
-_NAME = re.compile(r"(forward|backward)-(\d+)x(\d+)\.(parquet|state)")
+_NAME = re.compile(r"(forward|backward)-(\d+)x(\d+)\.(?:(parquet|state)|of-([0-9a-f]{64}))")
 
 
 def checkpoints_uri(output: str) -> str:
@@ -40,10 +44,29 @@ def list_saved_chunks(store: Store, output: str, fingerprint: str, chunk_frames:
     for name in store.list_names(_folder(output, fingerprint)):
         match = _NAME.fullmatch(name)
         if match and int(match[2]) == chunk_frames:
-            saved[match[4]].add((match[1] == "backward", int(match[3])))
+            reverse, chunk = match[1] == "backward", int(match[3])
+            saved[match[4] or "parquet"].update((reverse, one) for one in range(0 if match[5] else chunk, chunk + 1))
     if not saved["parquet"]:
         return NOTHING_SAVED
     return SavedWork(frozenset(saved["parquet"]), frozenset(saved["state"]))
+
+
+def save_continuation(store: Store, output: str, continuation: Continuation, state: bytes) -> None:
+    """Save that a track goes on from here, in place of anything saved; as always, the state is written last."""
+    fingerprint, chunk_frames, chunk = continuation.fingerprint, continuation.chunk_frames, continuation.chunk - 1
+    delete_track(store, output, fingerprint)
+    rows = f"{_stem(False, chunk, chunk_frames)}.of-{continuation.start.fingerprint}"
+    store.write_bytes(join(_folder(output, fingerprint), rows), continuation.start.fingerprint.encode())
+    store.write_bytes(state_uri(output, fingerprint, False, chunk, chunk_frames), state)
+
+
+def rows_published_before(store: Store, output: str, fingerprint: str, chunk_frames: int) -> tuple[str, int] | None:
+    """The fingerprint whose table has the rows before a chunk, and that chunk; None for a track that began anew."""
+    for name in store.list_names(_folder(output, fingerprint)):
+        match = _NAME.fullmatch(name)
+        if match and match[5] and int(match[2]) == chunk_frames:
+            return match[5], int(match[3]) + 1
+    return None
 
 
 def delete_track(store: Store, output: str, fingerprint: str) -> None:

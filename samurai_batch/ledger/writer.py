@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from samurai_batch.background import for_each
 from samurai_batch.errors import StorageError
+from samurai_batch.ledger.boundary_states import delete_other_boundaries
 from samurai_batch.ledger.checkpoints import delete_leg, delete_track
 from samurai_batch.ledger.lease import Lease
 from samurai_batch.ledger.schema import Cut, TrackEntry, TrackProblem, VideoLedger
@@ -28,6 +29,7 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.retry import Failure
 from samurai_batch.redaction import get_logger
+from samurai_batch.storage import uris_of_files
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
@@ -48,6 +50,7 @@ class LedgerWriter:
         self._ledgers: dict[str, VideoLedger] = {}
         self._changed: set[str] = set()  # videos whose ledger is to be written
         self._old_tables: list[str] = []  # mask tables to delete
+        self._replaced: list[tuple[str, str, str]] = []  # (video_id, object_id, fingerprint) of published tracks
         self._finished: list[str] = []  # fingerprints whose checkpoints are to be deleted
         self._invalidated: list[WorkInvalidated] = []
         self._succeeded_s = lease.clock.elapsed_s()
@@ -67,6 +70,7 @@ class LedgerWriter:
         """Take in what the scheduler has concluded."""
         match outcome:
             case TrackSettled():
+                self._collect_replaced(outcome)
                 self._enter(
                     outcome.track,
                     outcome.failure,
@@ -87,6 +91,14 @@ class LedgerWriter:
                 cut = Cut(failure.frame_reached, failure.message)
                 self._ledgers[video_id] = replace(self._ledgers[video_id], cut=cut)
                 self._changed.add(video_id)
+
+    def _collect_replaced(self, outcome: TrackSettled) -> None:
+        """Have the boundary states of an earlier table deleted; while a track fails, it may still go on from them."""
+        video_id, object_id = outcome.track.track_id
+        before = self._ledgers[video_id].tracks.get(object_id)
+        uris = [outcome.track.video.uri, before.video.uri if before and before.video else ""]
+        if before and outcome.status != "failed" and any(len(uris_of_files(uri)) > 1 for uri in uris):
+            self._replaced.append((video_id, object_id, outcome.fingerprint))
 
     def fail(self, track: Track, failure: Failure) -> None:
         """Enter a track that failed before any work, without a fingerprint."""
@@ -138,7 +150,7 @@ class LedgerWriter:
     @property
     def is_up_to_date(self) -> bool:
         """Whether nothing is left to be written or deleted."""
-        return not (self._changed or self._old_tables or self._finished or self._invalidated)
+        return not (self._changed or self._old_tables or self._replaced or self._finished or self._invalidated)
 
     def write_if_due(self, *, is_urgent: bool = False) -> None:
         """Show a heartbeat and write what is new, if it is time; what is urgent is written at once.
@@ -166,6 +178,8 @@ class LedgerWriter:
         """Write what is new, without a heartbeat, for a run that has just taken its lease."""
         self._delete_invalidated()
         beat = self._lease.beat_if_due
+        # Before the entry, or a crash would leave them: without their table they are of no use.
+        for_each(self._delete_replaced, list(self._replaced), self._num_transfers, on_progress=beat)
         for_each(self._write_video, sorted(self._changed), self._num_transfers, on_progress=beat)
         for_each(self._delete_table, list(self._old_tables), self._num_transfers, on_progress=beat)
         for_each(self._delete_checkpoints, list(self._finished), self._num_transfers, on_progress=beat)
@@ -202,6 +216,10 @@ class LedgerWriter:
     def _delete_table(self, uri: str) -> None:
         self._store.delete(uri)
         self._old_tables.remove(uri)
+
+    def _delete_replaced(self, published: tuple[str, str, str]) -> None:
+        delete_other_boundaries(self._store, self._output, *published)
+        self._replaced.remove(published)
 
     def _write_video(self, video_id: str) -> None:
         write_video_ledger(self._store, self._output, self._ledgers[video_id])

@@ -65,11 +65,15 @@ def _decisions(part: Preparation, recipe: Recipe, settings: DriverSettings) -> l
         ledger = ledgers.get(track.video.video_id)
         return ledger.tracks.get(track.object_id) if ledger else None
 
+    continued = {one.track.track_id: one for one in part.continued}
+
     def decide(track_and_fingerprint: tuple[Track, str]) -> Decision:
         track, now = track_and_fingerprint
         entry = entry_of(track)
         if entry is None:
             return Decision(track, "new", None)
+        if track.track_id in continued and entry.status != "failed":
+            return Decision(track, continued[track.track_id].describe(), entry)
         identity = part.videos[track.video.video_id].identity
         assert identity is not None, "a track with a fingerprint has a video with an identity"
         reason = _reason(track, entry, now, ledgers[track.video.video_id], identity, recipe, settings.output)

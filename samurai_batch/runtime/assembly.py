@@ -96,6 +96,7 @@ def _make_replica(plan: ReplicaPlan, device: Mapping[str, str]) -> Worker:
         detect_window=lambda source, track: within_memory(
             partial(detect_window, detector, source, track, config.discovery.every)
         ),
+        keeps_boundary_states=tracker.rules.paths is None,
         open_video=open_video,
         store=storage,
         output=config.output,

@@ -27,6 +27,7 @@ from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.continuation import begin_continued
 from samurai_batch.runtime.detection import read_detections
 from samurai_batch.runtime.pool import (
     Answered,
@@ -186,6 +187,8 @@ class _Driver:
 
     def _enter(self, part: Preparation) -> None:
         """Enter tracks into ledger and scheduler: those that have ended, that cannot start, and that need work."""
+        store, settings, beat = self._environment.store, self._settings, self._lease.beat_if_due
+        begin_continued(part.continued, store, settings.output, settings.num_transfers, beat)
         self._writer.add_videos(part.videos[video_id].ledger for video_id in part.open_videos)
         for track, entry in part.settled:
             self._writer.repeat(track, entry)

@@ -6,15 +6,16 @@ by a pilot run of a few videos on the GPUs to be used.
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samurai_batch import storage
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.schema import TrackProblem
 from samurai_batch.ledger.store import Store, list_runs, read_run
-from samurai_batch.planning.chunks import first_chunk, frames_left
+from samurai_batch.planning.chunks import frames_left
 from samurai_batch.planning.rates import Rates
+from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork, next_chunk
 from samurai_batch.planning.shards import Shard, cost_s
 from samurai_batch.runtime.driver import FIRST_RATES
 from samurai_batch.runtime.preparation import Preparation, prepare
@@ -127,7 +128,8 @@ def _counts(part: Preparation) -> Counter[str]:
 
 def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, PlannedShard]]:
     """Each shard with what it costs."""
-    pending = {one.track.track_id for one in preparation.pending}
+    pending = {one.track.track_id: NOTHING_SAVED for one in preparation.pending}
+    pending |= {one.track.track_id: one.saved for one in preparation.continued}
     known = preparation.known_videos()
     planned: list[tuple[float, PlannedShard]] = []
     for shard in preparation.shards:
@@ -140,9 +142,9 @@ def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, P
     return planned
 
 
-def _spans(shard: Shard, pending: set[TrackId], chunk_frames: int, num_frames: int) -> list[range]:
+def _spans(shard: Shard, pending: Mapping[TrackId, SavedWork], chunk_frames: int, num_frames: int) -> list[range]:
     return [
-        frames_left(leg, first_chunk(leg, chunk_frames), chunk_frames, num_frames)
+        frames_left(leg, next_chunk(leg, pending[leg.track.track_id], chunk_frames), chunk_frames, num_frames)
         for leg in shard.legs
         if leg.track.track_id in pending
     ]

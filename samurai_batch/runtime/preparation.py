@@ -10,6 +10,7 @@ from samurai_batch.ledger.checkpoints import delete_track, list_saved_chunks, li
 from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import mask_table_name
+from samurai_batch.planning.continuation import Continuation
 from samurai_batch.planning.fingerprints import (
     Recipe,
     VideoIdentity,
@@ -23,6 +24,7 @@ from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import PERMANENT, Failure
 from samurai_batch.planning.shards import Shard, make_detect_batches, make_shards
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.continuation import continued_tracks, find_continuation
 from samurai_batch.runtime.detection import detected_fingerprints, read_detections
 from samurai_batch.runtime.discovery import as_track, discover_prompt_of, first_window, found_tracks, read_decisions
 from samurai_batch.runtime.settings import DriverSettings
@@ -44,6 +46,7 @@ class Preparation:
     found. ``pending`` tracks are propagated, in ``shards`` that also hold other tracks of their videos. The prompts of
     ``detect_batches`` are detected, each batch by one order; those of ``detected`` tracks were detected by an earlier
     run that ended before its ledger said so. ``discoveries`` are discover prompts, from where an earlier run left them.
+    Pending tracks that are ``continued`` in added files have all before as saved, once `begin_continued` was called.
     """
 
     videos: Mapping[str, VideoState]
@@ -54,6 +57,7 @@ class Preparation:
     detect_batches: list[tuple[DetectMember, ...]]
     detected: list[DetectMember]
     discoveries: list[PendingDiscovery]
+    continued: list[Continuation]
 
     @property
     def saved_fingerprints(self) -> set[str]:
@@ -93,7 +97,12 @@ class Preparation:
         for shard in self.shards:
             last = max(max(leg.start_frame, leg.end_frame or 0) for leg in shard.legs)
             num_frames[shard.video.video_id] = max(num_frames.get(shard.video.video_id, 0), last + 1)
-        resumed = {one.track.video.video_id for one in self.pending if one.saved.parts}
+        for one in self.continued:
+            video_id = one.track.video.video_id
+            num_frames[video_id] = max(num_frames[video_id], one.start.frame + 1)
+        begun = {one.track.track_id for one in self.continued}  # under no truncation that was found later
+        saved = [one.track for one in self.pending if one.saved.parts and one.track.track_id not in begun]
+        resumed = {track.video.video_id for track in saved}
         for discovery in self.discoveries:
             num_frames[discovery.track.video.video_id] = discover_prompt_of(discovery.track).frame_index + 1
             resumed |= {discovery.track.video.video_id} if discovery.found else set()
@@ -198,6 +207,11 @@ class _Preparer:
         members = [DetectMember(track, name) for track, name in to_do if settings.is_detected(track)]
         new = [one for one in members if not self._is_detected_already(one)]
         pending = self._pending([(track, name) for track, name in to_do if not settings.is_detected(track)])
+        continued = {one.track.track_id: one for one in self._continued(pending, videos)}
+        pending = [
+            replace(one, saved=continued[one.track.track_id].saved) if one.track.track_id in continued else one
+            for one in pending
+        ]
         return Preparation(
             videos=videos,
             settled=settled,
@@ -213,7 +227,27 @@ class _Preparer:
                 for one in new
                 if settings.is_discovered(one.track)
             ],
+            continued=list(continued.values()),
         )
+
+    def _continued(self, pending: Sequence[PendingTrack], videos: Mapping[str, VideoState]) -> list[Continuation]:
+        """The tracks that go on where they have ended in a video of fewer files."""
+        output, chunk_frames = self.settings.output, self.settings.chunk_frames
+
+        def find(one: PendingTrack) -> Continuation | None:
+            video = videos[one.track.video.video_id]
+            entry = video.ledger.tracks.get(one.track.object_id)
+            if entry is None or mask_table_name(one.track.object_id) not in video.tables:
+                return None
+            return find_continuation(one, video, self._recipe_of(entry), self.store, output, chunk_frames)
+
+        return continued_tracks(pending, find, self.settings.num_transfers, self.on_progress)
+
+    def _recipe_of(self, entry: TrackEntry | None) -> Recipe:
+        """The recipe that an entry is compared with."""
+        if self.trust_weights and entry:
+            return replace(self.recipe, weights_digest=entry.weights_digest)
+        return self.recipe
 
     def _discovery(self, member: DetectMember, identity: VideoIdentity | None) -> PendingDiscovery:
         """A discovery from where an earlier run has left it."""
@@ -237,9 +271,7 @@ class _Preparer:
     def _candidate(self, track: Track, videos: Mapping[str, VideoState]) -> _Candidate:
         state = videos[track.video.video_id]
         entry = state.ledger.tracks.get(track.object_id)
-        recipe = self.recipe
-        if self.trust_weights and entry:
-            recipe = replace(recipe, weights_digest=entry.weights_digest)
+        recipe = self._recipe_of(entry)
         one = _Candidate(track, entry, fingerprint(track, state.identity, recipe) if state.identity else None)
         if self.settings.has_detected_tracks(track):
             return replace(one, has_result=one.result_fingerprint in self.detections)

@@ -21,6 +21,7 @@ from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
 from samurai_batch.masks.interpolation import with_interpolated_boxes
 from samurai_batch.masks.table import rows_to_table
 from samurai_batch.planning.chunks import first_chunk, frames_to_propagate, is_past, step
+from samurai_batch.planning.continuation import is_continuable
 from samurai_batch.planning.discovery import Decision, DiscoveryRules
 from samurai_batch.planning.orders import (
     ChunkPropagated,
@@ -41,6 +42,7 @@ from samurai_batch.planning.orders import (
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.continuation import keep_boundary_state, rows_before
 from samurai_batch.runtime.detection import detections_uri, write_detections
 from samurai_batch.runtime.discovery import carry_out
 from samurai_batch.runtime.failures import StoppedError, as_failure
@@ -123,12 +125,14 @@ class Replica(PublishingReplica):
     """The replica of ``task: track``. Carries out orders, one at a time.
 
     ``detect`` is needed only for auto prompts, ``rules`` and ``detect_window`` only for those of kind discover.
+    With ``keeps_boundary_states``, tracks can go on in files that are added; not where rows wait for later frames.
     """
 
     propagate: Propagate
     detect: Detect | None = None
     rules: DiscoveryRules | None = None
     detect_window: DetectWindow | None = None
+    keeps_boundary_states: bool = True
     _open: "tuple[Video, VideoSource] | None" = field(default=None, init=False)
 
     def run(self, order: Order) -> Report:
@@ -254,7 +258,9 @@ class Replica(PublishingReplica):
             uri = part_uri(self.output, order.fingerprint, *chunk, order.chunk_frames)
             return bytes_to_table(self._read(uri, "the mask table of this chunk"))
 
-        tables = for_each(read, order.chunks, self.num_transfers)
+        may_continue = self.keeps_boundary_states and is_continuable(order.track)
+        tables, first = rows_before(self.store, self.output, order) if may_continue else ([], 0)
+        tables += for_each(read, [one for one in order.chunks if one[1] >= first], self.num_transfers)
         frames = [frame_index for frame_index in order.rows if order.track.samples(frame_index)]
         if sum(table.num_rows for table in tables) < len(frames):
             tables.append(self._waiting_rows(order))
@@ -269,6 +275,8 @@ class Replica(PublishingReplica):
         _check_whose(table, order.track)
         if order.track.sampling.interpolates:
             table = with_interpolated_boxes(table, self._source(order.track.video).timestamp_s)
+        if may_continue:
+            keep_boundary_state(self.store, self.output, order, len(frames))
         self.publish(order.track, order.fingerprint, table)
         return int(table.num_rows)
 

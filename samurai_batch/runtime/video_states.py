@@ -24,7 +24,7 @@ BYTES_PER_FRAME = 10_000
 class VideoState:
     """A video in storage: its ledger, and its identity or why there is none.
 
-    ``tables`` are the names of the mask tables of its tracks.
+    ``tables`` are the names of the mask tables of its tracks, ``files`` the identities of its files in their order.
     """
 
     video: Video
@@ -32,6 +32,11 @@ class VideoState:
     tables: frozenset[str]
     identity: VideoIdentity | None
     failure: Failure | None
+    files: tuple[VideoIdentity, ...] = ()
+
+    def identity_of_first(self, num_files: int) -> VideoIdentity:
+        """The identity of the video that its first files were alone."""
+        return _identity_of_all(self.files[:num_files])
 
     def known(self, num_frames: int, *, resumes: bool) -> KnownVideo:
         """What is known of the video's length; the prompts ask for at least ``num_frames``.
@@ -92,6 +97,7 @@ def _read_video_state(video: Video, store: Store, output: str) -> VideoState:
     failure = next((one for one in found if isinstance(one, Failure)), None)
     if failure is not None:
         return VideoState(video, ledger, tables, None, failure)
-    identity = _identity_of_all([one for one in found if isinstance(one, VideoIdentity)])
+    each = tuple(one for one in found if isinstance(one, VideoIdentity))
+    identity = _identity_of_all(each)
     now = VideoLedger(video_id=video.video_id, video_uri=video.uri, identity=identity, tracks=ledger.tracks)
-    return VideoState(video, ledger if ledger.identity == now.identity else now, tables, identity, None)
+    return VideoState(video, ledger if ledger.identity == now.identity else now, tables, identity, None, each)

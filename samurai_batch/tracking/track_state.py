@@ -30,7 +30,7 @@ _ADAPTERS: dict[type[Note], TypeAdapter[Any]] = {}  # making one takes longer th
 class TrackState:
     """The state of one leg (direction) of a track.
 
-    num_frames: number of frames of the leg, fixed at its start.
+    num_frames: number of frames of the leg, fixed at its start; it grows only with files that are added to the video.
     age: number of frames propagated so far; the next frame's age in the memory bank.
     notes: the notes of the tracker's parts by key, or their plain values as they were read.
     other_banks: those of the other lanes, of a tracker with several paths (`paths`); conditioning frames are common.

@@ -1,8 +1,8 @@
 """Fake videos and a fake tracker whose rows depend on every earlier frame, prompt and state.
 
 A fake video is a JSON file {"num_frames", "height", "width"} and, optionally, "missing_from" (truncated there) or
-"broken" (not a video). The fake tracker's state is a hash over all it has seen, so that any frame propagated twice,
-skipped, or propagated from a wrong state changes every row after it.
+"broken" (not a video). Of several files, only the last one may be truncated. The fake tracker's state is a hash over
+all it has seen, so that any frame propagated twice, skipped, or propagated from a wrong state changes every row after.
 """
 
 import hashlib
@@ -93,10 +93,18 @@ class FakeSource:
         pass
 
 
+def _joined(files: Sequence[Content]) -> Content:
+    """The content of several files as one video."""
+    *before, last = files
+    start = sum(one.num_frames for one in before)
+    missing_from = None if last.missing_from is None else start + last.missing_from
+    return replace(last, num_frames=start + last.num_frames, missing_from=missing_from)
+
+
 def video_opener(read: Callable[[str], bytes]) -> OpenVideo:
     def open_video(uri: str) -> FakeSource:
         try:
-            return FakeSource(Content(**json.loads(read(uri))), uri)
+            return FakeSource(_joined([Content(**json.loads(read(one))) for one in uri.split("\n")]), uri)
         except FileNotFoundError as error:
             raise VideoError(f"{uri} does not exist") from error
 
