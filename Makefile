@@ -7,7 +7,7 @@ AZURITE := 3.35.0
 # One thread per process: the tests run two processes side by side, and threads that spin fight each other.
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: setup demo check test unit lowest simulate dist clean
+.PHONY: setup demo check test unit lowest readers simulate dist clean
 
 setup: $(VENV)/.ready
 
@@ -43,6 +43,15 @@ lowest:
 	$(LOWEST)/bin/pip install --quiet --no-deps trackeval==1.3.0
 	$(TEST_ENV) $(LOWEST)/bin/pytest -p no:anyio -n 2 -m "not slow and not ray and not server"
 
+# What other tools read, by their own libraries: these want versions that the project does not, so they have a venv of their own.
+READERS := .venv-readers
+readers:
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(READERS)/bin/pip install --quiet datumaro==1.13.12 label-studio-sdk==2.0.19 fiftyone==1.22.0 hypothesis pytest pytest-xdist
+	$(READERS)/bin/pip install --quiet --editable '.[dev]'
+	$(TEST_ENV) $(READERS)/bin/pytest tests/exports
+
 test: check
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadgroup
 
@@ -60,4 +69,4 @@ dist: setup
 	$(BIN)/python -m tests.project.check_dist dist
 
 clean:
-	rm -rf $(VENV) $(LOWEST) demo dist
+	rm -rf $(VENV) $(LOWEST) $(READERS) demo dist

@@ -87,7 +87,8 @@ def _arriving_things(context: SceneContext) -> tuple[tuple[Thing, ...], tuple[Ro
         parts[len(stay) + 2] = parts[0]  # the one that crosses looks like the one that it crosses
     things = [_thing(context, part, way) for part, way in zip(parts, ways, strict=True)]
     order = rng.permutation(len(things)).tolist()
-    return tuple(things[place] for place in order), ("object",) * len(things)
+    roles: list[Role] = ["object" for _ in things]
+    return tuple(things[place] for place in order), tuple(roles)
 
 
 def _thing(context: SceneContext, parts: tuple[Part, ...], way: Way) -> Thing:

@@ -11,6 +11,7 @@ from samurai_batch.planning.orders import (
     ChunkPropagated,
     Detected,
     DetectOrder,
+    DiscoverOrder,
     OpenOrder,
     Order,
     OrderFailed,
@@ -67,6 +68,8 @@ class Scenario:
                 return TrackPublished(order.order_id, len(order.rows), 1.0)
             case DetectOrder():
                 return Detected(order.order_id, (0,) * len(order.members), 1.0)
+            case DiscoverOrder():
+                raise AssertionError("tests/simulation tries discoveries")
 
     def take_in(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -110,6 +113,8 @@ class Scenario:
                 return []
             case DetectOrder():
                 return [(member.fingerprint, False) for member in order.members]
+            case DiscoverOrder():
+                raise AssertionError("tests/simulation tries discoveries")
 
 
 def make_scheduler(

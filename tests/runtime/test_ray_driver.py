@@ -64,8 +64,8 @@ def interrupt(folder: Path, number: signal.Signals, kind: str = "boxes") -> int:
 
 def assert_same_rows(folder: Path) -> None:
     done, expected = (read_masks(str(folder / name)) for name in ("out", "undisturbed"))
-    same = (rows.assign(segmentation=rows["segmentation"].map(str)) for rows in (done, expected))
-    pd.testing.assert_frame_equal(*same)
+    found, right = (rows.assign(segmentation=rows["segmentation"].map(str)) for rows in (done, expected))
+    pd.testing.assert_frame_equal(found, right)
 
 
 def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path: Path) -> None:
