@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from samurai_batch import checks
 from samurai_batch.errors import ConfigError, PromptError
+from samurai_batch.frame_sampling import FrameSampling, OnCut
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest.flags import video_id_of
 from samurai_batch.masks import mask_table_name
+from samurai_batch.masks.reading import to_pandas
 from samurai_batch.rle import encode_mask
 from samurai_batch.storage import as_one
 from samurai_batch.tasks import (
     BoxPrompt,
     Direction,
-    FrameSampling,
     MaskPrompt,
     PointsPrompt,
     Prompt,
@@ -59,6 +60,7 @@ def track(
     frames_per_batch: int = 1,
     frame_step: int = 1,
     interpolate_boxes: bool = False,
+    on_cut: OnCut | None = None,
 ) -> "pd.DataFrame":
     """Track objects through one video, in this process; returns a DataFrame like `read_masks`.
 
@@ -77,21 +79,21 @@ def track(
     masks: ``{"dog": array}``, (height, width) of bool, or of numbers that are 0 beside the object.
 
     ``frames`` are the frames to track through, in ``direction`` from ``frame``; ``frame_step`` takes every
-    n-th, and ``interpolate_boxes`` adds rows with boxes between. ``model``, ``weights`` and the other
-    arguments are fields of a job (`JobConfig`); ``tracker`` is a `TrackerSettings`, or a dict of settings by name.
+    n-th, and ``interpolate_boxes`` adds rows with boxes between; ``on_cut`` is "ignore", "continue" or "end".
+    ``model``, ``weights`` and the other arguments are fields of a job (`JobConfig`); ``tracker`` is a
+    `TrackerSettings`, or a dict of settings by name.
 
     Raises PromptError for wrong prompts and for prompts outside the video, ConfigError and CheckpointError for the
     model and its settings, VideoError for the video.
     """
     of_model = {"model": model, "weights": weights, "image_size": image_size, "device": device, "dtype": dtype}
     of_chunks = {"chunk_frames": chunk_frames, "frames_per_batch": frames_per_batch}
-    of_frames = {"frame_step": frame_step, "interpolate_boxes": interpolate_boxes}
+    of_frames = {"frame_step": frame_step, "interpolate_boxes": interpolate_boxes, "on_cut": on_cut}
     uri = str(video) if isinstance(video, str | Path) else as_one([str(file) for file in video])
     fields = {"prompts": uri, "output": "unused", **of_model, **of_chunks, **of_frames}
     config = make_job({**fields, **_settings(mode, tracker)}, source="track")
     prompts = _prompts(frame, boxes, points, labels, masks)
-    sampling = FrameSampling(every=config.frame_step, interpolates=config.interpolate_boxes)
-    return _track(config, _tracks(uri, prompts, frames, direction, sampling))
+    return _track(config, _tracks(uri, prompts, frames, direction, config.frame_sampling))
 
 
 def _tracks(
@@ -202,5 +204,4 @@ def _track(config: JobConfig, tracks: Sequence[Track]) -> "pd.DataFrame":
     with video_opener(config, ahead=True)(tracks[0].video.uri) as source:
         chunk_frames = config.chunk_frames * config.frame_step
         tables = track_video(tracker, source, tracks, chunk_frames, config.frames_per_batch)
-    frame: pd.DataFrame = pa.concat_tables([tables[name] for name in sorted(tables, key=mask_table_name)]).to_pandas()
-    return frame
+    return to_pandas(pa.concat_tables([tables[name] for name in sorted(tables, key=mask_table_name)]))

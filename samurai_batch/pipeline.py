@@ -8,7 +8,7 @@ propagated chunk after chunk, each with the track states of the chunk before it;
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pyarrow as pa
@@ -16,12 +16,13 @@ import pyarrow as pa
 from samurai_batch.background import BackgroundCalls, prefetch
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks.interpolation import with_interpolated_boxes
+from samurai_batch.masks.shots import with_shots
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.planning.chunks import chunks_in_order, frames_to_propagate, num_steps
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Leg, Track
-from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, FrameSource, TimedFrameSource, frame_batches
+from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, TimedFrameSource, frame_batches
 from samurai_batch.tracking.mask_rows import lanes_of, mask_rows, start_masks
 from samurai_batch.tracking.prompts import check_tracks, prompt_on
 from samurai_batch.tracking.stopwatch import Stopwatch, peak_memory_bytes
@@ -29,7 +30,8 @@ from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.tracking.video_masks import MaskEncoder, PendingMasks
 from samurai_batch.tracking.waiting_rows import WaitingRows
-from samurai_batch.video import VideoInfo
+from samurai_batch.video import VideoInfo, scene_cuts_of
+from samurai_batch.video.frames import FrameSource
 
 MAX_SCALED_BATCHES = 2  # that wait for the network
 MAX_STEPPED_FRAMES = 4  # that wait for their rows
@@ -152,13 +154,17 @@ def track_video(
 ) -> Mapping[str, pa.Table]:
     """Track all objects of one video in this process: mask tables by object id, sorted by frame.
 
-    The forward legs of all tracks are propagated together, then the backward ones, in chunks like those of a job.
+    The forward legs of all tracks are propagated together, then the backward ones, in chunks like those of a job. Cuts
+    are measured first if any track says what becomes of it there.
     Raises PromptError, before any work, for a track that does not fit its video, or two of one object_id, and
     ConfigError for numbers of frames below 1.
     """
     _check_counts(chunk_frames=chunk_frames, frames_per_batch=frames_per_batch)
     info = source.info
     check_tracks(tracks, VideoFacts(info.num_frames, info.height, info.width))
+    if any(track.sampling.on_cut != "ignore" for track in tracks):
+        scene_cuts = scene_cuts_of(source)
+        tracks = [replace(track, scene_cuts=scene_cuts) for track in tracks]
     parts: dict[str, list[pa.Table]] = {track.object_id: [] for track in tracks}
     for reverse in (False, True):
         legs = [leg for track in tracks for leg in track.legs if leg.reverse == reverse]
@@ -176,7 +182,9 @@ def track_video(
 
 def _joined(track: Track, parts: Sequence[pa.Table], source: TimedFrameSource) -> pa.Table:
     table = pa.concat_tables(parts).sort_by("frame_index").combine_chunks()
-    return with_interpolated_boxes(table, source.timestamp_s) if track.sampling.interpolates else table
+    if track.sampling.interpolates:
+        table = with_interpolated_boxes(table, source.timestamp_s, track.scene_cuts or ())
+    return with_shots(table, track.scene_cuts)
 
 
 def _check_counts(**counts: int) -> None:

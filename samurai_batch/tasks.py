@@ -4,6 +4,7 @@ Making one with a wrong value raises PromptError. Whether a prompt lies inside i
 opened (`planning.validation`).
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Literal, get_args
 from samurai_batch import checks
 from samurai_batch.checks import checked, shown
 from samurai_batch.errors import PromptError
+from samurai_batch.frame_sampling import ALL_FRAMES, FrameSampling
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -162,24 +164,6 @@ class Video:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FrameSampling:
-    """Which frames of a video are tracked: those whose index is a multiple of ``every``, and those with a prompt.
-
-    ``interpolates``: the frames between get rows too, with boxes between those of their neighbours and without masks.
-    """
-
-    every: int = 1
-    interpolates: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
-            raise PromptError(f"every is {shown(self.every)}: it should be a whole number of frames, 1 or more")
-
-
-ALL_FRAMES = FrameSampling()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
     """One direction of a track: the frames through which its mask is propagated.
 
@@ -198,7 +182,7 @@ class Leg:
 
     def covers(self, frame_index: int) -> bool:
         """Whether the mask is propagated to this frame."""
-        return self.spans(frame_index) and self.track.samples(frame_index)
+        return self.spans(frame_index) and self.track.samples(frame_index) and not self._has_ended(frame_index)
 
     def spans(self, frame_index: int) -> bool:
         """Whether the frame lies between the first and the last one of the leg."""
@@ -206,6 +190,13 @@ class Leg:
             assert self.end_frame is not None
             return self.end_frame <= frame_index <= self.start_frame
         return self.start_frame <= frame_index and (self.end_frame is None or frame_index <= self.end_frame)
+
+    def _has_ended(self, frame_index: int) -> bool:
+        """Whether a cut has ended the track: no frame of this shot that the leg has come through has a prompt."""
+        track, shot = self.track, self.track.shot_of(frame_index)
+        within = range(frame_index, self.start_frame + 1) if self.reverse else range(self.start_frame, frame_index + 1)
+        prompted = (one.frame_index for one in track.prompts if one.frame_index in within)
+        return track.ends_at_cuts and all(track.shot_of(one) != shot for one in prompted)
 
     def writes(self, frame_index: int) -> bool:
         """Whether the leg writes a row for this frame."""
@@ -221,8 +212,8 @@ class Track:
     ``start_frame`` and ``end_frame``, both included, are the first and last frame of the track (None: of the video);
     every prompt lies between them. The direction forward starts at the first prompted frame, backward at the last one,
     both at the first one in both directions. ``origin`` is the fingerprint of the discover prompt that started the
-    track; it decides the track's prompts, and so stands for them in its fingerprint.
-    both at the first one in both directions. ``sampling`` may leave out frames; in a job it is the job's.
+    track; it decides the track's prompts, and so stands for them in its fingerprint. ``sampling`` may leave out
+    frames; in a job it is the job's. ``scene_cuts`` are the first frames of all shots but the first, once measured.
     """
 
     video: Video
@@ -233,6 +224,7 @@ class Track:
     direction: Direction = "forward"
     origin: str = field(default="", repr=False)
     sampling: FrameSampling = ALL_FRAMES
+    scene_cuts: tuple[int, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.video, Video):
@@ -268,6 +260,15 @@ class Track:
         """Whether a frame within the track is tracked."""
         every = self.sampling.every
         return frame_index % every == 0 or any(prompt.frame_index == frame_index for prompt in self.prompts)
+
+    @property
+    def ends_at_cuts(self) -> bool:
+        """Whether there are cuts, and they end the track."""
+        return self.sampling.on_cut == "end" and bool(self.scene_cuts)
+
+    def shot_of(self, frame_index: int) -> int:
+        """The shot of a frame, from 0, as far as cuts have been measured."""
+        return bisect_right(self.scene_cuts or (), frame_index)
 
     @property
     def auto_prompt(self) -> AutoPrompt | None:

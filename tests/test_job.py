@@ -123,6 +123,8 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
         ("frame_step: 0", "frame_step is 0: it should be greater than or equal to 1"),
         ("interpolate_boxes: true", "interpolate_boxes is given, but frame_step is 1, which leaves no frame out"),
         ("task: segment\nframe_step: 2", "frame_step is given, but task is segment"),
+        ("task: segment\non_cut: end", "on_cut is given, but task is segment"),
+        ("on_cut: stop", "on_cut is 'stop': it should be 'ignore', 'continue' or 'end' (what becomes"),
         ("chunk_frames: 2024-01-01", "chunk_frames is datetime.date(2024, 1, 1): it should be a valid integer"),
         ("pool: local\nray_address: auto", "ray_address is given, but pool is local, which uses no Ray; remove one"),
         ("num_gpus_per_replica: 1\ndevice: cpu", "num_gpus_per_replica is given, but device is cpu"),

@@ -16,6 +16,7 @@ LAYERS = {
     "checks": 0,
     "schema": 0,
     "tasks": 0,
+    "frame_sampling": 0,
     "geometry": 0,
     "plotting": 0,
     "rle": 0,
@@ -69,7 +70,7 @@ ONLY_IN = {
     ],
 }
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 350, 60
-PLANNING_MAY_USE = {"checks", "errors", "tasks", "planning", "redaction", "stats"}
+PLANNING_MAY_USE = {"checks", "errors", "frame_sampling", "tasks", "planning", "redaction", "stats"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
 
 

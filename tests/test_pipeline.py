@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError, PromptError, StateError, VideoError
+from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import propagate_chunk, track_video
 from samurai_batch.rle import rle_from_coco
@@ -21,7 +22,6 @@ from samurai_batch.runtime.failures import StoppedError
 from samurai_batch.tasks import (
     BoxPrompt,
     Direction,
-    FrameSampling,
     Leg,
     MaskPrompt,
     PointsPrompt,

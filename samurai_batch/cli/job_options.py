@@ -24,6 +24,7 @@ _OPTIONS: dict[str, Any] = {
     "image_size": typer.Option(metavar="PIXELS", help="Side of the model's input, a multiple of 32."),
     "mode": typer.Option(help="Tracker: samurai (default), sam2 and others (see `fields mode`)."),
     "frame_step": typer.Option("--every", metavar="N", help="Track every N-th frame only. Default: 1."),
+    "on_cut": typer.Option("--on-cut", metavar="WHAT", help="At scene cuts: ignore (default), continue or end."),
     "replicas": typer.Option(metavar="N", help="Number of model replicas. Default: as many as fit."),
 }
 TRACKING = ("model", "weights", "image_size", "mode")

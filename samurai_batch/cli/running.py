@@ -22,7 +22,7 @@ JobFile = Annotated[str | None, typer.Argument(help="Job file in YAML: path or U
 
 
 @app.command()
-@takes_options("output", *TRACKING, "frame_step")
+@takes_options("output", *TRACKING, "frame_step", "on_cut")
 def track(
     video: Annotated[str, typer.Argument(help="Video file or folder of numbered frames: path or URI.")],
     options: dict[str, str],

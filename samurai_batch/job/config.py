@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.frame_sampling import FrameSampling, OnCut
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.schema import Settings, contradiction, describe_mistakes
@@ -136,6 +137,11 @@ class JobConfig(BaseModel):
     """With frame_step, also write rows for the frames between, with interpolated boxes and without masks: true or
     false."""
 
+    on_cut: OnCut | None = None
+    """What becomes of tracks at a scene cut: ignore, continue or end. With continue and end, cuts are measured in a
+    pass over the whole video before it is tracked, and rows say their shot. With end, a track has rows only from a
+    prompt to the cut after it, and again from its next prompt on. Default: ignore."""
+
     max_tracks_per_shard: Positive = 8
     """Maximum number of tracks of one video that one replica propagates together."""
 
@@ -172,6 +178,11 @@ class JobConfig(BaseModel):
 
     cache_limit_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50.0
     """Maximum size of cache_dir in 10^9 bytes. The least recently used files are removed first."""
+
+    @property
+    def frame_sampling(self) -> FrameSampling:
+        """Which frames of a video are tracked."""
+        return FrameSampling(every=self.frame_step, interpolates=self.interpolate_boxes, on_cut=self.on_cut or "ignore")
 
     @property
     def tracker_settings(self) -> TrackerSettings:
@@ -215,6 +226,8 @@ class JobConfig(BaseModel):
             raise contradiction(f"tracker.{misplaced[0]}", misplaced[1])
         if self.task == "segment" and self.frame_step > 1:
             raise contradiction("frame_step", "task is segment, whose pictures have one frame; remove one of them")
+        if self.task == "segment" and self.frame_sampling.on_cut != "ignore":
+            raise contradiction("on_cut", "task is segment, whose pictures have one shot; remove one of them")
         if self.interpolate_boxes and self.frame_step == 1:
             raise contradiction("interpolate_boxes", "frame_step is 1, which leaves no frame out; raise frame_step")
         if self.task == "segment" and self.compile:

@@ -85,7 +85,10 @@ class LedgerWriter:
             case WorkInvalidated():
                 self._invalidated.append(outcome)
             case VideoFactsKnown(video_id, facts):
+                before = self._ledgers[video_id].facts
                 self._ledgers[video_id] = replace(self._ledgers[video_id], facts=facts)
+                if facts.scene_cuts is not None and facts != before:  # they took a pass over the video
+                    self._changed.add(video_id)
             case VideoTruncated(video_id, failure):
                 assert failure.frame_reached is not None
                 cut = Cut(failure.frame_reached, failure.message)

@@ -37,7 +37,7 @@ def read_masks(
     rows = _Selection.of(videos, objects, frames, columns, min_score)
     with _named_errors(uri):
         table = scan(storage.arrow_filesystem(uri)[0], rows.paths(uri), rows.columns, rows.conditions or [])
-        return cast(pd.DataFrame, table.to_pandas())
+        return to_pandas(table)
 
 
 def iter_masks(
@@ -96,6 +96,12 @@ class _Selection:
         """The files that can have the rows. Raises ConfigError if there are no mask tables."""
         paths = table_paths(uri, self.videos, self.objects)
         return [] if self.conditions is None else paths
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """The rows as a DataFrame whose types do not depend on which rows have a shot: without one it is NaN."""
+    frame = cast(pd.DataFrame, table.to_pandas())
+    return frame.astype({"shot": np.float64}) if "shot" in frame else frame
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from samurai_batch.errors import StateError
 from samurai_batch.rle import areas_and_boxes, rle_to_coco
 from samurai_batch.tasks import Box, Rle
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 METADATA_PREFIX = "samurai_batch."
 
 # Small enough that reading a few frames skips most of a long video, large enough to compress well.
@@ -57,10 +57,11 @@ MASK_SCHEMA = pa.schema(
         pa.field("predicted_w", pa.float32()),
         pa.field("predicted_h", pa.float32()),
         pa.field("interpolated", pa.bool_()),
+        pa.field("shot", pa.int32()),
     ]
 )
 
-_NUM_COLUMNS_BEFORE = (17, 21)  # of earlier versions: "1" ends with prompted, "2" with predicted_h
+_NUM_COLUMNS_BEFORE = (17, 21, 22)  # of earlier versions: they end with prompted, predicted_h, interpolated
 _KNOWN_SCHEMAS = (MASK_SCHEMA, *(pa.schema(list(MASK_SCHEMA)[:count]) for count in _NUM_COLUMNS_BEFORE))
 
 _PLAIN_NAMES = [name for name in MASK_SCHEMA.names if name != "segmentation"]
@@ -138,6 +139,7 @@ def rows_to_table(rows: Sequence[MaskRow]) -> pa.Table:
     columns |= _by_axis(_BOX_COLUMNS, boxes)
     columns |= _by_axis(_PREDICTED_COLUMNS, [row.predicted_xywh or _NO_BOX for row in rows])
     columns["interpolated"] = [False] * len(rows)
+    columns["shot"] = [None] * len(rows)  # `shots.with_shots` sets it
     return pa.table({name: columns[name] for name in MASK_SCHEMA.names}, schema=MASK_SCHEMA)
 
 

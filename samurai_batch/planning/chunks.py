@@ -43,19 +43,29 @@ def num_steps(leg: Leg, num_frames: int) -> int:
     end = _end(leg, num_frames)
     assert end is not None
     low, high = min(end, leg.start_frame), max(end, leg.start_frame)
+    if leg.track.ends_at_cuts:
+        return sum(map(leg.covers, range(low, high + 1)))
     every = leg.track.sampling.every
     others = {prompt.frame_index for prompt in leg.track.prompts if prompt.frame_index % every}
     return high // every - (low - 1) // every + sum(low <= frame_index <= high for frame_index in others)
 
 
 def _end(leg: Leg, num_frames: int | None) -> int | None:
-    """The last frame of the leg's span, covered or not."""
+    """The last frame of the leg's span, covered or not; where cuts end it, of the shot of its last prompt."""
+    end = leg.end_frame
+    assert end is not None or not leg.reverse
+    if num_frames is not None and not leg.reverse:
+        end = num_frames - 1 if end is None else min(end, num_frames - 1)
+    return end if end is None or not leg.track.ends_at_cuts else _end_at_cut(leg, end)
+
+
+def _end_at_cut(leg: Leg, end: int) -> int:
+    low, high = min(end, leg.start_frame), max(end, leg.start_frame)
+    prompted = [prompt.frame_index for prompt in leg.track.prompts if low <= prompt.frame_index <= high]
+    shot, cuts = leg.track.shot_of(min(prompted) if leg.reverse else max(prompted)), leg.track.scene_cuts or ()
     if leg.reverse:
-        assert leg.end_frame is not None
-        return leg.end_frame
-    if num_frames is None:
-        return leg.end_frame
-    return num_frames - 1 if leg.end_frame is None else min(leg.end_frame, num_frames - 1)
+        return max(end, cuts[shot - 1]) if shot else end
+    return min(end, cuts[shot] - 1) if shot < len(cuts) else end
 
 
 def _sampled(leg: Leg, low: int, high: int) -> range:
@@ -87,7 +97,8 @@ def is_past(chunk: int, other: int, reverse: bool) -> bool:
 def frames_left(leg: Leg, next_chunk: int, chunk_frames: int, num_frames: int) -> range:
     """The remaining frames (ascending) of a leg whose next chunk is ``next_chunk``.
 
-    With a frame step, prompted frames that are no multiples of it are not counted. The range is empty if none is left.
+    With a frame step, prompted frames that are no multiples of it are not counted; shots between that have no prompt
+    are. The range is empty if none is left.
     """
     end, every = last_frame(leg, num_frames), leg.track.sampling.every
     assert end is not None
@@ -127,4 +138,8 @@ def _covered(leg: Leg, low: int, high: int, num_frames: int) -> range:
     end = last_frame(leg, num_frames)
     assert end is not None
     first, last = (end, leg.start_frame) if leg.reverse else (leg.start_frame, end)
-    return _sampled(leg, max(low, first), min(high, last))
+    span = _sampled(leg, max(low, first), min(high, last))
+    if not leg.track.ends_at_cuts:
+        return span
+    covered = [frame_index for frame_index in span if leg.covers(frame_index)]
+    return range(covered[0], covered[-1] + 1) if covered else range(0)

@@ -52,10 +52,12 @@ class Continuation:
 def is_continuable(track: Track) -> bool:
     """Whether a track may go on in files that are added: forward, to the end of a video of several files.
 
-    Tracks of discoveries do not: all of their video decides them.
+    Tracks of discoveries do not: all of their video decides them. Nor do those for which cuts count: of the last frames
+    of a video it depends on what follows whether they begin a shot.
     """
     is_open_ended = track.direction == "forward" and track.end_frame is None
-    return track.video.num_files > 1 and is_open_ended and not track.origin and track.auto_prompt is None
+    is_alone = not track.origin and track.auto_prompt is None and track.sampling.on_cut == "ignore"
+    return track.video.num_files > 1 and is_open_ended and is_alone
 
 
 def boundary_frame(track: Track, last_row: int, num_rows: int, chunk_frames: int) -> int | None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from samurai_batch.tasks import (
-    ALL_FRAMES,
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
@@ -19,6 +18,9 @@ from samurai_batch.tasks import (
     TextPrompt,
     Track,
 )
+
+SCENE_CUTS_VERSION = 1
+"""Raise it when other scene cuts are measured in the same frames: tracks of jobs with ``on_cut`` become stale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,11 @@ def fingerprint(track: Track, video: VideoIdentity, recipe: Recipe) -> str:
     }
     if isinstance(track.auto_prompt, DiscoverPrompt):
         content["discovery"] = [dict(recipe.discovery)]
-    if track.sampling != ALL_FRAMES:
-        content["sampling"] = [track.sampling.every, track.sampling.interpolates]
+    sampling = track.sampling
+    if sampling.every > 1 or sampling.interpolates:
+        content["sampling"] = [sampling.every, sampling.interpolates]
+    if sampling.on_cut != "ignore":
+        content["on_cut"] = [sampling.on_cut, SCENE_CUTS_VERSION]
     if track.auto_prompt is not None:
         content["look_up"] = [dict(recipe.detection)]
     return _hash(content)

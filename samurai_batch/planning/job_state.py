@@ -184,6 +184,7 @@ class JobState:
         video.facts = facts
         self._outcomes.append(VideoFactsKnown(video.video.video_id, facts))
         for track in video.tracks:
+            track.set_scene_cuts(facts.scene_cuts)
             problem = validation_error(track.track, facts)
             if problem:
                 self.give_up([track], Failure(FailureKind.PROMPT, problem))

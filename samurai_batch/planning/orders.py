@@ -38,7 +38,7 @@ class PropagateOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishOrder:
-    """Join the saved parts of a track into its mask table: a row for each frame in ``rows`` that the track samples.
+    """Join the saved parts of a track into its mask table: a row for each frame in ``rows`` that it is tracked on.
 
     ``chunks`` names the parts as (reverse, chunk), in ascending order of their frames.
     """

@@ -94,6 +94,13 @@ class TrackRecord:
         """Whether the track has failed; it settles when no order includes it any more."""
         return self.failure is not None and not self.is_cut_short
 
+    def set_scene_cuts(self, scene_cuts: tuple[int, ...] | None) -> None:
+        """Tell the track and its legs where the shots of their video begin, if that concerns them."""
+        if self.track.sampling.on_cut != "ignore":
+            self.track = replace(self.track, scene_cuts=scene_cuts)
+            for leg in self.legs:
+                leg.leg = replace(leg.leg, track=self.track)
+
     def publish_order(self, order_id: int, chunk_frames: int) -> PublishOrder:
         """The order to join all parts, lowest frames first: those of the reverse leg, then the forward one's."""
         legs = sorted(self.legs, key=lambda leg: not leg.leg.reverse)

@@ -10,11 +10,17 @@ _UNIT = "in pixels of the original video"
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What opening a video tells: its frames, and their size in pixels as displayed."""
+    """What opening a video tells: its frames, and their size in pixels as displayed.
+
+    ``scene_cuts`` are the frames at which shots begin, but the first one; None where nobody has measured them, by the
+    rules of ``scene_cuts_version``.
+    """
 
     num_frames: int
     height: int
     width: int
+    scene_cuts: tuple[int, ...] | None = None
+    scene_cuts_version: int = 0
 
 
 def validation_error(track: Track, facts: VideoFacts) -> str | None:

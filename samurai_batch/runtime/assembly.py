@@ -34,7 +34,7 @@ from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.runtime.window_detections import detect_window
 from samurai_batch.tracking.tracker import Tracker
-from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video
+from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video, scene_cuts_of
 
 logger = get_logger(__name__)
 
@@ -97,6 +97,7 @@ def _make_replica(plan: ReplicaPlan, device: Mapping[str, str]) -> Worker:
             partial(detect_window, detector, source, track, config.discovery.every)
         ),
         keeps_boundary_states=tracker.rules.paths is None,
+        measure_cuts=None if config.frame_sampling.on_cut == "ignore" else scene_cuts_of,
         open_video=open_video,
         store=storage,
         output=config.output,

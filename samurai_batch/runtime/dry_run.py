@@ -136,7 +136,11 @@ def _planned(preparation: Preparation, chunk_frames: int) -> list[tuple[float, P
         spans = _spans(shard, pending, chunk_frames, known[shard.video.video_id].expected_frames)
         if spans:
             num_frames = len(set().union(*spans))
-            is_estimate = known[shard.video.video_id].facts is None and any(leg.end_frame is None for leg in shard.legs)
+            is_estimate = any(
+                (leg.end_frame is None and known[shard.video.video_id].facts is None)
+                or leg.track.sampling.on_cut == "end"
+                for leg in shard.legs
+            )
             row = PlannedShard(shard.video.video_id, shard.reverse, len(spans), num_frames, is_estimate)
             planned.append((cost_s(spans, FIRST_RATES), row))
     return planned

@@ -106,8 +106,9 @@ class Preparation:
         for discovery in self.discoveries:
             num_frames[discovery.track.video.video_id] = discover_prompt_of(discovery.track).frame_index + 1
             resumed |= {discovery.track.video.video_id} if discovery.found else set()
+        cutting = {track.video.video_id for track in self._open_tracks if track.sampling.on_cut != "ignore"}
         return {
-            video_id: self.videos[video_id].known(count, resumes=video_id in resumed)
+            video_id: self.videos[video_id].known(count, resumes=video_id in resumed, needs_cuts=video_id in cutting)
             for video_id, count in num_frames.items()
         }
 

@@ -12,7 +12,7 @@ from samurai_batch.manifest import read_detections, read_pictures, read_prompts
 from samurai_batch.manifest.detections import Detections
 from samurai_batch.modeling.configs import image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.tasks import DiscoverPrompt, FrameSampling, Track, Video, check_distinct
+from samurai_batch.tasks import DiscoverPrompt, Track, Video, check_distinct
 
 TRACKER_VERSION = 2
 """Raise it with every change of code that changes the masks of videos: all tracks become stale."""
@@ -113,7 +113,7 @@ def checked_tracks(config: JobConfig, tracks: Sequence[Track] | None) -> list[Tr
     else:
         check_distinct(tracks)
     checked = with_absolute_videos(tracks)
-    sampling = FrameSampling(every=config.frame_step, interpolates=config.interpolate_boxes)
+    sampling = config.frame_sampling
     checked = [track if track.sampling == sampling else replace(track, sampling=sampling) for track in checked]
     storage.check_inputs((track.video.uri for track in checked), in_one_process=config.pool == "local")
     return checked
@@ -148,6 +148,11 @@ def with_detections(config: JobConfig, tracks: Sequence[Track]) -> tuple[list[Tr
         raise ConfigError("prompts of kind discover need videos, and task is segment; give pictures a text prompt")
     if config.mode == "sam2long":  # its rows of a chunk wait for later frames, and a window is decided from its rows
         raise ConfigError("prompts of kind discover need a tracker that decides each frame at once; mode is sam2long")
+    if config.on_cut == "end":  # a detection at the border of a window would prompt a track that has ended there
+        raise ConfigError(
+            "prompts of kind discover end their tracks by their own rules, and on_cut is end; set on_cut to continue,"
+            " and rows say their shot"
+        )
     if config.discovery.every % config.frame_step:
         raise ConfigError(
             f"discovery.every is {config.discovery.every}, and frame_step {config.frame_step}: sampled frames should be"

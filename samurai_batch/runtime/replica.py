@@ -6,7 +6,7 @@ it. Every failure becomes a report.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -19,10 +19,12 @@ from samurai_batch.ledger.checkpoints import part_uri, state_uri
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, mask_table_uri, table_to_bytes
 from samurai_batch.masks.interpolation import with_interpolated_boxes
+from samurai_batch.masks.shots import with_shots
 from samurai_batch.masks.table import rows_to_table
 from samurai_batch.planning.chunks import first_chunk, frames_to_propagate, is_past, step
 from samurai_batch.planning.continuation import is_continuable
 from samurai_batch.planning.discovery import Decision, DiscoveryRules
+from samurai_batch.planning.fingerprints import SCENE_CUTS_VERSION
 from samurai_batch.planning.orders import (
     ChunkPropagated,
     Detected,
@@ -81,6 +83,9 @@ Detect = Callable[["VideoSource", Track], Sequence[Prompt]]
 DetectWindow = Callable[["VideoSource", Track], Sequence[FrameDetection]]
 """What is detected on the sampled frames of the window of a track's discover prompt."""
 
+MeasureCuts = Callable[["VideoSource", Callable[[], None]], tuple[int, ...]]
+"""`video.scene_cuts_of`: where the shots of a video begin. What it is given is called before each frame."""
+
 OpenVideo = Callable[[str], "VideoSource"]
 """Opens the video at a URI. Raises VideoError for one that is missing or damaged, StorageError."""
 
@@ -126,6 +131,7 @@ class Replica(PublishingReplica):
 
     ``detect`` is needed only for auto prompts, ``rules`` and ``detect_window`` only for those of kind discover.
     With ``keeps_boundary_states``, tracks can go on in files that are added; not where rows wait for later frames.
+    ``measure_cuts`` is None where a job ignores scene cuts.
     """
 
     propagate: Propagate
@@ -133,6 +139,7 @@ class Replica(PublishingReplica):
     rules: DiscoveryRules | None = None
     detect_window: DetectWindow | None = None
     keeps_boundary_states: bool = True
+    measure_cuts: MeasureCuts | None = None
     _open: "tuple[Video, VideoSource] | None" = field(default=None, init=False)
 
     def run(self, order: Order) -> Report:
@@ -141,9 +148,7 @@ class Replica(PublishingReplica):
         try:
             match order:
                 case OpenOrder():
-                    info = self._source(order.video).info
-                    facts = VideoFacts(info.num_frames, info.height, info.width)
-                    return VideoOpened(order.order_id, facts, time.monotonic() - started_s)
+                    return VideoOpened(order.order_id, self._facts(order.video), time.monotonic() - started_s)
                 case PropagateOrder():
                     return self._propagate_chunk(order, started_s)
                 case PublishOrder():
@@ -169,6 +174,15 @@ class Replica(PublishingReplica):
             self.close()
             self._open = (video, self.open_video(video.uri))
         return self._open[1]
+
+    def _facts(self, video: Video) -> VideoFacts:
+        self.check_not_stopping()
+        source = self._source(video)
+        facts = VideoFacts(source.info.num_frames, source.info.height, source.info.width)
+        if self.measure_cuts is None:
+            return facts
+        scene_cuts = self.measure_cuts(source, self.check_not_stopping)
+        return replace(facts, scene_cuts=scene_cuts, scene_cuts_version=SCENE_CUTS_VERSION)
 
     # -- auto prompts
 
@@ -261,7 +275,8 @@ class Replica(PublishingReplica):
         may_continue = self.keeps_boundary_states and is_continuable(order.track)
         tables, first = rows_before(self.store, self.output, order) if may_continue else ([], 0)
         tables += for_each(read, [one for one in order.chunks if one[1] >= first], self.num_transfers)
-        frames = [frame_index for frame_index in order.rows if order.track.samples(frame_index)]
+        legs = order.track.legs
+        frames = [index for index in order.rows if any(leg.writes(index) for leg in legs)]
         if sum(table.num_rows for table in tables) < len(frames):
             tables.append(self._waiting_rows(order))
         table = pa.concat_tables(tables).sort_by("frame_index").combine_chunks()
@@ -273,11 +288,13 @@ class Replica(PublishingReplica):
                 f"{order.rows.start} to {order.rows.stop - 1}, once each"
             )
         _check_whose(table, order.track)
+        scene_cuts = order.track.scene_cuts
         if order.track.sampling.interpolates:
-            table = with_interpolated_boxes(table, self._source(order.track.video).timestamp_s)
+            source = self._source(order.track.video)
+            table = with_interpolated_boxes(table, source.timestamp_s, scene_cuts or ())
         if may_continue:
             keep_boundary_state(self.store, self.output, order, len(frames))
-        self.publish(order.track, order.fingerprint, table)
+        self.publish(order.track, order.fingerprint, with_shots(table, scene_cuts))
         return int(table.num_rows)
 
     def _waiting_rows(self, order: PublishOrder) -> pa.Table:

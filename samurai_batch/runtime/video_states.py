@@ -9,7 +9,7 @@ from samurai_batch.errors import StorageError
 from samurai_batch.ledger.schema import VideoLedger
 from samurai_batch.ledger.store import Store, read_video_ledger
 from samurai_batch.masks import mask_tables_uri
-from samurai_batch.planning.fingerprints import VideoIdentity
+from samurai_batch.planning.fingerprints import SCENE_CUTS_VERSION, VideoIdentity
 from samurai_batch.planning.job_state import KnownVideo
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.settings import DriverSettings
@@ -38,16 +38,19 @@ class VideoState:
         """The identity of the video that its first files were alone."""
         return _identity_of_all(self.files[:num_files])
 
-    def known(self, num_frames: int, *, resumes: bool) -> KnownVideo:
+    def known(self, num_frames: int, *, resumes: bool, needs_cuts: bool = False) -> KnownVideo:
         """What is known of the video's length; the prompts ask for at least ``num_frames``.
 
         A truncation that an earlier run has found counts only if this run ``resumes`` work that was saved under it:
-        without such work the video is read again, which may go further.
+        without such work the video is read again, which may go further. A run that ``needs_cuts`` opens a video whose
+        scene cuts have not been measured, as if nothing but its length were known.
         """
         facts, cut = self.ledger.facts, self.ledger.cut
         if facts is None:
             size_bytes = self.identity.size_bytes if self.identity else 0
             return KnownVideo(max(num_frames, size_bytes // BYTES_PER_FRAME))
+        if needs_cuts and (facts.scene_cuts is None or facts.scene_cuts_version != SCENE_CUTS_VERSION):
+            return KnownVideo(facts.num_frames)
         truncation = Failure(FailureKind.TRUNCATED, cut.message, cut.frame_reached) if cut and resumes else None
         return KnownVideo(facts.num_frames, facts, truncation)
 

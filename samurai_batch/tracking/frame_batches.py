@@ -10,20 +10,8 @@ import torch
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.tracking.stopwatch import Stopwatch
-from samurai_batch.video import Frame, VideoInfo
-
-
-class FrameSource(Protocol):
-    """What is read of a video: :class:`samurai_batch.video.VideoSource`, or anything like it."""
-
-    @property
-    def info(self) -> VideoInfo:
-        """Number and size of frames."""
-        ...
-
-    def frames(self, indices: range) -> Iterator[Frame]:
-        """The frames, in the order of ``indices``."""
-        ...
+from samurai_batch.video import Frame
+from samurai_batch.video.frames import FrameSource
 
 
 class TimedFrameSource(FrameSource, Protocol):

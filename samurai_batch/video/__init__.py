@@ -11,6 +11,7 @@ from samurai_batch.video.decoders import DecoderName, describe_decoder
 from samurai_batch.video.file_reader import FileReader
 from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
 from samurai_batch.video.picture_files import FolderReader, picture_reader
+from samurai_batch.video.scene_cuts import scene_cuts_of
 from samurai_batch.video.several_files import SeveralFilesReader
 from samurai_batch.video.source import VideoSource
 from samurai_batch.video.staged_file import StagedReader
@@ -25,6 +26,7 @@ __all__ = [
     "describe_decoder",
     "open_staged",
     "open_video",
+    "scene_cuts_of",
 ]
 
 FOLDER_FPS = 25.0

@@ -41,6 +41,19 @@ class Frame:
     pixels: Pixels
 
 
+class FrameSource(Protocol):
+    """What is read of a video: :class:`samurai_batch.video.VideoSource`, or anything like it."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """Number and size of frames."""
+        ...
+
+    def frames(self, indices: range) -> Iterator[Frame]:
+        """The frames, in the order of ``indices``."""
+        ...
+
+
 class FrameReader(Protocol):
     """Reads frames in ascending order. Continuing where the last call ended costs no seek."""
 

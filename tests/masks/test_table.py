@@ -71,10 +71,11 @@ def test_the_schema_is_the_one_that_was_promised() -> None:
         "predicted_w: float",
         "predicted_h: float",
         "interpolated: bool",
+        "shot: int32",
     ]
     nullable = {field.name for field in MASK_SCHEMA if field.nullable}
     boxes = {f"{name}_{axis}" for name in ("bbox", "predicted") for axis in "xywh"}
-    assert nullable == {"segmentation", "motion_score", "interpolated"} | boxes
+    assert nullable == {"segmentation", "motion_score", "interpolated", "shot"} | boxes
 
 
 @given(rows)
@@ -111,6 +112,15 @@ def test_a_table_of_the_first_version_is_read_without_predictions() -> None:
     assert pa.concat_tables([before, whole]).num_rows == 8
 
 
+@pytest.mark.parametrize("num_columns", [21, 22])
+def test_tables_of_the_second_and_third_version_are_read_without_the_columns_added_since(num_columns: int) -> None:
+    whole, sink = rows_to_table([row(index, 1) for index in range(4)]), pa.BufferOutputStream()
+    pa.parquet.write_table(whole.select(MASK_SCHEMA.names[:num_columns]), sink, store_schema=False)
+    before = bytes_to_table(bytes(sink.getvalue()))
+    assert before.select(MASK_SCHEMA.names[:num_columns]).equals(whole.select(MASK_SCHEMA.names[:num_columns]))
+    assert all(before[name].null_count == 4 for name in MASK_SCHEMA.names[num_columns:])
+
+
 def in_the_first_version(table: pa.Table) -> bytes:
     """As version "1" wrote it: without the columns that were added."""
     sink = pa.BufferOutputStream()
@@ -134,7 +144,7 @@ def test_files_of_different_runs_have_the_same_schema_also_when_empty() -> None:
 
 def test_metadata_stands_in_the_file_beside_the_schema_version() -> None:
     data = table_to_bytes(rows_to_table([row(0, 1)]), {"model": "tiny", "settings": '{"ä": 1}'})
-    assert file_metadata(data) == {"model": "tiny", "settings": '{"ä": 1}', "schema_version": "3"}
+    assert file_metadata(data) == {"model": "tiny", "settings": '{"ä": 1}', "schema_version": "4"}
 
 
 def test_parts_can_be_joined_into_one_table() -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.planning.chunks import (
     first_chunk,
     frames_left,
@@ -12,7 +13,7 @@ from samurai_batch.planning.chunks import (
     step,
 )
 from samurai_batch.planning.chunks import num_steps as num_steps_of
-from samurai_batch.tasks import FrameSampling, Leg
+from samurai_batch.tasks import Leg
 from tests.planning.builders import track
 
 NUM_FRAMES = 100
@@ -31,6 +32,15 @@ def sampled_legs(draw: st.DrawFn) -> Leg:
     return replace(leg, track=prompted)
 
 
+@st.composite
+def legs_with_cuts(draw: st.DrawFn) -> Leg:
+    """The same, or legs of every frame, in a video with cuts that end tracks."""
+    leg = draw(sampled_legs())
+    cuts = tuple(sorted(draw(st.sets(st.integers(1, NUM_FRAMES - 1), max_size=8))))
+    sampling = FrameSampling(every=draw(st.sampled_from([1, leg.track.sampling.every])), on_cut="end")
+    return replace(leg, track=replace(leg.track, sampling=sampling, scene_cuts=cuts))
+
+
 @given(sampled_legs(), st.integers(1, 10))
 def test_with_a_frame_step_no_chunk_of_a_leg_is_empty_and_all_its_frames_are_in_one(leg: Leg, num_steps: int) -> None:
     chunk_frames = num_steps * leg.track.sampling.every
@@ -47,6 +57,37 @@ def test_with_a_frame_step_no_chunk_of_a_leg_is_empty_and_all_its_frames_are_in_
     assert num_steps_of(leg, NUM_FRAMES) == len(walked)
     past = walk(leg, chunk_frames)[-1] + step(leg.reverse)
     assert not frames_left(leg, past, chunk_frames, NUM_FRAMES)
+
+
+@given(legs_with_cuts(), st.integers(1, 10))
+def test_where_cuts_end_a_leg_its_chunks_have_the_frames_that_it_covers_and_none_is_left(leg: Leg, steps: int) -> None:
+    chunk_frames = steps * leg.track.sampling.every
+    walked = []
+    for chunk in walk(leg, chunk_frames):
+        frames = frames_to_propagate([leg], chunk, chunk_frames, NUM_FRAMES)
+        covered = [index for index in frames if leg.covers(index)]
+        assert not frames or (covered[0], covered[-1]) == (frames[0], frames[-1])
+        assert frames_left(leg, chunk, chunk_frames, NUM_FRAMES)
+        walked += covered
+    assert walked == covered_by(leg)
+    assert walked[0] == leg.start_frame
+    assert last_frame(leg, NUM_FRAMES) == walked[-1]
+    assert num_steps_of(leg, NUM_FRAMES) == len(walked)
+    past = walk(leg, chunk_frames)[-1] + step(leg.reverse)
+    assert not frames_left(leg, past, chunk_frames, NUM_FRAMES)
+
+
+@given(legs_with_cuts())
+def test_a_leg_covers_a_frame_if_no_cut_lies_between_it_and_the_last_prompt_before_it(leg: Leg) -> None:
+    every, cuts = leg.track.sampling.every, leg.track.scene_cuts or ()
+    end = NUM_FRAMES - 1 if leg.end_frame is None else leg.end_frame
+    expected, is_ended = [], False
+    for index in range(leg.start_frame, end + step(leg.reverse), step(leg.reverse)):
+        is_prompted = any(prompt.frame_index == index for prompt in leg.track.prompts)
+        is_ended = not is_prompted and (is_ended or (index + 1 if leg.reverse else index) in cuts)
+        if not is_ended and (index % every == 0 or is_prompted):
+            expected.append(index)
+    assert covered_by(leg) == expected
 
 
 @given(sampled_legs(), st.integers(1, 10))

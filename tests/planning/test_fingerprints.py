@@ -3,8 +3,9 @@ import hashlib
 
 import pytest
 
+from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
-from samurai_batch.tasks import BoxPrompt, FrameSampling, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
 from tests.planning.builders import track, video
 
 RECIPE = Recipe(
@@ -32,6 +33,8 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
         track(direction="both"),
         dataclasses.replace(TRACK, sampling=FrameSampling(every=2)),
         dataclasses.replace(TRACK, sampling=FrameSampling(every=2, interpolates=True)),
+        dataclasses.replace(TRACK, sampling=FrameSampling(on_cut="continue")),
+        dataclasses.replace(TRACK, sampling=FrameSampling(on_cut="end")),
         track(of=video("w")),
         dataclasses.replace(TRACK, prompts=(*TRACK.prompts, PointsPrompt(3, ((1.0, 2.0),), (1,)))),
     ],
@@ -60,6 +63,12 @@ def test_everything_about_the_network_and_the_rules_counts(changes: dict[str, ob
 @pytest.mark.parametrize("other", [("w.mp4", 10, "v1"), ("v.mp4", 11, "v1"), ("v.mp4", 10, "v2")])
 def test_another_state_of_the_video_is_another_video(other: tuple[str, int, str]) -> None:
     assert fingerprint(TRACK, VideoIdentity(*other), RECIPE) != fingerprint(TRACK, IDENTITY, RECIPE)
+
+
+def test_measured_cuts_change_no_fingerprint() -> None:
+    ending = dataclasses.replace(TRACK, sampling=FrameSampling(on_cut="end"))
+    names = {fingerprint(dataclasses.replace(ending, scene_cuts=cuts), IDENTITY, RECIPE) for cuts in (None, (), (3, 9))}
+    assert len(names) == 1
 
 
 def test_kinds_of_prompts_with_like_values_differ() -> None:

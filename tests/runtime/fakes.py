@@ -27,7 +27,7 @@ from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import RunProgress
-from samurai_batch.runtime.replica import OpenVideo, Replica
+from samurai_batch.runtime.replica import MeasureCuts, OpenVideo, Replica
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.stats import WorkStats
@@ -217,8 +217,11 @@ def find_two(source: object, track: Track) -> list[BoxPrompt]:
     return [BoxPrompt(track.auto_prompt.frame_index, (10.0 + left, 10.0, 30.0, 30.0)) for left in range(2)]
 
 
-def make_replica(output: str, tracker: FakeTracker, store: Store = storage) -> Replica:
+def make_replica(
+    output: str, tracker: FakeTracker, store: Store = storage, measure_cuts: MeasureCuts | None = None
+) -> Replica:
     return Replica(
+        measure_cuts=measure_cuts,
         rules=DiscoverySettings(),
         propagate=tracker.propagate,
         detect=find_two,
@@ -254,6 +257,7 @@ def run_tracks(
     recipe: Recipe = RECIPE,
     store: Store = storage,
     num_replicas: int = 1,
+    measure_cuts: MeasureCuts | None = None,
     **changes: Any,
 ) -> RunSummary:
     """Run tracks with a local pool of fake replicas."""
@@ -261,7 +265,7 @@ def run_tracks(
 
     def local_pool() -> Pool:
         def build(payload: FakeTracker) -> Worker:
-            return make_replica(str(output), payload)
+            return make_replica(str(output), payload, measure_cuts=measure_cuts)
 
         return LocalPool(build, tracker, num_replicas)
 

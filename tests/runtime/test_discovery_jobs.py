@@ -20,6 +20,7 @@ from samurai_batch.runtime import assembly
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import DiscoverPrompt, Track, Video
+from samurai_batch.video import open_video, scene_cuts_of
 from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.test_jobs import ImpatientPool, make_config, rows_of, write_frames
 
@@ -63,11 +64,22 @@ def test_a_discovery_that_is_stopped_goes_on_to_the_same_rows(tmp_path: Path) ->
     pd.testing.assert_frame_equal(rows_of(stopped), rows)
 
 
+def test_the_rows_of_found_tracks_say_their_shot_where_tracks_go_on_at_cuts(tmp_path: Path) -> None:
+    config = discovery(str(tmp_path), on_cut="continue")
+    assert exit_code(run_job(config, progress=NoProgress())) == 0
+    rows = rows_of(config)
+    with open_video(tmp_path / "videos" / "a") as source:
+        cuts = scene_cuts_of(source)
+    assert len(rows)
+    assert rows["shot"].tolist() == [sum(cut <= index for cut in cuts) for index in rows["frame_index"]]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"discovery": {"every": 50}}, r"has no detection on its sampled frames, 0, 50, 100, …"),
         ({"mode": "sam2long"}, "need a tracker that decides each frame at once; mode is sam2long"),
+        ({"on_cut": "end"}, "end their tracks by their own rules, and on_cut is end; set on_cut to continue"),
         ({"frame_step": 2}, "discovery.every is 3, and frame_step 2: sampled frames should be tracked"),
         ({"discovery": {"every": 0}}, "discovery.every is 0: it should be greater than or equal to 1"),
     ],

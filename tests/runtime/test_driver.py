@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from samurai_batch import storage
+from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import read_masks
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, FrameSampling, Prompt, Track
+from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Prompt, Track
 from tests.runtime.fakes import (
     RECIPE,
     Crash,

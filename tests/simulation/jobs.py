@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from samurai_batch.errors import PromptError
+from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.ledger.lease import Holder
 from samurai_batch.ledger.schema import TrackEntry
@@ -27,7 +28,6 @@ from samurai_batch.tasks import (
     DiscoverPrompt,
     EverythingPrompt,
     FrameDetection,
-    FrameSampling,
     Rle,
     Track,
     Video,

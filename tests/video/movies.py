@@ -10,6 +10,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+from PIL import Image
 
 MILLISECOND = Fraction(1, 1000)
 FASTSTART = {"movflags": "faststart"}
@@ -53,6 +54,25 @@ def write_movie(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def write_pixels(path: Path, frames: Sequence[NDArray[np.uint8]], options: Mapping[str, str] | None = None) -> Path:
+    """A video (H.264, 25 frames/s) of these pictures (H, W, 3)."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "18", **(options or {})})
+        stream.height, stream.width, _ = frames[0].shape
+        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def scene(seed: int, lefts: Sequence[int], height: int = 48, width: int = 64) -> list[NDArray[np.uint8]]:
+    """One shot: a camera that goes over a wide smooth picture, its left border at ``lefts`` (px)."""
+    cells = np.random.Generator(np.random.PCG64(seed)).integers(0, 256, (5, 60, 3), dtype=np.uint8)
+    wide = np.asarray(Image.fromarray(cells).resize((60 * width // 4, height), Image.Resampling.BICUBIC))
+    return [np.ascontiguousarray(wide[:, left : left + width]) for left in lefts]
 
 
 def write_two_sizes(path: Path, *, codec: str, num_frames_each: int = 20) -> Path:
