@@ -47,9 +47,8 @@ lowest:
 READERS := .venv-readers
 readers:
 	$(PYTHON) -m venv $(READERS)
-	$(READERS)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(READERS)/bin/pip install --quiet datumaro==1.13.12 label-studio-sdk==2.0.19 fiftyone==1.22.0 hypothesis pytest pytest-xdist
-	$(READERS)/bin/pip install --quiet --editable '.[dev]'
+	$(READERS)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0 uv
+	VIRTUAL_ENV=$(READERS) $(READERS)/bin/uv pip install --quiet --editable '.[dev]' datumaro==1.13.12 label-studio-sdk==2.0.19 fiftyone==1.22.0 'graphql-core<3.3'
 	$(TEST_ENV) $(READERS)/bin/pytest tests/exports
 
 test: check
