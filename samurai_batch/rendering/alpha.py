@@ -43,6 +43,8 @@ def alpha_video(codec: AlphaCodec, frames: Iterable[tuple[float, NDArray[np.uint
     with av.open(sink, "w", format=codec.container) as container:
         stream = cast(VideoStream, container.add_stream(codec.encoder, options=codec.options))
         stream.pix_fmt = codec.pixel_format
+        # FFmpeg's ProRes encoder gives other pixels from run to run where several threads encode slices.
+        stream.codec_context.thread_count = 1
         stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
         for time_s, pixels in frames:
             height, width = pixels.shape[:2]

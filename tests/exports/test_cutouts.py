@@ -58,3 +58,9 @@ def test_alpha_is_the_mask_and_frames_are_those_of_the_track(
         if expected.any():
             colour = picture.to_ndarray(format="rgb24")[: SIZE[0], : SIZE[1]][expected].astype(int)
             assert np.abs(np.median(colour, axis=0) - (30 * index, 60, 90)).max() <= 4
+
+
+def test_a_cut_out_has_the_same_bytes_every_time(tmp_path: Path) -> None:
+    uri = write_frames(tmp_path / "clip", SIZE)
+    made = {dict(FORMATS["prores4444"]([video_masks("clip", MASKS, uri)]))["clip/c.mov"] for _ in range(20)}
+    assert len(made) == 1
