@@ -65,6 +65,16 @@ def mask_overlaps(some: Sequence[Rle], others: Sequence[Rle], of_the_first: bool
     return overlaps
 
 
+def rle_iou(a: Rle | None, b: Rle | None) -> float:
+    """IoU of two masks, None if the object is absent: 1 if both are empty, 0 if one is or if their sizes differ."""
+    if a == b:
+        return 1.0
+    if a is None or b is None or (a.height, a.width) != (b.height, b.width):
+        return 0.0
+    areas, _ = areas_and_boxes([a, b])
+    return float(mask_overlaps([a], [b])[0, 0]) if areas.any() else 1.0
+
+
 def centroid(rle: Rle) -> tuple[float, float]:
     """The mean x, y of a mask's pixels, in pixels; the centre of the first pixel is (0.5, 0.5)."""
     changes = np.cumsum(run_lengths(rle.counts), dtype=np.float64)

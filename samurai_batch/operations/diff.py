@@ -9,9 +9,9 @@ from samurai_batch.background import for_each
 from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.schema import RUN_ID
 from samurai_batch.ledger.store import NUM_TRANSFERS, read_run, read_video_ledgers
-from samurai_batch.masks import bytes_to_table, decode_mask, mask_table_uri
+from samurai_batch.masks import bytes_to_table, mask_table_uri
 from samurai_batch.operations.history import superseded_uri
-from samurai_batch.rle import rle_from_coco
+from samurai_batch.rle import rle_from_coco, rle_iou
 from samurai_batch.storage import join, quote_id, redact, unquote_id
 from samurai_batch.tasks import Rle, TrackId
 
@@ -89,7 +89,7 @@ def _diff_rows(track: TrackId, a: _TrackRows, b: _TrackRows) -> TrackDiff:
     idle = [
         frame
         for frame in sorted(b.prompted - a.prompted)
-        if frame in a.masks and mask_iou(a.masks[frame], b.masks[frame]) >= SAME_MASK_IOU
+        if frame in a.masks and rle_iou(a.masks[frame], b.masks[frame]) >= SAME_MASK_IOU
     ]
     return replace(diff_masks(track, a.masks, b.masks), idle_prompts=tuple(idle))
 
@@ -97,7 +97,7 @@ def _diff_rows(track: TrackId, a: _TrackRows, b: _TrackRows) -> TrackDiff:
 def diff_masks(track: TrackId, a: Masks, b: Masks) -> TrackDiff:
     """Compare one track's masks."""
     ious = {
-        frame: mask_iou(a[frame], b[frame]) if frame in a and frame in b else 0.0
+        frame: rle_iou(a[frame], b[frame]) if frame in a and frame in b else 0.0
         for frame in sorted(a.keys() | b.keys())
     }
     worst = min(ious, key=lambda frame: ious[frame], default=None)
@@ -111,17 +111,6 @@ def diff_masks(track: TrackId, a: Masks, b: Masks) -> TrackDiff:
         worst_frame=worst if has_differed else None,
         worst_iou=ious[worst] if worst is not None else 1.0,
     )
-
-
-def mask_iou(a: Rle | None, b: Rle | None) -> float:
-    """Intersection over union of two masks; 1 if both are absent, 0 if one is, or if their pictures differ in size."""
-    if a == b:
-        return 1.0
-    if a is None or b is None or (a.height, a.width) != (b.height, b.width):
-        return 0.0
-    mask_a, mask_b = decode_mask(a), decode_mask(b)
-    union = int((mask_a | mask_b).sum())
-    return int((mask_a & mask_b).sum()) / union if union else 1.0
 
 
 def _read(uri: str) -> dict[str, _TrackRows]:

@@ -22,8 +22,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.store import NUM_TRANSFERS
 from samurai_batch.masks import read_masks
 from samurai_batch.masks.locating import track_names
-from samurai_batch.operations.diff import mask_iou
-from samurai_batch.rle import rle_from_coco
+from samurai_batch.rle import rle_from_coco, rle_iou
 from samurai_batch.storage import join, redact, unquote_id
 from samurai_batch.tasks import Rle, TrackId
 
@@ -131,7 +130,7 @@ def _masks(rows: pd.DataFrame) -> dict[str, dict[int, Rle | None]]:
 def _ious(rows: pd.DataFrame, others: Mapping[int, Rle | None]) -> dict[int, float]:
     """The IoU of each frame that both results have."""
     ((_, ours),) = _masks(rows).items()
-    return {frame: mask_iou(mask, others[frame]) for frame, mask in ours.items() if frame in others}
+    return {frame: rle_iou(mask, others[frame]) for frame, mask in ours.items() if frame in others}
 
 
 def _lost(present: Values) -> Values:

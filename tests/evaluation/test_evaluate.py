@@ -14,16 +14,6 @@ PERFECT = [folders.disc(index) for index in FRAMES]
 EMPTY = [np.zeros_like(mask) for mask in PERFECT]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> str:
-    return str(tmp_path / "run")
-
-
 def test_a_perfect_and_an_empty_track_score_one_and_nearly_nothing(root: Path, run: str, tmp_path: Path) -> None:
     folders.davis16(root)
     folders.write_track(run, "bear", "1", PERFECT)

@@ -23,16 +23,6 @@ def masks_at(row: int, shift: int = 0, frames: range = range(folders.NUM_FRAMES)
     return [np.roll(folders.disc(index, row), shift, axis=1) for index in frames]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> str:
-    return str(tmp_path / "run")
-
-
 def write_tracks(run: str, video_id: str) -> None:
     """One exact, one a little off which changes to another object, one on the distractor, one on nothing."""
     folders.write_track(run, video_id, "1", masks_at(8))

@@ -1,10 +1,9 @@
 """A proxy in front of an S3 server that counts requests and the bytes of their answers."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.runtime.faulty_proxy import FaultyProxy, _Handler
+from tests.runtime.faulty_proxy import FaultyProxy, _Handler, served
 
 
 class CountingProxy(FaultyProxy):
@@ -33,11 +32,5 @@ class _CountingHandler(_Handler):
 
 @contextmanager
 def counting_proxy(target: str) -> Iterator[CountingProxy]:
-    with CountingProxy(target) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
-            thread.join()
+    with served(CountingProxy(target)) as proxy:
+        yield proxy

@@ -10,7 +10,8 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.lease import SystemClock
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
-from samurai_batch.operations.diff import diff_masks, diff_results, mask_iou
+from samurai_batch.operations.diff import diff_masks, diff_results
+from samurai_batch.rle import rle_iou
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.tasks import Rle
 
@@ -73,15 +74,15 @@ def test_a_frame_that_only_one_result_has_differs() -> None:
 
 def test_masks_of_pictures_of_different_size_have_nothing_in_common() -> None:
     other = encode_mask(np.ones((8, 8), np.bool_))
-    assert mask_iou(square(3), other) == 0.0
+    assert rle_iou(square(3), other) == 0.0
 
 
 @given(PICTURES, PICTURES)
 def test_the_iou_is_that_of_the_pixels_and_symmetric(a: np.ndarray, b: np.ndarray) -> None:
     first, second = encode_mask(a), encode_mask(b)
     union = (a | b).sum()
-    assert mask_iou(first, second) == mask_iou(second, first) == ((a & b).sum() / union if union else 1.0)
-    assert mask_iou(first, first) == 1.0
+    assert rle_iou(first, second) == rle_iou(second, first) == ((a & b).sum() / union if union else 1.0)
+    assert rle_iou(first, first) == 1.0
 
 
 @given(st.sampled_from(["nowhere", f"nowhere@{new_run_id(SystemClock())}"]))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, cycle
-from typing import Any
+from typing import Any, TypeVar
 
 FAULTS = ("busy before", "busy after", "cut before", "cut after", "slow")
 EVERY = 6
@@ -121,7 +121,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
-    with FaultyProxy(target) as proxy:
+    with served(FaultyProxy(target)) as proxy:
+        yield proxy
+
+
+Proxy = TypeVar("Proxy", bound=FaultyProxy)
+
+
+@contextmanager
+def served(proxy: Proxy) -> Iterator[Proxy]:
+    """The proxy, which answers in a thread of its own until the block ends."""
+    with proxy:
         thread = threading.Thread(target=proxy.serve_forever, daemon=True)
         thread.start()
         try:
