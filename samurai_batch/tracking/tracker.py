@@ -127,7 +127,7 @@ class Tracker:
         chosen = take(proposals, [(pick.lane, pick.choice.index) for pick in picks])
         results = [_result(low_res, pick) for low_res, pick in zip(chosen.low_res, picks, strict=True)]
         self._remember(features, picks, chosen)
-        return self._of_tracks(inputs, settled, picks, results)
+        return self._of_tracks(settled, picks, results)
 
     def select(self, state: TrackState) -> Selection:
         """What the next frame of a track attends to."""
@@ -170,16 +170,13 @@ class Tracker:
         return picks
 
     def _of_tracks(
-        self,
-        inputs: Sequence[TrackInput],
-        settled: Sequence[list[Decided]],
-        picks: Sequence[_Pick],
-        results: Sequence[TrackResult],
+        self, settled: Sequence[list[Decided]], picks: Sequence[_Pick], results: Sequence[TrackResult]
     ) -> list[TrackResult]:
         """The result of each track, the states being those after the step."""
         found = []
-        for item, before in zip(inputs, settled, strict=True):
-            own = tuple(result for pick, result in zip(picks, results, strict=True) if pick.item is item)
+        by_track = groupby(zip(picks, results, strict=True), key=lambda pair: pair[0].item)
+        for (item, pairs), before in zip(by_track, settled, strict=True):
+            own = tuple(result for _, result in pairs)
             decided = [(item.state.age - 1, 0)]
             if self.rules.paths is not None:
                 is_last = item.state.age >= item.state.num_frames
