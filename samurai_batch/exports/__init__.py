@@ -103,7 +103,7 @@ def _rows(
     masks_uri: str, video_id: str, objects: list[str] | None, places: Collection[Place] | None, uri: str
 ) -> VideoMasks:
     rows = read_masks(masks_uri, [video_id], objects, columns=MASK_SCHEMA.names)
-    video = VideoMasks.of_rows(video_id, rows, uri)
+    masks = VideoMasks.of_rows(video_id, rows, uri)
     if places is None:
-        return video
-    return video.at({(object_id, frame) for video, object_id, frame in places if video == video_id})
+        return masks
+    return masks.at({(object_id, frame) for of_video, object_id, frame in places if of_video == video_id})

@@ -8,6 +8,15 @@ corrections.py    what differs from the exported masks, and the tracks of a job 
 
 from samurai_batch.imports.corrections import Import, corrections, to_tracks
 from samurai_batch.imports.files import FORMATS, read_annotations
-from samurai_batch.imports.found import Found, FoundPrompt, Videos
+from samurai_batch.imports.prompts import ImportedPrompt, ImportedPrompts, Videos
 
-__all__ = ["FORMATS", "Found", "FoundPrompt", "Import", "Videos", "corrections", "read_annotations", "to_tracks"]
+__all__ = [
+    "FORMATS",
+    "Import",
+    "ImportedPrompt",
+    "ImportedPrompts",
+    "Videos",
+    "corrections",
+    "read_annotations",
+    "to_tracks",
+]

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from samurai_batch.exports.outlines import polygon_mask
-from samurai_batch.imports.found import Found, Videos
+from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.rle import areas_and_boxes, rle_from_coco
 from samurai_batch.storage import file_name
 from samurai_batch.tasks import Rle
@@ -19,9 +19,9 @@ from samurai_batch.tasks import Rle
 _NUMBER = re.compile(r"(.*?)[_-]?(\d+)")
 
 
-def read_coco(content: Mapping[str, Any], videos: Videos) -> Found:
+def read_coco(content: Mapping[str, Any], videos: Videos) -> ImportedPrompts:
     """The prompts of a file. Raises ValueError if a mask is damaged."""
-    found = Found()
+    found = ImportedPrompts()
     images = {image["id"]: image for image in content["images"]}
     for annotation in content["annotations"]:
         image = images.get(annotation.get("image_id"))
@@ -38,7 +38,7 @@ def read_coco(content: Mapping[str, Any], videos: Videos) -> Found:
 
 
 def _read_annotation(
-    annotation: Mapping[str, Any], image: Mapping[str, Any], object_id: str, videos: Videos, found: Found
+    annotation: Mapping[str, Any], image: Mapping[str, Any], object_id: str, videos: Videos, found: ImportedPrompts
 ) -> None:
     video, frame_index = frame_of(image)
     video_id = videos.id_of(video, str(image.get("file_name", "")))

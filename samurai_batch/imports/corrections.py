@@ -9,7 +9,7 @@ import numpy as np
 
 from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.geometry import mask_box_xyxy
-from samurai_batch.imports.found import Found, FoundPrompt, Videos
+from samurai_batch.imports.prompts import ImportedPrompt, ImportedPrompts, Videos
 from samurai_batch.masks import read_masks
 from samurai_batch.rle import areas_and_boxes, decode_mask, rle_from_coco
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Rle, Track, TrackId, Video
@@ -30,10 +30,10 @@ class Import:
     left_out: Mapping[str, int]
 
 
-def corrections(found: Found, output: str) -> Found:
+def corrections(found: ImportedPrompts, output: str) -> ImportedPrompts:
     """The prompts that differ from the masks of an output; the others are counted as left out."""
-    result = Found(left_out=Counter(found.left_out))
-    by_video: dict[str, list[FoundPrompt]] = {}
+    result = ImportedPrompts(left_out=Counter(found.left_out))
+    by_video: dict[str, list[ImportedPrompt]] = {}
     for one in found.prompts:
         by_video.setdefault(one.video_id, []).append(one)
     for video_id, of_video in by_video.items():
@@ -63,7 +63,12 @@ def is_unchanged(prompt: Prompt, mask: Rle | None) -> bool:
 
 
 def to_tracks(
-    found: Found, videos: Videos, *, base: Sequence[Track] = (), first_only: bool = False, kind: Kind | None = None
+    found: ImportedPrompts,
+    videos: Videos,
+    *,
+    base: Sequence[Track] = (),
+    first_only: bool = False,
+    kind: Kind | None = None,
 ) -> Import:
     """The tracks of ``base`` with the prompts of a file, which replace those of their frames, and new tracks.
 
@@ -97,7 +102,7 @@ def to_tracks(
     return Import(tuple(tracks.values()), num_prompts, tuple(changed), dict(left_out))
 
 
-def _masks(output: str, video_id: str, prompts: Iterable[FoundPrompt]) -> dict[tuple[str, int], Rle]:
+def _masks(output: str, video_id: str, prompts: Iterable[ImportedPrompt]) -> dict[tuple[str, int], Rle]:
     """The masks of an output on the frames of these prompts."""
     frames, objects = set(), set()
     for one in prompts:
@@ -111,7 +116,7 @@ def _masks(output: str, video_id: str, prompts: Iterable[FoundPrompt]) -> dict[t
     }
 
 
-def _of_kind(prompts: Iterable[FoundPrompt], kind: Kind | None, left_out: Counter[str]) -> list[FoundPrompt]:
+def _of_kind(prompts: Iterable[ImportedPrompt], kind: Kind | None, left_out: Counter[str]) -> list[ImportedPrompt]:
     kept = []
     for one in prompts:
         prompt = one.prompt
@@ -126,7 +131,7 @@ def _of_kind(prompts: Iterable[FoundPrompt], kind: Kind | None, left_out: Counte
     return kept
 
 
-def _by_track(prompts: Iterable[FoundPrompt]) -> dict[TrackId, list[Prompt]]:
+def _by_track(prompts: Iterable[ImportedPrompt]) -> dict[TrackId, list[Prompt]]:
     """The prompts of each track, by frame."""
     by_track: dict[TrackId, list[Prompt]] = {}
     for one in prompts:

@@ -12,17 +12,17 @@ import numpy as np
 
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.exports.pictures import parsed_picture_name
-from samurai_batch.imports.found import Found, Videos
+from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.rle import encode_mask
 from samurai_batch.tasks import Rle
 
 _SHAPES = ("box", "polygon", "mask", "points", "polyline", "ellipse", "cuboid", "skeleton")
 
 
-def read_cvat(data: bytes, videos: Videos) -> Found:
+def read_cvat(data: bytes, videos: Videos) -> ImportedPrompts:
     """The prompts of a file. Raises ValueError if it is not CVAT's XML."""
     root = _parsed(data)
-    found = Found()
+    found = ImportedPrompts()
     tracks, images = root.findall("track"), root.findall("image")
     if tracks:
         _read_tracks(root, tracks, videos, found)
@@ -43,7 +43,7 @@ def _parsed(data: bytes) -> ET.Element:
     return root
 
 
-def _read_tracks(root: ET.Element, tracks: list[ET.Element], videos: Videos, found: Found) -> None:
+def _read_tracks(root: ET.Element, tracks: list[ET.Element], videos: Videos, found: ImportedPrompts) -> None:
     video_id = videos.id_of(_text(root, "name"), _text(root, "source"))
     width, height = _text(root, "original_size/width"), _text(root, "original_size/height")
     size = (int(height), int(width)) if height and width else None
@@ -64,7 +64,7 @@ def _read_tracks(root: ET.Element, tracks: list[ET.Element], videos: Videos, fou
                 )
 
 
-def _read_image(image: ET.Element, place: int, videos: Videos, found: Found) -> None:
+def _read_image(image: ET.Element, place: int, videos: Videos, found: ImportedPrompts) -> None:
     name = image.get("name", "")
     video, frame_index = parsed_picture_name(name) or (name, 0)
     video_id = videos.id_of(video, name)
@@ -74,7 +74,7 @@ def _read_image(image: ET.Element, place: int, videos: Videos, found: Found) -> 
     found.leave_out("tags of pictures", len(image.findall("tag")))
 
 
-def _shapes(parent: ET.Element, found: Found) -> Iterator[ET.Element]:
+def _shapes(parent: ET.Element, found: ImportedPrompts) -> Iterator[ET.Element]:
     """The shapes that can be prompts; others are counted as left out."""
     for shape in parent:
         if shape.tag in ("polyline", "ellipse", "cuboid", "skeleton"):
@@ -86,7 +86,7 @@ def _shapes(parent: ET.Element, found: Found) -> Iterator[ET.Element]:
 
 
 def _read_shape(
-    shape: ET.Element, video_id: str, object_id: str, frame_index: int, size: tuple[int, int], found: Found
+    shape: ET.Element, video_id: str, object_id: str, frame_index: int, size: tuple[int, int], found: ImportedPrompts
 ) -> None:
     if not object_id:
         found.leave_out("shapes without a label")

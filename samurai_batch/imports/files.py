@@ -16,8 +16,8 @@ from samurai_batch import storage
 from samurai_batch.errors import ConfigError, StorageError
 from samurai_batch.imports.coco import read_coco
 from samurai_batch.imports.cvat import read_cvat
-from samurai_batch.imports.found import Found, Videos
 from samurai_batch.imports.label_studio import read_label_studio
+from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.imports.text_formats import read_mot, read_yolo
 from samurai_batch.manifest import read_prompts
 from samurai_batch.manifest.files import is_table
@@ -33,7 +33,7 @@ _MOT_LINE = re.compile(r"\s*\d+\s*,\s*-?\d+(\s*,\s*[-+.\deE]+){4,}")
 Files = dict[str, bytes]
 
 
-def read_annotations(uri: str, videos: Videos, format: str | None = None) -> Found:  # noqa: A002
+def read_annotations(uri: str, videos: Videos, format: str | None = None) -> ImportedPrompts:  # noqa: A002
     """The prompts of a file, a ZIP or a folder, one for each object and frame; ``format`` is one of FORMATS.
 
     Raises ConfigError if it is none of these or damaged, StorageError if it cannot be read.
@@ -56,10 +56,10 @@ def read_annotations(uri: str, videos: Videos, format: str | None = None) -> Fou
         raise ConfigError(f"{name}: cannot be read as {format or 'annotations'} ({what}); give {_KINDS}") from error
 
 
-def _read(known: str, files: Files, uri: str, videos: Videos) -> Found:
+def _read(known: str, files: Files, uri: str, videos: Videos) -> ImportedPrompts:
     if known == "yolo":
         return read_yolo({name: data.decode() for name, data in files.items()}, videos)
-    found = Found()
+    found = ImportedPrompts()
     for name, data in sorted(files.items()):
         if known == "cvat" and name.endswith(".xml"):
             part = read_cvat(data, videos)
@@ -154,9 +154,9 @@ def _is_mask_table(uri: str) -> bool:
         return False
 
 
-def _read_mask_tables(uri: str, videos: Videos) -> Found:
+def _read_mask_tables(uri: str, videos: Videos) -> ImportedPrompts:
     columns = ["video_id", "object_id", "frame_index", "segmentation"]
-    found = Found()
+    found = ImportedPrompts()
     rows: pd.DataFrame = read_masks(uri, columns=columns)
     for video_id, object_id, frame, mask in rows.itertuples(index=False, name=None):
         if isinstance(mask, dict):
@@ -166,8 +166,8 @@ def _read_mask_tables(uri: str, videos: Videos) -> Found:
     return found
 
 
-def _read_prompts_table(uri: str, videos: Videos) -> Found:
-    found = Found()
+def _read_prompts_table(uri: str, videos: Videos) -> ImportedPrompts:
+    found = ImportedPrompts()
     for track in read_prompts(uri):
         videos.uris.setdefault(track.video.video_id, track.video.uri)
         for prompt in track.prompts:

@@ -14,16 +14,16 @@ import numpy as np
 from samurai_batch.exports.brush_rle import decode_brush
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.exports.pictures import parsed_picture_name
-from samurai_batch.imports.found import Found, Videos
+from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import MaskPrompt, Rle
 
 _LABELS = ("labels", "rectanglelabels", "brushlabels", "polygonlabels", "keypointlabels")
 
 
-def read_label_studio(tasks: list[Any], videos: Videos) -> Found:
+def read_label_studio(tasks: list[Any], videos: Videos) -> ImportedPrompts:
     """The prompts of a file's tasks. Raises ValueError if they are not as Label Studio writes them."""
-    found = Found()
+    found = ImportedPrompts()
     for task in tasks:
         data = task.get("data", {})
         results = list(_results(task, found))
@@ -34,7 +34,7 @@ def read_label_studio(tasks: list[Any], videos: Videos) -> Found:
     return found
 
 
-def _results(task: Mapping[str, Any], found: Found) -> Iterator[Mapping[str, Any]]:
+def _results(task: Mapping[str, Any], found: ImportedPrompts) -> Iterator[Mapping[str, Any]]:
     """The regions of the newest annotation of a task, or of its newest prediction."""
     annotations = [one for one in task.get("annotations") or [] if not one.get("was_cancelled")]
     chosen = annotations or list(task.get("predictions") or [])
@@ -47,7 +47,9 @@ def _results(task: Mapping[str, Any], found: Found) -> Iterator[Mapping[str, Any
             found.leave_out("regions without a value, such as relations")
 
 
-def _read_video(data: Mapping[str, Any], results: list[Mapping[str, Any]], videos: Videos, found: Found) -> None:
+def _read_video(
+    data: Mapping[str, Any], results: list[Mapping[str, Any]], videos: Videos, found: ImportedPrompts
+) -> None:
     video_id = videos.id_of(str(data.get("video_id") or ""), str(data.get("video") or ""))
     height, width = _size(data) or videos.size(video_id)
     num_regions = Counter(_label(result) for result in results)
@@ -61,7 +63,9 @@ def _read_video(data: Mapping[str, Any], results: list[Mapping[str, Any]], video
             _add_rectangle(keyframe, (height, width), (video_id, object_id), int(keyframe["frame"]) - 1, found)
 
 
-def _read_picture(data: Mapping[str, Any], results: list[Mapping[str, Any]], videos: Videos, found: Found) -> None:
+def _read_picture(
+    data: Mapping[str, Any], results: list[Mapping[str, Any]], videos: Videos, found: ImportedPrompts
+) -> None:
     name = str(data.get("image") or "")
     parsed = parsed_picture_name(name)
     video_id = videos.id_of(str(data.get("video_id") or ""), *([parsed[0]] if parsed else []), name)
@@ -92,7 +96,7 @@ def _read_picture(data: Mapping[str, Any], results: list[Mapping[str, Any]], vid
 
 
 def _add_rectangle(
-    value: Mapping[str, Any], size: tuple[int, int], track: tuple[str, str], frame_index: int, found: Found
+    value: Mapping[str, Any], size: tuple[int, int], track: tuple[str, str], frame_index: int, found: ImportedPrompts
 ) -> None:
     """A rectangle in percent of a picture of this height and width."""
     if float(value.get("rotation") or 0) % 360:

@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 import yaml
 
 from samurai_batch.exports.outlines import polygon_mask
-from samurai_batch.imports.found import Found, Videos
+from samurai_batch.imports.prompts import ImportedPrompts, Videos
 
 _FRAME = re.compile(r"(?:(.*)[_-])?(\d+)")
 
 
-def read_mot(text: str, uri: str, videos: Videos) -> Found:
+def read_mot(text: str, uri: str, videos: Videos) -> ImportedPrompts:
     """``frame,id,left,top,width,height,confidence,class,...``; frames and pixels count from 1.
 
     The video is that of the file's name, or of the sequence for ``<sequence>/gt/gt.txt``. Lines of ground truth with
@@ -22,7 +22,7 @@ def read_mot(text: str, uri: str, videos: Videos) -> Found:
     path = PurePosixPath(uri.rstrip("/"))
     is_of_sequence = path.stem in ("gt", "det") and path.parent.name in ("gt", "det")
     video_id = videos.id_of(path.parent.parent.name if is_of_sequence else path.stem)
-    found = Found()
+    found = ImportedPrompts()
     for number, line in enumerate(text.splitlines(), start=1):
         cells = line.split(",")
         try:
@@ -37,7 +37,7 @@ def read_mot(text: str, uri: str, videos: Videos) -> Found:
     return found
 
 
-def read_yolo(files: Mapping[str, str], videos: Videos) -> Found:
+def read_yolo(files: Mapping[str, str], videos: Videos) -> ImportedPrompts:
     """Label files by name, such as ``labels/<video>_<frame>.txt``, with ``data.yaml`` and ``tracks.json`` if there.
 
     ``class x y width height [score] [track]`` or ``class x1 y1 x2 y2 ... [track]``, in units of the picture's size. An
@@ -45,7 +45,7 @@ def read_yolo(files: Mapping[str, str], videos: Videos) -> Found:
     is not known.
     """
     names, tracks = _classes(files), json.loads(files.get("tracks.json", "{}"))
-    found = Found()
+    found = ImportedPrompts()
     for name, text in sorted(files.items()):
         if not name.endswith(".txt") or PurePosixPath(name).name == "classes.txt":
             continue
@@ -77,7 +77,7 @@ def _parsed(cells: list[str], place: str) -> tuple[int, list[float], str | None]
 
 
 def _add(
-    values: list[float], video_id: str, object_id: str, frame_index: int, size: tuple[int, int], found: Found
+    values: list[float], video_id: str, object_id: str, frame_index: int, size: tuple[int, int], found: ImportedPrompts
 ) -> None:
     height, width = size
     if len(values) == 4:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from samurai_batch.planning.backlog import Backlog
-from samurai_batch.planning.discoveries import Discoveries
+from samurai_batch.planning.discovery_windows import Discoveries
 from samurai_batch.planning.job_state import JobState, KnownVideo, PendingDiscovery, PendingTrack
 from samurai_batch.planning.orders import (
     Assignment,

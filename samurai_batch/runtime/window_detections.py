@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from samurai_batch.errors import StateError, TruncatedVideoError
 from samurai_batch.ledger.store import Store
 from samurai_batch.manifest.detection_files import detections_from_bytes, detections_to_bytes
-from samurai_batch.runtime.sightings import sampled_frames
+from samurai_batch.runtime.frame_facts import sampled_frames
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Track
 

@@ -78,9 +78,9 @@ def test_one_moved_box_is_one_prompt_of_its_track_and_other_tracks_stay_as_they_
 
 def test_a_correction_replaces_the_prompts_of_its_frame_and_stays_within_its_track() -> None:
     videos = Videos({"clip": "clip.mp4"})
-    from samurai_batch.imports import Found
+    from samurai_batch.imports import ImportedPrompts
 
-    found = Found()
+    found = ImportedPrompts()
     found.add_box("clip", "cup", 0, (1.0, 1.0, 4.0, 4.0))
     found.add_box("clip", "2", 3, (1.0, 1.0, 4.0, 4.0))
     found.add_box("clip", "new", 1, (1.0, 1.0, 4.0, 4.0))
@@ -91,9 +91,9 @@ def test_a_correction_replaces_the_prompts_of_its_frame_and_stays_within_its_tra
 
 
 def test_what_a_table_of_prompts_cannot_hold_is_left_out() -> None:
-    from samurai_batch.imports import Found
+    from samurai_batch.imports import ImportedPrompts
 
-    found = Found()
+    found = ImportedPrompts()
     found.add_box("clip", "x#0", 0, (1.0, 1.0, 4.0, 4.0))
     found.add_box("clip", "cup", 0, (-9.0, -9.0, -1.0, 4.0))
     found.add_points("clip", "cup", 0, [(-1.0, 5.0)])

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from samurai_batch.errors import ConfigError
-from samurai_batch.imports import Found, Videos, read_annotations
+from samurai_batch.imports import ImportedPrompts, Videos, read_annotations
 from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt
 
 ONE = Videos({"clip": "s3://bucket/clip.mp4"}, size_of=lambda uri: (100, 200))
 
 
-def found_in(path: Path, content: str | bytes | list[Any] | dict[str, Any], format_name: str | None = None) -> Found:
+def found_in(
+    path: Path, content: str | bytes | list[Any] | dict[str, Any], format_name: str | None = None
+) -> ImportedPrompts:
     if not isinstance(content, str | bytes):
         content = json.dumps(content)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +25,7 @@ def found_in(path: Path, content: str | bytes | list[Any] | dict[str, Any], form
     return read_annotations(str(path), ONE, format_name)
 
 
-def places(found: Found) -> list[tuple[str, str, int]]:
+def places(found: ImportedPrompts) -> list[tuple[str, str, int]]:
     return [(one.video_id, one.object_id, one.prompt.frame_index) for one in found.prompts]
 
 

@@ -19,9 +19,9 @@ from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.planning.validation import VideoFacts, validation_error
 from samurai_batch.runtime.detection import read_detections
 from samurai_batch.runtime.driver import Environment, RunDescription, drive
+from samurai_batch.runtime.frame_facts import sampled_frames
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.runtime.sightings import sampled_frames
 from samurai_batch.tasks import (
     BoxPrompt,
     Direction,

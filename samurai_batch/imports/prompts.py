@@ -1,4 +1,4 @@
-"""What an import finds in a file: prompts with the names that the file has, and what it leaves out and why."""
+"""The prompts that an import takes from a file, with the names that the file has, and what it leaves out and why."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt
 
 
 @dataclass(frozen=True)
-class FoundPrompt:
+class ImportedPrompt:
     """One prompt of a file: of which video, by its id, and of which object."""
 
     video_id: str
@@ -21,10 +21,10 @@ class FoundPrompt:
 
 
 @dataclass
-class Found:
+class ImportedPrompts:
     """The prompts of a file, in its order, and how many of its shapes were left out for each reason."""
 
-    prompts: list[FoundPrompt] = field(default_factory=list)
+    prompts: list[ImportedPrompt] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def leave_out(self, reason: str, count: int = 1) -> None:
@@ -34,7 +34,7 @@ class Found:
 
     def add(self, video_id: str, object_id: str, prompt: Prompt) -> None:
         """Add a prompt."""
-        self.prompts.append(FoundPrompt(video_id, object_id, prompt))
+        self.prompts.append(ImportedPrompt(video_id, object_id, prompt))
 
     def add_box(self, video_id: str, object_id: str, frame_index: int, box_xyxy: Box) -> None:
         """Add a box in pixels, or count it as left out if a prompts table cannot hold it."""
@@ -60,10 +60,10 @@ class Found:
         except (PromptError, ValueError):
             self.leave_out("points outside of the picture, or on no frame")
 
-    def one_for_each_frame(self) -> "Found":
+    def one_for_each_frame(self) -> "ImportedPrompts":
         """One box or mask for each object and frame, or all of its points; other shapes are counted as left out."""
         kept: dict[tuple[str, str, int], Prompt] = {}
-        result = Found(left_out=Counter(self.left_out))
+        result = ImportedPrompts(left_out=Counter(self.left_out))
         for one in self.prompts:
             key = one.video_id, one.object_id, one.prompt.frame_index
             before = kept.get(key)
@@ -74,7 +74,9 @@ class Found:
                 kept[key] = PointsPrompt(before.frame_index, points, labels)
             elif before != one.prompt:
                 result.leave_out("further shapes of the same object on the same frame")
-        result.prompts = [FoundPrompt(video_id, object_id, prompt) for (video_id, object_id, _), prompt in kept.items()]
+        result.prompts = [
+            ImportedPrompt(video_id, object_id, prompt) for (video_id, object_id, _), prompt in kept.items()
+        ]
         return result
 
 
