@@ -22,6 +22,10 @@ from samurai_batch.video.frame_index import FrameIndex, read_frame_index
 from samurai_batch.video.frames import Pixels, VideoInfo
 from samurai_batch.video.packet_decoder import NUM_THREADS, UNKNOWN_PACKET, PacketDecoder, checksum
 
+THREADED_CODECS = {"av1", "hevc", "prores", "vp9"}
+"""Their decoders raise an error for damage. Those of H.264 and MPEG-4 repair the frame and mark it: with several frames
+at a time, a frame can come out before its mark is set, and with several slices at a time H.264 has no marks."""
+
 
 class Decoder(Protocol):
     """Decodes one file from any frame on."""
@@ -40,7 +44,7 @@ class FileReader:
 
     Raises VideoError too if ``decoder`` would not give the same frames as PyAV (decord), or other frames (torchcodec),
     and ConfigError if it is not installed. PyAV decodes
-    with ``num_threads``, which changes no error, and no frame of a file that is read without one.
+    with ``num_threads``, which changes no frame and no error.
     """
 
     def __init__(self, path: Path, name: str, decoder: DecoderName = "auto", num_threads: int = NUM_THREADS) -> None:
@@ -110,15 +114,16 @@ class FileReader:
 class PyavDecoder:
     """Decodes one file from any frame on, and reports missing and damaged frames.
 
-    With several threads, FFmpeg tells of damage some packets later than with one. So where it tells of any, or a frame
-    is missing, decoding goes on from there with one thread, which decides what is an error. The last frames before an
-    error may have been decoded after the damage, and repaired by FFmpeg otherwise than with one thread.
+    Several threads decode THREADED_CODECS alone. FFmpeg tells of damage some packets later with them than with one. So
+    where it tells of any, or a frame is missing, decoding goes on from there with one thread, which decides what is an
+    error. Frames of all codecs are converted to RGB by all threads.
     """
 
     def __init__(self, path: Path, name: str, index: FrameIndex, num_threads: int = NUM_THREADS) -> None:
         self._name, self._index, self._num_threads = name, index, num_threads
         self._decoder = PacketDecoder(path, name, index.packets)
-        self._fast = PacketDecoder(path, name, index.packets, num_threads) if num_threads > 1 else None
+        is_threaded = num_threads > 1 and index.packets.codec in THREADED_CODECS
+        self._fast = PacketDecoder(path, name, index.packets, num_threads) if is_threaded else None
         self._frame_of_packet = np.full(len(index.packets), -1)  # -1: not shown
         is_known = index.packet != UNKNOWN_PACKET
         self._frame_of_packet[index.packet[is_known]] = np.flatnonzero(is_known)
@@ -128,14 +133,14 @@ class PyavDecoder:
         expected = start
         for frame in self._undamaged_frames(start):
             if (expected - start) % step == 0:
-                yield self._pixels(frame, self._num_threads)
+                yield self._pixels(frame)
             expected += 1
         try:
             for number, frame in self._consecutive_frames(expected):
                 if self._is_damaged(number, frame):
                     raise VideoError(f"{self._name}: frame {expected} is damaged; copy the file again, or cut it out")
                 if (expected - start) % step == 0:
-                    yield self._pixels(frame, NUM_THREADS)
+                    yield self._pixels(frame)
                 expected += 1
         except av.error.FFmpegError as error:
             raise VideoError(
@@ -162,8 +167,8 @@ class PyavDecoder:
     def _is_damaged(self, number: int, frame: av.VideoFrame) -> bool:
         return frame.is_corrupt and not 0 <= number < self._index.packets.first_key
 
-    def _pixels(self, frame: av.VideoFrame, num_threads: int) -> Pixels:
-        pixels = np.asarray(frame.to_ndarray(format="rgb24", threads=num_threads), dtype=np.uint8)
+    def _pixels(self, frame: av.VideoFrame) -> Pixels:
+        pixels = np.asarray(frame.to_ndarray(format="rgb24", threads=self._num_threads), dtype=np.uint8)
         return self._index.orientation.apply(pixels)
 
     def _consecutive_frames(self, start: int) -> Iterator[tuple[int, av.VideoFrame]]:

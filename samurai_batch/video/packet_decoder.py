@@ -22,7 +22,7 @@ UNKNOWN_PACKET = -1  # the decoder does not say which packet a frame was made of
 class PacketDecoder:
     """One open file, decoded by PyAV. Not for use by several threads at once.
 
-    With more ``num_threads``, FFmpeg decodes several frames at a time, and tells of damage some packets later.
+    With more ``num_threads``, FFmpeg decodes several frames at a time, and raises errors some packets later.
     """
 
     def __init__(self, path: Path, name: str, packets: Packets, num_threads: int = NUM_THREADS) -> None:
