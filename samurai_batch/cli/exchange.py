@@ -49,8 +49,7 @@ def export(
         if not moments:
             raise ConfigError("no track has a moment that stands out; export without --worst")
         for one in moments:
-            place = f"{one.video_id} / {one.object_id}, frame {one.frame_index}"
-            out.print(f"{one.severity:.2f}  {place}: {one.kind}")
+            out.print(f"{one.severity:.2f}  {one.video_id} / {one.object_id}: {one.text}")
         places = {(one.video_id, one.object_id, one.frame_index) for one in moments}
     elif other is not None:
         raise ConfigError("--other compares moments; add --worst N")

@@ -8,14 +8,14 @@ import pandas as pd
 from samurai_batch import storage
 from samurai_batch.background import for_each
 from samurai_batch.errors import ConfigError
+from samurai_batch.evaluation.moments import Moment, moments_of_track, worst_of
 from samurai_batch.ledger.schema import RunRecord, TrackEntry, VideoLedger
 from samurai_batch.ledger.status import read_status
 from samurai_batch.ledger.store import NUM_TRANSFERS, read_video_ledgers
 from samurai_batch.masks import read_masks
-from samurai_batch.operations.worst import WorstMoment, moments_of_track, moments_of_video, worst_of
+from samurai_batch.operations.worst import moments_of_video
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.report.jpegs import InPage, Pictures, PictureStore, video_pictures
-from samurai_batch.report.moments import Moment, find_moments
 
 MAX_MOMENTS = 4
 MAX_VIDEOS = 100
@@ -28,7 +28,7 @@ _COLUMNS = [
 
 @dataclass(frozen=True, eq=False)
 class TrackReport:
-    """One track: its ledger entry, its rows (by frame, without masks) and its moments.
+    """One track: its ledger entry, its rows (by frame, without masks) and all its moments.
 
     An object detected on an image (``x#0``) has the entry of the track that it was detected for (``x``).
     """
@@ -37,6 +37,11 @@ class TrackReport:
     entry: TrackEntry
     rows: pd.DataFrame
     moments: list[Moment]
+
+    @property
+    def worst_moments(self) -> list[Moment]:
+        """The `MAX_MOMENTS` worst, by frame."""
+        return sorted(worst_of(self.moments, MAX_MOMENTS), key=lambda one: one.frame_index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class TrackLine:
     num_rows: int
     present: float | None = None
     mean_score: float | None = None
-    worst: WorstMoment | None = None
+    worst: Moment | None = None
 
     @property
     def rank(self) -> tuple[bool, float, str, str]:
@@ -87,7 +92,7 @@ class Report:
     lines: list[TrackLine]
     num_listed: int
     problems: list[tuple[str, str, TrackEntry]]
-    worst: list[WorstMoment] = field(default_factory=list)
+    worst: list[Moment] = field(default_factory=list)
 
 
 def gather(
@@ -134,13 +139,13 @@ class _Summary:
     """All tracks of a video in a line each, and its worst moments."""
 
     lines: list[TrackLine]
-    worst: list[WorstMoment]
+    worst: list[Moment]
 
 
 def _summary(output: str, ledger: VideoLedger, other: str | None, worst: int) -> _Summary:
     tracks = _tracks(output, ledger)
     if other is None:
-        found = [one for track in tracks for one in moments_of_track((ledger.video_id, track.object_id), track.rows)]
+        found = [one for track in tracks for one in track.moments]
     else:
         found = moments_of_video(output, ledger.video_id, other)
     by_severity = worst_of(found, None)
@@ -149,7 +154,7 @@ def _summary(output: str, ledger: VideoLedger, other: str | None, worst: int) ->
     return _Summary(lines, by_severity[:worst])
 
 
-def _line(video_id: str, track: TrackReport, worst: WorstMoment | None) -> TrackLine:
+def _line(video_id: str, track: TrackReport, worst: Moment | None) -> TrackLine:
     present = track.rows["area"].to_numpy() > 0
     return TrackLine(
         video_id=video_id,
@@ -176,10 +181,10 @@ def _by_id(item: tuple[str, TrackEntry]) -> tuple[int, str]:
     return len(item[0]), item[0]
 
 
-def _video(output: str, ledger: VideoLedger, store: PictureStore | None, worst: Sequence[WorstMoment]) -> VideoReport:
+def _video(output: str, ledger: VideoLedger, store: PictureStore | None, worst: Sequence[Moment]) -> VideoReport:
     tracks = _tracks(output, ledger)
     moments = [(one.object_id, one.frame_index) for one in worst if one.video_id == ledger.video_id]
-    moments += [(track.object_id, moment.frame_index) for track in tracks for moment in track.moments]
+    moments += [(track.object_id, moment.frame_index) for track in tracks for moment in track.worst_moments]
     pictures = Pictures()
     if store is not None and any(len(track.rows) for track in tracks):
         pictures = video_pictures(output, ledger.video_id, ledger.video_uri, moments, store)
@@ -194,5 +199,5 @@ def _tracks(output: str, ledger: VideoLedger) -> list[TrackReport]:
     tracks = []
     for object_id, entry in sorted((ledger.tracks | on_picture).items(), key=_by_id):
         own = by_object.get(object_id, rows.iloc[:0])
-        tracks.append(TrackReport(object_id, entry, own, find_moments(own, MAX_MOMENTS)))
+        tracks.append(TrackReport(object_id, entry, own, moments_of_track((ledger.video_id, object_id), own)))
     return tracks

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from samurai_batch.evaluation.moments import Moment
 from samurai_batch.plotting import Axes, Drawing
 from samurai_batch.redaction import redact
-from samurai_batch.report.moments import Moment
 
 WIDTH, HEIGHT, LEFT, RIGHT = 720, 216, 66, 712
 SCORES_TOP, SCORES_HEIGHT, AREA_TOP, AREA_HEIGHT, BAR_TOP, BAR_HEIGHT = 22, 90, 128, 44, 186, 12

@@ -1,60 +1,14 @@
-"""The ranking of the frames that a person should correct first."""
+"""The worst moments over all tracks of an output."""
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
-from samurai_batch.operations.worst import MIN_GAP_FRAMES, moments_of_track, worst_moments
-
-NUM_FRAMES = 60
-
-
-def rows(**changes: dict[int, float]) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {
-            "frame_index": np.arange(NUM_FRAMES),
-            "area": 100,
-            "mask_score": 0.9,
-            "motion_score": 0.8,
-            "prompted": np.arange(NUM_FRAMES) == 0,
-        }
-    )
-    for column, values in changes.items():
-        for frame, value in values.items():
-            table.loc[frame, column] = value
-    return table
-
-
-def found(table: pd.DataFrame, ious: dict[int, float] | None = None) -> list[tuple[int, str, float]]:
-    return [(one.frame_index, one.kind, round(one.severity, 3)) for one in moments_of_track(("v", "o"), table, ious)]
-
-
-def test_a_steady_track_has_no_moments() -> None:
-    assert found(rows()) == []
-
-
-def test_each_kind_is_found_where_it_is_worst_and_prompted_frames_are_left_out() -> None:
-    table = rows(mask_score={0: 0.0, 20: 0.6, 21: 0.3, 22: 0.6}, motion_score={40: 0.1})
-    assert found(table) == [(21, "score drop", 0.6), (40, "off the motion", 0.7)]
-    assert found(rows(), {5: 0.25, 0: 0.0}) == [(5, "disagreement", 0.75)]
-
-
-def test_a_longer_absence_is_worse_and_stands_where_the_object_was_lost() -> None:
-    short, long = rows(area={30: 0}), rows(area=dict.fromkeys(range(30, NUM_FRAMES), 0))
-    assert found(short) == [(30, "absent", round(0.5 + 0.5 / 30, 3))]
-    assert found(long) == [(30, "absent", 1.0)]
-
-
-def test_neighbouring_frames_are_one_moment() -> None:
-    near = rows(mask_score={30: 0.4, 30 + MIN_GAP_FRAMES: 0.3})
-    assert [frame for frame, *_ in found(near)] == [30 + MIN_GAP_FRAMES]
-    far = rows(mask_score={30: 0.4, 31 + MIN_GAP_FRAMES: 0.3})
-    assert [frame for frame, *_ in found(far)] == [30, 31 + MIN_GAP_FRAMES]
+from samurai_batch.operations.worst import worst_moments
 
 
 def write_track(output: str, video_id: str, scores: dict[int, float], shift: int = 0) -> None:

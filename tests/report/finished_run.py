@@ -36,7 +36,7 @@ def rows(video_id: str, object_id: str, speed: float) -> list[MaskRow]:
                 height=HEIGHT,
                 width=WIDTH,
                 segmentation=encode_mask(mask),
-                mask_score=0.31 if index == 12 else 0.9 - index / 200,
+                mask_score=0.31 if index == 8 else 0.9 - index / 200,
                 object_score=-4.0 if index in LOST else 6.0,
                 motion_score=0.8 if index > 15 and index not in LOST else None,
                 mask_index=0,

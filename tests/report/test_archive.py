@@ -13,10 +13,10 @@ import pytest
 from samurai_batch import cli, report, storage
 from samurai_batch.benchmark.clip import write_clip
 from samurai_batch.errors import ConfigError
+from samurai_batch.evaluation.moments import Moment
 from samurai_batch.ledger.schema import VideoLedger
 from samurai_batch.ledger.store import write_video_ledger
 from samurai_batch.masks import mask_table_uri, read_masks, rows_to_table, table_to_bytes
-from samurai_batch.operations.worst import WorstMoment
 from samurai_batch.report import MAX_VIDEOS_ON_PAGE, write_report
 from samurai_batch.report.gather import TrackLine
 from samurai_batch.report.track_table import COLUMNS, table_json
@@ -143,7 +143,7 @@ def test_a_wrong_number_of_worst_moments_is_named(archive: str) -> None:
 
 
 def test_the_json_of_the_table_cannot_end_its_element_and_keeps_no_secret() -> None:
-    moment = WorstMoment(video_id="v", object_id="1", frame_index=3, kind="absent", severity=0.51234)
+    moment = Moment(video_id="v", object_id="1", frame_index=3, kind="absent", severity=0.51234, text="lost")
     lines = [
         replace(LINE, object_id="</script><!--", present=0.12345, mean_score=0.5, worst=moment),
         replace(LINE, video_id="s3://user:hunter2@host/a", status="failed", num_rows=0),
@@ -169,5 +169,5 @@ def test_pages_in_a_bucket_have_a_media_type(s3_uri: str, s3_endpoint: str, tmp_
     }
     assert uri == f"s3://{bucket}/{folder}/report.html"
     assert found.pop(f"{folder}/report.html") == "text/html; charset=utf-8"
-    assert len(found) == 9
+    assert len(found) == 7
     assert set(found.values()) == {"image/jpeg"}

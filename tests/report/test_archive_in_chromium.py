@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from samurai_batch import storage
-from samurai_batch.operations.worst import WorstMoment
+from samurai_batch.evaluation.moments import Moment
 from samurai_batch.report import write_report
 from samurai_batch.report.gather import Report, TrackLine
 from samurai_batch.report.page import render_page
@@ -66,7 +66,7 @@ def archive_report() -> Report:
             num_rows=0 if number % 50 == 7 else 1000 + number,
             present=None if number % 50 == 7 else 0.75,
             mean_score=None if number % 50 == 7 else number / NUM_TRACKS,
-            worst=WorstMoment(video_id="v", object_id="1", frame_index=number, kind="absent", severity=0.5),
+            worst=Moment(video_id="v", object_id="1", frame_index=number, kind="absent", severity=0.5, text="lost"),
         )
         for number in range(NUM_TRACKS)
     ]

@@ -4,7 +4,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -15,8 +14,7 @@ from samurai_batch.ledger.store import write_video_ledger
 from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.redaction import redact
 from samurai_batch.report import write_report
-from samurai_batch.report.moments import find_moments
-from tests.report.finished_run import LOST, NUM_FRAMES, entry, rows, write_output
+from tests.report.finished_run import NUM_FRAMES, entry, rows, write_output
 
 VOID = {"meta", "link", "img", "wbr", "br", "input"}
 SCRIPTS: list[dict[str, str | None]] = [{"type": "application/json", "id": "tracks-data"}, {}]
@@ -73,24 +71,6 @@ def files_below(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
-def table() -> pd.DataFrame:
-    frame: pd.DataFrame = rows_to_table(rows("v", "1", 2.0)).to_pandas()
-    return frame
-
-
-def test_moments_are_where_the_track_is_lost_found_low_and_jumps() -> None:
-    found = [(moment.kind, moment.frame_index) for moment in find_moments(table(), limit=9)]
-    assert found == [("low score", 12), ("lost", LOST.start), ("found again", LOST.stop), ("jump in area", 32)]
-    assert [moment.kind for moment in find_moments(table(), limit=2)] == ["lost", "jump in area"]
-
-
-def test_a_calm_and_an_empty_track_have_no_moments() -> None:
-    assert find_moments(table().iloc[: LOST.start].query("frame_index != 12"), limit=9) == []
-    assert find_moments(table().iloc[:0], limit=9) == []
-    always_absent = table().iloc[LOST.start : LOST.stop]
-    assert find_moments(always_absent, limit=9) == []
-
-
 def test_the_page_is_well_formed_and_needs_nothing_but_the_pictures_beside_it(page_path: Path, text: str) -> None:
     page = Page(text)
     assert page.all("script") == SCRIPTS
@@ -109,7 +89,7 @@ def test_the_page_is_well_formed_and_needs_nothing_but_the_pictures_beside_it(pa
 def test_a_page_in_one_file_holds_its_pictures(tmp_path: Path) -> None:
     uri = Path(write_report(write_output(tmp_path), inline=True))
     page = Page(uri.read_text(encoding="utf-8"))
-    assert len(page.all("img")) == 9
+    assert len(page.all("img")) == 7
     assert all(str(attributes["src"]).startswith("data:image/jpeg;base64,") for attributes in page.all("img"))
     assert not (uri.parent / "report_files").exists()
 
@@ -137,7 +117,7 @@ def test_the_pictures_of_a_video_are_bounded(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("samurai_batch.report.jpegs.MAX_MOMENTS_OF_VIDEO", 3)
     text = Path(write_report(write_output(tmp_path))).read_text(encoding="utf-8")
     assert len(Page(text).all("img")) == 1 + 3
-    assert "5 more moments have no picture" in text
+    assert "3 more moments have no picture" in text
 
 
 def test_a_later_page_removes_the_pictures_it_does_not_show_and_nothing_else(tmp_path: Path) -> None:
@@ -152,11 +132,11 @@ def test_a_later_page_removes_the_pictures_it_does_not_show_and_nothing_else(tmp
 
 def test_every_picture_has_an_alternative_text_and_every_link_a_target(text: str) -> None:
     page = Page(text)
-    assert len(page.all("img")) == 1 + 2 * 4  # the sheet, and four moments of each track with a readable video
+    assert len(page.all("img")) == 1 + 2 * 3  # the sheet, and three moments of each track with a readable video
     assert all(attributes.get("alt") for attributes in page.all("img"))
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     links = [str(attributes["href"]) for attributes in page.all("a")]
-    assert len(links) == 1 + 3 * 4
+    assert len(links) == 1 + 3 * 3
     assert {link.removeprefix("#") for link in links} <= ids
     assert all(attributes.get("aria-label") for attributes in page.all("svg"))
 

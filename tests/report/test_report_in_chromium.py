@@ -66,7 +66,7 @@ def test_the_page_loads_every_image_without_an_error_or_sideways_scrolling(tmp_p
     assert match is not None
     found = json.loads(unescape(match[1]))
     assert found["not_loaded"] == 0
-    assert found["images"] == found["lazy"] == 9
+    assert found["images"] == found["lazy"] == 7
     assert found["scroll_width"] <= found["width"] <= width
     assert found["focusable"] > 20
     assert "CONSOLE" not in run.stderr
