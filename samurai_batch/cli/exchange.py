@@ -169,5 +169,8 @@ def _uris_of(output: str) -> Callable[[str], str]:
 def _print_import(made: "Import", output: str) -> None:
     for reason, count in sorted(made.left_out.items()):
         err.print(f"left out: {count} {reason}")
+    for name, count in sorted(made.classes.items()):
+        text = f"{name!r} names several things on one frame: each of its {count} shapes is an object of its own"
+        err.print(f"class: {text}, called {name}-<frame>-<number>")
     taken = f"{made.num_prompts} prompt(s) of {len(made.changed)} track(s) taken"
     out.print(f"{taken}, {len(made.tracks)} track(s) in all: {output}")

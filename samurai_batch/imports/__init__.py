@@ -1,7 +1,7 @@
 """``samurai-batch prompts --from``: prompts from the files of annotation tools, and corrections of an output.
 
 files.py          the format of a file by its content; FORMATS
-found.py          what an import finds, and the videos that it may name
+prompts.py        what an import finds, and the videos that it may name
 cvat.py, label_studio.py, coco.py, text_formats.py     one reader for each format
 corrections.py    what differs from the exported masks, and the tracks of a job with it
 """

@@ -1,11 +1,10 @@
 """Prompts from COCO's JSON: masks (run lengths or polygons), else boxes.
 
-An image is a frame by its ``frame_index``, or by a number at the end of its file name; without one it is a picture, a
-video of one frame. An object is ``object_id``, else ``track_id`` (of the annotation or of its ``attributes``); without
-both, every annotation is an object of its own, called by its id.
+An image is a frame by its ``frame_index`` or ``frame_id``, or by its file name (`Videos.frame_of`). An object is
+``object_id``, else ``track_id`` (of the annotation or of its ``attributes``); without both, every annotation is an
+object of its own, called by its id.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,10 +12,7 @@ from typing import Any
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.rle import areas_and_boxes, rle_from_coco
-from samurai_batch.storage import file_name
 from samurai_batch.tasks import Rle
-
-_NUMBER = re.compile(r"(.*?)[_-]?(\d+)")
 
 
 def read_coco(content: Mapping[str, Any], videos: Videos) -> ImportedPrompts:
@@ -40,8 +36,7 @@ def read_coco(content: Mapping[str, Any], videos: Videos) -> ImportedPrompts:
 def _read_annotation(
     annotation: Mapping[str, Any], image: Mapping[str, Any], object_id: str, videos: Videos, found: ImportedPrompts
 ) -> None:
-    video, frame_index = frame_of(image)
-    video_id = videos.id_of(video, str(image.get("file_name", "")))
+    video_id, frame_index = _frame_of(image, videos)
     mask = _mask(annotation.get("segmentation"), int(image.get("height") or 0), int(image.get("width") or 0))
     if mask is not None:
         is_empty = not areas_and_boxes([mask])[0][0]
@@ -53,17 +48,13 @@ def _read_annotation(
         found.leave_out("annotations with neither a mask nor a box")
 
 
-def frame_of(image: Mapping[str, Any]) -> tuple[str, int]:
-    """The video's name and the frame index of an image."""
+def _frame_of(image: Mapping[str, Any], videos: Videos) -> tuple[str, int]:
     name = str(image.get("file_name", ""))
-    path = PurePosixPath(name)
-    numbered = _NUMBER.fullmatch(path.stem)
     for key in ("frame_index", "frame_id"):
         if key in image:
-            return str(image.get("video_id", path.parent.name or path.stem)), int(image[key])
-    if numbered is None:
-        return file_name(name), 0
-    return path.parent.name or numbered[1] or file_name(name), int(numbered[2])
+            path = PurePosixPath(name)
+            return videos.id_of(str(image.get("video_id", path.parent.name or path.stem)), name), int(image[key])
+    return videos.frame_of(name)
 
 
 def _mask(segmentation: object, height: int, width: int) -> Rle | None:

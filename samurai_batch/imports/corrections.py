@@ -22,16 +22,20 @@ Kind = Literal["box", "mask"]
 
 @dataclass(frozen=True)
 class Import:
-    """The tracks to write, the number of prompts that were taken, and what was left out and why."""
+    """The tracks to write, the number of prompts that were taken, and what was left out and why.
+
+    ``classes`` are names of the file that are those of classes, with the number of objects made of each.
+    """
 
     tracks: tuple[Track, ...]
     num_prompts: int
     changed: tuple[TrackId, ...]
     left_out: Mapping[str, int]
+    classes: Mapping[str, int]
 
 
 def corrections(found: ImportedPrompts, output: str) -> ImportedPrompts:
-    """The prompts that differ from the masks of an output; the others are counted as left out."""
+    """The prompts that differ from the masks of an output, one for each object and frame; others are left out."""
     result = ImportedPrompts(left_out=Counter(found.left_out))
     by_video: dict[str, list[ImportedPrompt]] = {}
     for one in found.prompts:
@@ -73,10 +77,12 @@ def to_tracks(
     """The tracks of ``base`` with the prompts of a file, which replace those of their frames, and new tracks.
 
     ``first_only`` keeps the first prompt of each track of the file. ``kind`` "box" makes boxes of masks, "mask" leaves
-    out what is none. Raises ConfigError if nothing can be taken, or if it is not known where a video is.
+    out what is none. Names of classes are told from those of objects (`ImportedPrompts.without_classes`). Raises
+    ConfigError if nothing can be taken, or if it is not known where a video is.
     """
-    left_out = Counter(found.left_out)
     tracks = {track.track_id: track for track in base}
+    found = found.without_classes(tracks.keys())
+    left_out = Counter(found.left_out)
     changed: list[TrackId] = []
     num_prompts = 0
     for track_id, prompts in _by_track(_of_kind(found.prompts, kind, left_out)).items():
@@ -99,7 +105,7 @@ def to_tracks(
     if not changed:
         reasons = "; ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
         raise ConfigError(f"no prompts were found ({reasons or 'the file has no shapes'}); nothing was written")
-    return Import(tuple(tracks.values()), num_prompts, tuple(changed), dict(left_out))
+    return Import(tuple(tracks.values()), num_prompts, tuple(changed), dict(left_out), dict(found.classes))
 
 
 def _masks(output: str, video_id: str, prompts: Iterable[ImportedPrompt]) -> dict[tuple[str, int], Rle]:

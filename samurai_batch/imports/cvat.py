@@ -1,7 +1,8 @@
 """Prompts from CVAT's XML, version 1.1, of video tasks and of image tasks.
 
 A label is an object. If several tracks have one label, as in projects whose labels are classes, an object is called
-``<label>-<number of the track>``. Taken: boxes, polygons (as masks), masks, points. Of a track, its keyframes.
+``<label>-<number of the track>``. CVAT makes a track of each mask: tracks with masks are one object if no two have a
+shape on the same frame. Taken: boxes, polygons (as masks), masks, points. Of a track, its keyframes.
 """
 
 from collections import Counter
@@ -11,7 +12,6 @@ from xml.etree import ElementTree as ET  # a document type is refused before any
 import numpy as np
 
 from samurai_batch.exports.outlines import polygon_mask
-from samurai_batch.exports.pictures import parsed_picture_name
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.rle import encode_mask
 from samurai_batch.tasks import Rle
@@ -47,12 +47,10 @@ def _read_tracks(root: ET.Element, tracks: list[ET.Element], videos: Videos, fou
     video_id = videos.id_of(_text(root, "name"), _text(root, "source"))
     width, height = _text(root, "original_size/width"), _text(root, "original_size/height")
     size = (int(height), int(width)) if height and width else None
-    with_masks = {track.get("label", "") for track in tracks if track.find("mask") is not None}
-    num_tracks = Counter(track.get("label", "") for track in tracks)
+    classes = _labels_of_classes(tracks)
     for track in tracks:
         label = track.get("label", "")
-        is_shared = num_tracks[label] > 1 and label not in with_masks
-        object_id = f"{label}-{track.get('id', '')}" if is_shared else label
+        object_id = f"{label}-{track.get('id', '')}" if label in classes else label
         for shape in _shapes(track, found):
             if shape.get("outside") == "1":
                 found.leave_out("keyframes on which an object is outside (no prompt says that)")
@@ -64,10 +62,22 @@ def _read_tracks(root: ET.Element, tracks: list[ET.Element], videos: Videos, fou
                 )
 
 
+def _labels_of_classes(tracks: list[ET.Element]) -> set[str]:
+    """The labels that several objects have."""
+    num_tracks = Counter(track.get("label", "") for track in tracks)
+    with_masks = {track.get("label", "") for track in tracks if track.find("mask") is not None}
+    num_shapes = Counter(
+        (track.get("label", ""), frame)
+        for track in tracks
+        for frame in {shape.get("frame") for shape in track if shape.get("outside") != "1"}
+    )
+    together = {label for (label, _), number in num_shapes.items() if number > 1}
+    return together | {label for label, number in num_tracks.items() if number > 1 and label not in with_masks}
+
+
 def _read_image(image: ET.Element, place: int, videos: Videos, found: ImportedPrompts) -> None:
     name = image.get("name", "")
-    video, frame_index = parsed_picture_name(name) or (name, 0)
-    video_id = videos.id_of(video, name)
+    video_id, frame_index = videos.frame_of(name)
     size = int(image.get("height", "0")), int(image.get("width", "0"))
     for shape in _shapes(image, found):
         _read_shape(shape, video_id, shape.get("label", ""), frame_index, size, found)

@@ -34,7 +34,7 @@ Files = dict[str, bytes]
 
 
 def read_annotations(uri: str, videos: Videos, format: str | None = None) -> ImportedPrompts:  # noqa: A002
-    """The prompts of a file, a ZIP or a folder, one for each object and frame; ``format`` is one of FORMATS.
+    """The prompts of a file, a ZIP or a folder, under the names that it has; ``format`` is one of FORMATS.
 
     Raises ConfigError if it is none of these or damaged, StorageError if it cannot be read.
     """
@@ -48,7 +48,7 @@ def read_annotations(uri: str, videos: Videos, format: str | None = None) -> Imp
             return _read_mask_tables(uri, videos)
         files = _files(uri)
         known = format or _recognised(files)
-        return _read(known, files, uri, videos).one_for_each_frame()
+        return _read(known, files, uri, videos)
     except FileNotFoundError as error:
         raise ConfigError(f"{name}: there is no such file; give {_KINDS}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, yaml.YAMLError) as error:

@@ -13,7 +13,6 @@ import numpy as np
 
 from samurai_batch.exports.brush_rle import decode_brush
 from samurai_batch.exports.outlines import polygon_mask
-from samurai_batch.exports.pictures import parsed_picture_name
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.rle import decode_mask, encode_mask
 from samurai_batch.tasks import MaskPrompt, Rle
@@ -67,9 +66,9 @@ def _read_picture(
     data: Mapping[str, Any], results: list[Mapping[str, Any]], videos: Videos, found: ImportedPrompts
 ) -> None:
     name = str(data.get("image") or "")
-    parsed = parsed_picture_name(name)
-    video_id = videos.id_of(str(data.get("video_id") or ""), *([parsed[0]] if parsed else []), name)
-    frame_index = int(data["frame_index"]) if "frame_index" in data else parsed[1] if parsed else 0
+    video_id, frame_index = videos.frame_of(name)
+    if "frame_index" in data:  # as our own export writes it
+        video_id, frame_index = videos.id_of(str(data.get("video_id") or ""), name), int(data["frame_index"])
     masks: dict[str, Rle] = {}
     for result in results:
         object_id, value = _label(result) or f"region-{result.get('id', '')}", result["value"]

@@ -1,14 +1,18 @@
 """The prompts that an import takes from a file, with the names that the file has, and what it leaves out and why."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from samurai_batch import storage
 from samurai_batch.errors import PromptError
+from samurai_batch.exports.pictures import parsed_picture_name
 from samurai_batch.manifest import cells
-from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
+from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, TrackId
+
+_NUMBERED = re.compile(r"(.*?)[_-]?(\d+)")
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,14 @@ class ImportedPrompt:
 
 @dataclass
 class ImportedPrompts:
-    """The prompts of a file, in its order, and how many of its shapes were left out for each reason."""
+    """The prompts of a file, in its order, and how many of its shapes were left out for each reason.
+
+    ``classes`` are the names that turned out to be those of classes, with the number of their shapes.
+    """
 
     prompts: list[ImportedPrompt] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
 
     def leave_out(self, reason: str, count: int = 1) -> None:
         """Count shapes that no prompt can be made of; ``reason`` describes them in the plural."""
@@ -59,6 +67,30 @@ class ImportedPrompts:
             self.add(video_id, object_id, PointsPrompt(frame_index, found, (1,) * len(found)))
         except (PromptError, ValueError):
             self.leave_out("points outside of the picture, or on no frame")
+
+    def without_classes(self, known: Collection[TrackId]) -> "ImportedPrompts":
+        """One prompt for each object and frame, where the name of a class is not that of an object.
+
+        A name with several shapes on one frame is a class, if no track of ``known`` is called so. Each of its shapes is
+        an object, called ``<name>-<frame>-<number on the frame>``.
+        """
+        unique = list(dict.fromkeys(self.prompts))
+        places = Counter(
+            (one.video_id, one.object_id, one.prompt.frame_index)
+            for one in unique
+            if not isinstance(one.prompt, PointsPrompt)
+        )
+        classes = {(video, name) for (video, name, _), number in places.items() if number > 1} - set(known)
+        result, numbers = ImportedPrompts(left_out=Counter(self.left_out)), Counter[tuple[str, str, int]]()
+        for one in unique:
+            if (one.video_id, one.object_id) in classes:
+                place = one.video_id, one.object_id, one.prompt.frame_index
+                result.classes[one.object_id] += 1
+                result.prompts.append(replace(one, object_id=f"{one.object_id}-{place[2]}-{numbers[place]}"))
+                numbers[place] += 1
+            else:
+                result.prompts.append(one)
+        return replace(result.one_for_each_frame(), classes=result.classes)
 
     def one_for_each_frame(self) -> "ImportedPrompts":
         """One box or mask for each object and frame, or all of its points; other shapes are counted as left out."""
@@ -96,15 +128,34 @@ class Videos:
 
         A file about one video may call it as it likes: if one video is known, that is the one. Else the first name.
         """
-        for name in names:
-            for meant in (name, storage.unquote_id(name), storage.unquote_id(PurePosixPath(name).stem)):
-                if meant in self.uris:
-                    return meant
-            for video_id, uri in self.uris.items():
-                file = storage.file_name(uri)
-                if storage.file_name(name) in (file, PurePosixPath(file).stem):
-                    return video_id
-        return next(iter(self.uris)) if len(self.uris) == 1 else storage.unquote_id(next(filter(None, names), "video"))
+        known = next(filter(None, map(self._known, names)), None)
+        if known is None and len(self.uris) == 1:
+            (known,) = self.uris
+        return known or storage.unquote_id(next(filter(None, names), "video"))
+
+    def frame_of(self, name: str) -> tuple[str, int]:
+        """The id of the video and the index of the frame that a picture shows, by the picture's name.
+
+        The name is ``<video>/<frame>.jpg`` as exports write it, or that of a known video, which is a picture then, or
+        it ends with the frame's number, which the video's name stands before, or its folder's. Others are pictures.
+        """
+        if (parsed := parsed_picture_name(name)) is not None:
+            return self.id_of(parsed[0], name), parsed[1]
+        path = PurePosixPath(name)
+        numbered = _NUMBERED.fullmatch(path.stem)
+        if numbered is None or self._known(name):
+            return self.id_of(path.name), 0
+        return self.id_of(path.parent.name, numbered[1], path.name), int(numbered[2])
+
+    def _known(self, name: str) -> str | None:
+        for meant in (name, storage.unquote_id(name), storage.unquote_id(PurePosixPath(name).stem)):
+            if meant in self.uris:
+                return meant
+        for video_id, uri in self.uris.items():
+            file = storage.file_name(uri)
+            if storage.file_name(name) in (file, PurePosixPath(file).stem):
+                return video_id
+        return None
 
     def size(self, video_id: str) -> tuple[int, int]:
         """Height and width of a video in pixels. Raises ValueError if it is not known where the video is."""

@@ -1,7 +1,6 @@
 """Prompts from text files: MOT's boxes and YOLO's boxes and polygons."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -9,8 +8,6 @@ import yaml
 
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
-
-_FRAME = re.compile(r"(?:(.*)[_-])?(\d+)")
 
 
 def read_mot(text: str, uri: str, videos: Videos) -> ImportedPrompts:
@@ -49,14 +46,12 @@ def read_yolo(files: Mapping[str, str], videos: Videos) -> ImportedPrompts:
     for name, text in sorted(files.items()):
         if not name.endswith(".txt") or PurePosixPath(name).name == "classes.txt":
             continue
-        stem = PurePosixPath(name).stem
-        numbered = _FRAME.fullmatch(stem)
-        video_id = videos.id_of(numbered[1] or "" if numbered else stem)
+        video_id, frame_index = videos.frame_of(PurePosixPath(name).stem)
         object_of = {str(number): object_id for object_id, number in tracks.get(video_id, {}).items()}
         for number, line in enumerate(text.splitlines(), start=1):
             kind, values, track = _parsed(line.split(), f"{name}, line {number}")
             object_id = names.get(kind, str(kind)) if track is None else object_of.get(track, track)
-            _add(values, video_id, object_id, int(numbered[2]) if numbered else 0, videos.size(video_id), found)
+            _add(values, video_id, object_id, frame_index, videos.size(video_id), found)
     return found
 
 

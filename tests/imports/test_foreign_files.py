@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from samurai_batch.errors import ConfigError
-from samurai_batch.imports import ImportedPrompts, Videos, read_annotations
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt
+from samurai_batch.imports import ImportedPrompts, Videos, read_annotations, to_tracks
+from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
 
 ONE = Videos({"clip": "s3://bucket/clip.mp4"}, size_of=lambda uri: (100, 200))
 
@@ -43,6 +43,90 @@ def test_cvat_projects_with_classes_have_an_object_for_each_track(tmp_path: Path
     assert found.prompts[0].prompt == BoxPrompt(4, (1.0, 2.0, 9.0, 9.0))
     assert found.prompts[1].prompt == PointsPrompt(6, ((3.0, 4.0), (5.0, 6.0)), (1, 1))
     assert found.left_out == {"keyframes on which an object is outside (no prompt says that)": 1, "rotated boxes": 1}
+
+
+MASKS_OF_CLASSES = """<annotations><meta><task><original_size><width>200</width><height>100</height></original_size>
+</task></meta><track id="0" label="car"><mask frame="4" outside="0" keyframe="1" rle="1,3" left="1" top="1" width="2"
+height="2"/><mask frame="5" outside="1" keyframe="1" rle="1,3" left="1" top="1" width="2" height="2"/></track>
+<track id="1" label="car"><mask frame="{frame}" outside="0" keyframe="1" rle="0,4" left="9" top="1" width="2"
+height="2"/></track></annotations>"""
+
+
+def test_masks_of_cvat_are_one_object_unless_two_are_on_one_frame(tmp_path: Path) -> None:
+    assert places(found_in(tmp_path / "a.xml", MASKS_OF_CLASSES.format(frame=5))) == [
+        ("clip", "car", 4),
+        ("clip", "car", 5),
+    ]
+    assert places(found_in(tmp_path / "a.xml", MASKS_OF_CLASSES.format(frame=4))) == [
+        ("clip", "car-0", 4),
+        ("clip", "car-1", 4),
+    ]
+
+
+PICTURES_OF_CLASSES = """<annotations>{}</annotations>""".format(
+    "".join(
+        f"""<image id="{frame}" name="frame_{frame:06d}" width="200" height="100">
+        {"".join(f'<box label="car" xtl="{x}" ytl="2" xbr="{x + 5}" ybr="9"/>' for x in lefts)}
+        <box label="bus" xtl="50" ytl="2" xbr="90" ybr="9"/></image>"""
+        for frame, lefts in ((3, (1, 20)), (7, (30,)))
+    )
+)
+YOLO_OF_CLASSES = {"data.yaml": "names: [car]", "labels/clip_3.txt": "0 .1 .1 .1 .1\n0 .5 .5 .1 .1\n"}
+
+
+def test_a_name_with_several_shapes_on_one_frame_is_a_class_and_each_shape_an_object(tmp_path: Path) -> None:
+    pictures = to_tracks(found_in(tmp_path / "a.xml", PICTURES_OF_CLASSES), ONE)
+    assert [(track.object_id, len(track.prompts)) for track in pictures.tracks] == [
+        ("car-3-0", 1),
+        ("car-3-1", 1),
+        ("bus", 2),
+        ("car-7-0", 1),
+    ]
+    assert (pictures.classes, pictures.left_out) == ({"car": 3}, {})
+    for name, text in YOLO_OF_CLASSES.items():
+        (tmp_path / "yolo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "yolo" / name).write_text(text)
+    of_yolo = to_tracks(read_annotations(str(tmp_path / "yolo"), ONE), ONE)
+    assert [track.object_id for track in of_yolo.tracks] == ["car-3-0", "car-3-1"]
+    unnumbered = to_tracks(found_in(tmp_path / "det.txt", "4,-1,1,2,5,5,0.9\n4,-1,30,2,5,5,0.8\n"), ONE)
+    assert [track.object_id for track in unnumbered.tracks] == ["-1-3-0", "-1-3-1"]
+
+
+def test_a_second_shape_of_a_known_object_is_left_out_and_an_equal_one_counts_once(tmp_path: Path) -> None:
+    found = found_in(tmp_path / "a.xml", PICTURES_OF_CLASSES)
+    known = Track(video=Video("clip", ONE.uris["clip"]), object_id="car", prompts=(BoxPrompt(0, (1.0, 2.0, 3.0, 4.0)),))
+    made = to_tracks(found, ONE, base=[known])
+    assert {track.object_id for track in made.tracks} == {"car", "bus"}
+    assert made.left_out == {"further shapes of the same object on the same frame": 1}
+    twice = PICTURES_OF_CLASSES.replace('xtl="20" ytl="2" xbr="25"', 'xtl="1" ytl="2" xbr="6"')
+    assert [track.object_id for track in to_tracks(found_in(tmp_path / "a.xml", twice), ONE).tracks] == ["car", "bus"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("clip/000012.jpg", ("clip", 12)),
+        ("frame_000012", ("clip", 12)),
+        ("images/default/frame_000012.PNG", ("clip", 12)),
+        ("/data/upload/3/4f5a-clip_00012.png", ("clip", 12)),
+        ("clip-0012.jpg", ("clip", 12)),
+        ("IMG_2034.jpg", ("photo", 0)),
+        ("/data/local-files/?d=photos/IMG_2034.jpg", ("photo", 0)),
+    ],
+)
+def test_a_picture_is_a_frame_by_its_name_or_a_picture_that_is_known(name: str, expected: tuple[str, int]) -> None:
+    one = {"clip": "s3://bucket/clip.mp4"} if expected[0] == "clip" else {"photo": "s3://bucket/IMG_2034.jpg"}
+    assert Videos(one).frame_of(name) == expected
+    more = Videos({**one, "other": "s3://bucket/other.mp4"})
+    if name.startswith(("clip", "IMG")):
+        assert more.frame_of(name) == expected
+
+
+def test_a_picture_of_nothing_that_is_known_is_named_by_its_file(tmp_path: Path) -> None:
+    nothing = Videos({})
+    assert nothing.frame_of("photos/garden.jpg") == ("garden.jpg", 0)
+    assert nothing.frame_of("clip/frame_12.jpg") == ("clip", 12)
+    assert nothing.frame_of("12.jpg") == ("12.jpg", 12)
 
 
 def test_a_zip_of_cvat_is_read(tmp_path: Path) -> None:
