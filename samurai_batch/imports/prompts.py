@@ -1,6 +1,5 @@
 """The prompts that an import takes from a file, with the names that the file has, and what it leaves out and why."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,8 +10,6 @@ from samurai_batch.errors import PromptError
 from samurai_batch.exports.pictures import parsed_picture_name
 from samurai_batch.manifest import cells
 from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, TrackId
-
-_NUMBERED = re.compile(r"(.*?)[_-]?(\d+)")
 
 
 @dataclass(frozen=True)
@@ -141,11 +138,11 @@ class Videos:
         """
         if (parsed := parsed_picture_name(name)) is not None:
             return self.id_of(parsed[0], name), parsed[1]
-        path = PurePosixPath(name)
-        numbered = _NUMBERED.fullmatch(path.stem)
+        file, numbered = storage.file_name(name), storage.numbered_name(name)
         if numbered is None or self._known(name):
-            return self.id_of(path.name), 0
-        return self.id_of(path.parent.name, numbered[1], path.name), int(numbered[2])
+            return self.id_of(file), 0
+        prefix, frame_index = numbered
+        return self.id_of(PurePosixPath(name).parent.name, prefix, file), frame_index
 
     def _known(self, name: str) -> str | None:
         for meant in (name, storage.unquote_id(name), storage.unquote_id(PurePosixPath(name).stem)):

@@ -3,8 +3,9 @@
     ultralytics    results.to_df(), to_csv(), to_json(), with a column frame_index; or a JSON list with a list per frame
     yolo           a folder of label files <name>_<frame>.txt, frames from 1, written with save_txt and save_conf
     supervision    CSVSink and JSONSink with custom_data={"frame_index": index}
-    coco           results JSON of Detectron2 and others, in which image_id is the frame index
-    mot            det.txt of MOTChallenge, frames from 1
+    coco           results JSON of Detectron2 and others, in which image_id is the frame index; in a document with
+                   images, their frame_index, or the number that ends their file_name
+    mot            det.txt of MOTChallenge; frames and pixels count from 1
 
 A detector's files know no video_id: they are of the video that the caller names, unless they have such a column.
 """
@@ -19,6 +20,7 @@ import pandas as pd
 
 from samurai_batch.manifest.cells import is_blank
 from samurai_batch.manifest.formats import TableRead, decoded, one_line
+from samurai_batch.storage import numbered_name
 
 FRAME_COLUMNS = ("frame_index", "frame_number", "frame_id", "frame")
 MOT_COLUMNS = ("frame", "id", "bb_left", "bb_top", "bb_width", "bb_height", "conf")
@@ -148,6 +150,8 @@ def _with_frames_of_images(document: Mapping[str, Any]) -> object:
     for row in found:
         image = images.get(row.get("image_id"), {}) if isinstance(row, dict) else {}
         frame = next((image[name] for name in FRAME_COLUMNS if name in image), None)
+        if frame is None and (numbered := numbered_name(str(image.get("file_name", "")))):
+            _, frame = numbered
         more = {} if frame is None else {"frame_index": frame}
         is_named = isinstance(row, dict) and row.get("category_id") in names
         rows.append({**row, **more, "category_id": names[row["category_id"]]} if is_named else row)
@@ -155,14 +159,15 @@ def _with_frames_of_images(document: Mapping[str, Any]) -> object:
 
 
 def read_mot(data: bytes) -> TableRead:
-    """MOTChallenge's det.txt: frame (from 1), id, left, top, width, height, confidence. Raises UnicodeDecodeError."""
+    """MOTChallenge's det.txt: frame, id, left, top, width, height, confidence. Raises UnicodeDecodeError."""
 
     def parsed(line: str) -> dict[str, Any]:
         parts = line.split(",")
         if len(parts) < len(MOT_COLUMNS):
             raise ValueError(f"it has {len(parts)} values; a line of det.txt has {', '.join(MOT_COLUMNS)}")
         frame, _, left, top, width, height, score = map(float, parts[: len(MOT_COLUMNS)])
-        corners = {"x1": left, "y1": top, "x2": left + width, "y2": top + height}
+        x1, y1 = left - 1, top - 1
+        corners = {"x1": x1, "y1": y1, "x2": x1 + width, "y2": y1 + height}
         return {"frame_index": frame - 1, **corners, "class": _CLASS_OF_MOT, "score": score}
 
     return _from_lines(decoded(data).splitlines(), parsed)

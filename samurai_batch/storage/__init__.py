@@ -47,6 +47,7 @@ from samurai_batch.storage.uris import (
     is_remote,
     join,
     local_path,
+    numbered_name,
     protocol_of,
     quote_id,
     unquote_id,
@@ -59,6 +60,6 @@ __all__ = [
     "Failure", "Identity", "Kind", "arrow_filesystem", "as_one", "check_inputs", "check_output", "copy_to_local",
     "create_bytes", "delete", "exists", "failure_of", "file_name", "files_of", "has_conditional_writes", "identity",
     "is_directory", "is_pattern", "is_remote", "join", "list_children", "list_names", "local_path", "matches",
-    "modified_s", "protocol_of", "quote_id", "read_bytes", "redact", "sweep_temporaries", "translated", "unquote_id",
-    "uris_of_files", "with_matches", "without_signature", "write_bytes",
+    "modified_s", "numbered_name", "protocol_of", "quote_id", "read_bytes", "redact", "sweep_temporaries", "translated",
+    "unquote_id", "uris_of_files", "with_matches", "without_signature", "write_bytes",
 ]  # fmt: skip

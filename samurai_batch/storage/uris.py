@@ -4,7 +4,7 @@ import posixpath
 import re
 import urllib.parse
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 S3 = ("s3", "s3a")
 GOOGLE = ("gs", "gcs")
@@ -13,6 +13,7 @@ HTTP = ("http", "https")
 HUGGING_FACE = ("hf",)
 """Protocols of the stores with settings and messages of their own."""
 
+_NUMBERED = re.compile(r"(.*?)[_-]?([0-9]+)")
 _LOCAL_PROTOCOLS = ("file://", "local://")
 _SIGNATURE_PARAMETERS = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
 _SIGNING_PARAMETERS = _SIGNATURE_PARAMETERS.union(
@@ -91,3 +92,12 @@ def file_name(uri: str) -> str:
     if protocol_of(uri) in HTTP:
         uri = uri.partition("?")[0].partition("#")[0]
     return uri.rstrip("/").rpartition("/")[2]
+
+
+def numbered_name(uri: str) -> tuple[str, int] | None:
+    """What a file's name has before the number that it ends with, and the number; None if it ends with none.
+
+    ``("frame", 12)`` of ``folder/frame_000012.png``.
+    """
+    found = _NUMBERED.fullmatch(PurePosixPath(file_name(uri)).stem)
+    return None if found is None else (found[1], int(found[2]))

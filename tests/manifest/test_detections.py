@@ -174,10 +174,15 @@ def test_coco_results_are_read_with_image_id_as_the_frame(tmp_path: Path) -> Non
     }
     (tmp_path / "d.json").write_text(json.dumps(document))
     assert detected(tmp_path / "d.json", "v") == [CAR, PERSON]
+    named = [{"id": 3, "file_name": "v/frame_000003.png"}, {"id": 10, "file_name": "v/frame_000010.png"}]
+    by_number = {**document, "annotations": [{**row, "image_id": 7 + at} for at, row in enumerate(rows)]}
+    by_number["images"] = [{**image, "id": 7 + at} for at, image in enumerate(named)]
+    (tmp_path / "d.json").write_text(json.dumps(by_number))
+    assert detected(tmp_path / "d.json", "v") == [CAR, PERSON]
 
 
-def test_det_txt_of_mot_counts_frames_from_1(tmp_path: Path) -> None:
-    (tmp_path / "det.txt").write_text("4,-1,10,20,20,40,0.9,-1,-1,-1\n\n11,-1,1,2,2.5,2,0.5\n")
+def test_det_txt_of_mot_counts_frames_and_pixels_from_1(tmp_path: Path) -> None:
+    (tmp_path / "det.txt").write_text("4,-1,11,21,20,40,0.9,-1,-1,-1\n\n11,-1,2,3,2.5,2,0.5\n")
     found = detected(tmp_path / "det.txt", "v")
     assert [(one.frame_index, one.box_xyxy) for one in found] == [(3, CAR.box_xyxy), (10, PERSON.box_xyxy)]
     (tmp_path / "det.txt").write_text("4,-1,10,20,20,40,0.9\n4,5\n0,-1,1,2,3,4,0.5\n")
