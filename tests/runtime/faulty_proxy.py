@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 FAULTS = ("busy before", "busy after", "cut before", "cut after", "slow")
 EVERY = 6
-SLOW_S = 0.5
+SLOW_S = 0.1
 BUSY = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
 
 

@@ -53,10 +53,11 @@ def test_a_dead_cluster_that_the_environment_names_is_told_so(address: str) -> N
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_server_that_never_answers_is_no_cluster() -> None:
+    patience = {"RAY_py_gcs_connect_timeout_s": "2", "RAY_gcs_rpc_server_connect_timeout_s": "1"}  # not 40 s in all
     with socket.socket() as silent:
         silent.bind(("", 0))
         silent.listen()
-        told = what_is_told(f"127.0.0.1:{silent.getsockname()[1]}")
+        told = what_is_told(f"127.0.0.1:{silent.getsockname()[1]}", **patience)
     assert "no Ray cluster answers there" in told
     assert told.count("\n") == 1
 

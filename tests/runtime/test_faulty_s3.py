@@ -9,10 +9,18 @@ from samurai_batch import storage
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.manifest import write_prompts
 from samurai_batch.runtime.run import run_job
+from samurai_batch.storage import retry
 from tests.runtime.faulty_proxy import FAULTS, faulty_proxy
 from tests.runtime.test_jobs import make_config, make_tracks, rows_of
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many retries, sooner: ours and those of S3's own client."""
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda **wait: 0.01)
 
 
 def test_a_job_over_a_failing_store_leaves_the_same_tables(
