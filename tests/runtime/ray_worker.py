@@ -12,6 +12,7 @@ import ray
 
 from samurai_batch.runtime.pool import Worker
 from samurai_batch.tasks import Leg, Rle, Track
+from tests.runtime.clusters import wait_for
 from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import FakeTracker, make_replica
 
@@ -33,6 +34,18 @@ def make_worker(plan: WorkerPlan) -> Worker:
         time.sleep(plan.frame_s)
 
     return make_replica(plan.output, FakeTracker(before_frame=before_frame, mask_of=mask_of))
+
+
+def worker_beside_another(plan: WorkerPlan) -> Worker:
+    """A worker whose first frame waits until another one works as well."""
+    folder = Path(plan.pids)
+    folder.mkdir(exist_ok=True, parents=True)
+
+    def before_frame(index: int, legs: Sequence[Leg]) -> None:
+        (folder / str(os.getpid())).touch()
+        wait_for(lambda: len(list(folder.iterdir())) > 1, "another worker")
+
+    return make_replica(plan.output, FakeTracker(before_frame=before_frame))
 
 
 def mask_of(track: Track, frame_index: int) -> Rle | None:

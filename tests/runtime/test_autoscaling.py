@@ -15,7 +15,7 @@ from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, d
 from tests.runtime.autoscaling import autoscaling_cluster
 from tests.runtime.clusters import ROOT, wait_for
 from tests.runtime.fakes import box_track, run_tracks, write_video
-from tests.runtime.ray_worker import WorkerPlan, make_worker
+from tests.runtime.ray_worker import WorkerPlan, make_worker, worker_beside_another
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
@@ -47,14 +47,13 @@ def test_a_job_waits_for_its_first_node_and_requests_more_while_work_waits(
     assert ray_cluster.has_autoscaler()
     monkeypatch.setattr(ray_pool, "TELL_AFTER_S", 0.0)
     monkeypatch.setattr(ray_pool, "CHECK_NODES_EVERY_S", 1.0)
-    videos = [write_video(tmp_path, name, 60) for name in "abcdefgh"]
-    tracks = [box_track(video, "x") for video in videos]
-    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), frame_s=0.1)
+    tracks = [box_track(write_video(tmp_path, name, 30), "x") for name in "abcd"]
+    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
     with caplog.at_level(logging.INFO):
         summary = run_tracks(
             tracks,
             tmp_path / "out",
-            make_pool=lambda: RayPool(make_worker, plan, None, ReplicaResources(num_cpus=1.0)),
+            make_pool=lambda: RayPool(worker_beside_another, plan, None, ReplicaResources(num_cpus=1.0)),
         )
     assert exit_code(summary) == 0
     assert "waiting for a node of the autoscaler for 1 replica (1 CPUs each)" in caplog.text
