@@ -25,7 +25,8 @@ def import_transformers() -> "ModuleType":
         import transformers
     except ModuleNotFoundError as error:
         raise ConfigError(f"text prompts need the extra 'text'; install it with {INSTALL}") from error
-    return transformers
+    library: ModuleType = transformers
+    return library
 
 
 def load_model(kind: Any, model: str) -> Any:
