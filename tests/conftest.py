@@ -1,6 +1,7 @@
 """Shared fixtures: real servers of object stores on loopback, with a bucket or container for each test."""
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,26 +35,26 @@ hypothesis.settings.load_profile("no deadline")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadgroup`, files with tests of the group "ray" go to one worker, one cluster at a time.
+    """With `--dist loadgroup`, files with tests of one group go to one worker: of "ray", one cluster at a time.
 
-    pytest-xdist 3.8 does not recognise groups under pytest 9.2, which builds test ids differently.
+    Groups come first, the largest before the others. pytest-xdist 3.8 does not recognise groups under pytest 9.2, which
+    builds test ids differently.
     """
     if config.getoption("dist") != "loadgroup":
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class RayOnOneWorker(LoadScopeScheduling):  # type: ignore[misc]
+    class FilesByGroup(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            path = nodeid.partition("::")[0]
-            return "ray" if path in with_ray else nodeid
+            return groups.get(nodeid.partition("::")[0], nodeid)
 
     root = Path(config.rootpath)
-    with_ray = {
-        path.relative_to(root).as_posix()
+    groups = {
+        path.relative_to(root).as_posix(): found[1]
         for path in (root / "tests").rglob("test_*.py")
-        if 'xdist_group("ray")' in path.read_text(encoding="utf-8")
+        if (found := re.search(r'xdist_group\("(\w+)"\)', path.read_text(encoding="utf-8")))
     }
-    return RayOnOneWorker(config, log)
+    return FilesByGroup(config, log)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from samurai_batch.modeling.configs import MODELS
+from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.tracking.candidate_masks import CandidateMasks
 from samurai_batch.tracking.memory_bank import Selection
 from samurai_batch.tracking.prompts import FramePrompt
@@ -23,6 +24,8 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 FILES = sorted(path.stem for path in GOLDEN.glob("*.npz") if not path.stem.endswith("_image"))
 SIZES = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
 OFFSETS = {"iou_off": "iou_prediction_head.layers.2.bias", "obj_off": "pred_obj_score_head.layers.2.bias"}
+FEATURES: dict[tuple[str, int, int, int], FrameFeatures] = {}
+pytestmark = pytest.mark.xdist_group("golden")  # they share features of frames
 
 Size = tuple[int, int]
 """Height and width of the video in pixels."""
@@ -74,6 +77,14 @@ def tracker_of(meta: dict[str, Any]) -> Tracker:
     return Tracker(seeded_model(config, meta["size"], meta["seed"], offsets=offsets), settings_of(meta))
 
 
+def features_of(tracker: Tracker, meta: dict[str, Any], index: int, frame: NDArray[np.uint8]) -> FrameFeatures:
+    """Features of a frame, computed once for all files: weights of image encoders depend on these keys alone."""
+    key = tracker.model.config.name, meta["size"], meta["seed"], index
+    if key not in FEATURES:
+        FEATURES[key] = tracker.encode(normalised(frame))
+    return FEATURES[key]
+
+
 def track_frames(tracker: Tracker, meta: dict[str, Any], num_frames: int) -> dict[str, list[Any]]:
     state = TrackState(num_frames=meta["frames"])
     video: Size = tuple(meta.get("video", (meta["size"],) * 2))
@@ -82,7 +93,7 @@ def track_frames(tracker: Tracker, meta: dict[str, Any], num_frames: int) -> dic
     for index, frame in enumerate(deterministic_frames(num_frames, meta["size"], meta["seed"])):
         prompt = prompt_of(meta["prompt"], meta["size"], video) if index == 0 else None
         selection = Selection((), (), (), ()) if prompt else tracker.select(state)
-        features = tracker.encode(normalised(frame))
+        features = features_of(tracker, meta, index, frame)
         (result,) = tracker.step(features, [TrackInput(state, prompt)], video_size=video)
         masks = CandidateMasks(lambda low_res=result.low_res_logits[None]: low_res, *video)  # type: ignore[misc]
         row = {
@@ -199,7 +210,7 @@ def compare_first_mask(tracker: Tracker, golden: dict[str, Any], meta: dict[str,
     prompt = prompt_of(meta["prompt"], meta["size"], (height, width))
     if prompt.points is None or prompt.labels is None:
         return
-    features = tracker.encode(normalised(deterministic_frames(1, meta["size"], meta["seed"])[0]))
+    features = features_of(tracker, meta, 0, deterministic_frames(1, meta["size"], meta["seed"])[0])
     image = tracker.model.without_memory(features)
     candidates = tracker.model.decode(image, features.high_res, prompt.points[None], prompt.labels[None])
     masks = tracker._proposer(features, (height, width)).video_masks_from(candidates)
