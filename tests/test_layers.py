@@ -15,6 +15,7 @@ LAYERS = {
     "errors": 0,
     "checks": 0,
     "schema": 0,
+    "prompts": 0,
     "tasks": 0,
     "frame_sampling": 0,
     "geometry": 0,
