@@ -60,11 +60,12 @@ def propagate_chunk(
 ) -> ChunkResult:
     """Propagate legs of one direction through ``frames``, which descend for reverse legs.
 
-    ``states`` are the track states after the chunk before, by object id; a leg without one starts in this chunk. A leg
-    is stepped on the frames it covers, and leaves rows on those it writes. ``frames_per_batch`` frames are encoded
-    together. With ``use_threads``, scaling frames and making rows run in threads beside the network; without, in the
-    caller's thread, which is faster where no CPU is free. ``check`` is called before each frame; what it raises ends
-    the chunk. Raises StateError for a state that is damaged or of another network, and what reading the video raises.
+    ``states`` are the track states after the chunk before, by object id; a leg without one starts in this chunk, as
+    does one whose state are the memories of another video (`tracking.carried_memories`). A leg is stepped on the frames
+    it covers, and leaves rows on those it writes. ``frames_per_batch`` frames are encoded together. With
+    ``use_threads``, scaling frames and making rows run in threads beside the network; without, in the caller's thread,
+    which is faster where no CPU is free. ``check`` is called before each frame; what it raises ends the chunk. Raises
+    StateError for a state that is damaged or of another network, and what reading the video raises.
     """
     _check_counts(frames_per_batch=frames_per_batch)
     model = tracker.model
@@ -124,7 +125,8 @@ class _ActiveLeg:
             return cls(leg, TrackState(num_frames=num_steps(leg, info.num_frames)))
         state = TrackState.from_bytes(saved, tracker.model.no_obj_ptr.device)
         state.check_made_by(tracker.model.config, tracker.model.image_size)
-        state.num_frames = max(state.num_frames, num_steps(leg, info.num_frames))  # files may have been added since
+        num_frames = state.num_carried + num_steps(leg, info.num_frames)
+        state.num_frames = max(state.num_frames, num_frames)  # files may have been added since it was saved
         return cls(leg, state, waiting=WaitingRows.take_from(state))
 
     def input_on(self, frame: FrameInfo, tracker: Tracker) -> TrackInput:

@@ -123,6 +123,10 @@ class MemoryRules(ABC):
         """Add a frame to the bank, and drop what no later frame can select."""
 
     @abstractmethod
+    def conditioning_limit(self) -> int:
+        """The largest number of conditioning frames that a frame attends to."""
+
+    @abstractmethod
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         """What the frame of this age attends to; ``num_frames`` is the length of the track."""
 

@@ -32,6 +32,7 @@ class TrackState:
 
     num_frames: number of frames of the leg, fixed at its start; it grows only with files that are added to the video.
     age: number of frames propagated so far; the next frame's age in the memory bank.
+    num_carried: how many of both are frames of another video, whose memories it began with (`carried_memories`).
     notes: the notes of the tracker's parts by key, or their plain values as they were read.
     other_banks: those of the other lanes, of a tracker with several paths (`paths`); conditioning frames are common.
     """
@@ -42,6 +43,7 @@ class TrackState:
     motion: Motion = field(default_factory=Motion)
     notes: dict[str, object] = field(default_factory=dict)
     other_banks: list[MemoryBank] = field(default_factory=list)
+    num_carried: int = 0
 
     @property
     def banks(self) -> list[MemoryBank]:
@@ -96,6 +98,10 @@ class TrackState:
         # Only where there are any, so that the states of trackers without them are what they were before.
         if promoted := [m.age for m in bank.conditioning if m.is_promoted]:
             header["promoted"] = promoted
+        if self.num_carried:
+            header["carried"] = self.num_carried
+        if (ages := [p.age for p in bank.conditioning_pointers]) != header["conditioning"]:
+            header["conditioning_pointers"] = ages
         if self.other_banks:
             header["other_banks"] = [_recent_header(other) for other in self.other_banks]
         if self.notes:
@@ -150,7 +156,8 @@ class TrackState:
         if not isinstance(notes, dict):
             raise TypeError("its notes are not an object")
         memories = zip(conditioning, rows("conditioning_spatial", len(conditioning)), strict=True)
-        pointers = zip(conditioning, rows("conditioning_pointers", len(conditioning)), strict=True)
+        pointer_ages = header.get("conditioning_pointers", conditioning)
+        pointers = zip(pointer_ages, rows("conditioning_pointers", len(pointer_ages)), strict=True)
         first = MemoryBank(
             conditioning=[Memory(int(age), spatial, is_promoted=int(age) in promoted) for age, spatial in memories],
             conditioning_pointers=[Pointer(int(age), vector) for age, vector in pointers],
@@ -165,7 +172,8 @@ class TrackState:
             for lane, own in enumerate([header, *header.get("other_banks", [])])
         ]
         motion = Motion(_filter(tensors), int(header["stable"]))
-        return cls(int(header["num_frames"]), int(header["age"]), banks[0], motion, dict(notes), banks[1:])
+        num_frames, age, num_carried = (int(header.get(name, 0)) for name in ("num_frames", "age", "carried"))
+        return cls(num_frames, age, banks[0], motion, dict(notes), banks[1:], num_carried)
 
 
 def _recent_name(lane: int) -> str:

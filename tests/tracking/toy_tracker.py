@@ -66,10 +66,13 @@ class EveryNth(MemoryRules):
 
     def remember(self, bank: MemoryBank, frame: TrackedFrame) -> None:
         if frame.is_prompted or frame.is_promoted:
-            remember_prompted(bank, frame, limit=3)
+            remember_prompted(bank, frame, limit=self.conditioning_limit())
         elif frame.age % self.stride == 0:
             bank.recent = [*bank.recent, Memory(frame.age, frame.spatial)][-3:]
             bank.recent_pointers = [*bank.recent_pointers, Pointer(frame.age, frame.pointer)][-3:]
+
+    def conditioning_limit(self) -> int:
+        return 3
 
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         ranks = [*reversed(range(len(bank.recent)))]

@@ -119,6 +119,10 @@ class AnchorsAndStrides(MemoryRules):
                 strides = [m for m in bank.recent if m.age % STRIDE == 0][2 - NUM_MASKMEM :]
                 bank.recent = [*strides, memory]
 
+    def conditioning_limit(self) -> int:
+        """The number of anchors."""
+        return self.num_anchors
+
     def _read(self, anchors: list[Memory]) -> list[Memory]:
         """The prompted frames, of several the newest, and the newest promoted ones."""
         prompted = [m for m in anchors if not m.is_promoted][-self.num_anchors :]

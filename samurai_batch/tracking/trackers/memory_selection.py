@@ -70,6 +70,10 @@ class GatedFrames(MemoryRules):
         bank.recent = [*bank.recent, memory][-NUM_RECENT - is_extra :]
         bank.recent_pointers = [*bank.recent_pointers, pointer][-NUM_POINTERS - is_extra :]
 
+    def conditioning_limit(self) -> int:
+        """A setting."""
+        return self.max_conditioning
+
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         """Conditioning frames first, then recent ones, oldest first."""
         recent = bank.recent[-NUM_RECENT:]

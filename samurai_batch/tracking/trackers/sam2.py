@@ -38,7 +38,12 @@ class LastFrames(MemoryRules):
             remember_prompted(bank, frame, self.max_conditioning)
             return
         bank.recent_pointers = [*bank.recent_pointers, Pointer(frame.age, frame.pointer)][-NUM_POINTERS:]
-        bank.recent = [*bank.recent, Memory(frame.age, frame.spatial)][-NUM_RECENT:]
+        memory = Memory(frame.age, frame.spatial, object_score=frame.object_score)
+        bank.recent = [*bank.recent, memory][-NUM_RECENT:]
+
+    def conditioning_limit(self) -> int:
+        """A setting."""
+        return self.max_conditioning
 
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         """Conditioning frames first, then recent ones, oldest first."""

@@ -61,6 +61,10 @@ class TrustedFrames(MemoryRules):
         trusted = is_trusted(frame.mask_score, frame.object_score, frame.motion_score, self.settings)
         bank.recent = keep_trusted([*bank.recent, Memory(frame.age, frame.spatial, trusted)])
 
+    def conditioning_limit(self) -> int:
+        """A setting."""
+        return self.settings.max_cond_frames_in_attn
+
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         """Conditioning frames first, then recent ones, oldest first."""
         recent = bank.recent[-NUM_RECENT:]
