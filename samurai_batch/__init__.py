@@ -14,6 +14,7 @@ The public names. Each is loaded on first use: importing the package loads neith
     read_prompts, write_prompts, parse_prompts      prompts tables: read, write, check a DataFrame
     read_detections, parse_detections               detections of any detector: read, check a DataFrame
     Track, Video, BoxPrompt, PointsPrompt, MaskPrompt, TextPrompt, EverythingPrompt, DiscoverPrompt   what to track
+    FromVideoPrompt                                 go on with the memories of a track of another video
     Rle, encode_mask, decode_mask                   masks as COCO run lengths
     open_video, track_video, Tracker, TrackerSettings   one video in this process, step by step
     ImagePredictor, load_network                    segment one picture with many prompts
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         BoxPrompt,
         DiscoverPrompt,
         EverythingPrompt,
+        FromVideoPrompt,
         MaskPrompt,
         PointsPrompt,
         Rle,
@@ -61,6 +63,7 @@ __all__ = [
     "BoxPrompt",
     "DiscoverPrompt",
     "EverythingPrompt",
+    "FromVideoPrompt",
     "ImagePredictor",
     "JobConfig",
     "MaskPrompt",
@@ -100,6 +103,7 @@ _HOMES = {
     "BoxPrompt": "tasks",
     "DiscoverPrompt": "tasks",
     "EverythingPrompt": "tasks",
+    "FromVideoPrompt": "tasks",
     "ImagePredictor": "images.predictor",
     "JobConfig": "job",
     "MODELS": "modeling.configs",

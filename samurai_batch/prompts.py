@@ -68,6 +68,32 @@ class MaskPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class FromVideoPrompt:
+    """No mask: the memories of a track of another video, ``video_id`` and ``object_id`` in the same output.
+
+    They are the first conditioning frames of the track, which starts on ``frame_index``. Without an ``object_id`` it is
+    that of the track. ``source`` is the fingerprint of that other track, which a job adds; "" until it is known.
+    """
+
+    frame_index: int
+    video_id: str
+    object_id: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _check_frame(self)
+        where = f"of the from_video prompt on frame {self.frame_index}"
+        checked(checks.identifier, self.video_id, f"video_id {where}")
+        if self.object_id != "":
+            checked(checks.identifier, self.object_id, f"object_id {where}")
+
+    @property
+    def track_id(self) -> tuple[str, str]:
+        """What names that other track: video_id and object_id."""
+        return self.video_id, self.object_id
+
+
+@dataclass(frozen=True, slots=True)
 class TextPrompt:
     """A text for an open-vocabulary detector: every object detected on the frame becomes a track of its own."""
 
@@ -131,7 +157,7 @@ class FrameDetection:
 AutoPrompt = TextPrompt | EverythingPrompt | DiscoverPrompt
 """A prompt whose objects are detected before they are tracked. It is the only prompt of its track."""
 
-Prompt = BoxPrompt | PointsPrompt | MaskPrompt | AutoPrompt
+Prompt = BoxPrompt | PointsPrompt | MaskPrompt | FromVideoPrompt | AutoPrompt
 
 
 def checked_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
@@ -154,12 +180,17 @@ def check_together(prompts: Sequence[Prompt]) -> None:
     if any(isinstance(prompt, AutoPrompt) for prompt in prompts):
         kinds_of = "discover" if any(isinstance(prompt, DiscoverPrompt) for prompt in prompts) else "text or everything"
         raise PromptError(f"a {kinds_of} prompt detects several objects; give it an object_id of its own")
+    if len({prompt for prompt in prompts if isinstance(prompt, FromVideoPrompt)}) > 1:
+        raise PromptError("it has several from_video prompts; keep one of them")
     by_frame = sorted(prompts, key=lambda prompt: prompt.frame_index)
     for frame_index, group in groupby(by_frame, key=lambda prompt: prompt.frame_index):
         of_frame = set(group)  # repeated prompts count once
         kinds = Counter(map(type, of_frame))
         if kinds[BoxPrompt] > 1:
             raise PromptError(f"frame {frame_index} has {kinds[BoxPrompt]} boxes; keep one of them")
+        if kinds[FromVideoPrompt] and len(of_frame) > 1:
+            both = f"frame {frame_index} has a from_video prompt and other prompts"
+            raise PromptError(f"{both}; keep from_video, which brings memories, or those that show the object")
         if kinds[MaskPrompt] and len(of_frame) > 1:
             raise PromptError(f"frame {frame_index} has a mask and other prompts; keep the mask alone")
         if not any(1 in prompt.labels if isinstance(prompt, PointsPrompt) else True for prompt in of_frame):

@@ -20,6 +20,7 @@ from samurai_batch.prompts import BoxPrompt as BoxPrompt
 from samurai_batch.prompts import DiscoverPrompt as DiscoverPrompt
 from samurai_batch.prompts import EverythingPrompt as EverythingPrompt
 from samurai_batch.prompts import FrameDetection as FrameDetection
+from samurai_batch.prompts import FromVideoPrompt as FromVideoPrompt
 from samurai_batch.prompts import MaskPrompt as MaskPrompt
 from samurai_batch.prompts import PointsPrompt as PointsPrompt
 from samurai_batch.prompts import Prompt as Prompt
@@ -54,9 +55,10 @@ class Video:
 class Leg:
     """One direction of a track: the frames through which its mask is propagated.
 
-    ``start_frame`` is the first conditioning frame, ``end_frame`` the last frame, included; None: the end of the video.
-    A reverse leg has ``end_frame <= start_frame``. ``first_row`` is the first frame for which the leg writes a row: the
-    prompted frame of a track that goes both ways is written by the forward leg.
+    ``start_frame`` is the first conditioning frame, or the first one at all where conditioning frames are those of
+    another video; ``end_frame`` is the last frame, included; None: the end of the video. A reverse leg has
+    ``end_frame <= start_frame``. ``first_row`` is the first frame for which the leg writes a row: the prompted frame of
+    a track that goes both ways is written by the forward leg.
     ``fingerprint`` names the saved work of the track in a job; it is "" if no work is saved.
     """
 
@@ -118,12 +120,32 @@ class Track:
             raise PromptError(f"video is {shown(self.video)}: it should be a Video(video_id, uri)")
         checked(checks.identifier, self.object_id, "object_id")
         try:
-            _put(self, "prompts", checked_prompts(self.prompts))
+            _put(self, "prompts", self._named(checked_prompts(self.prompts)))
             checked(checks.one_of(DIRECTIONS), self.direction, "direction")
             self._check_span()
             check_together(self.prompts)
+            self._check_carried()
         except PromptError as error:
             raise PromptError(f"video {self.video.video_id!r}, object {self.object_id!r}: {error}") from None
+
+    def _named(self, prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+        """The prompts; one of kind from_video that names no object means the one of the same name."""
+        if not any(isinstance(one, FromVideoPrompt) for one in prompts):
+            return prompts
+        return tuple(
+            replace(one, object_id=self.object_id) if isinstance(one, FromVideoPrompt) and not one.object_id else one
+            for one in prompts
+        )
+
+    def _check_carried(self) -> None:
+        prompt = self.carried_from
+        if prompt is None:
+            return
+        if prompt.video_id == self.video.video_id:
+            raise PromptError("its from_video names its own video; name another one, or give it a box, points or mask")
+        if (start := self.legs[0].start_frame) != prompt.frame_index:
+            reason = f"and its track starts on frame {start}; put it there, or move the other prompts"
+            raise PromptError(f"the from_video prompt is on frame {prompt.frame_index}, {reason}")
 
     def _check_span(self) -> None:
         for name, value in (("start_frame", self.start_frame), ("end_frame", self.end_frame)):
@@ -148,6 +170,10 @@ class Track:
         every = self.sampling.every
         return frame_index % every == 0 or any(prompt.frame_index == frame_index for prompt in self.prompts)
 
+    def is_prompted_on(self, frame_index: int) -> bool:
+        """Whether a prompt says where the object is on this frame; from_video does not."""
+        return any(one.frame_index == frame_index and not isinstance(one, FromVideoPrompt) for one in self.prompts)
+
     @property
     def ends_at_cuts(self) -> bool:
         """Whether there are cuts, and they end the track."""
@@ -162,6 +188,11 @@ class Track:
         """The prompt whose objects are detected first; None if the track has none."""
         first = next(iter(self.prompts), None)
         return first if isinstance(first, AutoPrompt) else None
+
+    @property
+    def carried_from(self) -> FromVideoPrompt | None:
+        """The prompt by which it begins with the memories of another track; None if it has none."""
+        return next((prompt for prompt in self.prompts if isinstance(prompt, FromVideoPrompt)), None)
 
     def tracks_of_detections(self, found: Sequence[Prompt]) -> "tuple[Track, ...]":
         """The tracks that replace this one, one for each detected prompt, called ``<object_id>#0``, ``#1``, …"""

@@ -120,6 +120,8 @@ def segment_picture(
         case DiscoverPrompt() as discover:
             detector.detect(discover, pixels)  # refuses it
             prompted = ()
+        case None if track.carried_from is not None:
+            raise PromptError("a from_video prompt needs a video; give a picture a box, points, a mask or a text")
         case None:
             prompted = (track,)
     detector.predictor.set_image(image)

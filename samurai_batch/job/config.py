@@ -160,6 +160,10 @@ class JobConfig(BaseModel):
     keep_partial: bool = False
     """Publish the rows of a truncated video up to where it ends: true or false."""
 
+    keep_memories: bool = False
+    """Keep the memories of every track at its end (at most 4 MB each), so that tracks of other videos can begin with
+    them in later runs: true or false. Those that a prompt of kind from_video names are kept in any case."""
+
     max_attempts: Positive = 3
     """Number of times that a chunk may fail or kill its replica before its tracks are marked as failed. A replica lost
     together with its node counts a third; a node that is drained or preempted does not count."""

@@ -31,11 +31,11 @@ def list_boundaries(store: Store, output: str, video_id: str, object_id: str) ->
     return [boundary for _, boundary in _listed(store, boundary_states_uri(output, video_id, object_id))]
 
 
-def delete_other_boundaries(store: Store, output: str, video_id: str, object_id: str, fingerprint: str) -> None:
-    """Delete a track's boundary states but that of the table that it has now."""
+def delete_other_states(store: Store, output: str, video_id: str, object_id: str, fingerprint: str) -> None:
+    """Delete a track's boundary states and kept memories, but those of the table that it has now."""
     folder = boundary_states_uri(output, video_id, object_id)
-    for name, boundary in _listed(store, folder):
-        if boundary.fingerprint != fingerprint:
+    for name in store.list_names(folder):
+        if name.endswith(".state") and name.partition(".")[0] != fingerprint:
             store.delete(join(folder, name))
 
 

@@ -9,11 +9,16 @@ instead of the parts up to that chunk: their rows are those of the published tab
 """
 
 import re
+from collections.abc import Callable, Iterable
 
+from samurai_batch.background import for_each
 from samurai_batch.ledger.store import Store
 from samurai_batch.planning.continuation import Continuation
 from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork
+from samurai_batch.redaction import get_logger
 from samurai_batch.storage import join
+
+logger = get_logger(__name__)
 
 _NAME = re.compile(r"(forward|backward)-(\d+)x(\d+)\.(?:(parquet|state)|of-([0-9a-f]{64}))")
 
@@ -80,6 +85,16 @@ def delete_leg(store: Store, output: str, fingerprint: str, reverse: bool) -> No
     names = [name for name in store.list_names(folder) if name.startswith(f"{_direction(reverse)}-")]
     for name in sorted(names, key=lambda name: not name.endswith(".state")):
         store.delete(join(folder, name))
+
+
+def delete_leftovers(
+    store: Store, output: str, needed: Iterable[str], num_transfers: int, on_progress: Callable[[], None]
+) -> None:
+    """Delete the checkpoints of tracks whose fingerprints are not ``needed``."""
+    leftovers = sorted(list_saved_tracks(store, output) - set(needed))
+    if leftovers:
+        logger.info("deleting the checkpoints of %d tracks that are not continued", len(leftovers))
+    for_each(lambda name: delete_track(store, output, name), leftovers, num_transfers, on_progress=on_progress)
 
 
 def _folder(output: str, fingerprint: str) -> str:

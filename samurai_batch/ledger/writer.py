@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from samurai_batch.background import for_each
 from samurai_batch.errors import StorageError
-from samurai_batch.ledger.boundary_states import delete_other_boundaries
+from samurai_batch.ledger.boundary_states import delete_other_states
 from samurai_batch.ledger.checkpoints import delete_leg, delete_track
 from samurai_batch.ledger.lease import Lease
 from samurai_batch.ledger.schema import Cut, TrackEntry, TrackProblem, VideoLedger
@@ -29,7 +29,6 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.retry import Failure
 from samurai_batch.redaction import get_logger
-from samurai_batch.storage import uris_of_files
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
@@ -96,11 +95,14 @@ class LedgerWriter:
                 self._changed.add(video_id)
 
     def _collect_replaced(self, outcome: TrackSettled) -> None:
-        """Have the boundary states of an earlier table deleted; while a track fails, it may still go on from them."""
+        """Have the states kept with an earlier table deleted; while a track fails, it may still go on from them."""
         video_id, object_id = outcome.track.track_id
         before = self._ledgers[video_id].tracks.get(object_id)
-        uris = [outcome.track.video.uri, before.video.uri if before and before.video else ""]
-        if before and outcome.status != "failed" and any(len(uris_of_files(uri)) > 1 for uri in uris):
+        if (
+            before
+            and outcome.status != "failed"
+            and (before.status == "failed" or before.fingerprint != outcome.fingerprint)
+        ):
             self._replaced.append((video_id, object_id, outcome.fingerprint))
 
     def fail(self, track: Track, failure: Failure) -> None:
@@ -221,7 +223,7 @@ class LedgerWriter:
         self._old_tables.remove(uri)
 
     def _delete_replaced(self, published: tuple[str, str, str]) -> None:
-        delete_other_boundaries(self._store, self._output, *published)
+        delete_other_states(self._store, self._output, *published)
         self._replaced.remove(published)
 
     def _write_video(self, video_id: str) -> None:

@@ -33,6 +33,7 @@ from samurai_batch.tasks import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
+    FromVideoPrompt,
     MaskPrompt,
     PointsPrompt,
     Prompt,
@@ -187,6 +188,8 @@ def _cells_of(prompt: Prompt) -> dict[str, Any]:
             return {"kind": "points", "points_xy": points, "labels": list(prompt.labels)}
         case MaskPrompt():
             return {"kind": "mask", "mask": rle_to_coco(prompt.mask)}
+        case FromVideoPrompt():
+            return {"kind": "from_video", "from_video": prompt.video_id, "from_object": prompt.object_id}
         case TextPrompt():
             return {"kind": "text", "text": prompt.text}
         case EverythingPrompt():

@@ -29,7 +29,13 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark starts with that of UTF-
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # a first line that Excel reads
-_WITH_BLANKS = ("video_id", "object_id", "text")  # blanks around all other cells of CSV are removed
+_WITH_BLANKS = (
+    "video_id",
+    "object_id",
+    "text",
+    "from_video",
+    "from_object",
+)  # blanks around all other cells of CSV are removed
 
 PROMPTS_SCHEMA = pa.schema(
     [
@@ -43,6 +49,8 @@ PROMPTS_SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int8())),
         ("mask", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])),
         ("text", pa.string()),
+        ("from_video", pa.string()),
+        ("from_object", pa.string()),
         ("start_frame", pa.int32()),
         ("end_frame", pa.int32()),
         ("direction", pa.string()),

@@ -15,6 +15,7 @@ from samurai_batch.tasks import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
+    FromVideoPrompt,
     MaskPrompt,
     PointsPrompt,
     Prompt,
@@ -28,12 +29,13 @@ COLUMNS_OF_KIND: dict[str, tuple[str, ...]] = {
     "box": ("box_xyxy",),
     "points": ("points_xy", "labels"),
     "mask": ("mask",),
+    "from_video": ("from_video",),
     "text": ("text",),
     "everything": (),
     "discover": (),
 }
-OPTIONAL_COLUMNS_OF_KIND: dict[str, tuple[str, ...]] = {"discover": ("text",)}
-PROMPT_COLUMNS = ("box_xyxy", "points_xy", "labels", "mask", "text")
+OPTIONAL_COLUMNS_OF_KIND: dict[str, tuple[str, ...]] = {"discover": ("text",), "from_video": ("from_object",)}
+PROMPT_COLUMNS = ("box_xyxy", "points_xy", "labels", "mask", "text", "from_video", "from_object")
 TRACK_COLUMNS = ("start_frame", "end_frame", "direction")
 COLUMNS = (*REQUIRED_COLUMNS, *PROMPT_COLUMNS, *TRACK_COLUMNS)
 
@@ -89,7 +91,7 @@ class _Cells:
         video_ids = self._required("video_id", cells.identifier)
         video_uris = self._required("video_uri", cells.video_uri)
         object_ids = self._required("object_id", cells.identifier)
-        frames = self._required("frame_index", cells.frame_index)
+        frames = self._frames()
         prompts = self._prompts(frames)
         starts, ends = (self._optional(name, cells.frame_index) for name in ("start_frame", "end_frame"))
         directions = self._optional("direction", checks.one_of(DIRECTIONS))
@@ -107,10 +109,20 @@ class _Cells:
             prompts=_picked(prompts, kept),
         )
 
-    def _required(self, name: str, parse: Callable[[object], Value]) -> list[Value | None]:
+    def _required(
+        self, name: str, parse: Callable[[object], Value], default: Value | None = None, default_kind: str = ""
+    ) -> list[Value | None]:
+        """The values of a column; rows of ``default_kind`` with an empty cell have the default."""
+        values = self._optional(name, parse)
         for position in np.flatnonzero(~self._given[name]).tolist():
-            self._problems.about_missing(position, name, "every row needs it")
-        return self._optional(name, parse)
+            if default_kind and self._frame["kind"].iloc[position] == default_kind:
+                values[position] = default
+            else:
+                self._problems.about_missing(position, name, "every row needs it")
+        return values
+
+    def _frames(self) -> list[int | None]:
+        return self._required("frame_index", cells.frame_index, default=0, default_kind="from_video")
 
     def _optional(self, name: str, parse: Callable[[object], Value]) -> list[Value | None]:
         values: list[Value | None] = [None] * len(self._frame)
@@ -128,6 +140,7 @@ class _Cells:
             "box": lambda rows, frames: _made(BoxPrompt, frames, self._parsed("box_xyxy", rows, cells.box)),
             "points": self._points,
             "mask": self._masks,
+            "from_video": self._carried,
             "text": lambda rows, frames: _made(TextPrompt, frames, self._parsed("text", rows, checks.text)),
             "everything": lambda _, frames: [None if frame is None else EverythingPrompt(frame) for frame in frames],
             "discover": lambda rows, frames: _made(DiscoverPrompt, frames, self._classes(rows)),
@@ -171,6 +184,21 @@ class _Cells:
             elif frame is not None:
                 prompts[index] = PointsPrompt(frame, points, labels)
         return prompts
+
+    def _carried(self, positions: _Positions, frames: _Frames) -> list[Prompt | None]:
+        video_ids = self._parsed("from_video", positions, cells.identifier)
+        object_ids: list[str | None] = [""] * len(positions)  # that of the row
+        if "from_object" in self._given:
+            given = np.flatnonzero(self._given["from_object"][positions])
+            found = self._parsed("from_object", positions[given], cells.identifier)
+            for index, object_id in zip(given.tolist(), found, strict=True):
+                object_ids[index] = object_id
+        return [
+            None
+            if frame is None or video_id is None or object_id is None
+            else FromVideoPrompt(frame, video_id, object_id)
+            for frame, video_id, object_id in zip(frames, video_ids, object_ids, strict=True)
+        ]
 
     def _classes(self, positions: _Positions) -> list[tuple[str, ...] | None]:
         """The classes that discover prompts are limited to: names separated by commas, or none for all."""

@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 from samurai_batch import storage
 from samurai_batch.checks import shown
 from samurai_batch.errors import PromptsError
-from samurai_batch.tasks import AutoPrompt, BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
+from samurai_batch.tasks import (
+    AutoPrompt,
+    BoxPrompt,
+    Direction,
+    FromVideoPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    Track,
+    Video,
+)
 
-_KINDS = (BoxPrompt, PointsPrompt, MaskPrompt)  # the order of one frame's prompts in a track
+_KINDS = (BoxPrompt, PointsPrompt, MaskPrompt, FromVideoPrompt)  # the order of one frame's prompts in a track
 
 Codes = NDArray[np.int64]
 Value = TypeVar("Value")
@@ -105,12 +115,13 @@ def check_tracks(rows: Rows, problems: Problems) -> None:
     _check_agreement("end_frame", rows.ends, tracks, "track", rows, problems)
     _check_spans(rows, tracks, problems)
     _check_alone(rows, tracks, problems)
+    _check_carried(rows, tracks, problems)
     for members in _suspicious_frames(rows, tracks):
         _check_frame(rows, members, problems)
 
 
 def group_tracks(rows: Rows) -> list[Track]:
-    """The tracks of checked rows, in order of appearance; prompts by frame, then box, points, mask, then row."""
+    """The tracks of checked rows, in order of appearance; prompts by frame, then kind, then row."""
     tracks = rows.tracks()
     order = np.lexsort((_kinds(rows), rows.frames, tracks)).tolist()
     ends = np.cumsum(np.bincount(tracks)).tolist()
@@ -177,18 +188,44 @@ def _check_alone(rows: Rows, tracks: Codes, problems: Problems) -> None:
             problems.about_cell(int(rows.positions[index]), "object_id", rows.object_ids[index], reason)
 
 
+def _check_carried(rows: Rows, tracks: Codes, problems: Problems) -> None:
+    """A track has one from_video prompt at most, of another video, on the frame where it starts."""
+    carried = [index for index, prompt in enumerate(rows.prompts) if isinstance(prompt, FromVideoPrompt)]
+    if not carried:
+        return
+    directions = _given_by_group(rows.directions, tracks)
+    lowest, highest = np.full(tracks.max() + 1, np.iinfo(np.int64).max), np.zeros(tracks.max() + 1, np.int64)
+    np.minimum.at(lowest, tracks, rows.frames)
+    np.maximum.at(highest, tracks, rows.frames)
+    first_of: dict[int, int] = {}
+    for index in carried:
+        prompt, track = rows.prompts[index], int(tracks[index])
+        assert isinstance(prompt, FromVideoPrompt)
+        position = int(rows.positions[index])
+        start = int((highest if directions.get(track) == "backward" else lowest)[track])
+        if prompt.video_id == rows.video_ids[index]:
+            problems.about_cell(position, "from_video", prompt.video_id, "it is the row's own video; name another one")
+        elif first_of.setdefault(track, index) != index:
+            if rows.prompts[first_of[track]] != prompt:  # else it is reported as repeated
+                first = rows.name(first_of[track], problems)
+                rows.report(index, f"a second from_video of its track, after {first}; keep one of them", problems)
+        elif prompt.frame_index != start:
+            reason = f"its track starts on frame {start}, and from_video belongs there; move it or the other prompts"
+            problems.about_cell(position, "frame_index", prompt.frame_index, reason)
+
+
 def _suspicious_frames(rows: Rows, tracks: Codes) -> Iterator[list[int]]:
     """The rows of each frame that needs a closer check: most frames have one valid box and do not."""
     frames = _codes(tracks * 2**31 + rows.frames)
     kinds = _kinds(rows)
     num_frames = int(frames.max(initial=-1)) + 1
-    boxes, points, masks, unreadable = (
+    boxes, points, masks, carried, unreadable = (
         np.bincount(frames[kinds == kind], minlength=num_frames) for kind in range(len(_KINDS) + 1)
     )
     on_object = [isinstance(prompt, PointsPrompt) and 1 in prompt.labels for prompt in rows.prompts]
     positives = np.bincount(frames[np.array(on_object, np.bool_)], minlength=num_frames)
-    several = (boxes > 1) | (points > 1) | (masks > 1) | ((masks > 0) & (boxes + points > 0))
-    is_unclear = boxes + masks + positives + unreadable == 0
+    several = (boxes > 1) | (points > 1) | (masks + carried > 1) | ((masks + carried > 0) & (boxes + points > 0))
+    is_unclear = boxes + masks + carried + positives + unreadable == 0
     members = np.flatnonzero((several | is_unclear)[frames])
     ordered = members[np.argsort(frames[members], kind="stable")]
     borders = np.flatnonzero(np.diff(frames[ordered])) + 1
@@ -197,21 +234,22 @@ def _suspicious_frames(rows: Rows, tracks: Codes) -> Iterator[list[int]]:
 
 
 def _check_frame(rows: Rows, members: Sequence[int], problems: Problems) -> None:
-    """A frame has one box at most, or a mask alone; no prompt is repeated; one prompt is positive."""
+    """A frame has one box at most, or a mask or from_video alone; no prompt is repeated; one prompt is positive."""
     first_of: dict[Prompt, int] = {}
     for index in members:
         prompt = rows.prompts[index]
         if prompt is not None and first_of.setdefault(prompt, index) != index:
             rows.report(index, f"repeats {rows.name(first_of[prompt], problems)}; remove one of them", problems)
     boxes = [index for prompt, index in first_of.items() if isinstance(prompt, BoxPrompt)]
-    masks = [index for prompt, index in first_of.items() if isinstance(prompt, MaskPrompt)]
+    masks = [index for prompt, index in first_of.items() if isinstance(prompt, MaskPrompt | FromVideoPrompt)]
     place = f"frame {int(rows.frames[members[0]])} of its track"
     for index in boxes[1:]:
         first = rows.name(boxes[0], problems)
         rows.report(index, f"a second box on {place}, after {first}; keep one of them", problems)
     for index in [index for index in first_of.values() if masks and index != masks[0]]:
         first = rows.name(masks[0], problems)
-        rows.report(index, f"{place} has a mask in {first}, which excludes other prompts; keep one of them", problems)
+        what = "a mask" if isinstance(rows.prompts[masks[0]], MaskPrompt) else "from_video"
+        rows.report(index, f"{place} has {what} in {first}, which excludes other prompts; keep one of them", problems)
     is_clear = any(not isinstance(prompt, PointsPrompt) or 1 in prompt.labels for prompt in first_of)
     if not is_clear and None not in (rows.prompts[index] for index in members):
         text = f"{place} has only negative points; add a box, or a point with label 1"

@@ -8,9 +8,11 @@ from samurai_batch import storage
 from samurai_batch.background import for_each
 from samurai_batch.ledger.schema import TrackEntry, VideoLedger
 from samurai_batch.ledger.store import read_video_ledgers
-from samurai_batch.masks import file_metadata, mask_table_uri
+from samurai_batch.masks import file_metadata, mask_table_name, mask_table_uri, mask_tables_uri
 from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
-from samurai_batch.runtime.preparation import Preparation, prepare
+from samurai_batch.planning.retry import Failure
+from samurai_batch.runtime.carried_tracks import prepare_all
+from samurai_batch.runtime.preparation import Preparation
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Track, TrackId
@@ -38,7 +40,7 @@ def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -
     decisions: list[Decision] = []
     of_job: set[TrackId] = set()
     to_detect: set[TrackId] = set()
-    for part in prepare(tracks, recipe, storage, settings):
+    for part in prepare_all(tracks, recipe, storage, settings):
         decisions += _decisions(part, recipe, settings)
         of_job.update(track.track_id for track in part.tracks)
         to_detect.update(one.track.track_id for one in part.to_detect)
@@ -80,8 +82,7 @@ def _decisions(part: Preparation, recipe: Recipe, settings: DriverSettings) -> l
         return Decision(track, reason, entry)
 
     unreachable = [
-        Decision(track, f"its video cannot be read: {failure.message}", entry_of(track))
-        for track, failure in part.unreachable
+        Decision(track, _why_not(track, failure, part), entry_of(track)) for track, failure in part.unreachable
     ]
     return unreachable + for_each(decide, part.to_do, settings.num_transfers)
 
@@ -93,7 +94,7 @@ def _reason(
     if entry.status == "failed":
         return f"failed before: {entry.error}"
     if entry.fingerprint == now:
-        return "partial" if entry.status == "partial" else "its table is gone"
+        return "partial" if entry.status == "partial" else _what_is_gone(track, output)
     before = _with_secrets(entry.video or ledger.identity, identity)
     changed = ["video"] if before != identity else []
     if entry.weights_digest != recipe.weights_digest:
@@ -102,8 +103,20 @@ def _reason(
     if old_recipe is not None:
         changed += _changed_settings(old_recipe, recipe)
         if fingerprint(track, before, old_recipe) != entry.fingerprint:
-            changed.append("prompts")
+            changed.append("prompts" if track.carried_from is None else "prompts, or the track it begins with")
     return f"changed: {', '.join(changed or ['prompts or settings'])}"
+
+
+def _why_not(track: Track, failure: Failure, part: Preparation) -> str:
+    """Why a track cannot begin."""
+    is_missing = part.videos[track.video.video_id].failure is not None
+    return f"its video cannot be read: {failure.message}" if is_missing else failure.message
+
+
+def _what_is_gone(track: Track, output: str) -> str:
+    if mask_table_name(track.object_id) in storage.list_names(mask_tables_uri(output, track.video.video_id)):
+        return "its memories were not kept, and a track of another video begins with them"
+    return "its table is gone"
 
 
 def _with_secrets(before: VideoIdentity | None, identity: VideoIdentity) -> VideoIdentity:

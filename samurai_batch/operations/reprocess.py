@@ -4,7 +4,7 @@ source (tables, patterns) ─> tracks ─┐
 output (ledger, tables) ─────────────┴─> decisions with reasons ─> run_job ─> changes of this run
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -35,11 +35,13 @@ from samurai_batch.operations.history import (
 )
 from samurai_batch.operations.reasons import Decision, compare
 from samurai_batch.operations.sources import read_source
+from samurai_batch.planning.carried_tracks import source_of
 from samurai_batch.runtime.driver import RunHooks
 from samurai_batch.runtime.progress import ProgressSink
 from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_absolute_paths, with_detections
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.source_checks import check_sources
 from samurai_batch.tasks import Track, TrackId
 
 NOT_IN_SOURCE = "no longer in the source"
@@ -138,8 +140,9 @@ def plan_reprocess(config: JobConfig, choice: Choice = EVERYTHING) -> ReprocessP
         )
     tracks, detections = with_detections(config, tracks)
     recipe = job_recipe(config, weights_digest(config.model, config.weights))
+    check_sources(config, tracks, recipe)
     comparison = compare(tracks, recipe, DriverSettings.of(config, retry_failed=True, detections=detections))
-    decisions = tuple(one for one in comparison.decisions if _is_chosen(one, choice))
+    decisions = _with_sources([one for one in comparison.decisions if _is_chosen(one, choice)], comparison.decisions)
     return ReprocessPlan(tuple(tracks), decisions, comparison.removed, choice)
 
 
@@ -182,6 +185,17 @@ def _is_chosen(decision: Decision, choice: Choice) -> bool:
     times = map(storage.modified_s, storage.uris_of_files(decision.track.video.uri))
     modified_s = max((time for time in times if time is not None), default=None)
     return modified_s is not None and modified_s >= choice.since_s
+
+
+def _with_sources(chosen: Sequence[Decision], stale: Sequence[Decision]) -> tuple[Decision, ...]:
+    """The chosen tracks, with those of the stale ones whose memories they begin with."""
+    names, by_name = {one.track.track_id for one in chosen}, {one.track.track_id: one for one in stale}
+    for one in chosen:
+        source = source_of(one.track)
+        while source in by_name and source not in names:
+            names.add(source)
+            source = source_of(by_name[source].track)
+    return tuple(one for one in stale if one.track.track_id in names)
 
 
 def _keep_replaced(output: str, plan: ReprocessPlan, beat: Callable[[], None]) -> None:

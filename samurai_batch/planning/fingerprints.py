@@ -12,6 +12,7 @@ from samurai_batch.tasks import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
+    FromVideoPrompt,
     MaskPrompt,
     PointsPrompt,
     Prompt,
@@ -110,6 +111,8 @@ def _prompt_values(prompt: Prompt) -> list[object]:
             return ["points", prompt.frame_index, prompt.points_xy, prompt.labels]
         case MaskPrompt():
             return ["mask", prompt.frame_index, prompt.mask.height, prompt.mask.width, prompt.mask.counts]
+        case FromVideoPrompt():
+            return ["from_video", prompt.frame_index, prompt.video_id, prompt.object_id, prompt.source]
         case TextPrompt():
             return ["text", prompt.frame_index, prompt.text]
         case EverythingPrompt():

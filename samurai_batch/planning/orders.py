@@ -40,7 +40,8 @@ class PropagateOrder:
 class PublishOrder:
     """Join the saved parts of a track into its mask table: a row for each frame in ``rows`` that it is tracked on.
 
-    ``chunks`` names the parts as (reverse, chunk), in ascending order of their frames.
+    ``chunks`` names the parts as (reverse, chunk), in ascending order of their frames. With ``keeps_memories``, those
+    at the end of the track are kept for tracks of other videos; the driver says so.
     """
 
     order_id: int
@@ -49,6 +50,7 @@ class PublishOrder:
     chunk_frames: int
     chunks: tuple[tuple[bool, int], ...]
     rows: range
+    keeps_memories: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from samurai_batch.runtime.pool import LocalPool, Pool, Worker
 from samurai_batch.runtime.replica import OpenVideo, Replica
 from samurai_batch.runtime.segmenting import PictureReplica
 from samurai_batch.runtime.window_detections import detect_window
+from samurai_batch.tracking.carried_memories import carried_memories
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import StagingCache, VideoSource, open_staged, open_video, scene_cuts_of
 
@@ -96,6 +97,7 @@ def _make_replica(plan: ReplicaPlan, device: Mapping[str, str]) -> Worker:
         detect_window=lambda source, track: within_memory(
             partial(detect_window, detector, source, track, config.discovery.every)
         ),
+        memories_at_end=partial(carried_memories, rules=tracker.rules),
         keeps_boundary_states=tracker.rules.paths is None,
         measure_cuts=None if config.frame_sampling.on_cut == "ignore" else scene_cuts_of,
         open_video=open_video,

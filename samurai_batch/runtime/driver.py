@@ -15,18 +15,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from samurai_batch.errors import SamuraiBatchError
-from samurai_batch.ledger.checkpoints import checkpoints_uri
+from samurai_batch.ledger.checkpoints import checkpoints_uri, delete_leftovers
 from samurai_batch.ledger.lease import Clock, Holder, Lease, this_process
 from samurai_batch.ledger.schema import RunStatus, Totals, TrackProblem
 from samurai_batch.ledger.status import RunSummary
 from samurai_batch.ledger.store import Store
 from samurai_batch.ledger.writer import LedgerWriter
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.planning.orders import DiscoverOrder, Order, Outcome, TrackSettled
+from samurai_batch.planning.orders import DiscoverOrder, Order, Outcome, PublishOrder, TrackSettled
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.redaction import get_logger
+from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.continuation import begin_continued
 from samurai_batch.runtime.detection import read_detections
 from samurai_batch.runtime.pool import (
@@ -39,7 +40,7 @@ from samurai_batch.runtime.pool import (
     ReplicaDied,
     ReplicaReady,
 )
-from samurai_batch.runtime.preparation import Preparation, delete_leftovers, prepare, prepare_detected
+from samurai_batch.runtime.preparation import Preparation, prepare, prepare_detected
 from samurai_batch.runtime.progress import ProgressSink, RunProgress
 from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.runtime.settings import DriverSettings
@@ -150,6 +151,7 @@ class _Driver:
         self._stats = RunStats(environment.clock)
         self._idle: dict[str, None] = {}  # replicas, in the order in which they became idle
         self._videos_to_detect: dict[str, VideoState] = {}  # those whose detections become tracks
+        self._carried = CarriedTracks([], recipe, environment.store, settings)
         self._waiting_for = ""
         self._waiting_since_s = 0.0
         self._scheduler = Scheduler([], [], {}, settings, FIRST_RATES)
@@ -168,14 +170,18 @@ class _Driver:
         """Compare the job with its output; only what is left to do is kept in memory. Raises what `prepare` raises."""
         store, settings = self._environment.store, self._settings
         self._environment.remove_temporaries()
-        needed: set[str] = set()
-        for part in prepare(tracks, self._recipe, store, settings, on_progress=self._lease.beat_if_due):
+        beat, needed = self._lease.beat_if_due, set[str]()
+        carried = self._carried = CarriedTracks(tracks, self._recipe, store, settings, on_progress=beat)
+        self._stats.count(tracks=carried.num_waiting)
+        for part in prepare(carried.first, self._recipe, store, settings, lacking=carried.lacking, on_progress=beat):
             needed.update(part.saved_fingerprints)
             detecting = [one.track for one in part.to_detect if settings.has_detected_tracks(one.track)]
             detecting += [one.track for one in part.discoveries]
             self._videos_to_detect |= {track.video.video_id: part.videos[track.video.video_id] for track in detecting}
             self._enter(part)
-        delete_leftovers(store, settings.output, needed, settings.num_transfers, self._lease.beat_if_due)
+        self._enter_carried()
+        needed.update(carried.expected_fingerprints())
+        delete_leftovers(store, settings.output, needed, settings.num_transfers, beat)
         totals = self._totals()
         logger.info(
             "run %s: %d tracks, %d of them have ended before",
@@ -188,6 +194,7 @@ class _Driver:
     def _enter(self, part: Preparation) -> None:
         """Enter tracks into ledger and scheduler: those that have ended, that cannot start, and that need work."""
         store, settings, beat = self._environment.store, self._settings, self._lease.beat_if_due
+        self._carried.see(part)
         begin_continued(part.continued, store, settings.output, settings.num_transfers, beat)
         self._writer.add_videos(part.videos[video_id].ledger for video_id in part.open_videos)
         for track, entry in part.settled:
@@ -205,6 +212,12 @@ class _Driver:
         self._scheduler.add_detections(part.detect_batches)
         self._scheduler.add_discoveries(part.discoveries, part.known_videos())
         self._apply(self._scheduler.take_outcomes())
+
+    def _enter_carried(self) -> None:
+        """Enter the tracks that have waited for others, as far as these have ended."""
+        for part in self._carried.ready():
+            self._stats.count(tracks=-len(part.tracks))  # counted while they waited
+            self._enter(part)
 
     # -- the work
 
@@ -237,7 +250,7 @@ class _Driver:
     def _assign_orders(self, pool: Pool) -> None:
         for assignment in self._scheduler.assign(self._idle):
             del self._idle[assignment.replica_id]
-            order = self._with_detections(assignment.order)
+            order = self._completed(assignment.order)
             pool.submit(assignment.replica_id, order)
             self._stats.assigned(assignment.replica_id, order)
         if isinstance(pool, GrowingPool):
@@ -245,12 +258,12 @@ class _Driver:
         is_stuck = self._idle and not self._scheduler.num_running and not self._scheduler.is_finished
         assert not is_stuck, "replicas are idle and tracks are open, but there is no order"
 
-    def _with_detections(self, order: Order) -> Order:
-        if not isinstance(order, DiscoverOrder):
-            return order
-        start = order.window * order.chunk_frames
-        frames = range(start, start + order.chunk_frames + 1)  # and the first one of the next window
-        return replace(order, detections=self._settings.detections_on(order.video.video_id, frames))
+    def _completed(self, order: Order) -> Order:
+        """The order with what the scheduler does not know."""
+        if isinstance(order, PublishOrder):
+            is_source = order.track.track_id in self._carried.sources
+            return replace(order, keeps_memories=is_source or self._settings.keep_memories)
+        return self._settings.with_detections(order) if isinstance(order, DiscoverOrder) else order
 
     def _handle_event(self, event: PoolEvent) -> None:
         match event:
@@ -284,6 +297,8 @@ class _Driver:
             if isinstance(outcome, TrackSettled):
                 self._stats.settled(outcome)
                 self._enter_detected(outcome)
+                self._carried.settled(outcome)
+        self._enter_carried()
 
     def _enter_detected(self, outcome: TrackSettled) -> None:
         """Enter the tracks that a prompt's detections have become."""

@@ -1,12 +1,13 @@
 """Before any work: which tracks have ended, which are left to do, and which checkpoints nobody needs any more."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, islice
+from types import MappingProxyType
 
 from samurai_batch.background import for_each
-from samurai_batch.ledger.checkpoints import delete_track, list_saved_chunks, list_saved_tracks
+from samurai_batch.ledger.checkpoints import list_saved_chunks, list_saved_tracks
 from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import mask_table_name
@@ -23,16 +24,13 @@ from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import PERMANENT, Failure
 from samurai_batch.planning.shards import Shard, make_detect_batches, make_shards
-from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.continuation import continued_tracks, find_continuation
 from samurai_batch.runtime.detection import detected_fingerprints, read_detections
 from samurai_batch.runtime.discovery import as_track, discover_prompt_of, first_window, found_tracks, read_decisions
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.video_states import VideoState, read_video_states
 from samurai_batch.runtime.window_detections import detected_windows
-from samurai_batch.tasks import Track
-
-logger = get_logger(__name__)
+from samurai_batch.tasks import Track, TrackId
 
 VIDEOS_AT_ONCE = 500
 """So many videos are compared at a time: enough to keep storage busy, and few enough to hold their ledgers."""
@@ -120,6 +118,7 @@ def prepare(
     settings: DriverSettings,
     *,
     trust_weights: bool = False,
+    lacking: Collection[TrackId] = frozenset(),
     on_progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Preparation]:
     """Compare the tracks of a job with the ledger and the checkpoints of its output. Writes nothing.
@@ -128,12 +127,14 @@ def prepare(
     partial, if the job keeps partial tracks. It is also settled if it failed because of its input and the input is the
     same, unless the job retries such tracks. While a video cannot be found, what is published of it stays. Prompts
     that have been detected come with the tracks of their detections. With ``trust_weights`` every entry is compared
-    under the weights that it was made with, for callers without weights.
+    under the weights that it was made with, for callers without weights. Tracks that are ``lacking`` have a table, but
+    not the memories that another track waits for. Tracks that wait for others are not for this function
+    (`carried_tracks`).
 
     Each part has some of the videos, and each video is in one part, so that the ledger of a large job need not fit
     into memory. ``on_progress`` is called often: this may take minutes. Raises LedgerError, StateError, StorageError.
     """
-    preparer = _Preparer(recipe, store, settings, trust_weights, on_progress)
+    preparer = Preparer(recipe, store, settings, trust_weights, on_progress, lacking=lacking)
     for part in _by_videos(tracks, VIDEOS_AT_ONCE):
         videos = read_video_states({track.video for track in part}, store, settings, on_progress)
         yield preparer.prepare(part, videos)
@@ -152,12 +153,12 @@ def prepare_detected(
 ) -> Preparation:
     """The same for the tracks of detections that were made just now: only those of discoveries have checkpoints."""
     is_propagated = any(track.origin for track in tracks)
-    return _Preparer(recipe, store, settings, may_have_checkpoints=is_propagated).prepare(tracks, videos)
+    return Preparer(recipe, store, settings, may_have_checkpoints=is_propagated).prepare(tracks, videos)
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A track, its ledger entry, and the fingerprint that it has now: None while its video cannot be found.
+    """A track, its ledger entry, and the fingerprint that it has now: None while its video or its source is not there.
 
     ``has_result``: its mask table is there or, if detections become tracks of their own, they are.
     """
@@ -174,8 +175,8 @@ class _Candidate:
 
 
 @dataclass(frozen=True)
-class _Preparer:
-    """Compares tracks with an output."""
+class Preparer:
+    """Compares tracks with an output, as `prepare` does."""
 
     recipe: Recipe
     store: Store
@@ -183,6 +184,7 @@ class _Preparer:
     trust_weights: bool = False
     on_progress: Callable[[], None] = lambda: None
     may_have_checkpoints: bool = True
+    lacking: Collection[TrackId] = frozenset()
 
     @cached_property
     def detections(self) -> set[str]:
@@ -194,7 +196,13 @@ class _Preparer:
         """The fingerprints of tracks with checkpoints."""
         return list_saved_tracks(self.store, self.settings.output) if self.may_have_checkpoints else set()
 
-    def prepare(self, tracks: Sequence[Track], videos: Mapping[str, VideoState]) -> Preparation:
+    def prepare(
+        self,
+        tracks: Sequence[Track],
+        videos: Mapping[str, VideoState],
+        failures: Mapping[TrackId, Failure] = MappingProxyType({}),
+    ) -> Preparation:
+        """What is left to do for tracks of these videos; those with ``failures`` cannot begin."""
         settings = self.settings
         candidates = [self._candidate(track, videos) for track in tracks]
         groups = [
@@ -216,7 +224,11 @@ class _Preparer:
         return Preparation(
             videos=videos,
             settled=settled,
-            unreachable=[(one.track, why) for one in others if (why := videos[one.track.video.video_id].failure)],
+            unreachable=[
+                (one.track, why)
+                for one in others
+                if (why := videos[one.track.video.video_id].failure or failures.get(one.track.track_id))
+            ],
             pending=pending,
             shards=self._shards(groups, pending),
             detect_batches=make_detect_batches(
@@ -273,10 +285,13 @@ class _Preparer:
         state = videos[track.video.video_id]
         entry = state.ledger.tracks.get(track.object_id)
         recipe = self._recipe_of(entry)
-        one = _Candidate(track, entry, fingerprint(track, state.identity, recipe) if state.identity else None)
+        is_known = track.carried_from is None or track.carried_from.source != ""
+        identity = state.identity if is_known else None
+        one = _Candidate(track, entry, fingerprint(track, identity, recipe) if identity else None)
         if self.settings.has_detected_tracks(track):
             return replace(one, has_result=one.result_fingerprint in self.detections)
-        return replace(one, has_result=mask_table_name(track.object_id) in state.tables)
+        is_lacking = identity is not None and track.track_id in self.lacking
+        return replace(one, has_result=mask_table_name(track.object_id) in state.tables and not is_lacking)
 
     def _is_settled(self, one: _Candidate) -> bool:
         entry, keep_partial = one.entry, self.settings.keep_partial
@@ -323,13 +338,3 @@ class _Preparer:
             return PendingTrack(track, name, saved)
 
         return for_each(with_checkpoints, to_do, self.settings.num_transfers, on_progress=self.on_progress)
-
-
-def delete_leftovers(
-    store: Store, output: str, needed: Iterable[str], num_transfers: int, on_progress: Callable[[], None]
-) -> None:
-    """Delete the checkpoints of tracks whose fingerprints are not ``needed``."""
-    leftovers = sorted(list_saved_tracks(store, output) - set(needed))
-    if leftovers:
-        logger.info("deleting the checkpoints of %d tracks that are not continued", len(leftovers))
-    for_each(lambda name: delete_track(store, output, name), leftovers, num_transfers, on_progress=on_progress)

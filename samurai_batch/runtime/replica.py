@@ -48,6 +48,13 @@ from samurai_batch.runtime.continuation import keep_boundary_state, rows_before
 from samurai_batch.runtime.detection import detections_uri, write_detections
 from samurai_batch.runtime.discovery import carry_out
 from samurai_batch.runtime.failures import StoppedError, as_failure
+from samurai_batch.runtime.memories import (
+    MemoriesAtEnd,
+    begins_with_memories,
+    keep_memories,
+    memories_of_source,
+    with_their_name,
+)
 from samurai_batch.runtime.window_detections import write_window
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
@@ -131,7 +138,7 @@ class Replica(PublishingReplica):
 
     ``detect`` is needed only for auto prompts, ``rules`` and ``detect_window`` only for those of kind discover.
     With ``keeps_boundary_states``, tracks can go on in files that are added; not where rows wait for later frames.
-    ``measure_cuts`` is None where a job ignores scene cuts.
+    ``measure_cuts`` is None where a job ignores scene cuts; ``memories_at_end`` is needed only for from_video prompts.
     """
 
     propagate: Propagate
@@ -140,6 +147,7 @@ class Replica(PublishingReplica):
     detect_window: DetectWindow | None = None
     keeps_boundary_states: bool = True
     measure_cuts: MeasureCuts | None = None
+    memories_at_end: MemoriesAtEnd = lambda state, num_frames: state
     _open: "tuple[Video, VideoSource] | None" = field(default=None, init=False)
 
     def run(self, order: Order) -> Report:
@@ -215,7 +223,11 @@ class Replica(PublishingReplica):
         self.check_not_stopping()
         source = self._source(order.video)
         frames = frames_to_propagate(order.legs, order.chunk, order.chunk_frames, order.num_frames)
-        result = self.propagate(source, order.legs, frames, self._load(order), check=self.check_not_stopping)
+        states = self._load(order)
+        try:
+            result = self.propagate(source, order.legs, frames, states, check=self.check_not_stopping)
+        except StateError as error:
+            raise with_their_name(error, self.output, order) from error
         propagated_s = time.monotonic()
         self._save(order, result)
         ended_s = time.monotonic()
@@ -226,11 +238,17 @@ class Replica(PublishingReplica):
         )
 
     def _load(self, order: PropagateOrder) -> dict[str, bytes]:
-        """The track states after the chunk before, by object id, of all legs but those that start in this chunk."""
+        """The track states after the chunk before, by object id, of all legs but those that start in this chunk.
+
+        A leg that starts here with the memories of another video has these.
+        """
         before = order.chunk - step(order.reverse)
-        legs = [leg for leg in order.legs if order.chunk != first_chunk(leg, order.chunk_frames)]
+        starting = [leg for leg in order.legs if order.chunk == first_chunk(leg, order.chunk_frames)]
+        legs = [leg for leg in order.legs if leg not in starting or begins_with_memories(leg, order)]
 
         def read(leg: Leg) -> bytes:
+            if begins_with_memories(leg, order):
+                return memories_of_source(self.store, self.output, leg.track)
             return self._read(self._state_uri(order, leg, before), "the track state of the chunk before")
 
         states = for_each(read, legs, self.num_transfers)
@@ -294,6 +312,8 @@ class Replica(PublishingReplica):
             table = with_interpolated_boxes(table, source.timestamp_s, scene_cuts or ())
         if may_continue:
             keep_boundary_state(self.store, self.output, order, len(frames))
+        if order.keeps_memories:
+            keep_memories(self.store, self.output, order, self.memories_at_end)
         self.publish(order.track, order.fingerprint, with_shots(table, scene_cuts))
         return int(table.num_rows)
 

@@ -35,6 +35,7 @@ from samurai_batch.runtime.recipe import (
     with_resolved_dtype,
 )
 from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.source_checks import check_sources
 from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def run_job(
     load = cache(partial(_load_weights, config))
     is_remote = config.weights is not None and storage.is_remote(config.weights)  # downloaded once, not twice
     recipe = job_recipe(config, load().digest if is_remote else weights_digest(config.model, config.weights))
+    check_sources(config, tracks, recipe)
     clock = SystemClock()
     run_id = new_run_id(clock) if run_id is None else _checked_run_id(run_id, config.output)
     run = RunDescription(run_id, redact_values(config.model_dump()), versions())

@@ -1,13 +1,14 @@
 """What the driver needs to know of a job."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.lease import STALE_AFTER_S
 from samurai_batch.manifest.detections import Detections
+from samurai_batch.planning.orders import DiscoverOrder
 from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.planning.scheduler import ScheduleSettings
-from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Track
+from samurai_batch.tasks import DiscoverPrompt, Track
 
 LOSSES_PER_DEATH = 3
 """A chunk may lose so many replicas with their nodes for every replica that may die of it: a lost node says less."""
@@ -22,7 +23,8 @@ class DriverSettings(ScheduleSettings):
     becomes a track that is then propagated. A DetectOrder takes ``videos_per_detect_order`` videos or pictures.
 
     A replica is replaced after ``chunks_per_replica``; None keeps it. ``retry_failed`` retries tracks that failed
-    because of their input, though that has not changed. A run whose heartbeat is older than ``stale_after_s`` is
+    because of their input, though that has not changed. With ``keep_memories``, those of all tracks are kept at their
+    ends; otherwise those that a prompt names. A run whose heartbeat is older than ``stale_after_s`` is
     considered dead; that must be many times ``heartbeat_s``. ``detections`` are those of videos with discover prompts.
     """
 
@@ -32,6 +34,7 @@ class DriverSettings(ScheduleSettings):
     videos_per_detect_order: int = 1
     chunks_per_replica: int | None = None
     retry_failed: bool = False
+    keep_memories: bool = False
     num_transfers: int = 16
     tick_s: float = 0.5
     heartbeat_s: float = 5.0
@@ -53,6 +56,7 @@ class DriverSettings(ScheduleSettings):
             segments_pictures=config.task == "segment",
             videos_per_detect_order=config.pictures_per_batch if config.task == "segment" else 1,
             retry_failed=retry_failed,
+            keep_memories=config.keep_memories,
             chunks_per_replica=config.chunks_per_replica,
         )
 
@@ -64,10 +68,12 @@ class DriverSettings(ScheduleSettings):
         """Whether DiscoverOrders answer the track."""
         return isinstance(track.auto_prompt, DiscoverPrompt)
 
-    def detections_on(self, video_id: str, frames: range) -> tuple[FrameDetection, ...]:
-        """The detections of a video on these frames."""
-        found = self.detections.get(video_id)
-        return () if found is None else found.on(frames)
+    def with_detections(self, order: DiscoverOrder) -> DiscoverOrder:
+        """The order with the detections of its video, if the job has a table of them."""
+        found = self.detections.get(order.video.video_id)
+        start = order.window * order.chunk_frames
+        frames = range(start, start + order.chunk_frames + 1)  # and the first one of the next window
+        return order if found is None else replace(order, detections=found.on(frames))
 
     def has_detected_tracks(self, track: Track) -> bool:
         """Whether each detection of the track becomes a track of its own."""

@@ -44,7 +44,7 @@ def mask_row(track: Track, frame: FrameInfo, result: TrackResult, rle: Rle | Non
         object_score=result.object_score,
         motion_score=result.motion_score,
         mask_index=result.mask_index,
-        prompted=any(prompt.frame_index == frame.index for prompt in track.prompts),
+        prompted=track.is_prompted_on(frame.index),
         predicted_xywh=_predicted_in_video(frame, result),
     )
 

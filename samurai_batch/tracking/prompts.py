@@ -18,6 +18,7 @@ from samurai_batch.tasks import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
+    FromVideoPrompt,
     MaskPrompt,
     PointsPrompt,
     Prompt,
@@ -70,6 +71,8 @@ def to_frame_prompt(
             case PointsPrompt(points_xy=points, labels=given):
                 clicks += points
                 labels += given
+            case FromVideoPrompt():
+                raise AssertionError("from_video is alone on its frame, and no prompt for the network")
             case TextPrompt() | EverythingPrompt() | DiscoverPrompt():
                 kind = type(prompt).__name__.removesuffix("Prompt").lower()
                 raise PromptError(
@@ -84,9 +87,9 @@ def to_frame_prompt(
 
 def prompt_on(track: Track, frame: FrameInfo, image_size: int) -> FramePrompt | None:
     """The prompts of a track on a frame, without duplicates; None if it has none there. Raises PromptError."""
-    prompts = list(dict.fromkeys(prompt for prompt in track.prompts if prompt.frame_index == frame.index))
-    if not prompts:
+    if not track.is_prompted_on(frame.index):
         return None
+    prompts = list(dict.fromkeys(prompt for prompt in track.prompts if prompt.frame_index == frame.index))
     masks = [_decoded(prompt) for prompt in prompts if isinstance(prompt, MaskPrompt)]
     mask = torch.from_numpy(masks[0]) if masks else None
     return to_frame_prompt(prompts, frame.height, frame.width, image_size, mask)
@@ -105,6 +108,8 @@ def check_tracks(tracks: Sequence[Track], facts: VideoFacts) -> None:
 def _problem(track: Track, facts: VideoFacts) -> str | None:
     if track.auto_prompt is not None:
         return "a text or everything prompt needs its objects detected first; run_job does that, track_video does not"
+    if track.carried_from is not None:
+        return "a from_video prompt needs the track of the other video first; run_job does that, track_video does not"
     try:
         for prompt in track.prompts:
             if isinstance(prompt, MaskPrompt):

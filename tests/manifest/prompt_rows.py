@@ -13,7 +13,17 @@ from PIL import Image
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest import parse_prompts
 from samurai_batch.rle import encode_mask, rle_to_coco
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
+from samurai_batch.tasks import (
+    DIRECTIONS,
+    BoxPrompt,
+    FromVideoPrompt,
+    MaskPrompt,
+    PointsPrompt,
+    Prompt,
+    Rle,
+    Track,
+    Video,
+)
 
 BOX = {
     "video_id": "v",
@@ -81,6 +91,11 @@ def tracks_of_a_job(draw: st.DrawFn) -> list[Track]:
         for object_id in draw(st.lists(texts, min_size=1, max_size=2, unique=True)):
             frames = sorted(draw(st.sets(st.integers(0, 2**31 - 1), min_size=1, max_size=3)))
             prompts = [prompt for frame in frames for prompt in draw(prompts_of_one_frame(frame))]
+            direction = draw(st.sampled_from(DIRECTIONS))
+            source = draw(texts)
+            if direction != "backward" and source != video.video_id and draw(st.integers(0, 3)) == 0:
+                carried = FromVideoPrompt(frames[0], source, draw(texts))
+                prompts = [carried, *(prompt for prompt in prompts if prompt.frame_index != frames[0])]
             tracks.append(
                 Track(
                     video=video,
@@ -88,7 +103,7 @@ def tracks_of_a_job(draw: st.DrawFn) -> list[Track]:
                     prompts=tuple(prompts),
                     start_frame=draw(st.none() | st.integers(0, frames[0])),
                     end_frame=draw(st.none() | st.integers(frames[-1], 2**31 - 1)),
-                    direction=draw(st.sampled_from(["forward", "backward", "both"])),
+                    direction=direction,
                 )
             )
     return tracks

@@ -136,7 +136,7 @@ class FakeTracker:
         names = tuple(leg.track.object_id for leg in legs)
         with self.lock:
             self.calls.append((legs[0].track.video.video_id, legs[0].reverse, frames, names))
-        states = {leg.track.object_id: before.get(leg.track.object_id) or _first_state(leg) for leg in legs}
+        states = {leg.track.object_id: _state_before(leg, before.get(leg.track.object_id), frames) for leg in legs}
         rows: dict[str, list[MaskRow]] = {leg.track.object_id: [] for leg in legs}
         num_track_frames = 0
         for frame in source.frames(frames):
@@ -175,8 +175,17 @@ class FakeTracker:
             object_score=int.from_bytes(state[3:6], "big") / 2**24,
             motion_score=None,
             mask_index=state[6] % 3,
-            prompted=any(prompt.frame_index == frame_index for prompt in track.prompts),
+            prompted=track.is_prompted_on(frame_index),
         )
+
+
+def _state_before(leg: Leg, saved: bytes | None, frames: range) -> bytes:
+    """The state before a chunk; a track may begin with the memories of another one, which are the state at its end."""
+    if leg.track.carried_from is None or leg.start_frame not in frames:
+        return saved or _first_state(leg)
+    assert saved is not None, "it begins with memories"
+    prompts = tuple(replace(one, source="") if one == leg.track.carried_from else one for one in leg.track.prompts)
+    return hashlib.sha256(saved + _first_state(replace(leg, track=replace(leg.track, prompts=prompts)))).digest()
 
 
 def _first_state(leg: Leg) -> bytes:

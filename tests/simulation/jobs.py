@@ -28,6 +28,7 @@ from samurai_batch.tasks import (
     DiscoverPrompt,
     EverythingPrompt,
     FrameDetection,
+    FromVideoPrompt,
     Rle,
     Track,
     Video,
@@ -74,6 +75,7 @@ class SimulatedJob:
     endings: dict[tuple[str, str], Ending] = field(default_factory=dict)
     worlds: dict[str, World] = field(default_factory=dict)  # of videos that are discovered
     detections: dict[str, VideoDetections] = field(default_factory=dict)
+    memories_at_end: dict[tuple[str, str], bytes] = field(default_factory=dict)  # of tracks that do not fail
 
     def mask_of(self, track: Track, frame_index: int) -> Rle | None:
         """The mask of a track that a discovery has started; other tracks have none."""
@@ -84,11 +86,14 @@ class SimulatedJob:
             store.write_bytes(f"{FOLDER}/{video_id}", json.dumps(vars(content)).encode())
 
 
-def draw_job(chance: random.Random, auto_prompts: float = 0.0, discoveries: float = 0.0) -> SimulatedJob:
+def draw_job(
+    chance: random.Random, auto_prompts: float = 0.0, discoveries: float = 0.0, carried: float = 0.0
+) -> SimulatedJob:
     """One to three videos, up to four tracks each; some videos are broken, missing or truncated, some prompts invalid.
 
     With probability ``auto_prompts``, a track has an auto prompt with up to two detections, and with probability
-    ``discoveries`` a video has a discover prompt instead of tracks.
+    ``discoveries`` a video has a discover prompt instead of tracks. With probability ``carried``, a track begins with
+    the memories of one of an earlier video, which may be detected, or fail to be.
     """
     frame_step = random.Random(str(chance.getstate())).choice([1, 1, 2, 3])  # leaves the other draws as they are
     job = SimulatedJob(
@@ -119,13 +124,28 @@ def draw_job(chance: random.Random, auto_prompts: float = 0.0, discoveries: floa
         for object_number in range(chance.randint(1, 4)):
             track = _draw_track(chance, video, f"o{object_number}", num_frames)
             track = replace(track, sampling=FrameSampling(every=frame_step))
-            if auto_prompts and chance.random() < auto_prompts:
+            if carried and number and chance.random() < carried:
+                track = _carried_over(chance, track, job)
+            elif auto_prompts and chance.random() < auto_prompts:
                 track = replace(track, prompts=(EverythingPrompt(track.prompts[0].frame_index),))
                 job.found[video.video_id, track.object_id] = track.tracks_of_detections(detections_of(track))
             job.tracks.append(track)
             for one in (track, *job.found.get((video.video_id, track.object_id), ())):
                 job.endings[video.video_id, one.object_id] = _ending(one, job)
+    if carried:
+        chance.shuffle(job.tracks)  # sources may come after what begins with them
     return job
+
+
+def _carried_over(chance: random.Random, track: Track, job: SimulatedJob) -> Track:
+    """The track with the memories of another video in place of its prompt."""
+    before = [one for one in job.tracks if one.video != track.video]
+    prompting = [one.track_id for one in before if one.auto_prompt]
+    others = [one.track_id for one in before if not one.auto_prompt] + [(one[0], f"{one[1]}#1") for one in prompting]
+    if not others:
+        return track
+    video_id, object_id = chance.choice(others)
+    return replace(track, prompts=(FromVideoPrompt(track.prompts[0].frame_index, video_id, object_id),))
 
 
 def _add_discovery(chance: random.Random, video: Video, content: Content, job: SimulatedJob) -> None:
@@ -233,6 +253,8 @@ def _ending(track: Track, job: SimulatedJob) -> Ending:
     prompted = track.prompts[0].frame_index
     if content is None or content.broken or prompted >= content.num_frames:
         return Ending("failed", None)
+    if track.carried_from and job.memories_at_end.get(track.carried_from.track_id) is None:
+        return Ending("failed", None)
     if track.auto_prompt is not None:
         return Ending("done" if prompted < content.num_readable else "failed", None)
     needed = [[index for index in range(content.num_frames) if leg.covers(index)] for leg in track.legs]
@@ -249,11 +271,14 @@ def _rows_of(track: Track, content: Content, end: int, job: SimulatedJob) -> pa.
     for leg in track.legs:
         frames = [index for index in range(end) if leg.covers(index)]
         walked = range(frames[0], frames[-1] + 1)
+        before = {track.object_id: job.memories_at_end[track.carried_from.track_id]} if track.carried_from else {}
         result = FakeTracker(mask_of=job.mask_of).propagate(
             source,  # type: ignore[arg-type]
             [leg],
             walked[::-1] if leg.reverse else walked,
-            {},
+            before,
         )
+        if leg == track.legs[0]:
+            job.memories_at_end[track.track_id] = result.states[track.object_id]
         tables.append(result.tables[track.object_id])
     return pa.concat_tables(tables).sort_by("frame_index").combine_chunks()

@@ -26,6 +26,8 @@ AUTO_PROMPTS_FROM = 1_000_000
 """From this seed on, half of the tracks have an auto prompt."""
 DISCOVERIES_FROM = 2_000_000
 """From this seed on, most videos have a discover prompt."""
+CARRIED_FROM = 3_000_000
+"""From this seed on, half of the tracks of later videos begin with the memories of a track of an earlier one."""
 MOST_RUNS = 100
 
 
@@ -38,8 +40,9 @@ class Scenario:
         self.store = MemoryStore()
         self.job = draw_job(
             self.chance,
-            auto_prompts=0.5 if DISCOVERIES_FROM > seed >= AUTO_PROMPTS_FROM else 0.0,
-            discoveries=0.7 if seed >= DISCOVERIES_FROM else 0.0,
+            auto_prompts=0.5 if DISCOVERIES_FROM > seed >= AUTO_PROMPTS_FROM else 0.2 if seed >= CARRIED_FROM else 0.0,
+            discoveries=0.7 if CARRIED_FROM > seed >= DISCOVERIES_FROM else 0.0,
+            carried=0.5 if seed >= CARRIED_FROM else 0.0,
         )
         self.faults = draw_faults(self.chance)
         self.num_runs = 0

@@ -12,17 +12,18 @@ from samurai_batch.ledger.writer import LedgerWriter
 from samurai_batch.planning import scheduler as scheduling
 from samurai_batch.planning.backlog import Backlog
 from samurai_batch.planning.job_state import JobState
-from samurai_batch.planning.orders import ChunkPropagated, Outcome, Report
+from samurai_batch.planning.orders import ChunkPropagated, Outcome, Report, TrackSettled
 from samurai_batch.planning.records import LegRecord, ShardRecord, TrackRecord, VideoRecord
 from samurai_batch.planning.retry import Failure, Verdict
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.runtime import driver as driving
 from samurai_batch.runtime import preparation
+from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.run_stats import RunStats
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import CARRIED_FROM, Scenario
 
 Patch = pytest.MonkeyPatch
-SEEDS = (201, 284, 374, 405, 555, 723, 773, *range(100))
+SEEDS = (201, 284, 374, 405, 555, 723, 773, *range(100), *range(CARRIED_FROM, CARRIED_FROM + 30))
 
 
 def the_ledger_is_written_before_the_lease_is_checked(patch: Patch) -> None:
@@ -141,7 +142,7 @@ def a_shard_goes_to_two_replicas(patch: Patch) -> None:
 
 
 def the_ledger_is_ignored_on_resume(patch: Patch) -> None:
-    patch.setattr(preparation._Preparer, "_is_settled", lambda *args: False)
+    patch.setattr(preparation.Preparer, "_is_settled", lambda *args: False)
 
 
 def finished_tracks_are_not_in_the_ledger(patch: Patch) -> None:
@@ -177,6 +178,20 @@ def a_truncation_shortens_the_video_and_nothing_else(patch: Patch) -> None:
     patch.setattr(JobState, "truncate", truncate)
 
 
+def memories_are_not_kept(patch: Patch) -> None:
+    patch.setattr("samurai_batch.runtime.replica.keep_memories", lambda *args: None)
+
+
+def tracks_whose_source_has_failed_are_forgotten(patch: Patch) -> None:
+    original = CarriedTracks.settled
+
+    def settled(self: CarriedTracks, outcome: TrackSettled) -> None:
+        if outcome.status != "failed":
+            original(self, outcome)
+
+    patch.setattr(CarriedTracks, "settled", settled)
+
+
 MUTANTS: list[Callable[[Patch], None]] = [
     the_ledger_is_written_before_the_lease_is_checked,
     the_lease_is_never_checked,
@@ -198,6 +213,8 @@ MUTANTS: list[Callable[[Patch], None]] = [
     saved_work_is_not_deleted,
     invalid_tracks_are_given_up_without_a_reason,
     a_truncation_shortens_the_video_and_nothing_else,
+    memories_are_not_kept,
+    tracks_whose_source_has_failed_are_forgotten,
 ]
 
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.simulation.scenario import AUTO_PROMPTS_FROM, DISCOVERIES_FROM, Scenario
+from tests.simulation.scenario import AUTO_PROMPTS_FROM, CARRIED_FROM, DISCOVERIES_FROM, Scenario
 
 NUM_SEEDS = 300
 CHUNK = 50
@@ -41,6 +41,11 @@ def test_detections_of_auto_prompts_are_tracked_despite_faults() -> None:
 
 def test_discoveries_give_the_tracks_of_an_undisturbed_run_despite_faults() -> None:
     for seed in range(DISCOVERIES_FROM, DISCOVERIES_FROM + CHUNK):
+        run(seed)
+
+
+def test_tracks_begin_with_the_memories_of_others_after_these_despite_faults() -> None:
+    for seed in range(CARRIED_FROM, CARRIED_FROM + 2 * CHUNK):
         run(seed)
 
 
