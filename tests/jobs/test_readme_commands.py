@@ -2,17 +2,20 @@
 
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from samurai_batch.benchmark.clip import write_clip
+from samurai_batch.cli import app
+from samurai_batch.runtime.ray_cluster import connect, disconnect
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\|[^|]+\| `(samurai-batch [^`]+)` \|$", README, re.MULTILINE)
 ELSEWHERE = {
     "bench": "tests/benchmark",
@@ -38,31 +41,38 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def _words(command: str) -> list[str]:
     program, *arguments = shlex.split(command)
     assert program == "samurai-batch"
-    return subprocess.run(
-        [sys.executable, "-m", "samurai_batch", *arguments], cwd=folder, capture_output=True, text=True, timeout=600
-    )
+    return arguments
+
+
+@pytest.fixture
+def ray_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One Ray, which works in the folder, for all commands, which would start one each."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(folder)
+    connect(None)
+    yield
+    disconnect()
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_commands_of_the_table_run_one_after_the_other(folder: Path) -> None:
-    assert len(COMMANDS) > 10
-    for command in COMMANDS:
-        verb = shlex.split(command)[1]
-        if verb in ELSEWHERE:
-            continue
-        if verb == "diff":  # wants a second output
-            assert _run("samurai-batch track clip.mp4 --box 20,100,80,160 -o other", folder).returncode == 0
-        done = _run(command, folder)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+@pytest.mark.usefixtures("ray_there", "one_thread")
+def test_the_commands_of_the_table_run_one_after_the_other() -> None:
+    commands = [command for command in COMMANDS if _words(command)[0] not in ELSEWHERE]
+    assert len(commands) > 10
+    before_diff = [_words(command)[0] for command in commands].index("diff")  # it wants a second output
+    commands.insert(before_diff, "samurai-batch track clip.mp4 --box 20,100,80,160 -o other")
+    for command in commands:
+        done = CliRunner().invoke(app, _words(command))
+        assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception!r}"
 
 
 @pytest.mark.parametrize("verb", sorted(ELSEWHERE))
-def test_the_options_of_the_other_commands_exist(verb: str, tmp_path: Path) -> None:
+def test_the_options_of_the_other_commands_exist(verb: str) -> None:
     (command,) = (command for command in COMMANDS if shlex.split(command)[1] == verb)
-    shown = _run(f"samurai-batch {verb} --help", tmp_path).stdout
+    shown = CliRunner().invoke(app, [verb, "--help"], terminal_width=200).output
     assert all(option in shown for option in re.findall(r"--[a-z-]+", command))
-    assert (Path(__file__).parents[2] / ELSEWHERE[verb]).exists()
+    assert (ROOT / ELSEWHERE[verb]).exists()
