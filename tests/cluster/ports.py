@@ -1,11 +1,14 @@
 """Free TCP ports."""
 
+import random
 import socket
 
 
 def free_ports(number: int) -> int:
     """The first of ``number`` consecutive free ports."""
-    for start in range(21000, 29000, 53):
+    starts = list(range(21000, 29000, 53))
+    random.shuffle(starts)  # so that two processes do not find the same ones
+    for start in starts:
         sockets = [socket.socket() for _ in range(number)]
         try:
             for offset, one in enumerate(sockets):
