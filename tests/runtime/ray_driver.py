@@ -11,7 +11,8 @@ from samurai_batch.runtime.run import stop_on_signals
 from samurai_batch.tasks import DiscoverPrompt, Track, Video
 from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import box_track, run_tracks
-from tests.runtime.ray_worker import WorkerPlan, make_worker
+from tests.runtime.light_workers import WorkerPlan
+from tests.runtime.ray_worker import make_worker
 
 
 def tracks_in(folder: Path) -> list[Track]:

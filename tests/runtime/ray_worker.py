@@ -3,9 +3,7 @@
 import contextlib
 import os
 import time
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import ray
@@ -15,13 +13,7 @@ from samurai_batch.tasks import Leg, Rle, Track
 from tests.runtime.clusters import wait_for
 from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import FakeTracker, make_replica
-
-
-@dataclass(frozen=True)
-class WorkerPlan:
-    output: str
-    pids: str
-    frame_s: float = 0.0
+from tests.runtime.light_workers import WorkerPlan
 
 
 def make_worker(plan: WorkerPlan) -> Worker:
@@ -51,20 +43,6 @@ def worker_beside_another(plan: WorkerPlan) -> Worker:
 def mask_of(track: Track, frame_index: int) -> Rle | None:
     """The mask of a track that a discovery has started; others have none."""
     return WORLD.mask_of(track, frame_index) if track.origin else None
-
-
-def failing_worker(plan: WorkerPlan) -> Worker:
-    """Fails after a moment; leaves a file in ``pids`` for every try."""
-    folder = Path(plan.pids)
-    folder.mkdir(exist_ok=True, parents=True)
-    (folder / uuid.uuid4().hex).touch()
-    time.sleep(plan.frame_s)
-    raise RuntimeError("no such device\nand a second line")
-
-
-def worker_that_dies(plan: WorkerPlan) -> Worker:
-    """Its process dies while the worker is built, as it does when memory runs out."""
-    os._exit(1)
 
 
 def worker_of_one_node(plan: WorkerPlan) -> Worker:

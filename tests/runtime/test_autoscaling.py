@@ -15,7 +15,8 @@ from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, d
 from tests.runtime.autoscaling import autoscaling_cluster
 from tests.runtime.clusters import ROOT, wait_for
 from tests.runtime.fakes import box_track, run_tracks, write_video
-from tests.runtime.ray_worker import WorkerPlan, make_worker, worker_beside_another
+from tests.runtime.light_workers import WorkerPlan
+from tests.runtime.ray_worker import make_worker, worker_beside_another
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

@@ -13,7 +13,8 @@ from samurai_batch.runtime import ray_cluster
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from tests.runtime.clusters import ROOT, node_settings
 from tests.runtime.fakes import box_track, run_tracks, write_video
-from tests.runtime.ray_worker import WorkerPlan, make_worker, worker_of_one_node
+from tests.runtime.light_workers import WorkerPlan
+from tests.runtime.ray_worker import make_worker, worker_of_one_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

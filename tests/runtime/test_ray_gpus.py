@@ -1,14 +1,11 @@
 """GPUs on a real Ray of two nodes, which declare them by hand: placement, fractions, and hiding."""
 
-import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
-import ray
 
 from samurai_batch.job import make_job
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica_process
@@ -16,6 +13,7 @@ from samurai_batch.runtime.capacity import even_share
 from samurai_batch.runtime.pool import PoolFailed, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from tests.runtime.clusters import ROOT, node_settings, wait_for
+from tests.runtime.light_workers import see_gpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
@@ -40,21 +38,6 @@ def gpu_nodes() -> Iterator[str]:
             disconnect()
             cluster.shutdown()  # type: ignore[no-untyped-call]
             shutil.rmtree(temporary)
-
-
-@dataclass(frozen=True)
-class SeenGpus:
-    """A worker whose device is the node it is on and the GPUs that it sees."""
-
-    device: str
-
-    def run(self, order: object) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-def see_gpus(payload: None) -> SeenGpus:
-    return SeenGpus(f"{ray.get_runtime_context().get_node_id()[:8]} {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}")
 
 
 def gpus_of(num_replicas: int | None, resources: ReplicaResources, num_ready: int) -> Counter[str]:

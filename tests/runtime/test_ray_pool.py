@@ -13,15 +13,23 @@ import ray
 from samurai_batch.errors import ConfigError, SamuraiBatchError
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.masks import read_masks
+from samurai_batch.runtime import capacity
 from samurai_batch.runtime import ray_pool as ray_pool_module
 from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, PoolWaits, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from tests.runtime.fakes import box_track, run_tracks, write_video
-from tests.runtime.ray_worker import WorkerPlan, failing_worker, make_worker, worker_that_dies
+from tests.runtime.light_workers import WorkerPlan, failing_worker, worker_that_dies
+from tests.runtime.ray_worker import make_worker
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster")]
 
 RESOURCES = ReplicaResources(num_cpus=0.5)
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed starts are tried again at once; tests/runtime/test_starts.py has the times."""
+    monkeypatch.setattr(capacity, "LONGEST_PAUSE_S", 0.1)
 
 
 def ray_pool(plan: WorkerPlan, num_replicas: int = 2) -> Callable[[], Pool]:
@@ -49,9 +57,10 @@ def test_two_actors_do_the_job_and_one_killed_on_the_way_changes_nothing(tmp_pat
     pd.testing.assert_frame_equal(read_masks(str(tmp_path / "out")), read_masks(str(tmp_path / "undisturbed")))
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("num_replicas", [None, 1, 2, 8])
 def test_replicas_that_cannot_start_end_the_run_with_the_reason(tmp_path: Path, num_replicas: int | None) -> None:
-    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), frame_s=1.0)
+    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), frame_s=0.2)
     track = box_track(write_video(tmp_path, "a", 15), "x")
     with pytest.raises(SamuraiBatchError, match="no replica could be started: RuntimeError: no such device and a"):
         run_tracks([track], tmp_path / "out", make_pool=lambda: RayPool(failing_worker, plan, num_replicas, RESOURCES))
@@ -59,6 +68,7 @@ def test_replicas_that_cannot_start_end_the_run_with_the_reason(tmp_path: Path, 
     assert 2 <= num_tries <= 60
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_replicas_whose_processes_die_while_they_are_built_end_the_run(tmp_path: Path) -> None:
     plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
     track = box_track(write_video(tmp_path, "a", 15), "x")
@@ -90,6 +100,7 @@ def test_a_cluster_full_of_others_is_waited_for_and_said_so(tmp_path: Path, monk
     pool.close()
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_replicas_that_die_before_they_are_given_anything_count_as_not_started(tmp_path: Path) -> None:
     pool = RayPool(make_worker, WorkerPlan("", str(tmp_path / "pids")), 1, RESOURCES)
     told: list[PoolEvent] = []
