@@ -18,7 +18,7 @@ from samurai_batch.runtime import ray_pool as ray_pool_module
 from samurai_batch.runtime.pool import Pool, PoolEvent, PoolFailed, PoolWaits, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from tests.runtime.fakes import box_track, run_tracks, write_video
-from tests.runtime.light_workers import WorkerPlan, failing_worker, worker_that_dies
+from tests.runtime.light_workers import WorkerPlan, failing_worker, see_gpus, worker_that_dies
 from tests.runtime.ray_worker import make_worker
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster")]
@@ -81,14 +81,13 @@ class Greedy:
         pass
 
 
-def test_a_cluster_full_of_others_is_waited_for_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_full_of_others_is_waited_for_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool_module, "TELL_AFTER_S", 0.0)
     num_cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
     greedy_type: Any = ray.remote(num_cpus=num_cpus)(Greedy)
     greedy = greedy_type.remote()
     ray.get(greedy.hold.remote())
-    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
-    pool = RayPool(make_worker, plan, 1, RESOURCES)
+    pool = RayPool(see_gpus, None, 1, RESOURCES)  # type: ignore[arg-type]  # it is given no order
     told: list[PoolEvent] = []
     while PoolWaits("free resources for 1 replica (0.5 CPUs each)") not in told:
         told += pool.wait(0.5)
@@ -101,8 +100,8 @@ def test_a_cluster_full_of_others_is_waited_for_and_said_so(tmp_path: Path, monk
 
 
 @pytest.mark.usefixtures("short_pauses")
-def test_replicas_that_die_before_they_are_given_anything_count_as_not_started(tmp_path: Path) -> None:
-    pool = RayPool(make_worker, WorkerPlan("", str(tmp_path / "pids")), 1, RESOURCES)
+def test_replicas_that_die_before_they_are_given_anything_count_as_not_started() -> None:
+    pool = RayPool(see_gpus, None, 1, RESOURCES)  # type: ignore[arg-type]  # it is given no order
     told: list[PoolEvent] = []
     while not any(isinstance(event, PoolFailed) for event in told):
         events = pool.wait(0.5)
@@ -114,7 +113,7 @@ def test_replicas_that_die_before_they_are_given_anything_count_as_not_started(t
     pool.close()
 
 
-def die_in(pool: "RayPool[WorkerPlan]", replica_id: str) -> object:
+def die_in(pool: "RayPool[None]", replica_id: str) -> object:
     """Let the process of an idle replica end by itself."""
     return pool._slots.by_id[replica_id].actor.__ray_call__.remote(lambda _: os._exit(1))
 
