@@ -61,8 +61,9 @@ def _check_discoveries(tracks: Sequence[Track]) -> None:
         where = f"object_id {discovery.object_id!r} of video {discovery.video.video_id!r} has a prompt of kind discover"
         if track is not discovery:
             raise ConfigError(
-                f"{where}, and the video has another prompt, of {track.object_id!r}; give the classes of one discover"
-                " prompt as a list, and other prompts a video_id of their own"
+                f"{where}, and the video has another prompt, of {track.object_id!r}, whose object would be tracked"
+                " twice, as a discovery knows no tracks but its own; give the classes of one discover prompt as a list,"
+                " and other prompts a video_id of their own"
             )
         if track.direction != "forward":
             raise ConfigError(f"{where}, which goes forward only; leave direction empty")
