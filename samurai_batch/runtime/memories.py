@@ -11,8 +11,9 @@ from samurai_batch.planning.orders import PropagateOrder, PublishOrder
 from samurai_batch.storage import redact
 from samurai_batch.tasks import Leg, Track
 
-MemoriesAtEnd = Callable[[bytes, int], bytes]
-"""`tracking.carried_memories` with the rules of a tracker: of the state at the end of a track of so many frames."""
+MemoriesAtEnd = Callable[[bytes, int, bool], bytes]
+"""`tracking.carried_memories` with the rules of a tracker: of the state at the end of a track of so many frames, with
+its recent frames or without."""
 
 
 def keep_memories(store: Store, output: str, order: PublishOrder, memories_at_end: MemoriesAtEnd) -> None:
@@ -25,7 +26,8 @@ def keep_memories(store: Store, output: str, order: PublishOrder, memories_at_en
         state = store.read_bytes(uri)
     except FileNotFoundError as error:
         raise StateError(f"{redact(uri)}: the track state of the last chunk is missing") from error
-    memories = memories_at_end(state, sum(map(leg.covers, order.rows)))
+    was_ended = order.track.origin != "" and order.track.end_frame is not None  # and propagated beyond that, or not
+    memories = memories_at_end(state, sum(map(leg.covers, order.rows)), not was_ended)
     store.write_bytes(kept_memories_uri(output, *order.track.track_id, order.fingerprint), memories)
 
 

@@ -147,7 +147,7 @@ class Replica(PublishingReplica):
     detect_window: DetectWindow | None = None
     keeps_boundary_states: bool = True
     measure_cuts: MeasureCuts | None = None
-    memories_at_end: MemoriesAtEnd = lambda state, num_frames: state
+    memories_at_end: MemoriesAtEnd = lambda state, num_frames, has_recent: state
     _open: "tuple[Video, VideoSource] | None" = field(default=None, init=False)
 
     def run(self, order: Order) -> Report:

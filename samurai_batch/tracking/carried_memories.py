@@ -17,11 +17,12 @@ from samurai_batch.tracking.rules import Rules
 from samurai_batch.tracking.track_state import TrackState
 
 
-def carried_memories(saved: bytes, num_frames: int, rules: Rules) -> bytes:
+def carried_memories(saved: bytes, num_frames: int, has_recent: bool, *, rules: Rules) -> bytes:
     """The track state that a track of another video begins with, of the saved state at the end of a track.
 
-    ``num_frames`` is the number of its frames with rows: a discovery may have ended it before frames that the state has
-    seen. Of the memories, prompted frames are taken first, then the newest recent ones, then promoted ones, of each
+    ``num_frames`` is the number of its frames with rows: the state may have seen later ones, if a discovery has ended
+    the track. Then ``has_recent`` is False, and recent frames are left out, which depend on how far that went. Of the
+    memories, prompted frames are taken first, then the newest recent ones, then promoted ones, of each
     kind the newest; as many as the rules attend to, and no more than SAM 2 attends to in all. Where there are several
     paths, the best one's. Raises StateError for a state that is damaged.
     """
@@ -29,7 +30,9 @@ def carried_memories(saved: bytes, num_frames: int, rules: Rules) -> bytes:
     bank = state.bank
     if rules.paths is not None:
         bank = state.banks[state.note(PathsNote).lanes[0]]
-    chosen = _chosen(bank, state.num_carried + num_frames, min(rules.memory.conditioning_limit(), NUM_MASKMEM))
+    chosen = _chosen(
+        bank, state.num_carried + num_frames, min(rules.memory.conditioning_limit(), NUM_MASKMEM), has_recent
+    )
     pointers = {pointer.age: pointer.vector for pointer in (*bank.recent_pointers, *bank.conditioning_pointers)}
     begun = TrackState(num_frames=len(chosen), age=len(chosen), num_carried=len(chosen))
     for age, (memory, is_promoted) in enumerate(chosen):
@@ -41,7 +44,7 @@ def carried_memories(saved: bytes, num_frames: int, rules: Rules) -> bytes:
     return begun.to_bytes()
 
 
-def _chosen(bank: MemoryBank, end_age: int, limit: int) -> list[tuple[Memory, bool]]:
+def _chosen(bank: MemoryBank, end_age: int, limit: int, has_recent: bool) -> list[tuple[Memory, bool]]:
     """The memories to take, and whether each counts as promoted: those first, so that they are dropped first.
 
     The prompted ones, which a user has seen, count as the newest.
@@ -49,8 +52,7 @@ def _chosen(bank: MemoryBank, end_age: int, limit: int) -> list[tuple[Memory, bo
     seen = [memory for memory in bank.conditioning if memory.age < end_age]
     prompted = [memory for memory in seen if not memory.is_promoted][-limit:]
     recent = [memory for memory in bank.recent if memory.is_trusted and memory.object_score > 0]
-    recent = [memory for memory in recent if memory.age < end_age]
     promoted = [memory for memory in seen if memory.is_promoted]
-    others = [*promoted, *recent]
+    others = [*promoted, *(recent if has_recent else [])]
     others = others[max(0, len(others) - (limit - len(prompted))) :]
     return [*((memory, True) for memory in others), *((memory, False) for memory in prompted)]

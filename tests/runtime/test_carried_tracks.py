@@ -1,5 +1,6 @@
 """Tracks that begin with the memories of others, with a tracker whose rows show any state that is wrong or missing."""
 
+import random
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +15,8 @@ from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.masks import read_masks
 from samurai_batch.storage import as_one
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, FromVideoPrompt, Track, Video
+from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, EverythingPrompt, FromVideoPrompt, Track, Video
+from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import (
     Crash,
     CrashingStore,
@@ -214,3 +216,22 @@ def test_a_truncated_source_is_carried_over_where_the_job_keeps_partial_tracks(t
     assert entry(tmp_path / "out", "b").status == "failed"
     run_tracks(tracks, tmp_path / "out", keep_partial=True)
     assert (entry(tmp_path / "out", "a").status, entry(tmp_path / "out", "b").status) == ("partial", "done")
+
+
+def test_an_object_that_was_discovered_can_be_carried_over_at_once_or_later(tmp_path: Path) -> None:
+    video, b = write_video(tmp_path, "v", 60), write_video(tmp_path, "b", 14)
+    found = Track(video=video, object_id="d", prompts=(DiscoverPrompt(0, (), "a table"),))
+    tracks = [found, carried(b, "x", "v", "d#person-30-0"), carried(b, "y", "v", "d#car-0-7")]
+    seen = WORLD.detections("v", 60, random.Random(3), 0.0)
+
+    def run(output: Path, of_job: list[Track]) -> FakeTracker:
+        tracker = FakeTracker(mask_of=lambda track, at: WORLD.mask_of(track, at) if track.origin else None)
+        run_tracks(of_job, output, tracker, detections=seen)
+        return tracker
+
+    run(tmp_path / "at once", tracks)
+    run(tmp_path / "later", [found])
+    assert propagated(run(tmp_path / "later", tracks)) == [("v", "d#person-30-0"), ("b", "x")]
+    assert not run(tmp_path / "later", tracks).calls
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "at once"), rows_of(tmp_path / "later"))
+    assert "has not detected" in (entry(tmp_path / "later", "b", "y").error or "")

@@ -21,8 +21,11 @@ def at_the_end(tracker: Tracker, script: Script) -> TrackState:
     return state
 
 
-def begun(tracker: Tracker, state: TrackState, num_frames: int = NUM_FRAMES, goes_on_for: int = 0) -> TrackState:
-    found = TrackState.from_bytes(carried_memories(state.to_bytes(), num_frames, tracker.rules))
+def begun(
+    tracker: Tracker, state: TrackState, num_frames: int = NUM_FRAMES, goes_on_for: int = 0, has_recent: bool = True
+) -> TrackState:
+    memories = carried_memories(state.to_bytes(), num_frames, has_recent, rules=tracker.rules)
+    found = TrackState.from_bytes(memories)
     found.num_frames += goes_on_for
     return found
 
@@ -92,7 +95,17 @@ def test_along_a_chain_of_videos_the_prompted_frames_stay_and_the_states_are_bou
         assert len(state.bank.conditioning) <= tracker.rules.memory.conditioning_limit() + 1
 
 
-def test_memories_that_are_not_trusted_or_show_no_object_are_left_out_and_so_are_those_after_the_end() -> None:
+def test_of_a_track_that_a_discovery_has_ended_only_prompted_frames_before_its_end_are_taken() -> None:
+    tracker = make_tracker()
+    state = at_the_end(tracker, EIGHT[3])  # prompted at ages 0 and 6
+    for num_frames, ages in ((7, [0, 6]), (6, [0])):
+        other = begun(tracker, state, num_frames, has_recent=False)
+        expected = [one.spatial for one in state.bank.conditioning if one.age in ages]
+        assert len(other.bank.conditioning) == len(expected)
+        assert all(map(torch.equal, (one.spatial for one in other.bank.conditioning), expected))
+
+
+def test_memories_that_are_not_trusted_or_show_no_object_are_left_out() -> None:
     tracker = make_tracker(VARIANTS["sam2"])
     state = at_the_end(tracker, EIGHT[0])
     state.bank.recent = [
@@ -100,10 +113,9 @@ def test_memories_that_are_not_trusted_or_show_no_object_are_left_out_and_so_are
         Memory(18, torch.full_like(state.bank.recent[0].spatial, 18), is_trusted=False),
         Memory(19, torch.full_like(state.bank.recent[0].spatial, 19), object_score=-1.0),
         Memory(20, torch.full_like(state.bank.recent[0].spatial, 20)),
-        Memory(21, torch.full_like(state.bank.recent[0].spatial, 21)),
     ]
     state.bank.recent_pointers = [Pointer(20, torch.zeros_like(state.bank.recent_pointers[0].vector))]
-    other = begun(tracker, state, num_frames=21)
+    other = begun(tracker, state)
     assert [float(memory.spatial.flatten()[0]) for memory in other.bank.conditioning[:-1]] == [17, 20]
     assert [memory.is_promoted for memory in other.bank.conditioning] == [True, True, False]
     assert [pointer.age for pointer in other.bank.conditioning_pointers] == [1, 2], "that of frame 17 is not kept"
