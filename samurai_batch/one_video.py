@@ -28,6 +28,7 @@ from samurai_batch.tasks import (
     Track,
     Video,
 )
+from samurai_batch.tracking.rescue import RescueName
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.trackers import Mode
 
@@ -53,6 +54,7 @@ def track(
     weights: str | None = None,
     image_size: int | None = None,
     mode: Mode = DEFAULT_MODE,
+    rescue: RescueName = "none",
     tracker: Mapping[str, Any] | TrackerSettings | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto",
@@ -91,7 +93,7 @@ def track(
     of_frames = {"frame_step": frame_step, "interpolate_boxes": interpolate_boxes, "on_cut": on_cut}
     uri = str(video) if isinstance(video, str | Path) else as_one([str(file) for file in video])
     fields = {"prompts": uri, "output": "unused", **of_model, **of_chunks, **of_frames}
-    config = make_job({**fields, **_settings(mode, tracker)}, source="track")
+    config = make_job({**fields, **_settings(mode, rescue, tracker)}, source="track")
     prompts = _prompts(frame, boxes, points, labels, masks)
     return _track(config, _tracks(uri, prompts, frames, direction, config.frame_sampling))
 
@@ -108,14 +110,18 @@ def _tracks(
     return [Track(video=video, object_id=name, prompts=tuple(own), **span) for name, own in prompts.items()]
 
 
-def _settings(mode: str, tracker: "Mapping[str, Any] | TrackerSettings | None") -> dict[str, Any]:
-    """The fields ``mode`` and ``tracker`` of a job. `TrackerSettings` contain both."""
+def _settings(mode: str, rescue: str, tracker: "Mapping[str, Any] | TrackerSettings | None") -> dict[str, Any]:
+    """The fields ``mode``, ``rescue`` and ``tracker`` of a job. `TrackerSettings` contain all of them."""
     if not isinstance(tracker, TrackerSettings):
-        return {"mode": mode, "tracker": tracker or {}}
+        return {"mode": mode, "rescue": rescue, "tracker": tracker or {}}
     own = asdict(tracker)
+    if rescue not in ("none", own["rescue"]):
+        raise ConfigError(
+            f"track: rescue is {rescue!r}, but that of tracker is {own['rescue']!r}; leave one of them out"
+        )
     if mode not in (DEFAULT_MODE, own["mode"]):
         raise ConfigError(f"track: mode is {mode!r}, but that of tracker is {own['mode']!r}; leave one of them out")
-    return {"mode": own.pop("mode"), "tracker": own}
+    return {"mode": own.pop("mode"), "rescue": own.pop("rescue"), "tracker": own}
 
 
 def _span(frames: range | None) -> tuple[int | None, int | None]:

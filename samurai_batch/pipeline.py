@@ -18,6 +18,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.masks.interpolation import with_interpolated_boxes
 from samurai_batch.masks.shots import with_shots
 from samurai_batch.masks.table import MaskRow, rows_to_table
+from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.planning.chunks import chunks_in_order, frames_to_propagate, num_steps
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
@@ -25,6 +26,7 @@ from samurai_batch.tasks import Leg, Track
 from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, TimedFrameSource, frame_batches
 from samurai_batch.tracking.mask_rows import lanes_of, mask_rows, start_masks
 from samurai_batch.tracking.prompts import check_tracks, prompt_on
+from samurai_batch.tracking.recent_frames import RecentFrames, range_of
 from samurai_batch.tracking.stopwatch import Stopwatch, peak_memory_bytes
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
@@ -73,8 +75,9 @@ def propagate_chunk(
     needed = (frame for frame in source.frames(frames) if any(leg.covers(frame.index) for leg in legs))
     num_scaled, num_stepped = (MAX_SCALED_BATCHES, MAX_STEPPED_FRAMES) if use_threads else (0, 0)
     encoder = MaskEncoder(tracker.settings.fill_hole_area)
-    track_frames = 0
+    track_frames, rescue_tests, rescues = 0, 0, 0
     watch = Stopwatch(model.no_obj_ptr.device)
+    recent = _frames_before(tracker, source, active, frames)
     with (
         closing(prefetch(frame_batches(model, needed, frames_per_batch), num_scaled)) as batches,
         BackgroundCalls(num_stepped) as background,
@@ -88,8 +91,13 @@ def propagate_chunk(
                 is_last = position == len(batch.frames) - 1  # then a GPU encodes the next batch while the host waits
                 before_wait = encoded.encode_ahead if is_last else lambda: None
                 size = (frame.height, frame.width)
-                results = tracker.step(features.frame(position), inputs, before_wait, size)
+                here_features = features.frame(position)
+                recent.add(frame.index, here_features)
+                results = tracker.step(here_features, inputs, before_wait, size, recent)
+                recent.keep(_frames_needed(tracker, active))
                 track_frames += len(here)
+                rescue_tests += sum(result.is_tested for result in results)
+                rescues += sum(result.is_rescued for result in results)
                 watch.lap("propagate")
                 masks = start_masks(encoder, frame, results)
                 background.call(partial(_add_rows, here, frame, results, masks))
@@ -99,8 +107,10 @@ def propagate_chunk(
     new_states = {one.leg.track.object_id: one.saved() for one in active}
     watch.lap("write")
     stats = WorkStats(
-        frames_encoded=encoded.frames_encoded,
+        frames_encoded=encoded.frames_encoded + recent.num_encoded,
         track_frames=track_frames,
+        rescue_tests=rescue_tests,
+        rescues=rescues,
         device_memory_bytes=peak_memory_bytes(model.no_obj_ptr.device),
         stage_s=watch.seconds(),
     )
@@ -132,10 +142,31 @@ class _ActiveLeg:
     def input_on(self, frame: FrameInfo, tracker: Tracker) -> TrackInput:
         return TrackInput(self.state, prompt_on(self.leg.track, frame, tracker.model.image_size))
 
+    def goes_on_in(self, frames: range) -> bool:
+        """Whether the first of these frames that it covers has no prompt, so that its state says what comes there."""
+        first = next((index for index in frames if self.leg.covers(index)), None)
+        return first is not None and all(prompt.frame_index != first for prompt in self.leg.track.prompts)
+
     def saved(self) -> bytes:
         """The track state with the rows that wait."""
         self.waiting.put_into(self.state)
         return self.state.to_bytes()
+
+
+def _frames_before(tracker: Tracker, source: FrameSource, active: Sequence[_ActiveLeg], frames: range) -> RecentFrames:
+    """The frames before a chunk that its legs may look back at, read from the video again; none without a rescue."""
+    model, recent = tracker.model, RecentFrames(tracker.encode)
+    needed = _frames_needed(tracker, [one for one in active if one.goes_on_in(frames)])
+    for frame in source.frames(indices) if (indices := range_of(needed, frames.step < 0)) else ():
+        if frame.index in needed:
+            weight = model.no_obj_ptr
+            recent.add_pixels(frame.index, to_model_input(frame.pixels, model.image_size, weight.dtype, weight.device))
+    return recent
+
+
+def _frames_needed(tracker: Tracker, active: Sequence[_ActiveLeg]) -> set[int]:
+    rescue = tracker.rules.rescue
+    return set() if rescue is None else {index for one in active for index in rescue.frames_needed(one.state)}
 
 
 def _add_rows(

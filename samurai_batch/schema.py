@@ -32,6 +32,7 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False), WrapValidator
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), WrapValidator(_keep_whole)]
 Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1), WrapValidator(_keep_whole)]
 NonNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0), WrapValidator(_keep_whole)]
+AboveZero = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0), WrapValidator(_keep_whole)]
 
 
 class Settings:

@@ -15,7 +15,7 @@ STAGES = {
 NETWORK_STAGES = ("encode", "propagate")
 """The stages in which the network computes."""
 
-COUNTS = ("frames_encoded", "track_frames", "device_memory_bytes")
+COUNTS = ("frames_encoded", "track_frames", "rescue_tests", "rescues", "device_memory_bytes")
 """What a `WorkStats` holds besides the seconds of stages."""
 
 
@@ -23,13 +23,16 @@ COUNTS = ("frames_encoded", "track_frames", "device_memory_bytes")
 class WorkStats:
     """The work of a chunk, a replica or a run; ``+`` adds two of them.
 
-    ``frames_encoded`` frames went through the image encoder, and ``track_frames`` steps of single tracks were made.
+    ``frames_encoded`` frames went through the image encoder, and ``track_frames`` steps of single tracks were made. On
+    ``rescue_tests`` of these a rescue has tested other masks, and on ``rescues`` it has replaced the tracker's.
     ``device_memory_bytes`` is the most that a replica has held of its GPU, 0 without one. ``stage_s`` has the seconds
     of replicas by stage; decoding and writing run beside the network and count only while the network waits for them.
     """
 
     frames_encoded: int = 0
     track_frames: int = 0
+    rescue_tests: int = 0
+    rescues: int = 0
     device_memory_bytes: int = 0
     stage_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -41,6 +44,8 @@ class WorkStats:
         return WorkStats(
             frames_encoded=self.frames_encoded + other.frames_encoded,
             track_frames=self.track_frames + other.track_frames,
+            rescue_tests=self.rescue_tests + other.rescue_tests,
+            rescues=self.rescues + other.rescues,
             device_memory_bytes=max(self.device_memory_bytes, other.device_memory_bytes),
             stage_s={stage: seconds + other.stage_s[stage] for stage, seconds in self.stage_s.items()},
         )

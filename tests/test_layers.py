@@ -62,6 +62,8 @@ ONLY_IN = {
     "torch": [
         "modeling/*.py",
         "tracking/*.py",
+        "tracking/sentry/masks.py",
+        "tracking/sentry/rescue.py",
         "images/*.py",
         "training/*.py",
         "pipeline.py",

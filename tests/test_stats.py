@@ -22,10 +22,22 @@ to be drawn, a query in `cluster/grafana.json`."""
 
 
 def test_counts_and_seconds_add_up_and_memory_is_the_most() -> None:
-    a = WorkStats(frames_encoded=1, track_frames=2, device_memory_bytes=30, stage_s={"decode": 1.0, "encode": 2.0})
+    a = WorkStats(
+        frames_encoded=1,
+        track_frames=2,
+        rescue_tests=3,
+        rescues=1,
+        device_memory_bytes=30,
+        stage_s={"decode": 1.0, "encode": 2.0},
+    )
     b = WorkStats(frames_encoded=4, track_frames=5, device_memory_bytes=6, stage_s={"encode": 0.5})
     assert a + b == WorkStats(
-        frames_encoded=5, track_frames=7, device_memory_bytes=30, stage_s={"decode": 1.0, "encode": 2.5}
+        frames_encoded=5,
+        track_frames=7,
+        rescue_tests=3,
+        rescues=1,
+        device_memory_bytes=30,
+        stage_s={"decode": 1.0, "encode": 2.5},
     )
     assert a + WorkStats() == a
 
@@ -34,6 +46,8 @@ def test_seconds_are_rounded_to_milliseconds() -> None:
     assert WorkStats(track_frames=3, stage_s={"write": 0.12345}).rounded().flat() == {
         "frames_encoded": 0,
         "track_frames": 3,
+        "rescue_tests": 0,
+        "rescues": 0,
         "device_memory_bytes": 0,
         "decode_s": 0.0,
         "encode_s": 0.0,

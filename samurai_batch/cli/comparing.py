@@ -22,6 +22,7 @@ NUM_SHOWN = 10  # tracks that differ most
 
 JobFile = Annotated[str | None, typer.Argument(help="Job file in YAML, which may have a list `variants`.")]
 Modes = Annotated[list[str] | None, typer.Option("--mode", help="Tracker to compare; may be repeated.")]
+Rescues = Annotated[list[str] | None, typer.Option("--rescue", help="Rescue to compare, or none; may be repeated.")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="Model to compare; may be repeated.")]
 AllWeights = Annotated[
     list[str] | None, typer.Option("--weights", help="Weights of each --model, in their order, or one for all.")
@@ -38,6 +39,7 @@ def compare(
     options: dict[str, str],
     job: JobFile = None,
     modes: Modes = None,
+    rescues: Rescues = None,
     models: Models = None,
     weights: AllWeights = None,
     dataset: DatasetName = None,
@@ -48,8 +50,8 @@ def compare(
 ) -> None:
     """Run a dataset with several trackers or models, and say which is best for it, and how sure that is.
 
-    Every --mode runs with every --model, each as a job in OUTPUT/<name>; the same command again resumes. Instead, a job
-    file may have a list of variants, each of fields of a job:
+    Every --mode runs with every --rescue and every --model, each as a job in OUTPUT/<name>; the same command again
+    resumes. Instead, a job file may have a list of variants, each of fields of a job:
 
     variants: [{mode: samurai}, {mode: sam2}, {name: strict, tracker: {memory_bank_iou_threshold: 0.7}}]
 
@@ -59,12 +61,15 @@ def compare(
 
     Intervals are Student's t over videos, of paired differences, corrected for the number of pairs (Bonferroni).
 
+    With and without a rescue: --mode dam4sam --rescue none --rescue sentry.
+
     Example: samurai-batch compare --mode samurai --mode sam2 --dataset davis16 --root DAVIS -o out/
     """
     from samurai_batch.operations.compare import PROMPTS, compare
 
     truth = _truth(dataset, root, sequences, kind)
-    jobs = load_variants_of(job, options, modes or (), models or (), weights or (), PROMPTS if truth else None)
+    given = (modes or (), models or (), weights or (), rescues or ())
+    jobs = load_variants_of(job, options, *given, PROMPTS if truth else None)
     output = _parent_of(jobs)
     found = compare(jobs, output, truth, retry_failed=retry_failed, make_sink=_sink)
     _print(found, output)
@@ -96,7 +101,8 @@ def _parent_of(jobs: "dict[str, JobConfig]") -> str:
 
 
 def _sink(name: str, job: "JobConfig") -> "ProgressSink":
-    err.print(f"variant {name}: model {job.model}, mode {job.mode}")
+    rescue = "" if job.rescue == "none" else f", rescue {job.rescue}"
+    err.print(f"variant {name}: model {job.model}, mode {job.mode}{rescue}")
     return progress_sink(job)
 
 
@@ -113,6 +119,10 @@ def _print(found: "Comparison", output: str) -> None:
     for row in found.summary.to_dict("records"):
         table.add_row(str(row["variant"]), *_numbers(row), f"{row['ms_per_track_frame']:.1f}")
     out.print(table)
+    for row in found.summary.to_dict("records"):
+        if row["rescue"] != "none":
+            shares = f"tested other masks on {row['tested']:.1%} of all frames, and replaced {row['rescued']:.1%}"
+            out.print(f"{row['variant']}: rescue {row['rescue']} {shares}")
     is_paired = "p_value" in found.pairs.columns
     pairs = Table("pair", "difference" if is_paired else "mean IoU", "s.e.", "95 % interval", "p" * is_paired, box=None)
     for row in found.pairs.to_dict("records"):

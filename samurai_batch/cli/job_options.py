@@ -23,11 +23,14 @@ _OPTIONS: dict[str, Any] = {
     "weights": typer.Option(help="Weights: path, URI, or untrained:<seed>."),
     "image_size": typer.Option(metavar="PIXELS", help="Side of the model's input, a multiple of 32."),
     "mode": typer.Option(help="Tracker: samurai (default), sam2 and others (see `fields mode`)."),
+    "rescue": typer.Option(
+        help="What may replace the tracker's masks: none (default) or sentry (see `fields rescue`)."
+    ),
     "frame_step": typer.Option("--every", metavar="N", help="Track every N-th frame only. Default: 1."),
     "on_cut": typer.Option("--on-cut", metavar="WHAT", help="At scene cuts: ignore (default), continue or end."),
     "replicas": typer.Option(metavar="N", help="Number of model replicas. Default: as many as fit."),
 }
-TRACKING = ("model", "weights", "image_size", "mode")
+TRACKING = ("model", "weights", "image_size", "mode", "rescue")
 DATASET = ("prompts", "output", *TRACKING, "replicas")
 
 Verb = Callable[..., None]
@@ -65,12 +68,13 @@ def load_variants_of(
     modes: Sequence[str],
     models: Sequence[str],
     weights: Sequence[str],
+    rescues: Sequence[str],
     default_prompts: str | None,
 ) -> "dict[str, JobConfig]":
     """The jobs of a comparison by name (`job.variants`). Raises ConfigError."""
     from samurai_batch.job.variants import load_variants
 
-    return load_variants(path, dict(options), modes, models, weights, default_prompts)
+    return load_variants(path, dict(options), modes, models, weights, default_prompts, rescues)
 
 
 def _merged(options: Mapping[str, str | None], fields: Sequence[str] | None) -> dict[str, str]:

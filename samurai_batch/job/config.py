@@ -20,7 +20,8 @@ from samurai_batch.frame_sampling import FrameSampling, OnCut
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.schema import Settings, contradiction, describe_mistakes
-from samurai_batch.tracking.settings import TrackerOptions, TrackerSettings, misplaced_setting
+from samurai_batch.tracking.rescue import RescueName
+from samurai_batch.tracking.settings import TrackerOptions, TrackerSettings, misplaced_setting, refused_rescue
 from samurai_batch.tracking.trackers import Mode
 
 _IMAGE_SIZE_STEP = 32  # pixels per cell of the coarsest features
@@ -80,6 +81,11 @@ class JobConfig(BaseModel):
     """Tracker: samurai; sam2 for SAM 2 without motion model and memory selection; dam4sam for SAM 2 with a memory of
     frames with distractors; memory_selection for SAM 2 with the memory selection of SAM 3;
     sam2long for SAM 2 with three paths, of which the best is traced back: it takes up to three times as long."""
+
+    rescue: RescueName = "none"
+    """What may replace masks of the tracker: none, or sentry, which looks for another mask where that of a frame looks
+    like a failure (empty, or its box suddenly much larger, smaller or elsewhere), and takes one that leads back to
+    where the object was. Not with mode: sam2long. Frames on which it looks cost many times more."""
 
     tracker: TrackerOptions = TrackerOptions()
     """Settings of the tracker by name, where they differ from the defaults."""
@@ -191,7 +197,7 @@ class JobConfig(BaseModel):
     @property
     def tracker_settings(self) -> TrackerSettings:
         """The settings of the tracker, with the job's mode."""
-        return TrackerSettings(mode=self.mode, **self.tracker.overrides())
+        return TrackerSettings(mode=self.mode, rescue=self.rescue, **self.tracker.overrides())
 
     @field_validator("weights")
     @classmethod
@@ -226,8 +232,12 @@ class JobConfig(BaseModel):
             raise contradiction("tracker", "task is segment, which tracks nothing; remove one of them")
         if self.task == "segment" and self.detections is not None:
             raise contradiction("detections", "task is segment, which discovers nothing; remove one of them")
-        if misplaced := misplaced_setting(self.mode, self.tracker):
+        if misplaced := misplaced_setting(self.mode, self.rescue, self.tracker):
             raise contradiction(f"tracker.{misplaced[0]}", misplaced[1])
+        if reason := refused_rescue(self.mode, self.rescue):
+            raise contradiction("rescue", reason)
+        if self.task == "segment" and self.rescue != "none":
+            raise contradiction("rescue", "task is segment, which tracks nothing; remove one of them")
         if self.task == "segment" and self.frame_step > 1:
             raise contradiction("frame_step", "task is segment, whose pictures have one frame; remove one of them")
         if self.task == "segment" and self.frame_sampling.on_cut != "ignore":

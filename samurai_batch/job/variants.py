@@ -22,22 +22,25 @@ def load_variants(
     models: Sequence[str] = (),
     weights: Sequence[str] = (),
     default_prompts: str | None = None,
+    rescues: Sequence[str] = (),
 ) -> dict[str, JobConfig]:
     """The jobs of a comparison by name; each writes to ``<output>/<name>``.
 
     They come from the list ``variants`` of a YAML file, each of fields of a job and optionally a ``name``, or from
-    every mode with every model. One of ``weights`` is for all models, several are for the models in their order.
+    every mode with every rescue and every model. One of ``weights`` is for all models, several are for the models in
+    their order.
     ``default_prompts`` is the name, below the output, of a prompts table for a job that names none.
     Raises ConfigError.
     """
     values = read_job_values(path, overrides)
     listed = values.fields.pop("variants", None)
-    if listed is not None and (modes or models or weights):
-        raise ConfigError(f"{values.source}: has variants already; leave out --mode, --model and --weights")
-    variants = _checked(listed, values) if listed is not None else _combined(modes, models, weights)
+    if listed is not None and (modes or models or weights or rescues):
+        raise ConfigError(f"{values.source}: has variants already; leave out --mode, --rescue, --model and --weights")
+    variants = _checked(listed, values) if listed is not None else _combined(modes, models, weights, rescues)
     if len(variants) < 2:
         raise ConfigError(
-            f"there is nothing to compare; give --mode or --model at least twice, or a job file with {_EXAMPLE}"
+            "there is nothing to compare; give --mode, --rescue or --model at least twice, or a job file with "
+            f"{_EXAMPLE}"
         )
     output = values.fields.get("output")
     if default_prompts is not None and values.fields.get("prompts") is None and isinstance(output, str):
@@ -56,7 +59,9 @@ def _checked(listed: object, values: JobValues) -> list[dict[str, Any]]:
     return [dict(one) for one in listed]
 
 
-def _combined(modes: Sequence[str], models: Sequence[str], weights: Sequence[str]) -> list[dict[str, Any]]:
+def _combined(
+    modes: Sequence[str], models: Sequence[str], weights: Sequence[str], rescues: Sequence[str]
+) -> list[dict[str, Any]]:
     if len(weights) > 1 and len(weights) != len(models):
         raise ConfigError(
             f"--weights is given {len(weights)} times and --model {len(models)} times; give one for each model, in "
@@ -67,7 +72,8 @@ def _combined(modes: Sequence[str], models: Sequence[str], weights: Sequence[str
         if weights:
             fields["weights"] = weights[index if len(weights) > 1 else 0]
     of_modes: list[dict[str, Any]] = [{"mode": mode} for mode in modes] or [{}]
-    return [model | mode for model, mode in product(of_models, of_modes)]
+    of_rescues: list[dict[str, Any]] = [{"rescue": rescue} for rescue in rescues] or [{}]
+    return [model | mode | rescue for model, mode, rescue in product(of_models, of_modes, of_rescues)]
 
 
 def _named(variants: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

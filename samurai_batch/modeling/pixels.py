@@ -33,8 +33,8 @@ def normalise(image: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a CPU tensor to ``device``; to a GPU from pinned memory, so that the host does not wait."""
-    if device.type != "cuda":
+    """Copy a tensor to ``device``; from the CPU to a GPU by way of pinned memory, so that the host does not wait."""
+    if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

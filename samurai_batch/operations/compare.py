@@ -193,21 +193,40 @@ def _by_agreement(outputs: Mapping[str, str], left_out: Sequence[str]) -> _Score
 
 
 def _described(jobs: Mapping[str, JobConfig]) -> pd.DataFrame:
-    """A row per variant: what it is, and the milliseconds of a replica for one frame of one track."""
+    """A row per variant: what it is, the milliseconds of a replica for one frame of one track, and of these frames the
+    shares on which its rescue has tested other masks, and has replaced the tracker's.
+    """
+    stats = {name: _stats(job.output) for name, job in jobs.items()}
     return pd.DataFrame(
         [
-            {"variant": name, "model": job.model, "mode": job.mode, "ms_per_track_frame": _milliseconds(job.output)}
+            {
+                "variant": name,
+                "model": job.model,
+                "mode": job.mode,
+                "rescue": job.rescue,
+                "ms_per_track_frame": _per_frame(stats[name], 1e3 * _network_s(stats[name])),
+                "tested": _per_frame(stats[name], stats[name].rescue_tests),
+                "rescued": _per_frame(stats[name], stats[name].rescues),
+            }
             for name, job in jobs.items()
         ]
     )
 
 
-def _milliseconds(output: str) -> float:
-    """Encoding included, over all runs that wrote to the output; NaN if none measured anything."""
+def _stats(output: str) -> WorkStats:
+    """Of all runs that wrote to the output."""
     records = (read_run(storage, output, run_id) for run_id in list_runs(storage, output))
-    stats = sum((record.totals.stats for record in records if record is not None), WorkStats())
-    seconds = sum(stats.stage_s[stage] for stage in NETWORK_STAGES)
-    return 1e3 * seconds / stats.track_frames if stats.track_frames else float("nan")
+    return sum((record.totals.stats for record in records if record is not None), WorkStats())
+
+
+def _network_s(stats: WorkStats) -> float:
+    """Seconds of replicas in the network, encoding included."""
+    return sum(stats.stage_s[stage] for stage in NETWORK_STAGES)
+
+
+def _per_frame(stats: WorkStats, amount: float) -> float:
+    """For one frame of one track; NaN if nothing was measured."""
+    return amount / stats.track_frames if stats.track_frames else float("nan")
 
 
 def _plot(summary: pd.DataFrame, found: _Scores) -> str:

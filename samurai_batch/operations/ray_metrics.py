@@ -16,6 +16,8 @@ GAUGES = {
     "tracks_waiting": "tracks that have not ended",
     "frames_encoded": "frames encoded in this run",
     "track_frames": "frames propagated in this run, summed over tracks",
+    "rescue_tests": "frames on which a rescue has tested other masks in this run, summed over tracks",
+    "rescues": "frames whose mask a rescue has replaced in this run, summed over tracks",
     "track_frames_left": "frames still to propagate, summed over tracks; an estimate until every video was opened",
     "replicas": "replicas that are ready or at work",
     "frames_per_s": "frames propagated per second since the run began, summed over tracks",

@@ -127,6 +127,8 @@ def _run_facts(run: RunRecord) -> Facts:
                    f"{totals.tracks_skipped} done before"),
         ("Frames encoded", f"{stats.frames_encoded:,} ({stats.frames_encoded / seconds:.1f} per second)"),
         ("Track frames", f"{stats.track_frames:,} ({stats.track_frames / seconds:.1f} per second)"),
+        *([("Rescue", f"tested other masks on {stats.rescue_tests:,} frames, replaced {stats.rescues:,}")]
+          if stats.rescue_tests else []),
         ("Time of the replicas", ", ".join(f"{stats.stage_s[one]:,.1f} s {doing}" for one, doing in STAGES.items())),
         ("Replicas lost", str(totals.replicas_lost)),
         ("Failed orders", ", ".join(f"{count} {kind}" for kind, count in totals.failures.items()) or "none"),

@@ -52,6 +52,10 @@ class MaskChoice(ABC):
     def choose(self, facts: "Facts", motion: Motion) -> Choice:
         """Choose among the candidates of one track."""
 
+    def corrected(self, motion: Motion, box_xyxy: Box) -> Motion:
+        """The motion model after its frame was given another mask, with this box in pixels of the model's image."""
+        return motion
+
 
 class HighestIou(MaskChoice):
     """SAM 2's choice."""
@@ -73,6 +77,13 @@ class ByMotion(MaskChoice):
         if not facts.boxes_xyxy:
             return choose_by_score(facts.ious, motion)
         return choose_by_motion(facts.ious, facts.boxes_xyxy, motion, self.settings)
+
+    def corrected(self, motion: Motion, box_xyxy: Box) -> Motion:
+        """Updated once more, and stable for a frame at least. Source: SENTRY's backends/forked_sam2_runtime.py."""
+        form = self.settings.motion_state
+        if motion.filter is None:
+            return Motion(kalman.initiate(box_xyxy, form), max(1, motion.stable))
+        return Motion(kalman.update(motion.filter, box_xyxy, form), max(1, motion.stable))
 
 
 def choose_by_score(ious: Sequence[float], motion: Motion) -> Choice:

@@ -139,6 +139,12 @@ def take(proposals: Sequence[Proposals], picks: Sequence[tuple[int, int]]) -> Ch
     return Chosen(*(torch.cat(part)[restore] for part in zip(*parts, strict=True)))
 
 
+def candidates_of(proposals: Sequence[Proposals], track: int) -> Tensor:
+    """The logits (M, S / 4, S / 4) of a track's candidates, by its index in the step's inputs."""
+    (found,) = (one.low_res[one.tracks.index(track)] for one in proposals if track in one.tracks)
+    return found
+
+
 def _next_box(numbers: Iterator[float]) -> Box:
     x1, y1, x2, y2 = islice(numbers, 4)
     return x1, y1, x2, y2

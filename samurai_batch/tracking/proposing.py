@@ -74,7 +74,7 @@ class Proposer:
 
     def masks_from(self, candidates: Candidates) -> Tensor:
         """The single mask of each prompt as a mask prompt: (N, 1, S, S) of 0 and 1, by way of the video's pixels."""
-        return _to_model_size(self.video_masks_from(candidates), self.model.image_size)
+        return to_model_size(self.video_masks_from(candidates), self.model.image_size)
 
     def video_masks_from(self, candidates: Candidates) -> Tensor:
         """The single mask of each prompt in pixels of the video, (N, 1, height, width) bool."""
@@ -117,12 +117,9 @@ class Proposer:
     def _propose_given(self, tracks: list[int], mask: Tensor) -> Proposals:
         """Masks (N, 1, S, S) of 0 and 1, which are the output; the decoder only computes their object pointers."""
         image = self.features.image.expand(len(mask), -1, -1, -1)  # without no_mem_embed, as in the public code
-        logits = mask.to(_logit_dtype(image)) * 2 * GIVEN_LOGIT - GIVEN_LOGIT
-        size = (mask.shape[-1] // 4,) * 2
-        low_res = F.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
         decoded = self.model.decode(image, self.features.high_res, mask_logits=self.model.mask_downsample(mask))
         is_there = mask.flatten(1).any(1)
-        low_res = _keep_smallest(low_res, is_there)
+        low_res = logits_of(mask.to(logit_dtype(image)))
         return Proposals(
             tracks,
             low_res,
@@ -130,19 +127,20 @@ class Proposer:
             tokens=decoded.tokens[:, :1],
             object_score=is_there.to(low_res.dtype) * 2 * GIVEN_LOGIT - GIVEN_LOGIT,
             is_present=is_there & (decoded.object_score[:, 0] > self._absent_threshold),
+            video_size=self.video_size if self.rules.reads_masks(is_choice=False) else None,
         )
 
     def _propose(self, tracks: list[int], candidates: Candidates) -> Proposals:
         """Candidates, emptied if the object is absent; of several, what the rules need to choose."""
         object_score = candidates.object_score[:, 0]
         is_present = object_score > self._absent_threshold
-        low_res = candidates.logits.to(_logit_dtype(candidates.logits))
+        low_res = candidates.logits.to(logit_dtype(candidates.logits))
         low_res = torch.where(is_present[:, None, None, None], low_res, ABSENT_LOGIT)
         boxes, is_choice = None, low_res.shape[1] > 1
         if self.rules.choice.needs_boxes and is_choice:
             size = self.model.image_size
             boxes = tight_boxes(resize_logits(low_res, size, size) > 0)
-        video_size = self.video_size if self.rules.needs_masks and is_choice else None
+        video_size = self.video_size if self.rules.reads_masks(is_choice) else None
         return Proposals(
             tracks, low_res, candidates.ious, candidates.tokens, object_score, is_present, boxes, video_size
         )
@@ -158,7 +156,15 @@ def _grouped(indices: Iterable[int], key: Callable[[int], Key]) -> list[tuple[Ke
     return [(value, list(group)) for value, group in groupby(sorted(indices, key=key), key=key)]
 
 
-def _to_model_size(masks: Tensor, size: int) -> Tensor:
+def logits_of(masks: Tensor) -> Tensor:
+    """The logits (N, 1, S / 4, S / 4) of masks (N, 1, S, S) of 0 and 1 that are the output of their frame."""
+    size = (masks.shape[-1] // 4,) * 2
+    logits = masks * 2 * GIVEN_LOGIT - GIVEN_LOGIT
+    low_res = F.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return _keep_smallest(low_res, masks.flatten(1).any(1))
+
+
+def to_model_size(masks: Tensor, size: int) -> Tensor:
     """Masks (N, 1, H, W) bool -> (N, 1, size, size) of 0 and 1; one that vanishes keeps the pixel it covers most."""
     if masks.shape[-2:] == (size, size):
         return masks.float()
@@ -177,6 +183,6 @@ def _keep_smallest(low_res: Tensor, is_there: Tensor) -> Tensor:
     return flat.scatter(1, strongest, kept).view_as(low_res)
 
 
-def _logit_dtype(x: Tensor) -> torch.dtype:
+def logit_dtype(x: Tensor) -> torch.dtype:
     """The dtype of logits: float32 at least."""
     return torch.promote_types(x.dtype, torch.float32)

@@ -5,6 +5,7 @@
     promotion      is this frame remembered like a prompted one?              `Promotion`
     memory rules   what is remembered, and what does a frame attend to?       `memory_bank.MemoryRules`
     path rules     which candidates of which paths go on?                     `paths.PathRules`
+    rescue         what may replace the mask that was chosen?                 `rescue.Rescue`
 
 `trackers/` has one file for each tracker, which combines parts. The network, and the order in which a step calls these
 parts (`tracker`), are the same for all of them. A part holds settings only; what it must know of earlier frames is in
@@ -21,6 +22,7 @@ from samurai_batch.tracking.memory_bank import MemoryRules
 if TYPE_CHECKING:
     from samurai_batch.tracking.paths import PathRules
     from samurai_batch.tracking.proposals import Facts
+    from samurai_batch.tracking.rescue import Rescue
     from samurai_batch.tracking.track_state import TrackState
 
 
@@ -54,6 +56,7 @@ class Rules:
 
     needs_masks: its parts read the candidates' masks in pixels of the video (`proposals.Facts.masks`).
     masks_from_points: a box or clicks are turned into a mask first, which then is the prompt.
+    rescue: what may replace the mask that ``choice`` has chosen; not for several paths, whose masks are decided later.
     """
 
     choice: MaskChoice
@@ -62,3 +65,11 @@ class Rules:
     paths: "PathRules | None" = None
     needs_masks: bool = False
     masks_from_points: bool = False
+    rescue: "Rescue | None" = None
+
+    def __post_init__(self) -> None:
+        assert self.rescue is None or self.paths is None, "settings with both are refused"
+
+    def reads_masks(self, is_choice: bool) -> bool:
+        """Whether its parts read the candidates' masks on a frame, where there is a choice of several or not."""
+        return self.rescue is not None or (self.needs_masks and is_choice)

@@ -8,6 +8,8 @@ from pydantic.dataclasses import dataclass
 from samurai_batch.errors import ConfigError
 from samurai_batch.modeling.configs import VideoModelConfig
 from samurai_batch.schema import SETTINGS_CONFIG, Count, Flag, Number, Positive, Settings, fields_of
+from samurai_batch.tracking.rescue import RESCUES, RescueName
+from samurai_batch.tracking.sentry.settings import SentrySettings
 from samurai_batch.tracking.trackers import TRACKERS, Mode
 from samurai_batch.tracking.trackers.dam4sam import Dam4SamSettings
 from samurai_batch.tracking.trackers.memory_selection import MemorySelectionSettings
@@ -68,7 +70,7 @@ class CommonOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS_CONFIG)
-class TrackerOptions(Sam2LongSettings, MemorySelectionSettings, Dam4SamSettings, CommonOptions):
+class TrackerOptions(SentrySettings, Sam2LongSettings, MemorySelectionSettings, Dam4SamSettings, CommonOptions):
     """All settings of the tracker but its mode: what the field ``tracker`` of a job holds.
 
     Raises ConfigError for a value that cannot be used.
@@ -87,14 +89,20 @@ class TrackerSettings(TrackerOptions):
     mode: Mode = "samurai"
     """Rules by which masks and memories are chosen."""
 
+    rescue: RescueName = "none"
+    """What may replace a mask that these rules have chosen."""
+
     def resolve(self, config: VideoModelConfig) -> "TrackerSettings":
         """The same settings with every None replaced by the default for this mode and model.
 
-        Raises ConfigError for a setting of another mode, or one that the model does not support.
+        Raises ConfigError for a setting of another mode or rescue, a rescue that the mode cannot have, or a setting
+        that the model does not support.
         """
-        if misplaced := misplaced_setting(self.mode, self):
+        if misplaced := misplaced_setting(self.mode, self.rescue, self):
             name, reason = misplaced
             raise ConfigError(f"tracker.{name} is given, but {reason}")
+        if refusal := refused_rescue(self.mode, self.rescue):
+            raise ConfigError(f"rescue is given, but {refusal}")
         if self.pool_memories and config.compresses_memories:
             raise ConfigError(
                 f"tracker.pool_memories: {config.name} compresses memories itself; leave pool_memories out"
@@ -107,19 +115,32 @@ class TrackerSettings(TrackerOptions):
         )
 
     def decisive(self) -> dict[str, object]:
-        """The settings that decide masks, by name: those of all trackers, and those of this mode alone."""
-        others = {name for name, mode in owners().items() if mode != self.mode}
+        """The settings that decide masks, by name: those of all trackers, of this mode, and of the rescue if any."""
+        others = {name for name, owner in owners().items() if owner not in (self.mode, self.rescue)}
+        if self.rescue == "none":
+            others.add("rescue")  # as before there were rescues
         return {name: value for name, value in asdict(self).items() if name not in others}
 
 
-def owners() -> dict[str, Mode]:
-    """The mode of each setting that only one mode has."""
-    return {name: mode for mode, kind in TRACKERS.items() if kind.settings for name in fields_of(kind.settings)}
+def owners() -> dict[str, Mode | RescueName]:
+    """The mode or rescue of each setting that only one of them has."""
+    of_modes = {name: mode for mode, kind in TRACKERS.items() if kind.settings for name in fields_of(kind.settings)}
+    return {**of_modes, **{name: rescue for rescue, kind in RESCUES.items() for name in fields_of(kind)}}
 
 
-def misplaced_setting(mode: Mode, options: CommonOptions) -> tuple[str, str] | None:
-    """A setting that is given but belongs to another mode, and what to do; None if there is none."""
+def misplaced_setting(mode: Mode, rescue: RescueName, options: CommonOptions) -> tuple[str, str] | None:
+    """A setting that is given but belongs to another mode or rescue, and what to do; None if there is none."""
     for name, owner in owners().items():
-        if owner != mode and name in options.overrides():
-            return name, f"it belongs to mode {owner}, and mode is {mode}; remove it, or change the mode"
+        if owner in (mode, rescue) or name not in options.overrides():
+            continue
+        if owner in RESCUES:
+            return name, f"it belongs to rescue {owner}, and rescue is {rescue}; remove it, or set rescue: {owner}"
+        return name, f"it belongs to mode {owner}, and mode is {mode}; remove it, or change the mode"
     return None
+
+
+def refused_rescue(mode: Mode, rescue: RescueName) -> str | None:
+    """Why a mode cannot have this rescue, and what to do; None if it can."""
+    if rescue == "none" or not TRACKERS[mode].has_paths:
+        return None
+    return f"mode {mode} decides a mask frames later, when no rescue can replace it; remove rescue, or change the mode"

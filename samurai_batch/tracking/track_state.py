@@ -22,6 +22,7 @@ from samurai_batch.tracking.memory_bank import CONDITIONING_SCORE, Memory, Memor
 from samurai_batch.tracking.rules import AnyNote, Note
 
 STATE_VERSION = 1
+_OF_PARTS = "part_"  # begins the names of parts' own tensors in a saved state
 Rows = Callable[[int], list[Tensor]]  # so many rows of a tensor that was read
 _ADAPTERS: dict[type[Note], TypeAdapter[Any]] = {}  # making one takes longer than using it
 
@@ -34,6 +35,7 @@ class TrackState:
     age: number of frames propagated so far; the next frame's age in the memory bank.
     num_carried: how many of both are frames of another video, whose memories it began with (`carried_memories`).
     notes: the notes of the tracker's parts by key, or their plain values as they were read.
+    tensors: those that parts keep beside their notes, by name; replaced as a whole, never changed in place.
     other_banks: those of the other lanes, of a tracker with several paths (`paths`); conditioning frames are common.
     """
 
@@ -42,6 +44,7 @@ class TrackState:
     bank: MemoryBank = field(default_factory=MemoryBank)
     motion: Motion = field(default_factory=Motion)
     notes: dict[str, object] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
     other_banks: list[MemoryBank] = field(default_factory=list)
     num_carried: int = 0
 
@@ -123,7 +126,7 @@ class TrackState:
         if self.motion.filter is not None:
             tensors["kalman_mean"] = torch.from_numpy(self.motion.filter.mean)
             tensors["kalman_covariance"] = torch.from_numpy(self.motion.filter.covariance)
-        return tensors
+        return tensors | {f"{_OF_PARTS}{name}": tensor for name, tensor in self.tensors.items()}
 
     @classmethod
     def from_bytes(cls, data: bytes, device: torch.device | str = "cpu") -> "TrackState":
@@ -173,7 +176,12 @@ class TrackState:
         ]
         motion = Motion(_filter(tensors), int(header["stable"]))
         num_frames, age, num_carried = (int(header.get(name, 0)) for name in ("num_frames", "age", "carried"))
-        return cls(num_frames, age, banks[0], motion, dict(notes), banks[1:], num_carried)
+        kept = {
+            name.removeprefix(_OF_PARTS): tensor.to(device)
+            for name, tensor in tensors.items()
+            if name.startswith(_OF_PARTS)
+        }
+        return cls(num_frames, age, banks[0], motion, dict(notes), kept, banks[1:], num_carried)
 
 
 def _recent_name(lane: int) -> str:

@@ -4,7 +4,7 @@ The network holds no state, and each track has its own :class:`TrackState`, so a
 states, prompts). Tracks are batched wherever their shapes allow.
 
     conditioning frame:  features + no_mem_embed ─┐
-    other frames:        memory attention ────────┴─> decoder ─> choose a mask ─> pointer, spatial memory
+    other frames:        memory attention ────────┴─> decoder ─> choose a mask ─(rescue)─> pointer, spatial memory
 
 What differs between trackers is in their `rules`: how a mask is chosen, what is remembered, what a frame attends to
 (`trackers/`). A prompted frame is a conditioning frame: later frames attend to its memory, and a motion model is
@@ -23,12 +23,15 @@ from samurai_batch.modeling.mask_decoder import resize_logits
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.tasks import Box
+from samurai_batch.tracking import rescue
 from samurai_batch.tracking.mask_choice import Choice, Motion
-from samurai_batch.tracking.memory_bank import MemoryBank, Selection, TrackedFrame
+from samurai_batch.tracking.memory_bank import CONDITIONING_SCORE, MemoryBank, Selection, TrackedFrame
 from samurai_batch.tracking.paths import Decided, PathsNote
 from samurai_batch.tracking.prompts import FramePrompt
-from samurai_batch.tracking.proposals import Chosen, Facts, read, take
+from samurai_batch.tracking.proposals import Chosen, Facts, Proposals, candidates_of, read, take
 from samurai_batch.tracking.proposing import Proposer
+from samurai_batch.tracking.recent_frames import RecentFrames
+from samurai_batch.tracking.rescue import NO_REVIEW, Hosted, Rescue, Review, Scene
 from samurai_batch.tracking.rules import Rules
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
@@ -54,6 +57,8 @@ class TrackResult:
 
     lanes: the results of all lanes, the best path's first, if there are several; only trackers of several paths have
     more than one (`paths`).
+    is_tested, is_rescued: whether a rescue has tested other masks, and whether one of them replaces the chosen one; all
+    but ``low_res_logits`` still says what the tracker has chosen.
     decided: the frames, by age, whose rows are decided by this step, and the lane whose row each of them gets; this
     frame and lane 0 but for trackers with several paths.
     """
@@ -67,6 +72,8 @@ class TrackResult:
     predicted_box_xyxy: Box | None
     lanes: "tuple[TrackResult, ...]" = ()
     decided: tuple[Decided, ...] = ()
+    is_tested: bool = False
+    is_rescued: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,7 @@ class _Pick:
     bank: MemoryBank
     facts: Facts
     choice: Choice
+    review: Review = NO_REVIEW
 
 
 class Tracker:
@@ -94,7 +102,8 @@ class Tracker:
         self.model = model
         self._encode_image = encode_image or model.encode_image
         self.settings = settings.resolve(model.config)
-        self.rules = rules or TRACKERS[self.settings.mode].combine(self.settings)
+        own = TRACKERS[self.settings.mode].combine(self.settings)
+        self.rules = rules or replace(own, rescue=rescue.combine(self.settings))
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> FrameFeatures:
@@ -108,12 +117,14 @@ class Tracker:
         inputs: Sequence[TrackInput],
         before_wait: Callable[[], None] = lambda: None,
         video_size: tuple[int, int] | None = None,
+        recent: RecentFrames | None = None,
     ) -> list[TrackResult]:
         """Propagate every track to the frame with these features (a batch of one), and update its state in place.
 
         The host waits for the device once, for the numbers by which candidates are chosen. On a GPU ``before_wait`` is
         called before that, once, to give the device work for the time in which the host chooses. ``video_size`` are
-        height and width of the frame in the video, which some rules measure masks in; default: the model's image.
+        height and width of the frame in the video, which some rules measure masks in; default: the model's image. A
+        rescue needs ``recent``: this frame, the newest, and those that it reads of the frames before.
         """
         settled = [self._begin(item) for item in inputs]
         lanes = [(item, bank) for item in inputs for bank in item.state.banks]
@@ -125,6 +136,11 @@ class Tracker:
         facts = read(proposals, before_wait)
         picks = self._pick(inputs, facts)
         chosen = take(proposals, [(pick.lane, pick.choice.index) for pick in picks])
+        if self.rules.rescue is not None:
+            assert recent is not None, "a rescue looks back at frames"
+            scene = Scene(self.model, features, recent, proposer.video_size)
+            picks = [self._reviewed(self.rules.rescue, scene, pick, proposals) for pick in picks]
+            chosen = _with_rescued(chosen, picks)
         results = [_result(low_res, pick) for low_res, pick in zip(chosen.low_res, picks, strict=True)]
         self._remember(features, picks, chosen)
         return self._of_tracks(settled, picks, results)
@@ -169,6 +185,16 @@ class Tracker:
             first += len(banks)
         return picks
 
+    def _reviewed(self, by: Rescue, scene: Scene, pick: _Pick, proposals: Sequence[Proposals]) -> _Pick:
+        """The pick of a track after its rescue has looked at it."""
+        candidates, item = candidates_of(proposals, pick.lane), pick.item
+        hosted = Hosted(item.state, pick.facts, candidates, pick.choice.index, item.prompt is not None)
+        review = by.review(hosted, scene)
+        if review.rescued is None:
+            return replace(pick, review=review)
+        motion = self.rules.choice.corrected(pick.choice.motion, review.rescued.box_xyxy)
+        return replace(pick, review=review, choice=replace(pick.choice, motion=motion))
+
     def _of_tracks(
         self, settled: Sequence[list[Decided]], picks: Sequence[_Pick], results: Sequence[TrackResult]
     ) -> list[TrackResult]:
@@ -194,12 +220,16 @@ class Tracker:
         """Compute object pointers and spatial memories of all picks in one call each, and update the states."""
         is_promoted = [self._promotes(pick) for pick in picks]
         pointers = self.model.object_pointer(chosen.token, chosen.is_present)
-        is_anchor = [pick.item.prompt is not None or new for pick, new in zip(picks, is_promoted, strict=True)]
-        masks = self._masks_to_remember(chosen, is_anchor)
+        is_given = [
+            pick.item.prompt is not None or new or pick.review.rescued is not None
+            for pick, new in zip(picks, is_promoted, strict=True)
+        ]
+        masks = self._masks_to_remember(chosen, is_given)
         spatial = self.model.encode_memory(features.image, masks.to(features.image.dtype), chosen.object_score <= 0)
         spatial = spatial.to(torch.bfloat16)
         for row, pick in enumerate(picks):
-            facts, index = pick.facts, pick.choice.index
+            facts, index, is_rescued = pick.facts, pick.choice.index, pick.review.rescued is not None
+            is_visible = None if facts.masks is None else is_rescued or facts.masks.extent(index).is_visible
             frame = TrackedFrame(
                 age=pick.item.state.age,
                 # Cloned, so that a memory does not keep the storage of all tracks alive; contiguous, as after
@@ -207,9 +237,9 @@ class Tracker:
                 spatial=spatial[row].clone(memory_format=torch.contiguous_format),
                 pointer=pointers[row].clone(),
                 mask_score=facts.ious[index],
-                object_score=facts.object_score,
+                object_score=CONDITIONING_SCORE if is_rescued else facts.object_score,
                 motion_score=pick.choice.motion_score,
-                is_visible=None if facts.masks is None else facts.masks.extent(index).is_visible,
+                is_visible=is_visible,
                 is_prompted=pick.item.prompt is not None,
                 is_promoted=is_promoted[row],
             )
@@ -224,14 +254,26 @@ class Tracker:
         rule, item = self.rules.promotion, pick.item
         return rule is not None and item.prompt is None and rule.promotes(item.state, pick.facts, pick.choice)
 
-    def _masks_to_remember(self, chosen: Chosen, is_anchor: Sequence[bool]) -> Tensor:
-        """Mask probabilities (N, 1, S, S); of prompted and promoted frames binarised if the settings say so."""
+    def _masks_to_remember(self, chosen: Chosen, is_given: Sequence[bool]) -> Tensor:
+        """Mask probabilities (N, 1, S, S); of prompted, promoted and rescued frames binarised, if settings say so."""
         size = self.model.image_size
         logits = resize_logits(chosen.low_res[:, None], size, size)
-        if not (self.settings.binarize_mask_from_pts_for_mem_enc and any(is_anchor)):
+        if not (self.settings.binarize_mask_from_pts_for_mem_enc and any(is_given)):
             return logits.sigmoid()
-        where = upload(torch.tensor(is_anchor), logits.device)[:, None, None, None]
+        where = upload(torch.tensor(is_given), logits.device)[:, None, None, None]
         return torch.where(where, (logits > 0).to(logits.dtype), logits.sigmoid())
+
+
+def _with_rescued(chosen: Chosen, picks: Sequence[_Pick]) -> Chosen:
+    """What is chosen, with the masks that replace some of it: those are visible, whatever the decoder says."""
+    rescued = {row: pick.review.rescued for row, pick in enumerate(picks) if pick.review.rescued is not None}
+    if not rescued:
+        return chosen
+    low_res, object_score = chosen.low_res.clone(), chosen.object_score.clone()
+    for row, one in rescued.items():
+        low_res[row] = one.low_res
+        object_score[row] = CONDITIONING_SCORE
+    return replace(chosen, low_res=low_res, object_score=object_score)
 
 
 def _result(low_res_logits: Tensor, pick: _Pick) -> TrackResult:
@@ -244,4 +286,6 @@ def _result(low_res_logits: Tensor, pick: _Pick) -> TrackResult:
         mask_index=choice.index,
         candidate_ious=facts.ious,
         predicted_box_xyxy=choice.predicted_box,
+        is_tested=pick.review.is_tested,
+        is_rescued=pick.review.rescued is not None,
     )

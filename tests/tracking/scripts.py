@@ -10,6 +10,7 @@ from torch import Tensor
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.tracking.prompts import FramePrompt
+from samurai_batch.tracking.recent_frames import RecentFrames
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
@@ -78,6 +79,22 @@ DAM4SAM = TrackerSettings(
     drm_max_box_iou=1,
 )
 """With thresholds that the frames of the untrained network reach."""
+EAGER: dict[str, float] = {
+    "sentry_cooldown_frames": 2,
+    "sentry_area_collapse": 2,
+    "sentry_points_per_side": 2,
+    "sentry_everything_min_iou": -100,
+    "sentry_everything_min_stability": 0,
+    "sentry_candidate_min_area_ratio": 0.01,
+    "sentry_candidate_max_area_ratio": 100,
+    "sentry_reverse_min_mean_iou": 0.01,
+    "sentry_reverse_min_iou": 0,
+    "sentry_reverse_min_coverage": 0.1,
+    "sentry_reverse_min_margin": -0.2,
+    "sentry_pool_rescue_min_iou": 0.05,
+    "sentry_kalman_warning_iou": 1.1,
+}
+"""Settings with which SENTRY's gate opens often on the untrained network, and often verifies another mask."""
 VARIANTS = {
     "samurai": TrackerSettings(stable_frames_threshold=3),
     "samurai_xywh": TrackerSettings(stable_frames_threshold=2, motion_state="xywh", kf_score_weight=0.6),
@@ -85,6 +102,7 @@ VARIANTS = {
     "dam4sam": DAM4SAM,
     "sam2long": TrackerSettings(mode="sam2long", sam2long_max_wait_frames=6),
     "memory_selection": TrackerSettings(mode="memory_selection", memory_selection_threshold=0.2),
+    "sentry": TrackerSettings(stable_frames_threshold=3, rescue="sentry", **EAGER),  # type: ignore[arg-type]
     "pooled": TrackerSettings(stable_frames_threshold=3, pool_memories=True),
     "plain_prompts": TrackerSettings(
         dynamic_multimask_via_stability=False, binarize_mask_from_pts_for_mem_enc=False, stable_frames_threshold=3
@@ -118,14 +136,18 @@ def steps(
     tracker: Tracker, scripts: Sequence[Script], video: Sequence[FrameFeatures], first: int = 0
 ) -> Iterator[tuple[int, int, TrackResult, TrackState]]:
     """Each step of each track: frame, number of the track, result, and state after it."""
-    states = [script.state() for script in scripts]
+    states, recent = [script.state() for script in scripts], RecentFrames(tracker.encode)
     for frame_index, seen in enumerate(video, first):
         active = [track for track, script in enumerate(scripts) if script.covers(frame_index)]
         if not active:
             continue
         inputs = [TrackInput(states[track], scripts[track].prompts.get(frame_index)) for track in active]
-        for track, result in zip(active, tracker.step(seen, inputs), strict=True):
+        recent.add(frame_index, seen)
+        for track, result in zip(active, tracker.step(seen, inputs, recent=recent), strict=True):
             yield frame_index, track, result, states[track]
+        if (rescue := tracker.rules.rescue) is not None:
+            recent.keep(index for state in states for index in rescue.frames_needed(state))
+            assert len(recent) <= 9 * len(scripts)
 
 
 def are_the_same(a: TrackResult, b: TrackResult) -> bool:

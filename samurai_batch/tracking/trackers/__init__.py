@@ -16,12 +16,16 @@ Mode = Literal["samurai", "sam2", "dam4sam", "memory_selection", "sam2long"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerKind:
-    """One tracker: a sentence about it, its rules, its own settings, and the object score at which it sees nothing."""
+    """One tracker: a sentence about it, its rules, its own settings, and the object score at which it sees nothing.
+
+    ``has_paths``: it follows several paths, of which one is decided later (`paths`).
+    """
 
     summary: str
     combine: "Callable[[TrackerSettings], Rules]"
     settings: type[Settings] | None = None
     min_obj_score_logits: float = 0.0
+    has_paths: bool = False
 
 
 TRACKERS: Mapping[Mode, TrackerKind] = {
@@ -43,5 +47,6 @@ TRACKERS: Mapping[Mode, TrackerKind] = {
         summary="SAM 2 with three paths, of which the best is traced back",
         combine=sam2long.combine,
         settings=sam2long.Sam2LongSettings,
+        has_paths=True,
     ),
 }
