@@ -36,6 +36,14 @@ def test_every_mode_runs_with_every_model() -> None:
     assert (job.model, job.mode, job.weights, job.output) == ("edgetam", "sam2", "untrained:0", "out/edgetam-sam2")
 
 
+def test_every_mode_runs_with_and_without_a_rescue() -> None:
+    jobs = load_variants(None, SHARED, ["dam4sam", "sam2"], rescues=["none", "sentry"])
+    assert list(jobs) == ["dam4sam-none", "dam4sam-sentry", "sam2-none", "sam2-sentry"]
+    assert jobs["sam2-sentry"].tracker_settings.rescue == "sentry"
+    with pytest.raises(ConfigError, match="rescue is given, but mode sam2long decides a mask frames later"):
+        load_variants(None, SHARED, ["sam2", "sam2long"], rescues=["sentry"])
+
+
 def test_names_have_only_what_differs() -> None:
     assert list(load_variants(None, SHARED, ["samurai", "sam2"])) == ["samurai", "sam2"]
     assert list(load_variants(None, SHARED, ["sam2"], ["nano", "edgetam"])) == ["nano", "edgetam"]
@@ -89,7 +97,7 @@ def test_the_example_among_the_jobs_is_one() -> None:
 def test_one_variant_is_nothing_to_compare() -> None:
     assert "are the same job" in refuse(modes=["sam2", "sam2"])
     for modes in ([], ["sam2"]):
-        assert "give --mode or --model at least twice" in refuse(modes=modes)
+        assert "give --mode, --rescue or --model at least twice" in refuse(modes=modes)
 
 
 def test_options_do_not_mix_with_a_list_in_the_file(tmp_path: Path) -> None:

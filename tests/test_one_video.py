@@ -144,6 +144,16 @@ def test_a_video_may_be_anywhere(clip: str) -> None:
         ({"boxes": [BOX], "masks": [np.ones((4, 4))]}, PromptError, "frame 0 has a mask and other prompts"),
         ({"boxes": [BOX], "mode": "samuri"}, ConfigError, "track: mode is 'samuri': it should be 'samurai', 'sam2'"),
         ({"boxes": [BOX], "tracker": {"kf_weight": 1}}, ConfigError, "did you mean kf_score_weight?"),
+        (
+            {"boxes": [BOX], "rescue": "sentry", "mode": "sam2long"},
+            ConfigError,
+            "track: rescue is given, but mode sam2long decides a mask frames later",
+        ),
+        (
+            {"boxes": [BOX], "rescue": "sentri"},
+            ConfigError,
+            "track: rescue is 'sentri': it should be 'none' or 'sentry'",
+        ),
         ({"boxes": [BOX], "mode": "sam2", "tracker": TrackerSettings()}, ConfigError, "leave one of them out"),
         ({"boxes": [BOX], "chunk_frames": 0}, ConfigError, "track: chunk_frames is 0"),
         ({"boxes": [BOX], "frames_per_batch": 0}, ConfigError, "track: frames_per_batch is 0"),

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from samurai_batch.tracking.recent_frames import RecentFrames
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from tests.deterministic import deterministic_frames, normalised, small_model
@@ -41,14 +42,15 @@ class Step:
 def run_steps(gpu: FakeGpu, tracker: Tracker, scripts: Sequence[Script], num_frames: int) -> list[Step]:
     """Propagate the scripts together through the first frames of the test video."""
     dtype = tracker.model.no_obj_ptr.dtype
-    states = [script.state() for script in scripts]
+    states, recent = [script.state() for script in scripts], RecentFrames(tracker.encode)
     steps = []
     for index, frame in enumerate(deterministic_frames(num_frames, SIZE)):
         active = [number for number, script in enumerate(scripts) if script.covers(index)]
         features = tracker.encode(normalised(frame).to(dtype).pin_memory().to("cuda", non_blocking=True))
         inputs = [TrackInput(states[number], scripts[number].prompts.get(index)) for number in active]
         gpu.reset()
-        results = tracker.step(features, inputs)
+        recent.add(index, features)
+        results = tracker.step(features, inputs, recent=recent)
         assert_clean(gpu)
         steps.append(Step(gpu.waits, gpu.uploads, gpu.num_launches, results))
     return steps

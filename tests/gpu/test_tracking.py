@@ -66,6 +66,22 @@ def test_a_step_waits_once_and_finds_what_the_cpu_finds(gpu: FakeGpu, mode: str,
             assert_close(found, expected[number][index], tolerance=1e-6)
 
 
+def test_a_step_whose_rescue_tests_nothing_waits_once(gpu: FakeGpu) -> None:
+    calm = TrackerSettings(stable_frames_threshold=3, rescue="sentry", sentry_reverse_min_history=99)
+    for step in run_steps(gpu, gpu_tracker(calm), EIGHT, NUM_FRAMES):
+        assert_waits_once_a_step(step.waits, 1)
+
+
+def test_a_rescue_finds_what_it_finds_on_the_cpu(gpu: FakeGpu) -> None:
+    legs = legs_of(tracks(2))
+    ours = propagate_chunk(gpu_tracker(VARIANTS["sentry"]), source(), legs, range(8), use_threads=False)
+    on_cpu = propagate_chunk(Tracker(small_model(), VARIANTS["sentry"]), source(), legs, range(8), use_threads=False)
+    assert (ours.stats.rescue_tests, ours.stats.rescues) == (on_cpu.stats.rescue_tests, on_cpu.stats.rescues)
+    assert ours.stats.rescues > 0
+    for name, table in on_cpu.tables.items():
+        assert ours.tables[name]["segmentation"].equals(table["segmentation"])
+
+
 def test_a_step_with_pooled_memories_waits_once(gpu: FakeGpu) -> None:
     for step in run_steps(gpu, gpu_tracker(settings(pool_memories=True)), EIGHT, NUM_FRAMES):
         assert_waits_once_a_step(step.waits, 1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.frame_sampling import FrameSampling
+from samurai_batch.job import make_job
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.pipeline import propagate_chunk, track_video
 from samurai_batch.tasks import Track
@@ -42,6 +43,7 @@ from tests.tracking.scripts import (
 from tests.tracking.scripts import box as box_prompt
 
 HOSTS: tuple[Mode, ...] = tuple(mode for mode, kind in TRACKERS.items() if not kind.has_paths)
+JOB = {"prompts": "p.csv", "output": "out"}
 CAST = (EIGHT[0], EIGHT[3], EIGHT[5])
 
 
@@ -213,6 +215,8 @@ def test_a_state_with_a_rescues_note_and_tensors_is_the_same_after_going_through
     assert again.note(SentryNote) == state.note(SentryNote)
     assert all(torch.equal(again.tensors[name], tensor) for name, tensor in state.tensors.items())
     assert again.to_bytes() == data
+    last_mask, appearance = 16 * 16 * 8, 32 * 4  # float64 logits at S / 4, float32 features
+    assert sum(tensor.nbytes for tensor in again.tensors.values()) == last_mask + appearance
 
 
 class Given(Rescue):
@@ -319,3 +323,19 @@ def test_fingerprints_contain_a_rescue_and_its_settings_only_where_there_is_one(
         name for name in vars(TrackerSettings()) if name.startswith("sentry_")
     }
     assert {name: rescued[name] for name in plain} == plain
+
+
+def test_a_job_passes_its_rescue_and_settings_on_and_refuses_what_does_not_fit() -> None:
+    job = make_job({**JOB, "mode": "dam4sam", "rescue": "sentry", "tracker": {"sentry_everything": False}})
+    assert job.tracker_settings == TrackerSettings(mode="dam4sam", rescue="sentry", sentry_everything=False)
+    for fields, reason in (
+        (
+            {"tracker": {"sentry_everything": False}},
+            "tracker.sentry_everything is given, but it belongs to rescue sentry",
+        ),
+        ({"mode": "sam2long", "rescue": "sentry"}, "rescue is given, but mode sam2long decides a mask frames later"),
+        ({"task": "segment", "rescue": "sentry"}, "rescue is given, but task is segment, which tracks nothing"),
+        ({"rescue": "sentri"}, "rescue is 'sentri': it should be 'none' or 'sentry'"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            make_job({**JOB, **fields})
