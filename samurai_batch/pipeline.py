@@ -72,12 +72,12 @@ def propagate_chunk(
     _check_counts(frames_per_batch=frames_per_batch)
     model = tracker.model
     active = [_ActiveLeg.start(leg, states.get(leg.track.object_id), source.info, tracker) for leg in legs]
+    watch = Stopwatch(model.no_obj_ptr.device)
+    recent = _frames_before(tracker, source, active, frames)
     needed = (frame for frame in source.frames(frames) if any(leg.covers(frame.index) for leg in legs))
     num_scaled, num_stepped = (MAX_SCALED_BATCHES, MAX_STEPPED_FRAMES) if use_threads else (0, 0)
     encoder = MaskEncoder(tracker.settings.fill_hole_area)
     track_frames, rescue_tests, rescues = 0, 0, 0
-    watch = Stopwatch(model.no_obj_ptr.device)
-    recent = _frames_before(tracker, source, active, frames)
     with (
         closing(prefetch(frame_batches(model, needed, frames_per_batch), num_scaled)) as batches,
         BackgroundCalls(num_stepped) as background,

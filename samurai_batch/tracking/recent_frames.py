@@ -2,7 +2,8 @@
 
 No frame is kept that no track needs, so their number is bounded: nine for each track with SENTRY, and tracks that are
 followed together mostly share them. They are not saved with track states, which stay small. A chunk reads those before
-its first frame from the video again; each of them is encoded, alone, if it is asked for.
+its first frame from the video again; each of them is encoded, alone, if it is asked for. So chunks of any length give
+the same bits where frames are encoded one by one; in batches (``frames_per_batch``), they differ by rounding, as ever.
 """
 
 import math

@@ -144,7 +144,7 @@ def test_a_video_that_fails_in_a_variant_is_left_out_and_named(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--mode", "sam2"], "there is nothing to compare; give --mode or --model at least twice"),
+        (["--mode", "sam2"], "there is nothing to compare; give --mode, --rescue or --model at least twice"),
         (["--mode", "samurai", "--mode", "sam2", "--dataset", "davis16"], "--dataset and --root go together"),
         (["--mode", "samurai", "--mode", "sam2", "--sequence", "a"], "give --dataset and --root as well"),
         (["--mode", "samurai", "--mode", "sam3"], "mode is 'sam3'"),
