@@ -77,7 +77,6 @@ def propagate_chunk(
     needed = (frame for frame in source.frames(frames) if any(leg.covers(frame.index) for leg in legs))
     num_scaled, num_stepped = (MAX_SCALED_BATCHES, MAX_STEPPED_FRAMES) if use_threads else (0, 0)
     encoder = MaskEncoder(tracker.settings.fill_hole_area)
-    track_frames, rescue_tests, rescues = 0, 0, 0
     with (
         closing(prefetch(frame_batches(model, needed, frames_per_batch), num_scaled)) as batches,
         BackgroundCalls(num_stepped) as background,
@@ -91,13 +90,9 @@ def propagate_chunk(
                 is_last = position == len(batch.frames) - 1  # then a GPU encodes the next batch while the host waits
                 before_wait = encoded.encode_ahead if is_last else lambda: None
                 size = (frame.height, frame.width)
-                here_features = features.frame(position)
-                recent.add(frame.index, here_features)
-                results = tracker.step(here_features, inputs, before_wait, size, recent)
+                recent.add(frame.index, features.frame(position))
+                results = tracker.step(features.frame(position), inputs, before_wait, size, recent)
                 recent.keep(_frames_needed(tracker, active))
-                track_frames += len(here)
-                rescue_tests += sum(result.is_tested for result in results)
-                rescues += sum(result.is_rescued for result in results)
                 watch.lap("propagate")
                 masks = start_masks(encoder, frame, results)
                 background.call(partial(_add_rows, here, frame, results, masks))
@@ -108,9 +103,9 @@ def propagate_chunk(
     watch.lap("write")
     stats = WorkStats(
         frames_encoded=encoded.frames_encoded + recent.num_encoded,
-        track_frames=track_frames,
-        rescue_tests=rescue_tests,
-        rescues=rescues,
+        track_frames=sum(one.num_steps for one in active),
+        rescue_tests=sum(one.num_tests for one in active),
+        rescues=sum(one.num_rescues for one in active),
         device_memory_bytes=peak_memory_bytes(model.no_obj_ptr.device),
         stage_s=watch.seconds(),
     )
@@ -128,6 +123,9 @@ class _ActiveLeg:
     state: TrackState
     rows: list[MaskRow] = field(default_factory=list)
     waiting: WaitingRows = field(default_factory=WaitingRows)
+    num_steps: int = 0
+    num_tests: int = 0
+    num_rescues: int = 0
 
     @classmethod
     def start(cls, leg: Leg, saved: bytes | None, info: VideoInfo, tracker: Tracker) -> "_ActiveLeg":
@@ -141,6 +139,12 @@ class _ActiveLeg:
 
     def input_on(self, frame: FrameInfo, tracker: Tracker) -> TrackInput:
         return TrackInput(self.state, prompt_on(self.leg.track, frame, tracker.model.image_size))
+
+    def count(self, result: TrackResult) -> None:
+        """Count a step, and what its rescue did."""
+        self.num_steps += 1
+        self.num_tests += result.is_tested
+        self.num_rescues += result.is_rescued
 
     def goes_on_in(self, frames: range) -> bool:
         """Whether the first of these frames that it covers has no prompt, so that its state says what comes there."""
@@ -174,6 +178,7 @@ def _add_rows(
 ) -> None:
     rows = iter(mask_rows([one.leg.track for one in active], frame, results, masks))
     for one, result in zip(active, results, strict=True):
+        one.count(result)
         of_lanes = [next(rows) for _ in lanes_of(result)]
         one.rows += one.waiting.add(of_lanes, result.decided, one.leg.writes(frame.index))
 
