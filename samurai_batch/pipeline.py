@@ -89,9 +89,8 @@ def propagate_chunk(
                 inputs = [one.input_on(frame, tracker) for one in here]
                 is_last = position == len(batch.frames) - 1  # then a GPU encodes the next batch while the host waits
                 before_wait = encoded.encode_ahead if is_last else lambda: None
-                size = (frame.height, frame.width)
                 recent.add(frame.index, features.frame(position))
-                results = tracker.step(features.frame(position), inputs, before_wait, size, recent)
+                results = tracker.step(features.frame(position), inputs, before_wait, frame.size, recent)
                 recent.keep(_frames_needed(tracker, active))
                 watch.lap("propagate")
                 masks = start_masks(encoder, frame, results)

@@ -31,6 +31,11 @@ class FrameInfo:
     height: int
     width: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
 
 @dataclass(frozen=True)
 class FrameBatch:

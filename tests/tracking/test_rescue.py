@@ -17,13 +17,14 @@ from samurai_batch.job import make_job
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.pipeline import propagate_chunk, track_video
 from samurai_batch.tasks import Track
+from samurai_batch.tracking.carried_memories import carried_memories
 from samurai_batch.tracking.memory_bank import CONDITIONING_SCORE
 from samurai_batch.tracking.recent_frames import RecentFrames, range_of
 from samurai_batch.tracking.rescue import Hosted, Rescue, Rescued, Review, Scene
 from samurai_batch.tracking.sentry.gate import SentryNote
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
-from samurai_batch.tracking.tracker import Tracker, TrackResult
+from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.tracking.trackers import TRACKERS, Mode
 from tests.deterministic import small_model
 from tests.test_pipeline import NUM_FRAMES as NUM_VIDEO_FRAMES
@@ -108,6 +109,23 @@ def test_a_frame_that_is_rescued_has_another_mask_and_another_memory_and_the_hos
                 assert torch.equal(own.vector, pointer.vector)
         return  # the first one: later frames differ by what they remember
     pytest.fail("no frame was rescued")
+
+
+@pytest.mark.parametrize("mode", HOSTS)
+def test_a_track_that_begins_with_memories_of_another_video_is_tested_by_its_own_frames_alone(mode: Mode) -> None:
+    tracker = make_tracker(on(mode))
+    *_, (_, _, source_state) = seen(tracker)
+    state = TrackState.from_bytes(carried_memories(source_state.to_bytes(), NUM_FRAMES, tracker.rules))
+    state.num_frames += NUM_FRAMES
+    assert (state.notes, state.tensors) == ({}, {})
+    recent, num_tested = RecentFrames(tracker.encode), 0
+    for index, frame in enumerate(features(tracker.model, seed=3), 500):
+        recent.add(index, frame)
+        (result,) = tracker.step(frame, [TrackInput(state)], recent=recent)
+        num_tested += result.is_tested
+        assert min(state.note(SentryNote).frames) >= 500
+    assert num_tested
+    assert state.tensors
 
 
 def test_nothing_is_tested_on_a_prompted_frame_and_all_starts_anew_there() -> None:

@@ -14,5 +14,6 @@ Where ours differs from the authors' program, which tests every frame:
   that was tested, instead of the frame before; those that have no frame in common with the ones at hand are dropped.
 - The reverse test's tracker is plain SAM 2, whatever the host.
 - A prompted frame, of which there may be several, is accepted as it is, and all but the appearance of the object on
-  the first one starts anew there. Boxes on it are those of its mask.
+  the first frame starts anew there. Boxes on it are those of its mask.
+- The first frame is the first one with a mask, also of a track that began with the memories of another video.
 """

@@ -47,9 +47,6 @@ class Sentry(Rescue):
         review = Review()
         if track.is_prompted:
             note = SentryNote()
-            if box is not None and TEMPLATE not in state.tensors:
-                image = scene.model.without_memory(scene.features)
-                state.tensors[TEMPLATE] = appearance(image, video_masks(low_res[None], scene.video_size))[0]
         else:
             expected, note = state.note(SentryNote).expected(*scene.video_size, self.settings)
             if self.is_open(note, state.age, box, track.facts.ious[track.index]):
@@ -61,6 +58,9 @@ class Sentry(Rescue):
                     review = Review(is_tested=True, rescued=Rescued(low_res, _in_model(box, scene)))
                     note = replace(note, closed_until=state.age + self.settings.sentry_cooldown_frames)
         state.keep(note.accepted(state.age, scene.recent.newest, box, self.settings))
+        if box is not None and TEMPLATE not in state.tensors:
+            image = scene.model.without_memory(scene.features)
+            state.tensors[TEMPLATE] = appearance(image, video_masks(low_res[None], scene.video_size))[0]
         if box is not None:
             state.tensors[LAST_MASK] = low_res.clone(memory_format=torch.contiguous_format)
         return review
