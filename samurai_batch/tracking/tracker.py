@@ -137,7 +137,7 @@ class Tracker:
         picks = self._pick(inputs, facts)
         chosen = take(proposals, [(pick.lane, pick.choice.index) for pick in picks])
         if self.rules.rescue is not None:
-            assert recent is not None, "a rescue looks back at frames"
+            assert recent is not None, "a rescue reads frames before this one"
             scene = Scene(self.model, features, recent, proposer.video_size)
             picks = [self._reviewed(self.rules.rescue, scene, pick, proposals) for pick in picks]
             chosen = _with_rescued(chosen, picks)
