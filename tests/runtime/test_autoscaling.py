@@ -15,8 +15,8 @@ from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, d
 from tests.runtime.autoscaling import autoscaling_cluster
 from tests.runtime.clusters import ROOT, wait_for
 from tests.runtime.fakes import box_track, run_tracks, write_video
-from tests.runtime.light_workers import WorkerPlan
-from tests.runtime.ray_worker import make_worker, worker_beside_another
+from tests.runtime.light_workers import WorkerPlan, see_gpus
+from tests.runtime.ray_worker import worker_beside_another
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
@@ -35,8 +35,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     reset_auth_token_state()
 
 
-def test_what_no_node_type_holds_is_refused(cluster: str, tmp_path: Path) -> None:
-    pool = RayPool(make_worker, WorkerPlan("", ""), 1, ReplicaResources(num_cpus=3.0))
+def test_what_no_node_type_holds_is_refused(cluster: str) -> None:
+    pool = RayPool(see_gpus, None, 1, ReplicaResources(num_cpus=3.0))  # type: ignore[arg-type]  # it is never started
     with pytest.raises(ConfigError, match="needs 3 CPUs, and this cluster's autoscaler has no node type"):
         wait_for(lambda: bool(pool.wait(0.5)) and False, "the autoscaler's word")
     pool.close()
@@ -61,10 +61,9 @@ def test_a_job_waits_for_its_first_node_and_requests_more_while_work_waits(
     assert len(list(Path(plan.pids).iterdir())) == 2
 
 
-def test_waiting_ends_when_nothing_waits(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_ends_when_nothing_waits(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool, "TELL_AFTER_S", 0.0)
-    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"))
-    pool = RayPool(make_worker, plan, 1, ReplicaResources(num_cpus=1.0))
+    pool = RayPool(see_gpus, None, 1, ReplicaResources(num_cpus=1.0))  # type: ignore[arg-type]  # it is given no order
     waits: list[str] = []
     while not waits or waits[-1]:
         events = pool.wait(0.5)
