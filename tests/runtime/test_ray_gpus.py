@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from samurai_batch.job import make_job
+from samurai_batch.runtime import capacity
 from samurai_batch.runtime.assembly import ReplicaPlan, make_replica_process
 from samurai_batch.runtime.capacity import even_share
 from samurai_batch.runtime.pool import PoolFailed, ReplicaReady
@@ -69,8 +70,11 @@ def test_two_halves_share_one_gpu_and_no_half_lies_on_two(gpu_nodes: str) -> Non
     assert all(len(one.split()[1].split(",")) == 1 for one in seen)
 
 
-def test_a_replica_does_not_start_on_a_gpu_that_pytorch_cannot_use(gpu_nodes: str) -> None:
+def test_a_replica_does_not_start_on_a_gpu_that_pytorch_cannot_use(
+    gpu_nodes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """These GPUs are declared and not there: nothing computes on the CPU in their place."""
+    monkeypatch.setattr(capacity, "LONGEST_PAUSE_S", 0.1)  # between tries
     job = make_job({"prompts": "p", "output": "o", "device": "cuda"})
     plan = ReplicaPlan(job, weights=None, metadata={})  # type: ignore[arg-type]  # never used
     pool = RayPool(make_replica_process, plan, 1, ReplicaResources(num_cpus=1.0, num_gpus=1.0))
