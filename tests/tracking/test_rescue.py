@@ -115,7 +115,7 @@ def test_a_frame_that_is_rescued_has_another_mask_and_another_memory_and_the_hos
 def test_a_track_that_begins_with_memories_of_another_video_is_tested_by_its_own_frames_alone(mode: Mode) -> None:
     tracker = make_tracker(on(mode))
     *_, (_, _, source_state) = seen(tracker)
-    state = TrackState.from_bytes(carried_memories(source_state.to_bytes(), NUM_FRAMES, tracker.rules))
+    state = TrackState.from_bytes(carried_memories(source_state.to_bytes(), NUM_FRAMES, True, rules=tracker.rules))
     state.num_frames += NUM_FRAMES
     assert (state.notes, state.tensors) == ({}, {})
     recent, num_tested = RecentFrames(tracker.encode), 0

@@ -33,6 +33,9 @@ class Forgetful(MemoryRules):
     def remember(self, bank: MemoryBank, frame: TrackedFrame) -> None:
         self.host.remember(bank, frame)
 
+    def conditioning_limit(self) -> int:
+        return self.host.conditioning_limit()
+
     def select(self, bank: MemoryBank, age: int, num_frames: int) -> Selection:
         found = self.host.select(bank, age, num_frames)
         if age != FAILED:
