@@ -49,12 +49,13 @@ from samurai_batch.modeling.gpu import auto_dtype
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.pipeline import propagate_chunk
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.rendering.output import write_mp4
 from samurai_batch.rle import encode_mask
 from samurai_batch.runtime.failures import within_memory
 from samurai_batch.runtime.machine_checks import check_machine as doctor_checks
 from samurai_batch.synthetic import demo_clip
-from samurai_batch.tasks import BoxPrompt, Leg, Track, Video
+from samurai_batch.tasks import Leg, Track, Video
 from samurai_batch.tracking.prompts import FramePrompt
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState

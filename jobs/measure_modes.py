@@ -25,8 +25,8 @@ from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.process import prepare_process
+from samurai_batch.prompts import Box, BoxPrompt
 from samurai_batch.synthetic import SUITES
-from samurai_batch.tasks import Box, BoxPrompt
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.recent_frames import RecentFrames
 from samurai_batch.tracking.sentry.gate import SentryNote

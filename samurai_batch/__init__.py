@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from samurai_batch.modeling.configs import MODELS
     from samurai_batch.one_video import track
     from samurai_batch.pipeline import track_video
-    from samurai_batch.rle import decode_mask, encode_mask
-    from samurai_batch.runtime.run import run_job
-    from samurai_batch.tasks import (
+    from samurai_batch.prompts import (
         BoxPrompt,
         DiscoverPrompt,
         EverythingPrompt,
@@ -49,9 +47,10 @@ if TYPE_CHECKING:
         PointsPrompt,
         Rle,
         TextPrompt,
-        Track,
-        Video,
     )
+    from samurai_batch.rle import decode_mask, encode_mask
+    from samurai_batch.runtime.run import run_job
+    from samurai_batch.tasks import Track, Video
     from samurai_batch.tracking.settings import TrackerSettings
     from samurai_batch.tracking.tracker import Tracker
     from samurai_batch.video import open_video
@@ -100,17 +99,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BoxPrompt": "tasks",
-    "DiscoverPrompt": "tasks",
-    "EverythingPrompt": "tasks",
-    "FromVideoPrompt": "tasks",
+    "BoxPrompt": "prompts",
+    "DiscoverPrompt": "prompts",
+    "EverythingPrompt": "prompts",
+    "FromVideoPrompt": "prompts",
     "ImagePredictor": "images.predictor",
     "JobConfig": "job",
     "MODELS": "modeling.configs",
-    "MaskPrompt": "tasks",
-    "PointsPrompt": "tasks",
-    "Rle": "tasks",
-    "TextPrompt": "tasks",
+    "MaskPrompt": "prompts",
+    "PointsPrompt": "prompts",
+    "Rle": "prompts",
+    "TextPrompt": "prompts",
     "Track": "tasks",
     "Tracker": "tracking.tracker",
     "TrackerSettings": "tracking.settings",

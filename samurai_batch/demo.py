@@ -17,6 +17,7 @@ from samurai_batch.job import make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks.reading import read_masks
 from samurai_batch.one_video import track
+from samurai_batch.prompts import Box, BoxPrompt
 from samurai_batch.rendering.annotate import Annotation, annotate
 from samurai_batch.rendering.output import contact_sheet, spread, write_mp4
 from samurai_batch.rle import decode_mask, rle_from_coco
@@ -24,7 +25,7 @@ from samurai_batch.runtime.progress import open_progress
 from samurai_batch.runtime.run import run_job
 from samurai_batch.synthetic.clip import Clip
 from samurai_batch.synthetic.suites import demo_clip
-from samurai_batch.tasks import Box, BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 
 FRAMES_PER_SECOND = 12
 OBJECT_IDS = ("first", "second")  # the two look-alikes: things 0 and 1 of the clip

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 
 
 def box_iou(a_xyxy: Box, b_xyxy: Box) -> float:

@@ -16,18 +16,10 @@ from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest.flags import video_id_of
 from samurai_batch.masks import mask_table_name
 from samurai_batch.masks.reading import to_pandas
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
 from samurai_batch.rle import encode_mask
 from samurai_batch.storage import as_one
-from samurai_batch.tasks import (
-    BoxPrompt,
-    Direction,
-    MaskPrompt,
-    PointsPrompt,
-    Prompt,
-    Rle,
-    Track,
-    Video,
-)
+from samurai_batch.tasks import Direction, Track, Video
 from samurai_batch.tracking.rescue import RescueName
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.trackers import Mode

@@ -1,4 +1,4 @@
-"""Prompts: what a user says of the object of a track, as plain frozen values. `tasks` has them, too, for its users."""
+"""Prompts: what a user says of the object of a track, as plain frozen values."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -10,7 +10,7 @@ import numpy as np
 import pycocotools.mask as coco
 from numpy.typing import NDArray
 
-from samurai_batch.tasks import Rle
+from samurai_batch.prompts import Rle
 
 MAX_PIXELS = 2**31 - 1
 _MASKS_PER_CALL = 200  # pycocotools 2.0.11 under numpy 2 fails on more than 255

@@ -14,19 +14,7 @@ from samurai_batch import checks
 from samurai_batch.checks import checked, shown
 from samurai_batch.errors import PromptError
 from samurai_batch.frame_sampling import ALL_FRAMES, FrameSampling
-from samurai_batch.prompts import AutoPrompt as AutoPrompt  # those that import tracks find their prompts here
-from samurai_batch.prompts import Box as Box
-from samurai_batch.prompts import BoxPrompt as BoxPrompt
-from samurai_batch.prompts import DiscoverPrompt as DiscoverPrompt
-from samurai_batch.prompts import EverythingPrompt as EverythingPrompt
-from samurai_batch.prompts import FrameDetection as FrameDetection
-from samurai_batch.prompts import FromVideoPrompt as FromVideoPrompt
-from samurai_batch.prompts import MaskPrompt as MaskPrompt
-from samurai_batch.prompts import PointsPrompt as PointsPrompt
-from samurai_batch.prompts import Prompt as Prompt
-from samurai_batch.prompts import Rle as Rle
-from samurai_batch.prompts import TextPrompt as TextPrompt
-from samurai_batch.prompts import check_together, checked_prompts
+from samurai_batch.prompts import AutoPrompt, FromVideoPrompt, Prompt, check_together, checked_prompts
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)

@@ -17,7 +17,8 @@ from samurai_batch import cli
 from samurai_batch.geometry import mask_iou
 from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.masks import read_masks
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Track, Video
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 

@@ -18,7 +18,8 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.manifest import write_prompts
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Track, Video
 from tests.video.movies import FASTSTART, write_movie
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]

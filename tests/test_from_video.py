@@ -15,10 +15,11 @@ from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.status import RunSummary, exit_code
 from samurai_batch.operations.reprocess import Choice, plan_reprocess, reprocess
+from samurai_batch.prompts import BoxPrompt, FromVideoPrompt, PointsPrompt, TextPrompt
 from samurai_batch.rle import decode_mask, rle_from_coco
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.synthetic import SUITES
-from samurai_batch.tasks import BoxPrompt, FromVideoPrompt, PointsPrompt, TextPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.trackers import TRACKERS
 from tests.runtime.fakes import NoProgress
 from tests.video.movies import write_movie

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from samurai_batch.geometry import box_iou, mask_box_xyxy
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 
 sides = st.lists(st.integers(0, 12), min_size=2, max_size=2).map(sorted)
 boxes: st.SearchStrategy[Box] = st.builds(

@@ -73,7 +73,7 @@ ONLY_IN = {
     ],
 }
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 350, 60
-PLANNING_MAY_USE = {"checks", "errors", "frame_sampling", "tasks", "planning", "redaction", "stats"}
+PLANNING_MAY_USE = {"checks", "errors", "frame_sampling", "tasks", "planning", "prompts", "redaction", "stats"}
 NO_CLOCK_AND_NO_INPUT = {"time", "os", "io", "pathlib", "socket", "random", "threading", "subprocess", "tempfile"}
 
 

@@ -14,8 +14,9 @@ from samurai_batch.job import make_job
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.pipeline import track_video
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.video import VideoSource, open_video
 from tests.deterministic import small_model

@@ -14,7 +14,8 @@ import torch
 import samurai_batch
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, PromptError, SamuraiBatchError, VideoError
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt
+from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from tests.runtime.fakes import NoProgress
 from tests.video.movies import FASTSTART, write_movie

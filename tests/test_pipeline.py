@@ -17,19 +17,10 @@ from samurai_batch.errors import ConfigError, PromptError, StateError, VideoErro
 from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import propagate_chunk, track_video
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Rle, TextPrompt
 from samurai_batch.rle import rle_from_coco
 from samurai_batch.runtime.failures import StoppedError
-from samurai_batch.tasks import (
-    BoxPrompt,
-    Direction,
-    Leg,
-    MaskPrompt,
-    PointsPrompt,
-    Rle,
-    TextPrompt,
-    Track,
-    Video,
-)
+from samurai_batch.tasks import Direction, Leg, Track, Video
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.tracking.trackers import TRACKERS

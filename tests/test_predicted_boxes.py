@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from samurai_batch.geometry import box_iou
 from samurai_batch.pipeline import track_video
-from samurai_batch.tasks import Box, BoxPrompt, Direction, PointsPrompt, Prompt, Track, Video
+from samurai_batch.prompts import Box, BoxPrompt, PointsPrompt, Prompt
+from samurai_batch.tasks import Direction, Track, Video
 from samurai_batch.tracking.frame_batches import FrameInfo
 from samurai_batch.tracking.mask_rows import mask_row
 from samurai_batch.tracking.settings import TrackerSettings

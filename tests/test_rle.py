@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from samurai_batch.geometry import mask_box_xyxy
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import (
     areas_and_boxes,
     decode_mask,
@@ -17,7 +18,6 @@ from samurai_batch.rle import (
     rle_to_coco,
     run_lengths,
 )
-from samurai_batch.tasks import Rle
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 large_masks = st.tuples(st.integers(1, 500), st.integers(1, 500), st.integers(0, 2**32 - 1)).map(

@@ -15,7 +15,8 @@ import samurai_batch
 from samurai_batch.errors import PromptsError
 from samurai_batch.ledger.status import RunSummary, exit_code
 from samurai_batch.manifest import read_prompts
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Track, Video
 from tests.runtime.fakes import NoProgress
 from tests.video.movies import write_movie
 

@@ -12,20 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samurai_batch.errors import PromptError
+from samurai_batch.prompts import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Rle, TextPrompt
 from samurai_batch.rle import encode_mask
-from samurai_batch.tasks import (
-    BoxPrompt,
-    Direction,
-    EverythingPrompt,
-    Leg,
-    MaskPrompt,
-    PointsPrompt,
-    Rle,
-    TextPrompt,
-    Track,
-    Video,
-    check_distinct,
-)
+from samurai_batch.tasks import Direction, Leg, Track, Video, check_distinct
 
 VIDEO = Video("v", "v.mp4")
 LAST = 30

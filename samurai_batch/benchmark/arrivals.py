@@ -20,9 +20,10 @@ from samurai_batch.evaluation.multi_object import box_overlaps
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import DiscoverPrompt
 from samurai_batch.runtime.run import run_job
 from samurai_batch.synthetic.arrivals import SIZE, DetectedBox, Noise, arrivals_clip, noisy_detections, visible_boxes
-from samurai_batch.tasks import DiscoverPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 
 EVERY = 10
 LEAST_IOU, MAX_AGE = 0.3, 3

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.rendering.output import write_mp4
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 
 HEIGHT, WIDTH = 360, 640
 FRAMES_PER_SECOND = 25

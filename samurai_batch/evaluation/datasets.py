@@ -11,8 +11,9 @@ from samurai_batch.evaluation.boxes import BoxProtocol
 from samurai_batch.evaluation.truth import BoxTruth, Sequence, Truth
 from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.manifest import write_prompts
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, Prompt
 from samurai_batch.rle import encode_mask
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Track, Video
+from samurai_batch.tasks import Track, Video
 
 PromptKind = Literal["box", "mask"]
 

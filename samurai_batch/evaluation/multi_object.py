@@ -29,8 +29,8 @@ from samurai_batch.evaluation.boxes import BOX_COLUMNS
 from samurai_batch.evaluation.regions import masks_on
 from samurai_batch.evaluation.truth import FrameTruth, Sequence
 from samurai_batch.plotting import Curve, curve_plot
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import encode_mask, mask_overlaps, rle_from_coco
-from samurai_batch.tasks import Rle
 
 MOT_COLUMNS = ["object_id", "frame_index", *BOX_COLUMNS]
 MOTS_COLUMNS = ["object_id", "frame_index", "segmentation", "mask_score"]

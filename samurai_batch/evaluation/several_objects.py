@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.evaluation.truth import BoxTruth, FrameTruth, RleTruth, Sequence
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import rle_from_coco
-from samurai_batch.tasks import Rle
 
 PEDESTRIAN = 1
 # Classes of MOT16, MOT17 and MOT20: person on vehicle, static person, distractor, reflection.

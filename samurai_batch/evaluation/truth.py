@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask
-from samurai_batch.tasks import Rle
 
 Mask = NDArray[np.bool_]
 PngKind = Literal["binary", "labels"]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from samurai_batch.exports.outlines import mask_outline
 from samurai_batch.exports.pictures import frame_pictures, picture_name
 from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import areas_and_boxes, decode_mask
 from samurai_batch.storage import file_name, quote_id
-from samurai_batch.tasks import Rle
 
 Files = Iterator[tuple[str, bytes]]
 Draw = Callable[[Rle], tuple[str, dict[str, object]]]

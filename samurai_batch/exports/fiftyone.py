@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import areas_and_boxes, decode_mask
 from samurai_batch.storage import file_name, is_remote, local_path, quote_id
-from samurai_batch.tasks import Rle
 
 Files = Iterator[tuple[str, bytes]]
 

@@ -17,9 +17,9 @@ from xml.sax.saxutils import quoteattr
 from samurai_batch.exports.brush_rle import encode_brush
 from samurai_batch.exports.pictures import frame_pictures, picture_name
 from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import areas_and_boxes, decode_mask
 from samurai_batch.storage import is_remote, local_path
-from samurai_batch.tasks import Rle
 
 Files = Iterator[tuple[str, bytes]]
 

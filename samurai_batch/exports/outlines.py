@@ -10,8 +10,8 @@ import numpy as np
 import pycocotools.mask as coco
 from numpy.typing import NDArray
 
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import rle_from_coco
-from samurai_batch.tasks import Rle
 
 Points = NDArray[np.int64]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.geometry import num_shared_pixels, to_label_map
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask, rle_from_coco
-from samurai_batch.tasks import Rle
 
 MAX_LABELS = 254  # 0 is the background, 255 is void
 

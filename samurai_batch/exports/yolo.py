@@ -15,9 +15,9 @@ import yaml
 
 from samurai_batch.exports.outlines import mask_outline
 from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import areas_and_boxes, decode_mask
 from samurai_batch.storage import quote_id
-from samurai_batch.tasks import Rle
 
 Files = Iterator[tuple[str, bytes]]
 

@@ -20,8 +20,8 @@ from samurai_batch.images.predictor import MASK_THRESHOLD, EncodedImage, ImagePr
 from samurai_batch.images.prompts import BatchPrompts
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.modeling.pixels import upload
+from samurai_batch.prompts import Box, Rle
 from samurai_batch.rle import decode_mask, encode_mask
-from samurai_batch.tasks import Box, Rle
 
 LOGITS_PER_STEP = 2**25
 """The number of logits at image size that are computed at a time (128 MiB in float32), or those of one mask."""

@@ -20,8 +20,7 @@ from samurai_batch.images.predictor import MASK_THRESHOLD, EncodedImage, ImagePr
 from samurai_batch.images.prompts import BatchPrompts, check_prompts
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import Detector, make_detector
-from samurai_batch.rle import decode_mask, encode_mask
-from samurai_batch.tasks import (
+from samurai_batch.prompts import (
     AutoPrompt,
     BoxPrompt,
     DiscoverPrompt,
@@ -32,8 +31,9 @@ from samurai_batch.tasks import (
     Prompt,
     Rle,
     TextPrompt,
-    Track,
 )
+from samurai_batch.rle import decode_mask, encode_mask
+from samurai_batch.tasks import Track
 
 Kind = TypeVar("Kind", BoxPrompt, PointsPrompt, MaskPrompt)
 

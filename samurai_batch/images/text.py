@@ -24,7 +24,7 @@ from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.images.prompts import check_image
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text_models import CLIP, import_transformers, load_model
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 
 
 @dataclass(frozen=True)

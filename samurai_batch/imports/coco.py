@@ -11,8 +11,8 @@ from typing import Any
 
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import areas_and_boxes, rle_from_coco
-from samurai_batch.tasks import Rle
 
 
 def read_coco(content: Mapping[str, Any], videos: Videos) -> ImportedPrompts:

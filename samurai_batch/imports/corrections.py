@@ -11,8 +11,9 @@ from samurai_batch.errors import ConfigError, PromptError
 from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.imports.prompts import ImportedPrompt, ImportedPrompts, Videos
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, Prompt, Rle
 from samurai_batch.rle import areas_and_boxes, decode_mask, rle_from_coco
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, Prompt, Rle, Track, TrackId, Video
+from samurai_batch.tasks import Track, TrackId, Video
 
 SAME_BOX_PX = 0.5
 """A box is as it was exported if no side has moved by more; tools round coordinates."""

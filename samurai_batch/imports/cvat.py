@@ -13,8 +13,8 @@ import numpy as np
 
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import encode_mask
-from samurai_batch.tasks import Rle
 
 _SHAPES = ("box", "polygon", "mask", "points", "polyline", "ellipse", "cuboid", "skeleton")
 

@@ -22,8 +22,8 @@ from samurai_batch.imports.text_formats import read_mot, read_yolo
 from samurai_batch.manifest import read_prompts
 from samurai_batch.manifest.files import is_table
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import MaskPrompt
 from samurai_batch.rle import rle_from_coco
-from samurai_batch.tasks import MaskPrompt
 
 FORMATS = ("cvat", "label-studio", "coco", "yolo", "mot", "masks", "prompts")
 _KINDS = "CVAT XML, Label Studio JSON, COCO, YOLO, MOT, mask tables or a prompts table"

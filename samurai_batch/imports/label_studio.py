@@ -14,8 +14,8 @@ import numpy as np
 from samurai_batch.exports.brush_rle import decode_brush
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
+from samurai_batch.prompts import MaskPrompt, Rle
 from samurai_batch.rle import decode_mask, encode_mask
-from samurai_batch.tasks import MaskPrompt, Rle
 
 _LABELS = ("labels", "rectanglelabels", "brushlabels", "polygonlabels", "keypointlabels")
 

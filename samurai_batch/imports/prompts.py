@@ -9,7 +9,8 @@ from samurai_batch import storage
 from samurai_batch.errors import PromptError
 from samurai_batch.exports.pictures import parsed_picture_name
 from samurai_batch.manifest import cells
-from samurai_batch.tasks import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, TrackId
+from samurai_batch.prompts import Box, BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
+from samurai_batch.tasks import TrackId
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from PIL import Image
 
 from samurai_batch import checks, storage
 from samurai_batch.errors import StorageError
+from samurai_batch.prompts import Box, Rle
 from samurai_batch.redaction import holds_secret
 from samurai_batch.rle import encode_mask, rle_from_coco, run_lengths
-from samurai_batch.tasks import Box, Rle
 
 Value = TypeVar("Value")
 

@@ -12,8 +12,8 @@ from samurai_batch.manifest.detections import Detections, VideoDetections, parse
 from samurai_batch.manifest.files import is_table, read_table
 from samurai_batch.manifest.formats import TableRead, one_line
 from samurai_batch.manifest.tracks import Problems
+from samurai_batch.prompts import FrameDetection
 from samurai_batch.rle import rle_from_coco, rle_to_coco
-from samurai_batch.tasks import FrameDetection
 
 VIDEO_ID = "{video_id}"
 """Stands for each video's id in the URI of detections that are kept in a file or folder for each video."""

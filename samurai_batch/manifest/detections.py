@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from samurai_batch import checks
 from samurai_batch.manifest import cells
 from samurai_batch.manifest.tracks import Problems
+from samurai_batch.prompts import FrameDetection, Rle
 from samurai_batch.rle import areas_and_boxes
 from samurai_batch.storage import quote_id
-from samurai_batch.tasks import FrameDetection, Rle
 
 REQUIRED = ("video_id", "frame_index", "class", "score")
 CORNERS = ("x1", "y1", "x2", "y2")

@@ -27,9 +27,7 @@ from samurai_batch.manifest.formats import (
 )
 from samurai_batch.manifest.rows import parse_prompts, parse_rows
 from samurai_batch.manifest.tracks import Problems
-from samurai_batch.redaction import holds_secret
-from samurai_batch.rle import rle_to_coco
-from samurai_batch.tasks import (
+from samurai_batch.prompts import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
@@ -38,10 +36,10 @@ from samurai_batch.tasks import (
     PointsPrompt,
     Prompt,
     TextPrompt,
-    Track,
-    Video,
-    check_distinct,
 )
+from samurai_batch.redaction import holds_secret
+from samurai_batch.rle import rle_to_coco
+from samurai_batch.tasks import Track, Video, check_distinct
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 LIST_SUFFIX = ".txt"

@@ -7,7 +7,8 @@ from typing import TypeVar
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.manifest import cells
-from samurai_batch.tasks import BoxPrompt, Direction, MaskPrompt, PointsPrompt, Prompt, Track, Video
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
+from samurai_batch.tasks import Direction, Track, Video
 
 Value = TypeVar("Value")
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from samurai_batch import checks
 from samurai_batch.manifest import cells
 from samurai_batch.manifest.tracks import Problems, Rows, check_tracks, group_tracks
-from samurai_batch.tasks import (
-    DIRECTIONS,
+from samurai_batch.prompts import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
@@ -21,8 +20,8 @@ from samurai_batch.tasks import (
     Prompt,
     Rle,
     TextPrompt,
-    Track,
 )
+from samurai_batch.tasks import DIRECTIONS, Track
 
 REQUIRED_COLUMNS = ("video_id", "video_uri", "object_id", "frame_index", "kind")
 COLUMNS_OF_KIND: dict[str, tuple[str, ...]] = {

@@ -11,17 +11,8 @@ from numpy.typing import NDArray
 from samurai_batch import storage
 from samurai_batch.checks import shown
 from samurai_batch.errors import PromptsError
-from samurai_batch.tasks import (
-    AutoPrompt,
-    BoxPrompt,
-    Direction,
-    FromVideoPrompt,
-    MaskPrompt,
-    PointsPrompt,
-    Prompt,
-    Track,
-    Video,
-)
+from samurai_batch.prompts import AutoPrompt, BoxPrompt, FromVideoPrompt, MaskPrompt, PointsPrompt, Prompt
+from samurai_batch.tasks import Direction, Track, Video
 
 _KINDS = (BoxPrompt, PointsPrompt, MaskPrompt, FromVideoPrompt)  # the order of one frame's prompts in a track
 

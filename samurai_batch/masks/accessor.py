@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks.coco import coco_annotations
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask, rle_from_coco, rle_to_coco
-from samurai_batch.tasks import Rle
 
 KEYS = ["video_id", "object_id", "frame_index"]
 _BOX_COLUMNS = ["bbox_x", "bbox_y", "bbox_w", "bbox_h"]

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from samurai_batch.errors import StateError
+from samurai_batch.prompts import Box, Rle
 from samurai_batch.rle import areas_and_boxes, rle_to_coco
-from samurai_batch.tasks import Box, Rle
 
 SCHEMA_VERSION = "4"
 METADATA_PREFIX = "samurai_batch."

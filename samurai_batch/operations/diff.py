@@ -11,9 +11,10 @@ from samurai_batch.ledger.schema import RUN_ID
 from samurai_batch.ledger.store import NUM_TRANSFERS, read_run, read_video_ledgers
 from samurai_batch.masks import bytes_to_table, mask_table_uri
 from samurai_batch.operations.history import superseded_uri
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import rle_from_coco, rle_iou
 from samurai_batch.storage import join, quote_id, redact, unquote_id
-from samurai_batch.tasks import Rle, TrackId
+from samurai_batch.tasks import TrackId
 
 _RUN = re.compile(rf"(.+)@({RUN_ID})")
 

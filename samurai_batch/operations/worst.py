@@ -10,9 +10,9 @@ from samurai_batch.evaluation.moments import Moment, moments_of_track, worst_of
 from samurai_batch.ledger.store import NUM_TRANSFERS
 from samurai_batch.masks import read_masks
 from samurai_batch.masks.locating import track_names
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import rle_from_coco, rle_iou
 from samurai_batch.storage import join, redact, unquote_id
-from samurai_batch.tasks import Rle
 
 _COLUMNS = ["object_id", "frame_index", "area", "mask_score", "motion_score", "prompted"]
 _MASK_COLUMNS = ["object_id", "frame_index", "segmentation"]

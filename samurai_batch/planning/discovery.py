@@ -10,7 +10,7 @@ the same decisions, so nothing needs to be kept between the calls. `Decision.sta
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from samurai_batch.tasks import BoxPrompt, FrameDetection, MaskPrompt
+from samurai_batch.prompts import BoxPrompt, FrameDetection, MaskPrompt
 
 
 @dataclass(frozen=True, kw_only=True)

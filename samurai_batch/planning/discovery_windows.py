@@ -17,7 +17,7 @@ from samurai_batch.planning.orders import Discovered, WorkInvalidated
 from samurai_batch.planning.records import DetectRecord, DiscoveryRecord, ShardRecord, TrackRecord, Tries, VideoRecord
 from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork, aligned
 from samurai_batch.planning.shards import make_shards
-from samurai_batch.tasks import DiscoverPrompt
+from samurai_batch.prompts import DiscoverPrompt
 
 
 class Discoveries:

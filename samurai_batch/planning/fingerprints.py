@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from samurai_batch.tasks import (
+from samurai_batch.prompts import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
@@ -17,8 +17,8 @@ from samurai_batch.tasks import (
     PointsPrompt,
     Prompt,
     TextPrompt,
-    Track,
 )
+from samurai_batch.tasks import Track
 
 SCENE_CUTS_VERSION = 1
 """Raise it when other scene cuts are measured in the same frames: tracks of jobs with ``on_cut`` become stale."""

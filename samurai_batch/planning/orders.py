@@ -6,8 +6,9 @@ from typing import Literal
 from samurai_batch.planning.discovery import Decision
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.prompts import FrameDetection
 from samurai_batch.stats import WorkStats
-from samurai_batch.tasks import FrameDetection, Leg, Track, Video
+from samurai_batch.tasks import Leg, Track, Video
 
 TrackStatus = Literal["done", "partial", "failed"]
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from samurai_batch.checks import are_points_in_units, is_box_in_units
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
+from samurai_batch.tasks import Track
 
 _UNIT = "in pixels of the original video"
 

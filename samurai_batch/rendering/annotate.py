@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import Box
 from samurai_batch.rle import decode_mask, rle_from_coco
-from samurai_batch.tasks import Box
 
 Pixels = NDArray[np.uint8]
 

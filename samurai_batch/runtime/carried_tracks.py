@@ -20,10 +20,11 @@ from samurai_batch.planning.carried_tracks import CarriedGroup, carried_groups
 from samurai_batch.planning.fingerprints import Recipe, fingerprint
 from samurai_batch.planning.orders import TrackSettled
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.prompts import FromVideoPrompt
 from samurai_batch.runtime.preparation import Preparation, Preparer, prepare
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.video_states import read_video_states
-from samurai_batch.tasks import FromVideoPrompt, Track, TrackId
+from samurai_batch.tasks import Track, TrackId
 
 FAILED, FAILED_WITH = "which has failed", "which has failed with"
 NOT_DETECTED = "which a prompt of this job has not detected"

@@ -15,9 +15,10 @@ from samurai_batch.images.text_models import check_detector
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.store import Store
 from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, MaskPrompt, Prompt, TextPrompt
 from samurai_batch.runtime.discovery import read_found
 from samurai_batch.storage import join, quote_id, redact
-from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, MaskPrompt, Prompt, TextPrompt, Track
+from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:  # torch is for replicas
     from samurai_batch.images.pictures import ObjectDetector

@@ -20,10 +20,11 @@ from samurai_batch.planning.chunks import chunk_of
 from samurai_batch.planning.discovery import Decision, DiscoveryRules, FrameFacts, decide
 from samurai_batch.planning.fingerprints import fingerprint_of_found
 from samurai_batch.planning.orders import DiscoverOrder
+from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, FrameDetection, MaskPrompt
 from samurai_batch.runtime.frame_facts import facts_of, masks_on, sampled_frames, useful_detections
 from samurai_batch.runtime.window_detections import read_windows
 from samurai_batch.storage import join, redact
-from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, FrameDetection, MaskPrompt, Track
+from samurai_batch.tasks import Track
 
 _DECISION = TypeAdapter(Decision)
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from samurai_batch.errors import PromptError
 from samurai_batch.geometry import box_iou, clip_box
 from samurai_batch.planning.discovery import DiscoveryRules, FrameFacts
+from samurai_batch.prompts import DiscoverPrompt, FrameDetection, Rle
 from samurai_batch.rle import areas_and_boxes, mask_overlaps
-from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Rle
 
 Ious = NDArray[np.float64]
 

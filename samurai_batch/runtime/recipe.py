@@ -12,7 +12,8 @@ from samurai_batch.manifest import read_detections, read_pictures, read_prompts
 from samurai_batch.manifest.detections import Detections
 from samurai_batch.modeling.configs import image_model_config, model_config
 from samurai_batch.planning.fingerprints import Recipe
-from samurai_batch.tasks import DiscoverPrompt, Track, Video, check_distinct
+from samurai_batch.prompts import DiscoverPrompt
+from samurai_batch.tasks import Track, Video, check_distinct
 
 TRACKER_VERSION = 2
 """Raise it with every change of code that changes the masks of videos: all tracks become stale."""

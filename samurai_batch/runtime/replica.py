@@ -43,6 +43,7 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.retry import Failure
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.prompts import DiscoverPrompt, FrameDetection, Prompt
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.continuation import keep_boundary_state, rows_before
 from samurai_batch.runtime.detection import detections_uri, write_detections
@@ -58,7 +59,7 @@ from samurai_batch.runtime.memories import (
 from samurai_batch.runtime.window_detections import write_window
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
-from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Leg, Prompt, Track, Video
+from samurai_batch.tasks import Leg, Track, Video
 
 if TYPE_CHECKING:  # a decoder and torch are loaded by who makes a replica
     from samurai_batch.pipeline import ChunkResult

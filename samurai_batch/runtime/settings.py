@@ -8,7 +8,8 @@ from samurai_batch.manifest.detections import Detections
 from samurai_batch.planning.orders import DiscoverOrder
 from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.planning.scheduler import ScheduleSettings
-from samurai_batch.tasks import DiscoverPrompt, Track
+from samurai_batch.prompts import DiscoverPrompt
+from samurai_batch.tasks import Track
 
 LOSSES_PER_DEATH = 3
 """A chunk may lose so many replicas with their nodes for every replica that may die of it: a lost node says less."""

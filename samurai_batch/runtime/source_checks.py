@@ -11,9 +11,10 @@ from samurai_batch.ledger.store import Store
 from samurai_batch.masks import file_metadata, mask_table_uri
 from samurai_batch.planning.carried_tracks import PROMPTS
 from samurai_batch.planning.fingerprints import Recipe
+from samurai_batch.prompts import FromVideoPrompt
 from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.tasks import FromVideoPrompt, Track, TrackId
+from samurai_batch.tasks import Track, TrackId
 
 
 def check_sources(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from samurai_batch.errors import StateError, TruncatedVideoError
 from samurai_batch.ledger.store import Store
 from samurai_batch.manifest.detection_files import detections_from_bytes, detections_to_bytes
+from samurai_batch.prompts import DiscoverPrompt, FrameDetection
 from samurai_batch.runtime.frame_facts import sampled_frames
 from samurai_batch.storage import join, redact
-from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Track
+from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:  # torch is for replicas
     from samurai_batch.images.pictures import ObjectDetector

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.modeling.mask_decoder import resize_logits
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 
 NUM_MEASURES = 6  # of a mask: visible, area, box
 _MAX_PIXELS = 2**26  # that are measured together

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samurai_batch.geometry import join_boxes
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 
 if TYPE_CHECKING:
     from samurai_batch.tracking.candidate_masks import CandidateMasks

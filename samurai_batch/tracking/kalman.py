@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 
 Form = Literal["xyah", "xywh"]
 Vector = NDArray[np.float64]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from samurai_batch.masks.table import MaskRow
-from samurai_batch.tasks import Box, Rle, Track
+from samurai_batch.prompts import Box, Rle
+from samurai_batch.tasks import Track
 from samurai_batch.tracking.frame_batches import FrameInfo
 from samurai_batch.tracking.tracker import TrackResult
 from samurai_batch.tracking.video_masks import MaskEncoder, PendingMasks

@@ -13,8 +13,7 @@ from samurai_batch.errors import PromptError
 from samurai_batch.geometry import clip_box
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.rle import decode_mask
-from samurai_batch.tasks import (
+from samurai_batch.prompts import (
     BoxPrompt,
     DiscoverPrompt,
     EverythingPrompt,
@@ -23,9 +22,9 @@ from samurai_batch.tasks import (
     PointsPrompt,
     Prompt,
     TextPrompt,
-    Track,
-    check_distinct,
 )
+from samurai_batch.rle import decode_mask
+from samurai_batch.tasks import Track, check_distinct
 from samurai_batch.tracking.frame_batches import FrameInfo
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from samurai_batch.modeling.pixels import upload
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking.candidate_masks import NUM_MEASURES, CandidateMasks, extents_of, measure
 from samurai_batch.tracking.video_masks import Download
 

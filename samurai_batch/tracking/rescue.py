@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from samurai_batch.prompts import Box
 from samurai_batch.schema import Settings
-from samurai_batch.tasks import Box
 from samurai_batch.tracking.sentry.settings import SentrySettings
 
 if TYPE_CHECKING:

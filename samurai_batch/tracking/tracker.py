@@ -22,7 +22,7 @@ from samurai_batch.modeling.compiling import EncodeImage
 from samurai_batch.modeling.mask_decoder import resize_logits
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking import rescue
 from samurai_batch.tracking.mask_choice import Choice, Motion
 from samurai_batch.tracking.memory_bank import CONDITIONING_SCORE, MemoryBank, Selection, TrackedFrame

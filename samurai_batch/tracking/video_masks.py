@@ -11,8 +11,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from samurai_batch.modeling.mask_decoder import resize_logits
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import encode_mask, rle_from_changes
-from samurai_batch.tasks import Rle
 from samurai_batch.tracking.run_lengths import (
     CHANGES_PER_COLUMN,
     MAX_NODES,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from samurai_batch.geometry import mask_box_xyxy, mask_iou
 from samurai_batch.modeling.pixels import to_model_input
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.synthetic.clip import Clip, generate_clip
 from samurai_batch.synthetic.scene import SceneSettings
 from samurai_batch.synthetic.suites import MEASURED_SEED, SUITE_FRAMES, SUITE_SIZE
-from samurai_batch.tasks import BoxPrompt
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput

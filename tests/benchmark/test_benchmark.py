@@ -30,8 +30,8 @@ from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.rates import Rates
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.runtime.pool import PoolEvent, PoolFailed, PoolWaits, ReplicaReady
-from samurai_batch.tasks import BoxPrompt
 from samurai_batch.tracking.prompts import to_frame_prompt
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState

@@ -15,10 +15,11 @@ from types import TracebackType
 import numpy as np
 
 from samurai_batch.manifest import write_prompts
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Rle
 from samurai_batch.rle import encode_mask
 from samurai_batch.runtime.progress import RunProgress
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Rle, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.compatibility.fixture import ARCHIVE, NUM_FRAMES, ROOT, job, pack, put, read_all, remove_all
 from tests.video.movies import FASTSTART, write_movie
 

@@ -8,8 +8,8 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.evaluation import DATASETS, read_sequences, sequence_tracks, write_dataset_prompts
 from samurai_batch.evaluation.truth import BoxTruth, MaskTruth
 from samurai_batch.manifest import read_prompts
+from samurai_batch.prompts import BoxPrompt, MaskPrompt
 from samurai_batch.rle import decode_mask
-from samurai_batch.tasks import BoxPrompt, MaskPrompt
 from samurai_batch.video import open_video
 from tests.evaluation import benchmark_folders as folders
 

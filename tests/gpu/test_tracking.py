@@ -11,7 +11,8 @@ import torch
 
 from samurai_batch.masks import encode_mask
 from samurai_batch.pipeline import ChunkResult, propagate_chunk
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Track
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
+from samurai_batch.tasks import Track
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.tracking.trackers import Mode

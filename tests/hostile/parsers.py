@@ -30,9 +30,10 @@ from samurai_batch.masks import MaskRow, bytes_to_table, file_metadata, rows_to_
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.planning.fingerprints import VideoIdentity
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco, rle_to_coco
 from samurai_batch.runtime.detection import read_detections, write_detections
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.video import open_video
 from tests.runtime.fakes import box_track

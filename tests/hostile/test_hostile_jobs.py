@@ -9,8 +9,9 @@ import pytest
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.ledger.status import RunSummary
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.hostile.movies import write_without_frames, write_without_key_frame
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.video.movies import write_movie, write_two_sizes

@@ -14,7 +14,8 @@ from samurai_batch.images.predictor import ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.images.text import Detection
 from samurai_batch.manifest import read_prompts, write_prompts
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, MaskPrompt, Prompt, TextPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt, EverythingPrompt, MaskPrompt, Prompt, TextPrompt
+from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.prompts import to_frame_prompt
 from tests.deterministic import write_frames
 from tests.images.small import picture, small_network

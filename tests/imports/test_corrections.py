@@ -12,7 +12,8 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.exports import export_masks
 from samurai_batch.imports import Videos, corrections, read_annotations, to_tracks
 from samurai_batch.manifest import read_prompts, write_prompts
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, TextPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, TextPrompt
+from samurai_batch.tasks import Track, Video
 from tests.exports.made_masks import HEIGHT, WIDTH, Masks, write_frames, write_output
 
 CLIP = Video("clip", "clip.mp4")

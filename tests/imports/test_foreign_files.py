@@ -10,7 +10,8 @@ import pytest
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.imports import ImportedPrompts, Videos, read_annotations, to_tracks
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt
+from samurai_batch.tasks import Track, Video
 
 ONE = Videos({"clip": "s3://bucket/clip.mp4"}, size_of=lambda uri: (100, 200))
 

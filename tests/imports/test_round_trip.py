@@ -12,7 +12,7 @@ from samurai_batch.exports import FORMATS
 from samurai_batch.imports import FORMATS as IMPORTS
 from samurai_batch.imports import Videos, read_annotations
 from samurai_batch.masks import decode_mask
-from samurai_batch.tasks import BoxPrompt, MaskPrompt
+from samurai_batch.prompts import BoxPrompt, MaskPrompt
 from tests.exports.made_masks import (
     HEIGHT,
     WIDTH,

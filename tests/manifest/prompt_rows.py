@@ -12,18 +12,9 @@ from PIL import Image
 
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest import parse_prompts
+from samurai_batch.prompts import BoxPrompt, FromVideoPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
 from samurai_batch.rle import encode_mask, rle_to_coco
-from samurai_batch.tasks import (
-    DIRECTIONS,
-    BoxPrompt,
-    FromVideoPrompt,
-    MaskPrompt,
-    PointsPrompt,
-    Prompt,
-    Rle,
-    Track,
-    Video,
-)
+from samurai_batch.tasks import DIRECTIONS, Track, Video
 
 BOX = {
     "video_id": "v",

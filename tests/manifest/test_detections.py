@@ -11,8 +11,8 @@ import pytest
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest import parse_detections, read_detections
 from samurai_batch.manifest.detection_files import detections_from_bytes, detections_to_bytes
+from samurai_batch.prompts import FrameDetection
 from samurai_batch.rle import encode_mask, rle_to_coco
-from samurai_batch.tasks import FrameDetection
 
 ROW: dict[str, Any] = {"video_id": "v", "frame_index": 3, "class": "car", "score": 0.9, "box_xyxy": [10, 20, 30, 60]}
 SECOND = {**ROW, "frame_index": 10, "class": "person", "score": 0.5, "box_xyxy": [1, 2, 3.5, 4]}

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from samurai_batch import storage
 from samurai_batch.errors import PromptError, PromptsError
 from samurai_batch.manifest import parse_prompts, read_prompts, write_prompts
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Track, Video
 from tests.manifest.prompt_rows import (
     BOX,
     MASK,

@@ -7,7 +7,8 @@ import pytest
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.manifest import prompts_from_flags
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Rle, Video
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Rle
+from samurai_batch.tasks import Video
 from tests.manifest.prompt_rows import png
 
 

@@ -16,7 +16,8 @@ from samurai_batch import storage
 from samurai_batch.errors import PromptsError
 from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.manifest.formats import separated
-from samurai_batch.tasks import Box, BoxPrompt, PointsPrompt, Track, Video
+from samurai_batch.prompts import Box, BoxPrompt, PointsPrompt
+from samurai_batch.tasks import Track, Video
 from tests.manifest.prompt_rows import tracks_of_a_job
 
 NAMES = ["video_id", "video_uri", "object_id", "frame_index", "kind", "box_xyxy"]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from samurai_batch import storage
 from samurai_batch.manifest import parse_prompts, read_prompts, write_prompts
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from samurai_batch.rle import decode_mask, rle_to_coco
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.manifest.prompt_rows import BOX, MASK, POINTS, an_rle, png, tracks_of_a_job
 
 

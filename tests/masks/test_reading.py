@@ -24,7 +24,7 @@ from samurai_batch.masks import (
     rows_to_table,
     table_to_bytes,
 )
-from samurai_batch.tasks import Rle
+from samurai_batch.prompts import Rle
 
 VIDEOS = ["plain", "a=b", "masks", ".hidden", "_private", "with/slash %41 é", "clip.parquet"]
 OBJECTS = ["1", "_2", "k=3"]

@@ -11,9 +11,9 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.lease import SystemClock
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.operations.diff import diff_masks, diff_results
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import rle_iou
 from samurai_batch.runtime.run import new_run_id
-from samurai_batch.tasks import Rle
 
 PICTURES = arrays(np.bool_, (5, 7))
 

@@ -24,11 +24,12 @@ from samurai_batch.operations.history import read_history
 from samurai_batch.operations.reprocess import Choice, plan_reprocess, reprocess
 from samurai_batch.operations.sources import read_source
 from samurai_batch.operations.submit import submit_job
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.rendering import render
 from samurai_batch.report import write_report
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from samurai_batch.video import StagingCache, open_staged
 from tests.runtime.fakes import NoProgress
 

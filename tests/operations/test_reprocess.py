@@ -26,7 +26,8 @@ from samurai_batch.operations import reprocess as operation
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.history import keep_table, read_history
 from samurai_batch.operations.reprocess import Choice, ReprocessPlan, parse_moment, plan_reprocess, reprocess
-from samurai_batch.tasks import BoxPrompt, Track, TrackId, Video
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Track, TrackId, Video
 from tests.runtime.fakes import NoProgress
 
 pytestmark = pytest.mark.usefixtures("one_thread")

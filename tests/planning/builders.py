@@ -1,6 +1,7 @@
 """Short constructors of videos and tracks for planning tests."""
 
-from samurai_batch.tasks import BoxPrompt, Direction, Track, Video
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Direction, Track, Video
 
 
 def video(video_id: str = "v") -> Video:

@@ -12,7 +12,8 @@ from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.scheduler import Scheduler
 from samurai_batch.planning.shards import make_detect_batches, make_shards
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Track
+from samurai_batch.prompts import BoxPrompt, EverythingPrompt
+from samurai_batch.tasks import Track
 from tests.planning.builders import track, video
 from tests.planning.simulation import Scenario, fingerprint_of, make_scheduler, run
 

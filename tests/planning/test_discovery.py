@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.planning.discovery import Decision, DiscoveryState, FrameFacts, Start, TrackMemory, decide
+from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, FrameDetection
 from samurai_batch.runtime.discovery import FoundTrack, found_tracks
 from samurai_batch.runtime.frame_facts import MaskOfTrack, facts_of, useful_detections
-from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, FrameDetection, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.runtime.discovery_world import HEIGHT, WIDTH, draw_world
 
 RULES = DiscoverySettings(every=1)

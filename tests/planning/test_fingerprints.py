@@ -5,7 +5,8 @@ import pytest
 
 from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, Track, Video
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
+from samurai_batch.tasks import Track, Video
 from tests.planning.builders import track, video
 
 RECIPE = Recipe(

@@ -1,7 +1,8 @@
 import pytest
 
 from samurai_batch.planning.validation import VideoFacts, validation_error
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle, Track
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
+from samurai_batch.tasks import Track
 from tests.planning.builders import track, video
 
 FACTS = VideoFacts(num_frames=100, height=48, width=64)

@@ -10,8 +10,9 @@ import pandas as pd
 from samurai_batch.geometry import box_iou
 from samurai_batch.manifest import parse_detections
 from samurai_batch.manifest.detections import Detections
+from samurai_batch.prompts import Box, BoxPrompt, Rle
 from samurai_batch.rle import encode_mask
-from samurai_batch.tasks import Box, BoxPrompt, Rle, Track
+from samurai_batch.tasks import Track
 
 HEIGHT, WIDTH = 48, 64
 

@@ -24,6 +24,7 @@ from samurai_batch.pipeline import ChunkResult
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import RetryLimits
+from samurai_batch.prompts import BoxPrompt, Rle
 from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.pool import Answered, LocalPool, Pool, PoolEvent, ReplicaReady, Worker
 from samurai_batch.runtime.progress import RunProgress
@@ -31,7 +32,7 @@ from samurai_batch.runtime.replica import MeasureCuts, OpenVideo, Replica
 from samurai_batch.runtime.run import new_run_id
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.stats import WorkStats
-from samurai_batch.tasks import BoxPrompt, Direction, Leg, Rle, Track, Video
+from samurai_batch.tasks import Direction, Leg, Track, Video
 from samurai_batch.video import VideoSource
 
 RECIPE = Recipe(

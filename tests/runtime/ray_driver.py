@@ -6,9 +6,10 @@ from pathlib import Path
 
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.manifest.detections import Detections
+from samurai_batch.prompts import DiscoverPrompt
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from samurai_batch.runtime.run import stop_on_signals
-from samurai_batch.tasks import DiscoverPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import box_track, run_tracks
 from tests.runtime.light_workers import WorkerPlan

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import ray
 
+from samurai_batch.prompts import Rle
 from samurai_batch.runtime.pool import Worker
-from samurai_batch.tasks import Leg, Rle, Track
+from samurai_batch.tasks import Leg, Track
 from tests.runtime.clusters import wait_for
 from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import FakeTracker, make_replica

@@ -14,8 +14,9 @@ from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, EverythingPrompt, FromVideoPrompt
 from samurai_batch.storage import as_one
-from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, EverythingPrompt, FromVideoPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import (
     Crash,

@@ -11,9 +11,10 @@ from samurai_batch import storage
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import EverythingPrompt
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.storage import as_one
-from samurai_batch.tasks import EverythingPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.runtime.fakes import Crash, CrashingStore, FakeTracker, InlinePool, box_track, make_replica, write_video
 from tests.runtime.fakes import run_tracks as run
 

@@ -17,10 +17,11 @@ from samurai_batch.ledger.store import read_video_ledger, video_ledger_uri
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.operations.diff import diff_results
+from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, EverythingPrompt, TextPrompt
 from samurai_batch.runtime import detection
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import BoxPrompt, DiscoverPrompt, EverythingPrompt, TextPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.deterministic import SMALL, write_frames
 
 

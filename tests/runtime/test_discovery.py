@@ -14,10 +14,11 @@ from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.manifest import read_detections
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.fingerprints import fingerprint_of_found
+from samurai_batch.prompts import DiscoverPrompt, FrameDetection
 from samurai_batch.runtime.frame_facts import sampled_frames
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.replica import Replica
-from samurai_batch.tasks import DiscoverPrompt, FrameDetection, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.runtime.discovery_world import WORLD, Thing, World, draw_world
 from tests.runtime.fakes import Crash, CrashingStore, FakeTracker, InlinePool, make_replica, run_tracks, write_video
 

@@ -16,10 +16,11 @@ from samurai_batch.job import JobConfig
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.operations.reprocess import plan_reprocess
+from samurai_batch.prompts import DiscoverPrompt
 from samurai_batch.runtime import assembly
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import DiscoverPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from samurai_batch.video import open_video, scene_cuts_of
 from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.test_jobs import ImpatientPool, make_config, rows_of, write_frames

@@ -11,8 +11,9 @@ from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import BoxPrompt, EverythingPrompt, Prompt
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.tasks import BoxPrompt, EverythingPrompt, Prompt, Track
+from samurai_batch.tasks import Track
 from tests.runtime.fakes import (
     RECIPE,
     Crash,

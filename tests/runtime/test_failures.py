@@ -13,9 +13,10 @@ from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
-from samurai_batch.tasks import BoxPrompt, Leg, Track, Video
+from samurai_batch.tasks import Leg, Track, Video
 from tests.runtime.fakes import FakeTracker, box_track, make_replica, run_tracks, write_video
 
 

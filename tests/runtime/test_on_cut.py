@@ -12,8 +12,9 @@ from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.masks import read_masks
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.runtime.replica import MeasureCuts
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeTracker, box_track, run_tracks, write_video
 

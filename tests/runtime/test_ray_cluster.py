@@ -16,9 +16,10 @@ from samurai_batch.ledger.store import list_runs, read_run
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.planning.retry import FailureKind
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import Rle, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.runtime import cluster_driver, loss_driver
 from tests.runtime.cluster_driver import cluster_job
 from tests.runtime.clusters import LIMIT_S, ClusterUnderTest, cluster_for, wait_for

@@ -5,8 +5,9 @@ import pytest
 from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.planning.fingerprints import VideoIdentity, fingerprint
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.runtime.recipe import job_recipe
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 
 TRACK = Track(video=Video("v", "v.mp4"), object_id="1", prompts=(BoxPrompt(0, (0.0, 0.0, 9.0, 9.0)),))
 

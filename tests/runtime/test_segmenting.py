@@ -28,6 +28,7 @@ from samurai_batch.masks import read_masks
 from samurai_batch.modeling.configs import SAM_MODELS
 from samurai_batch.operations.diff import diff_results
 from samurai_batch.operations.reprocess import reprocess
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt
 from samurai_batch.report.gather import gather
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_coco
 from samurai_batch.runtime import detection
@@ -36,7 +37,7 @@ from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from samurai_batch.runtime.run import run_job
-from samurai_batch.tasks import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, TextPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 from tests.images.small import SMALL_SAM
 from tests.images.small import picture as drawn
 from tests.images.tiny_models import save_clip

@@ -30,8 +30,9 @@ from samurai_batch.planning.retry import Failure, FailureKind, RetryLimits
 from samurai_batch.planning.scheduler import Scheduler, ScheduleSettings
 from samurai_batch.planning.shards import make_shards
 from samurai_batch.planning.validation import VideoFacts
+from samurai_batch.prompts import BoxPrompt
 from samurai_batch.stats import WorkStats
-from samurai_batch.tasks import BoxPrompt, Track, Video
+from samurai_batch.tasks import Track, Video
 
 RATES = Rates(encode_s=0.04, propagate_s=0.01, open_s=3.0)
 FIRST_RATES = Rates(encode_s=1.0, propagate_s=0.25, open_s=1.0)

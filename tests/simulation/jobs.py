@@ -17,22 +17,13 @@ from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.manifest.detections import VideoDetections
 from samurai_batch.planning.retry import RetryLimits
 from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, EverythingPrompt, FrameDetection, FromVideoPrompt, Rle
 from samurai_batch.runtime.detection import read_detections
 from samurai_batch.runtime.driver import Environment, RunDescription, drive
 from samurai_batch.runtime.frame_facts import sampled_frames
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.tasks import (
-    BoxPrompt,
-    Direction,
-    DiscoverPrompt,
-    EverythingPrompt,
-    FrameDetection,
-    FromVideoPrompt,
-    Rle,
-    Track,
-    Video,
-)
+from samurai_batch.tasks import Direction, Track, Video
 from samurai_batch.video import VideoSource
 from tests.runtime.discovery_world import World, draw_world
 from tests.runtime.fakes import (

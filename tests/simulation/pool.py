@@ -7,9 +7,10 @@ from functools import partial
 
 from samurai_batch.planning.orders import ChunkPropagated, Order, PropagateOrder, Report
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.prompts import BoxPrompt, FrameDetection
 from samurai_batch.runtime.pool import Answered, PoolEvent, PoolFailed, ReplicaDied, ReplicaReady
 from samurai_batch.runtime.replica import Replica
-from samurai_batch.tasks import BoxPrompt, FrameDetection, Leg, Track
+from samurai_batch.tasks import Leg, Track
 from samurai_batch.video import VideoSource
 from tests.runtime.fakes import FakeTracker, video_opener
 from tests.simulation.accounts import Accounts

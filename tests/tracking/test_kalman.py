@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking.kalman import Form, KalmanState, box_of, initiate, measure, predict, update
 
 FORMS: list[Form] = ["xyah", "xywh"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samurai_batch.geometry import box_iou
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking import kalman
 from samurai_batch.tracking.mask_choice import EMPTY_BOX, Motion, choose_by_motion, choose_by_score
 from samurai_batch.tracking.settings import TrackerSettings

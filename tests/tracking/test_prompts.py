@@ -5,7 +5,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from samurai_batch.tasks import BoxPrompt, PointsPrompt
+from samurai_batch.prompts import BoxPrompt, PointsPrompt
 from samurai_batch.tracking.prompts import to_frame_prompt
 
 CLICKS = PointsPrompt(3, ((10.0, 20.0), (30.0, 5.0)), (1, 0))

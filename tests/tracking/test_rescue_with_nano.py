@@ -11,10 +11,11 @@ from samurai_batch.geometry import mask_box_xyxy, mask_iou
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.pipeline import propagate_chunk, track_video
+from samurai_batch.prompts import BoxPrompt, Rle
 from samurai_batch.rle import decode_mask
 from samurai_batch.synthetic import SUITES
 from samurai_batch.synthetic.clip import Clip
-from samurai_batch.tasks import BoxPrompt, Rle, Track, Video
+from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.memory_bank import MemoryBank, MemoryRules, Selection, TrackedFrame
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker

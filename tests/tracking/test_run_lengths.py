@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from samurai_batch.modeling.mask_decoder import resize_logits
+from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_changes
-from samurai_batch.tasks import Rle
 from samurai_batch.tracking import run_lengths, video_masks
 from samurai_batch.tracking.run_lengths import (
     Changes,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from samurai_batch.modeling.mask_decoder import resize_logits
 from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.pipeline import propagate_chunk, track_video
-from samurai_batch.tasks import BoxPrompt, Track
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Track
 from samurai_batch.tracking.mask_rows import lanes_of
 from samurai_batch.tracking.memory_bank import MemoryBank, TrackedFrame
 from samurai_batch.tracking.paths import PathsNote

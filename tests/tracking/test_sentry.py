@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking.sentry.candidates import (
     good_masks,
     has_usual_area,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samurai_batch.geometry import box_iou
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking.sentry.gate import area_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass as checked
 
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking.rules import Note
 from samurai_batch.tracking.sentry.position import Point, Position, predict, update
 

@@ -15,8 +15,8 @@ from samurai_batch.images.predictor import EncodedImage, ImagePredictor
 from samurai_batch.images.settings import EverythingSettings
 from samurai_batch.modeling.mask_decoder import resize_logits
 from samurai_batch.modeling.pixels import upload
+from samurai_batch.prompts import Box
 from samurai_batch.rle import decode_mask
-from samurai_batch.tasks import Box
 from samurai_batch.tracking.candidate_masks import CandidateMasks, Extent, extents_of, measure
 from samurai_batch.tracking.rescue import Hosted, Scene
 from samurai_batch.tracking.sentry.candidates import (

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from samurai_batch.modeling.sam2 import SAM2
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking.prompts import FramePrompt
 from samurai_batch.tracking.proposing import logit_dtype, logits_of, to_model_size
 from samurai_batch.tracking.rescue import Hosted, Rescue, Rescued, Review, Scene

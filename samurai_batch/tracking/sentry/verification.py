@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from samurai_batch.geometry import box_iou
-from samurai_batch.tasks import Box
+from samurai_batch.prompts import Box
 from samurai_batch.tracking.sentry.gate import AgedBoxes
 
 if TYPE_CHECKING:
