@@ -1,7 +1,5 @@
 """`samurai-batch doctor`: this machine, the output, the weights, and every node of a real cluster."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from samurai_batch.operations.output_checks import check_marker, marked_output
 from samurai_batch.runtime import ray_cluster
 from samurai_batch.runtime.capacity import ReplicaResources
 from samurai_batch.runtime.node_checks import check_nodes
-from tests.runtime.clusters import ROOT, node_settings
+from tests.runtime.clusters import ray_cluster_of
 
 
 def doctor(*arguments: str) -> tuple[int, str]:
@@ -109,20 +107,8 @@ def test_a_cluster_without_room_is_a_problem_unless_it_grows(
 @pytest.fixture(scope="module")
 def gpu_node() -> Iterator[str]:
     """The address of a cluster with one node, which declares a GPU that it does not have."""
-    from ray.cluster_utils import Cluster
-
-    temporary = tempfile.mkdtemp(prefix="ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        cluster = Cluster(
-            initialize_head=True, head_node_args=node_settings(num_cpus=0) | {"temp_dir": temporary, "num_gpus": 0}
-        )
-        try:
-            cluster.add_node(**node_settings(num_cpus=2), num_gpus=1)
-            yield cluster.address
-        finally:
-            cluster.shutdown()  # type: ignore[no-untyped-call]
-            shutil.rmtree(temporary)
+    with ray_cluster_of((2, 1)) as cluster:
+        yield cluster.address
 
 
 @pytest.mark.ray

@@ -21,15 +21,9 @@ LIMIT_S = 600.0
 class ClusterUnderTest:
     """Raylets on this machine, a driver process, and its replicas."""
 
-    def __init__(self, folder: Path, driver: str, num_nodes: int) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.folder = folder
-        self._temporary = tempfile.mkdtemp(prefix="ray")  # short: sockets lie below it, and other clusters beside it
-        self.cluster = Cluster(
-            initialize_head=True, head_node_args=node_settings(num_cpus=0) | {"temp_dir": self._temporary}
-        )
-        self.nodes = [self.cluster.add_node(**node_settings(num_cpus=1)) for _ in range(num_nodes)]
+    def __init__(self, folder: Path, driver: str, cluster: Any, num_nodes: int) -> None:
+        self.folder, self.cluster = folder, cluster
+        self.nodes = [cluster.add_node(**node_settings(num_cpus=1)) for _ in range(num_nodes)]
         self._module = driver
         self.driver = self.start_driver()
 
@@ -75,12 +69,30 @@ class ClusterUnderTest:
     def close(self) -> None:
         self.driver.kill()
         self.driver.wait()
-        self.cluster.shutdown()  # type: ignore[no-untyped-call]
-        shutil.rmtree(self._temporary)
 
 
 def node_settings(num_cpus: int) -> dict[str, Any]:
     return {"num_cpus": num_cpus, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+
+
+@contextmanager
+def ray_cluster_of(*num_cpus_and_gpus: tuple[int, int]) -> Iterator[Any]:
+    """Ray's Cluster on this machine: a head without CPUs and GPUs, and nodes of so many CPUs and declared GPUs."""
+    from ray.cluster_utils import Cluster
+
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # Ray notes its newest cluster there, and fails without
+    temporary = tempfile.mkdtemp(prefix="ray")  # short: sockets lie below it, and other clusters beside it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # raylets hand it to their workers
+        head = node_settings(num_cpus=0) | {"num_gpus": 0, "temp_dir": temporary}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            for num_cpus, num_gpus in num_cpus_and_gpus:
+                cluster.add_node(**node_settings(num_cpus), num_gpus=num_gpus)
+            yield cluster
+        finally:
+            cluster.shutdown()  # type: ignore[no-untyped-call]
+            shutil.rmtree(temporary)
 
 
 def _processes() -> Iterator[tuple[int, int, bytes]]:
@@ -95,9 +107,8 @@ def _processes() -> Iterator[tuple[int, int, bytes]]:
 @contextmanager
 def cluster_for(folder: Path, driver: str, num_nodes: int = 2) -> Iterator[ClusterUnderTest]:
     """``driver`` is the module of the driver process; its arguments are the folder and the cluster's address."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # raylets hand it to their workers
-        cluster = ClusterUnderTest(folder, driver, num_nodes)
+    with ray_cluster_of() as ray_cluster:
+        cluster = ClusterUnderTest(folder, driver, ray_cluster, num_nodes)
         try:
             yield cluster
         finally:

@@ -1,7 +1,5 @@
 """A cluster of two nodes of one CPU each, and a head of none, that nobody adds nodes to."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.runtime import ray_cluster
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
-from tests.runtime.clusters import ROOT, node_settings
+from tests.runtime.clusters import ray_cluster_of
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.light_workers import WorkerPlan
 from tests.runtime.ray_worker import make_worker, worker_of_one_node
@@ -21,22 +19,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[None]:
-    from ray.cluster_utils import Cluster
-
-    temporary = tempfile.mkdtemp(prefix="ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        head = node_settings(num_cpus=0) | {"temp_dir": temporary}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+    with ray_cluster_of((1, 0), (1, 0)) as cluster:
+        connect(cluster.address)
         try:
-            for _ in range(2):
-                cluster.add_node(**node_settings(num_cpus=1))
-            connect(cluster.address)
             yield
         finally:
             disconnect()
-            cluster.shutdown()  # type: ignore[no-untyped-call]
-            shutil.rmtree(temporary)
 
 
 @pytest.mark.usefixtures("two_nodes")

@@ -1,7 +1,5 @@
 """GPUs on a real Ray of two nodes, which declare them by hand: placement, fractions, and hiding."""
 
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,7 +11,7 @@ from samurai_batch.runtime.assembly import ReplicaPlan, make_replica_process
 from samurai_batch.runtime.capacity import even_share
 from samurai_batch.runtime.pool import PoolFailed, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
-from tests.runtime.clusters import ROOT, node_settings, wait_for
+from tests.runtime.clusters import ray_cluster_of, wait_for
 from tests.runtime.light_workers import see_gpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -22,23 +20,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 @pytest.fixture(scope="module")
 def gpu_nodes() -> Iterator[str]:
     """The address of a cluster whose nodes have 2 and 1 GPUs; the head has none."""
-    from ray.cluster_utils import Cluster
-
-    temporary = tempfile.mkdtemp(prefix="ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        cluster = Cluster(
-            initialize_head=True, head_node_args=node_settings(num_cpus=0) | {"temp_dir": temporary, "num_gpus": 0}
-        )
+    with ray_cluster_of((6, 2), (6, 1)) as cluster:
+        connect(cluster.address)
         try:
-            for num_gpus in (2, 1):
-                cluster.add_node(**node_settings(num_cpus=6), num_gpus=num_gpus)
-            connect(cluster.address)
             yield cluster.address
         finally:
             disconnect()
-            cluster.shutdown()  # type: ignore[no-untyped-call]
-            shutil.rmtree(temporary)
 
 
 def gpus_of(num_replicas: int | None, resources: ReplicaResources, num_ready: int) -> Counter[str]:
