@@ -411,7 +411,14 @@ def test_two_processes_with_half_of_a_batch_each_take_the_same_step_as_one(steps
     assert first.keys() == second.keys() == alone.keys()
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     for name, tensor in alone.items():
-        torch.testing.assert_close(first[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
+        kind, _, parameter = name.partition("/")
+        gradient = alone.get(f"gradient/{parameter}", torch.zeros_like(tensor))
+        # AdamW's first step follows the sign of a gradient. Where that is zero but for rounding, as of the biases of
+        # keys (they shift all scores of a softmax alike), the sign is chance.
+        is_sure = torch.ones_like(tensor, dtype=torch.bool) if kind == "gradient" else gradient.abs() > 1e-5
+        torch.testing.assert_close(first[name][is_sure], tensor[is_sure], rtol=1e-3, atol=1e-6, msg=name)
+    gradients = torch.cat([tensor.flatten() for name, tensor in alone.items() if name.startswith("gradient/")])
+    assert (gradients.abs() > 1e-5).float().mean() > 0.5
 
 
 @pytest.mark.slow
