@@ -33,7 +33,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "job.yaml").write_text("prompts: prompts.csv\noutput: out\nreplicas: 1\n")
     discover = "video_id,video_uri,object_id,frame_index,kind,text\nclip,clip.mp4,seen,0,discover,\n"
     (tmp_path / "discover.csv").write_text(discover)
-    carried = "video_id,video_uri,object_id,frame_index,kind,from_video\nsecond,clip.mp4,dog,0,from_video,clip\n"
+    header, first = prompts.splitlines()
+    carried = f"{header},from_video\n{first},\nsecond,clip.mp4,dog,0,from_video,,clip\n"
     (tmp_path / "carried.csv").write_text(carried)
     detections = 'video_id,frame_index,class,score,box_xyxy\nclip,0,thing,0.9,"[20, 100, 80, 160]"\n'
     (tmp_path / "detections.csv").write_text(detections)
