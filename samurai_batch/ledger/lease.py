@@ -12,14 +12,15 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from samurai_batch.errors import LedgerError, OutputLockedError, StorageError
+from samurai_batch.errors import LedgerError, OutputLockedError, SamuraiBatchError, StorageError
 from samurai_batch.ledger.schema import RunRecord, RunStatus, Totals
 from samurai_batch.ledger.store import Store, ledger_uri, read_run, run_uri, write_run
 from samurai_batch.planning.rates import Rates
@@ -27,6 +28,7 @@ from samurai_batch.redaction import get_logger
 from samurai_batch.storage import join, redact
 
 logger = get_logger(__name__)
+T = TypeVar("T")
 
 STALE_AFTER_S = 60.0
 """A run whose last heartbeat is older than this is considered dead."""
@@ -206,6 +208,26 @@ class Lease:
         self._check_ours()
         self._write("running")
         self._next_s = self.clock.elapsed_s() + self.heartbeat_s
+
+    def keep_during(self, action: Callable[[], T]) -> T:
+        """The result of something that may take longer than a lease lasts, while a thread beats.
+
+        The action must not use the lease. If another run has taken over, the caller's next beat says so.
+        """
+        has_ended = threading.Event()
+
+        def beat_often() -> None:
+            while not has_ended.wait(self.heartbeat_s):
+                with suppress(SamuraiBatchError):
+                    self.beat()
+
+        thread = threading.Thread(target=beat_often, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            return action()
+        finally:
+            has_ended.set()
+            thread.join()
 
     def release(self, status: RunStatus) -> None:
         """Give the lease back: write how the run ended."""

@@ -224,7 +224,8 @@ class _Driver:
     def run(self) -> RunStatus:
         """Work until every track has ended, or until told to stop."""
         if not self._scheduler.is_finished:
-            with closing(self._environment.make_pool()) as pool:
+            self.update_record()
+            with closing(self._lease.keep_during(self._environment.make_pool)) as pool:  # starting Ray may take minutes
                 self._loop(pool)
         self.update_record()
         self._writer.write()

@@ -61,6 +61,48 @@ def test_a_run_that_shows_no_life_is_taken_over_and_stops_when_it_wakes(tmp_path
     second.beat()
 
 
+def test_a_lease_is_kept_during_something_long_and_a_store_that_fails_meanwhile_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, failures = FakeClock(), [StorageError("out of order"), StorageError("still")]
+    lease = Lease(storage, str(tmp_path), clock, stale_after_s=60.0, heartbeat_s=0.001)
+    lease.acquire("run-1", ELSEWHERE, {}, {})
+    beat = lease.beat
+
+    def failing_at_first() -> None:
+        if failures:
+            raise failures.pop()
+        beat()
+
+    def heartbeat_at_s() -> float:
+        found = read_run(storage, str(tmp_path), "run-1")
+        assert found is not None
+        return found.heartbeat_at_s
+
+    def long() -> str:
+        for moment_s in (1050.0, 1100.0):
+            clock.moment_s = moment_s
+            while heartbeat_at_s() < moment_s:
+                pass
+        return "done"
+
+    monkeypatch.setattr(lease, "beat", failing_at_first)
+    assert lease.keep_during(long) == "done"
+    clock.moment_s = 1150.0
+    with pytest.raises(OutputLockedError, match=r"last heartbeat was 50 s ago"):
+        lease_on(tmp_path, clock).acquire("run-2", ELSEWHERE, {}, {})
+
+
+def test_a_run_that_was_taken_over_during_something_long_stops_at_its_next_heartbeat(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first, second = lease_on(tmp_path, clock), lease_on(tmp_path, clock)
+    first.acquire("run-1", ELSEWHERE, {}, {})
+    clock.moment_s += 61
+    first.keep_during(lambda: second.acquire("run-2", ELSEWHERE, {}, {}))
+    with pytest.raises(OutputLockedError, match="run-2 has taken this output over"):
+        first.beat()
+
+
 @pytest.mark.parametrize("status", ["finished", "interrupted", "crashed"])
 def test_a_run_that_has_ended_holds_no_lease(tmp_path: Path, status: str) -> None:
     clock = FakeClock()
