@@ -193,7 +193,7 @@ def _video(output: str, ledger: VideoLedger, store: PictureStore | None, worst: 
 
 def _tracks(output: str, ledger: VideoLedger) -> list[TrackReport]:
     rows = read_masks(output, videos=[ledger.video_id], columns=[*_COLUMNS, "interpolated"])
-    rows = rows[~rows.pop("interpolated").fillna(False).astype(bool)]  # they have no mask, and no object is lost there
+    rows = rows[~rows.pop("interpolated").isin([True])]  # they have no mask, and no object is lost there
     by_object = {str(object_id): part.sort_values("frame_index") for object_id, part in rows.groupby("object_id")}
     on_picture = {one: ledger.tracks[one.rpartition("#")[0]] for one in by_object if one not in ledger.tracks}
     tracks = []

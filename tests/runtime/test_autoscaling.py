@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray._private.authentication_test_utils import reset_auth_token_state
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.status import exit_code
@@ -24,6 +23,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 @pytest.fixture(params=[1, 2], scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A driver on a head of 0 CPUs, whose autoscaler adds up to two nodes of 1 CPU."""
+    from ray._private.authentication_test_utils import reset_auth_token_state  # the lowest Ray has no such module
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("PYTHONPATH", str(ROOT))
