@@ -165,11 +165,12 @@ def history(output: Annotated[str, typer.Argument(help="Output folder of a job: 
     from samurai_batch import storage
     from samurai_batch.ledger.status import check_has_ledger
     from samurai_batch.operations.history import read_history
+    from samurai_batch.operations.watching import state_of
 
     check_has_ledger(storage, output)
     for run in read_history(output):
         started = datetime.fromtimestamp(run.record.started_at_s, UTC)
-        out.print(f"{run.record.run_id}  {started:%Y-%m-%d %H:%M:%S}  {run.record.status}")
+        out.print(f"{run.record.run_id}  {started:%Y-%m-%d %H:%M:%S}  {state_of(run.record, time.time())}")
         for change in run.changes or ():
             out.print(f"  {change.video_id} / {change.object_id}: {change.reason}: {change.status}")
 

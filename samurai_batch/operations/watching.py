@@ -13,6 +13,11 @@ def is_alive(run: RunRecord, now_s: float) -> bool:
     return run.status == "running" and _heartbeat_age_s(run, now_s) <= STALE_AFTER_S
 
 
+def state_of(run: RunRecord, now_s: float) -> str:
+    """The status of a run; "dead" if it says that it is running and has had no heartbeat for too long."""
+    return "dead" if run.status == "running" and not is_alive(run, now_s) else run.status
+
+
 def seconds_left(totals: Totals) -> float | None:
     """Whole tracks that have not ended, at the pace of this run; None until a track has ended in it."""
     ended_in_this_run = totals.tracks_ended - totals.tracks_skipped
@@ -61,11 +66,10 @@ def _describe_run(run: RunRecord, now_s: float) -> str:
     if run.status != "running":
         return f"newest run {run.run_id}: {run.status}, {heartbeat}"
     totals, left_s = run.totals, seconds_left(run.totals)
-    state = "running" if is_alive(run, now_s) else "dead"
     left = "" if left_s is None else f", about {left_s / 60:.0f} min left"
     lost = f", {totals.replicas_lost} replicas lost" if totals.replicas_lost else ""
     return (
-        f"newest run {run.run_id}: {state}, {totals.tracks_waiting} of {totals.tracks} tracks to go, "
+        f"newest run {run.run_id}: {state_of(run, now_s)}, {totals.tracks_waiting} of {totals.tracks} tracks to go, "
         f"{totals.frames_per_s:.1f} frames/s{left}{lost}, {heartbeat}"
     )
 

@@ -1,9 +1,22 @@
 from dataclasses import replace
+from pathlib import Path
 
+from typer.testing import CliRunner
+
+from samurai_batch import storage
+from samurai_batch.cli import app
 from samurai_batch.ledger.lease import STALE_AFTER_S
 from samurai_batch.ledger.schema import ReplicaWork, RunRecord, Totals
 from samurai_batch.ledger.status import OutputStatus, VideoStatus
-from samurai_batch.operations.watching import describe_details, describe_status, has_ended, is_alive, seconds_left
+from samurai_batch.ledger.store import write_run
+from samurai_batch.operations.watching import (
+    describe_details,
+    describe_status,
+    has_ended,
+    is_alive,
+    seconds_left,
+    state_of,
+)
 from samurai_batch.stats import WorkStats
 from tests.runtime.records import run_record
 
@@ -32,6 +45,14 @@ def test_a_run_that_shows_no_life_is_dead() -> None:
     assert not has_ended(output(RUN), 1600.0 + STALE_AFTER_S)
     assert has_ended(output(RUN), 1600.0 + STALE_AFTER_S + 1)
     assert "dead" in describe_status(output(RUN), 1700.0)
+
+
+def test_every_list_of_runs_says_which_are_dead(tmp_path: Path) -> None:
+    write_run(storage, str(tmp_path), RUN)
+    write_run(storage, str(tmp_path), replace(RUN, run_id="20261122T020000Z-0123abcd", status="finished"))
+    lines = CliRunner().invoke(app, ["history", str(tmp_path)]).output.splitlines()
+    assert [line.split()[-1] for line in lines] == ["dead", "finished"]
+    assert [state_of(RUN, now_s) for now_s in (1603.0, 1700.0)] == ["running", "dead"]
 
 
 def test_an_output_without_a_run_is_waited_for() -> None:
