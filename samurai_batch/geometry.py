@@ -19,6 +19,11 @@ def box_iou(a_xyxy: Box, b_xyxy: Box) -> float:
     return intersection / union if union > 0 else 0.0
 
 
+def mot_box_xyxy(left: float, top: float, width: float, height: float) -> Box:
+    """A box of MOTChallenge, whose pixels count from 1."""
+    return left - 1, top - 1, left - 1 + width, top - 1 + height
+
+
 def clip_box(box_xyxy: Box, height: int, width: int) -> Box:
     """The part of a box that is inside a picture."""
     x1, y1, x2, y2 = box_xyxy

@@ -160,9 +160,11 @@ def _frames_before(tracker: Tracker, source: FrameSource, active: Sequence[_Acti
     """The frames before a chunk that its legs may look back at, read from the video again; none without a rescue."""
     model, recent = tracker.model, RecentFrames(tracker.encode)
     needed = _frames_needed(tracker, [one for one in active if one.goes_on_in(frames)])
-    for frame in source.frames(indices) if (indices := range_of(needed, frames.step < 0)) else ():
+    if not needed:
+        return recent
+    weight = model.no_obj_ptr
+    for frame in source.frames(range_of(needed, frames.step < 0)):
         if frame.index in needed:
-            weight = model.no_obj_ptr
             recent.add_pixels(frame.index, to_model_input(frame.pixels, model.image_size, weight.dtype, weight.device))
     return recent
 

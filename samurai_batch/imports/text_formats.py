@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import yaml
 
 from samurai_batch.exports.outlines import polygon_mask
+from samurai_batch.geometry import mot_box_xyxy
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
 
 
@@ -29,8 +30,7 @@ def read_mot(text: str, uri: str, videos: Videos) -> ImportedPrompts:
         if len(more) > 1 and more[0] == 0 and more[1] != -1:
             found.leave_out("boxes that are not measured (confidence 0)")
         else:
-            x, y = left - 1, top - 1
-            found.add_box(video_id, f"{track:.0f}", int(frame) - 1, (x, y, x + width, y + height))
+            found.add_box(video_id, f"{track:.0f}", int(frame) - 1, mot_box_xyxy(left, top, width, height))
     return found
 
 

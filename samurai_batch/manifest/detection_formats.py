@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from samurai_batch.geometry import mot_box_xyxy
 from samurai_batch.manifest.cells import is_blank
 from samurai_batch.manifest.formats import TableRead, decoded, one_line
 from samurai_batch.storage import numbered_name
@@ -166,8 +167,7 @@ def read_mot(data: bytes) -> TableRead:
         if len(parts) < len(MOT_COLUMNS):
             raise ValueError(f"it has {len(parts)} values; a line of det.txt has {', '.join(MOT_COLUMNS)}")
         frame, _, left, top, width, height, score = map(float, parts[: len(MOT_COLUMNS)])
-        x1, y1 = left - 1, top - 1
-        corners = {"x1": x1, "y1": y1, "x2": x1 + width, "y2": y1 + height}
+        corners = dict(zip(("x1", "y1", "x2", "y2"), mot_box_xyxy(left, top, width, height), strict=True))
         return {"frame_index": frame - 1, **corners, "class": _CLASS_OF_MOT, "score": score}
 
     return _from_lines(decoded(data).splitlines(), parsed)

@@ -42,7 +42,8 @@ class CarriedTracks:
     """The tracks of a job that wait for others, and what is known of these; reads their ledgers once.
 
     ``first`` are all other tracks of the job, ``sources`` the tracks that any of it begins with. Of the sources,
-    ``lacking`` are those that have a table but no memories, while a track needs them: they are computed again.
+    ``unkept`` are those that have a table but no memories, while a track needs them: they are computed again.
+    ``outside_job`` are neither tracks of the job nor may be detections of it: the output must have them.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class CarriedTracks:
         self.entries = self._read_entries()
         self._kept = self._read_kept()
         self.needed = self._needed()
-        self.lacking = frozenset(one for one in self.needed if self._is_without_memories(one))
-        self._preparer = Preparer(recipe, store, settings, trust_weights, on_progress, lacking=self.lacking)
+        self.unkept = frozenset(one for one in self.needed if self._is_without_memories(one))
+        self._preparer = Preparer(recipe, store, settings, trust_weights, on_progress, unkept=self.unkept)
         self._expected: dict[TrackId, str] = {}
         self._known: dict[TrackId, Source] = {}
         self._waiting: dict[TrackId, list[CarriedGroup]] = defaultdict(list)
@@ -85,8 +86,8 @@ class CarriedTracks:
         of_job = {track.track_id: track for track in tracks} if self.groups else {}
         self.detected = {one: _prompt_of(one, of_job) for one in self.sources - of_job.keys()}
         self.video_ids |= {video_id for video_id, _ in of_job}
-        self.elsewhere = frozenset(one for one, prompt in self.detected.items() if prompt is None)
-        for one in self.elsewhere:
+        self.outside_job = frozenset(one for one, prompt in self.detected.items() if prompt is None)
+        for one in self.outside_job:
             self._entered(one, self.entries.get(one))
 
     # -- what is in the output
@@ -135,7 +136,7 @@ class CarriedTracks:
 
     # -- sources that end
 
-    def see(self, part: Preparation, *, as_done: bool = False) -> None:
+    def prepared(self, part: Preparation, *, as_done: bool = False) -> None:
         """Take in tracks that were prepared: of sources, those that have ended, and the fingerprints of the others.
 
         With ``as_done``, for a plan, they count as if they had ended well.
@@ -174,7 +175,7 @@ class CarriedTracks:
     def _entered(self, source: TrackId, entry: TrackEntry | None) -> None:
         if entry is None or entry.status == "failed" or entry.fingerprint is None:
             self._ended(source, Source(failure=f"{FAILED}: {entry.error}" if entry else "which is unknown"))
-        elif source in self.lacking:
+        elif source in self.unkept:
             self._ended(source, Source(failure="whose memories were not kept"))
         else:
             self._ended(source, Source(entry.fingerprint))
@@ -239,11 +240,11 @@ def prepare_all(
 ) -> Iterator[Preparation]:
     """As `prepare`, for a plan: tracks that wait for others are compared as if these were done."""
     carried = CarriedTracks(tracks, recipe, store, settings, trust_weights=trust_weights)
-    for part in prepare(carried.first, recipe, store, settings, trust_weights=trust_weights, lacking=carried.lacking):
-        carried.see(part, as_done=True)
+    for part in prepare(carried.first, recipe, store, settings, trust_weights=trust_weights, unkept=carried.unkept):
+        carried.prepared(part, as_done=True)
         yield part
     for part in carried.ready():
-        carried.see(part, as_done=True)
+        carried.prepared(part, as_done=True)
         yield part
 
 

@@ -173,7 +173,7 @@ class _Driver:
         beat, needed = self._lease.beat_if_due, set[str]()
         carried = self._carried = CarriedTracks(tracks, self._recipe, store, settings, on_progress=beat)
         self._stats.count(tracks=carried.num_waiting)
-        for part in prepare(carried.first, self._recipe, store, settings, lacking=carried.lacking, on_progress=beat):
+        for part in prepare(carried.first, self._recipe, store, settings, unkept=carried.unkept, on_progress=beat):
             needed.update(part.saved_fingerprints)
             detecting = [one.track for one in part.to_detect if settings.has_detected_tracks(one.track)]
             detecting += [one.track for one in part.discoveries]
@@ -194,7 +194,7 @@ class _Driver:
     def _enter(self, part: Preparation) -> None:
         """Enter tracks into ledger and scheduler: those that have ended, that cannot start, and that need work."""
         store, settings, beat = self._environment.store, self._settings, self._lease.beat_if_due
-        self._carried.see(part)
+        self._carried.prepared(part)
         begin_continued(part.continued, store, settings.output, settings.num_transfers, beat)
         self._writer.add_videos(part.videos[video_id].ledger for video_id in part.open_videos)
         for track, entry in part.settled:

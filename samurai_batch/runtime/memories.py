@@ -46,7 +46,7 @@ def memories_of_source(store: Store, output: str, track: Track) -> bytes:
         raise StateError(f"{redact(uri)}: {reason}") from error
 
 
-def with_their_name(error: StateError, output: str, order: PropagateOrder) -> StateError:
+def with_name_of_memories(error: StateError, output: str, order: PropagateOrder) -> StateError:
     """The error of an order, with the file of memories that its only track begins with, as those must be damaged."""
     (leg, *others) = order.legs
     if others or not begins_with_memories(leg, order):

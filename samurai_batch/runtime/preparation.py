@@ -118,7 +118,7 @@ def prepare(
     settings: DriverSettings,
     *,
     trust_weights: bool = False,
-    lacking: Collection[TrackId] = frozenset(),
+    unkept: Collection[TrackId] = frozenset(),
     on_progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Preparation]:
     """Compare the tracks of a job with the ledger and the checkpoints of its output. Writes nothing.
@@ -127,14 +127,14 @@ def prepare(
     partial, if the job keeps partial tracks. It is also settled if it failed because of its input and the input is the
     same, unless the job retries such tracks. While a video cannot be found, what is published of it stays. Prompts
     that have been detected come with the tracks of their detections. With ``trust_weights`` every entry is compared
-    under the weights that it was made with, for callers without weights. Tracks that are ``lacking`` have a table, but
+    under the weights that it was made with, for callers without weights. Tracks that are ``unkept`` have a table, but
     not the memories that another track waits for. Tracks that wait for others are not for this function
     (`carried_tracks`).
 
     Each part has some of the videos, and each video is in one part, so that the ledger of a large job need not fit
     into memory. ``on_progress`` is called often: this may take minutes. Raises LedgerError, StateError, StorageError.
     """
-    preparer = Preparer(recipe, store, settings, trust_weights, on_progress, lacking=lacking)
+    preparer = Preparer(recipe, store, settings, trust_weights, on_progress, unkept=unkept)
     for part in _by_videos(tracks, VIDEOS_AT_ONCE):
         videos = read_video_states({track.video for track in part}, store, settings, on_progress)
         yield preparer.prepare(part, videos)
@@ -184,7 +184,7 @@ class Preparer:
     trust_weights: bool = False
     on_progress: Callable[[], None] = lambda: None
     may_have_checkpoints: bool = True
-    lacking: Collection[TrackId] = frozenset()
+    unkept: Collection[TrackId] = frozenset()
 
     @cached_property
     def detections(self) -> set[str]:
@@ -290,8 +290,8 @@ class Preparer:
         one = _Candidate(track, entry, fingerprint(track, identity, recipe) if identity else None)
         if self.settings.has_detected_tracks(track):
             return replace(one, has_result=one.result_fingerprint in self.detections)
-        is_lacking = identity is not None and track.track_id in self.lacking
-        return replace(one, has_result=mask_table_name(track.object_id) in state.tables and not is_lacking)
+        is_unkept = identity is not None and track.track_id in self.unkept
+        return replace(one, has_result=mask_table_name(track.object_id) in state.tables and not is_unkept)
 
     def _is_settled(self, one: _Candidate) -> bool:
         entry, keep_partial = one.entry, self.settings.keep_partial

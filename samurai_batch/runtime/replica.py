@@ -54,7 +54,7 @@ from samurai_batch.runtime.memories import (
     begins_with_memories,
     keep_memories,
     memories_of_source,
-    with_their_name,
+    with_name_of_memories,
 )
 from samurai_batch.runtime.window_detections import write_window
 from samurai_batch.stats import WorkStats
@@ -228,7 +228,7 @@ class Replica(PublishingReplica):
         try:
             result = self.propagate(source, order.legs, frames, states, check=self.check_not_stopping)
         except StateError as error:
-            raise with_their_name(error, self.output, order) from error
+            raise with_name_of_memories(error, self.output, order) from error
         propagated_s = time.monotonic()
         self._save(order, result)
         ended_s = time.monotonic()

@@ -33,7 +33,7 @@ def check_sources(
     settings = DriverSettings.of(config)
     carried = CarriedTracks(tracks, recipe, store, settings, trust_weights=trust_weights)
     detecting = {track.track_id for track in tracks if track.auto_prompt is not None}
-    needed = sorted(one for one in carried.elsewhere & carried.needed if one in carried.entries)
+    needed = sorted(one for one in carried.outside_job & carried.needed if one in carried.entries)
     digest = None if trust_weights else recipe.weights_digest
 
     def compare(source: TrackId) -> str:
@@ -56,12 +56,12 @@ def _problems(
     named = f"object {object_id!r} of video {video_id!r}"
     if source in detecting:
         yield f"{named} is a prompt that detects objects; name one of its tracks, such as '{object_id}#0'"
-    elif source in carried.elsewhere and source not in carried.entries:
+    elif source in carried.outside_job and source not in carried.entries:
         if video_id in carried.video_ids:
             yield f"neither the prompts nor the output have {named}, but others of this video; check from_object"
         else:
             yield f"neither the prompts nor the output have a track of video {video_id!r}; check from_video"
-    elif source in carried.elsewhere & carried.lacking:
+    elif source in carried.outside_job & carried.unkept:
         remedy = "add its prompts to this job, which then computes it again (with keep_memories they would be kept)"
         yield f"the output has {named}, but not its memories; {remedy}"
     elif unfit.get(source):

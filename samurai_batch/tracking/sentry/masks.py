@@ -1,6 +1,6 @@
 """The masks that SENTRY tests, in pixels of the video, and their boxes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,13 +55,15 @@ def candidates_of(
     track: Hosted, scene: Scene, note: SentryNote, expected: Point | None, settings: TrackerSettings
 ) -> list[Candidate]:
     """The host's mask, if it has one, and all others that are worth a test, the moved one last."""
-    decoded = _decoded(track, scene, settings)
-    seen = [one for one in decoded if has_usual_area(one.box, note.usual_area, settings)]
+    good = good_masks(track.facts.ious, track.facts.object_score, settings)
+    decoded = _with_boxes(track, scene, {track.index, *good})
+    host = decoded.get(track.index)
+    best_first = sorted((decoded[index] for index in good if index in decoded), key=lambda one: -one.score)
+    seen = [one for one in best_first if has_usual_area(one.box, note.usual_area, settings)]
     if settings.sentry_everything:
         found = _everything(track, scene, settings)
         seen += [one for one in found if has_usual_area(one.box, note.usual_area, settings)]
     kept = soft_nms([one.box for one in seen], [one.score for one in seen], settings)
-    host = _host(track, scene)
     moved = _moved(track, scene, note, expected)
     return [
         *([host] if host is not None else []),
@@ -102,34 +104,24 @@ def video_masks(low_res: Tensor, size: tuple[int, int]) -> Tensor:
     return resize_logits(low_res[:, None], *size)[:, 0] > 0
 
 
-def _host(track: Hosted, scene: Scene) -> Candidate | None:
-    return next((one for one in _with_boxes(track, scene, [track.index])), None)
-
-
-def _decoded(track: Hosted, scene: Scene, settings: TrackerSettings) -> list[Candidate]:
-    """The decoder's masks of almost the best predicted IoU, the host's among them where it is one of these."""
-    return _with_boxes(track, scene, good_masks(track.facts.ious, track.facts.object_score, settings))
-
-
-def _with_boxes(track: Hosted, scene: Scene, indices: Sequence[int]) -> list[Candidate]:
+def _with_boxes(track: Hosted, scene: Scene, indices: Iterable[int]) -> dict[int, Candidate]:
+    """Of these masks of the decoder, by number, those that have a pixel in the video."""
     masks = track.facts.masks
     assert masks is not None
     scores = relative(track.facts.ious)
-    found = []
+    found = {}
     for index in indices:
         if (box := box_of(masks.extent(index))) is not None:
             low_res = track.candidates[index]
-            found.append(
-                Candidate(
-                    kind="host" if index == track.index else "decoder",
-                    pixels=video_masks(low_res[None], scene.video_size)[0],
-                    box=box,
-                    low_res=low_res,
-                    score=scores[index],
-                    predicted_iou=track.facts.ious[index],
-                )
+            found[index] = Candidate(
+                kind="host" if index == track.index else "decoder",
+                pixels=video_masks(low_res[None], scene.video_size)[0],
+                box=box,
+                low_res=low_res,
+                score=scores[index],
+                predicted_iou=track.facts.ious[index],
             )
-    return sorted(found, key=lambda one: -one.score)
+    return found
 
 
 def _everything(track: Hosted, scene: Scene, settings: TrackerSettings) -> list[Candidate]:
