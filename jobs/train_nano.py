@@ -122,6 +122,7 @@ _BANK_STAGE = replace(
     loss_weights=LossWeights(focal=20.0, balanced=0.3, distractors=0.3),
     rate_factor=0.25,
     constant_rate=True,
+    average_decay=0.998,
 )
 
 # Minutes are CPU minutes. Training states hold the stages' names: renaming one breaks resuming.

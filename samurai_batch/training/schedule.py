@@ -27,7 +27,6 @@ class TrainingSettings:
     prompt_warmup_steps: int = 300
     decay_from: float = 0.55
     max_gradient_norm: float = 1.0
-    average_decay: float = 0.99
     save_every_s: float = 180.0
     log_every_steps: int = 20
     cooldown_minutes: float | None = None
@@ -44,7 +43,8 @@ class Stage:
     loss, relative to a later frame's; ``image_weight`` that of the loss of every object on every frame, segmented from
     its box without memory. ``rate_factor`` multiplies the learning rate. ``warms_up_memory`` marks the first stage of
     clips after stages of single images: memory is trained on ellipses before it (`initialization.warm_up_memory`). With
-    ``constant_rate`` the learning rate stays level until the training is told to cool down.
+    ``constant_rate`` the learning rate stays level until the training is told to cool down. ``average_decay`` is
+    that of the exponential moving average of the weights, per step: a window of about 1 / (1 − decay) steps.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Stage:
     rate_factor: float = 1.0
     warms_up_memory: bool = False
     constant_rate: bool = False
+    average_decay: float = 0.99
 
     def teacher_forcing_at(self, stage_share: float) -> float:
         """The probability of teacher forcing at a share (0 to 1) of the stage, interpolated linearly."""

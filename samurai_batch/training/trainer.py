@@ -193,7 +193,7 @@ class _Training:
         while (progress := self.progress()) is not None and progress.stage == index:
             batch = next(batches).to(settings.device)
             averages.add(self._step(objective, optimizers, batch, stage, progress, generator))
-            decay = min(settings.average_decay, (state.step + 1) / (state.step + 10))
+            decay = min(stage.average_decay, (state.step + 1) / (state.step + 10))
             update_average(average.values(), (model.state_dict()[name] for name in average), decay)
             state.step += 1
             self._count(time.process_time() - started_s)
