@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from samurai_batch import storage
 from samurai_batch.background import for_each
+from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.schema import TrackEntry, VideoLedger
 from samurai_batch.ledger.store import read_video_ledgers
 from samurai_batch.masks import file_metadata, mask_table_name, mask_table_uri, mask_tables_uri
@@ -99,10 +100,11 @@ def _reason(
     changed = ["video"] if before != identity else []
     if entry.weights_digest != recipe.weights_digest:
         changed.append("weights")
-    old_recipe = _recipe_of_table(output, track)
-    if old_recipe is not None:
-        changed += _changed_settings(old_recipe, recipe)
-        if fingerprint(track, before, old_recipe) != entry.fingerprint:
+    made_with = _made_with(output, track)
+    if made_with is not None:
+        old_recipe, old_sampling = made_with
+        changed += _changed_settings(old_recipe, recipe) + _changed_sampling(old_sampling, track.sampling)
+        if fingerprint(replace(track, sampling=old_sampling), before, old_recipe) != entry.fingerprint:
             changed.append("prompts" if track.carried_from is None else "prompts, or the track it begins with")
     return f"changed: {', '.join(changed or ['prompts or settings'])}"
 
@@ -126,11 +128,11 @@ def _with_secrets(before: VideoIdentity | None, identity: VideoIdentity) -> Vide
     return replace(before, uri=identity.uri) if before.uri == redact(identity.uri) else before
 
 
-def _recipe_of_table(output: str, track: Track) -> Recipe | None:
-    """The recipe that a track's mask table was made with; None if the table is gone or has no such metadata."""
+def _made_with(output: str, track: Track) -> tuple[Recipe, FrameSampling] | None:
+    """What a track's mask table was made with; None if the table is gone or has no such metadata."""
     try:
         metadata = file_metadata(storage.read_bytes(mask_table_uri(output, *track.track_id)))
-        return Recipe(
+        recipe = Recipe(
             model=metadata["model"],
             weights_digest=metadata["weights_digest"],
             image_size=int(metadata["image_size"]),
@@ -139,8 +141,14 @@ def _recipe_of_table(output: str, track: Track) -> Recipe | None:
             tracker_version=int(metadata["tracker_version"]),
             detection=json.loads(metadata.get("look_up", "{}")),
         )
+        return recipe, FrameSampling(**json.loads(metadata.get("frame_sampling", "{}")))
     except (FileNotFoundError, KeyError):
         return None
+
+
+def _changed_sampling(old: FrameSampling, new: FrameSampling) -> list[str]:
+    fields = {"every": "frame_step", "interpolates": "interpolate_boxes", "on_cut": "on_cut"}
+    return [field for name, field in fields.items() if getattr(old, name) != getattr(new, name)]
 
 
 def _changed_settings(old: Recipe, new: Recipe) -> list[str]:

@@ -38,7 +38,13 @@ from samurai_batch.operations.sources import read_source
 from samurai_batch.planning.carried_tracks import source_of
 from samurai_batch.runtime.driver import RunHooks
 from samurai_batch.runtime.progress import ProgressSink
-from samurai_batch.runtime.recipe import check_output_store, job_recipe, with_absolute_paths, with_detections
+from samurai_batch.runtime.recipe import (
+    check_output_store,
+    checked_tracks,
+    job_recipe,
+    with_absolute_paths,
+    with_detections,
+)
 from samurai_batch.runtime.run import run_job
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.source_checks import check_sources
@@ -132,7 +138,9 @@ def plan_reprocess(config: JobConfig, choice: Choice = EVERYTHING) -> ReprocessP
     config = with_absolute_paths(config)
     job_recipe(config, weights_digest="")  # reports wrong settings before weights are read
     check_output_store(config)
-    tracks = read_source(config.prompts, read_prompts if config.task == "track" else read_pictures)
+    tracks = checked_tracks(
+        config, read_source(config.prompts, read_prompts if config.task == "track" else read_pictures)
+    )
     if choice.prune and not tracks:
         raise ConfigError(
             f"prompts {storage.redact(config.prompts)}: the source is empty, and --prune would remove every table; "

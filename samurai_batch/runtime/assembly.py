@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -189,7 +189,7 @@ def make_pool(plan: ReplicaPlan) -> Pool:
         raise
 
 
-def table_metadata(recipe: Recipe, weights: JobWeights, run_id: str) -> dict[str, str]:
+def table_metadata(config: JobConfig, recipe: Recipe, weights: JobWeights, run_id: str) -> dict[str, str]:
     """What every mask table of a run says of how it was made."""
     return {
         "run_id": run_id,
@@ -201,6 +201,7 @@ def table_metadata(recipe: Recipe, weights: JobWeights, run_id: str) -> dict[str
         "tracker_settings": json.dumps(dict(recipe.settings)),
         "tracker_version": str(recipe.tracker_version),
         "look_up": json.dumps(dict(recipe.detection)),
+        "frame_sampling": json.dumps(asdict(config.frame_sampling)),
         "samurai_batch_version": version("samurai-batch"),
     }
 

@@ -145,7 +145,7 @@ def _make_pool(
 
     if weights.digest != recipe.weights_digest:
         raise CheckpointError(f"weights {weights.source} changed while the run began; start it again")
-    plan = assembly.ReplicaPlan(config, weights, assembly.table_metadata(recipe, weights, run_id))
+    plan = assembly.ReplicaPlan(config, weights, assembly.table_metadata(config, recipe, weights, run_id))
     return (make_pool or assembly.make_pool)(plan)
 
 

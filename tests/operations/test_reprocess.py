@@ -155,6 +155,19 @@ def test_a_changed_setting_is_named_and_a_table_that_is_gone_is_made_again(archi
 
 
 @pytest.mark.slow
+def test_a_job_that_samples_frames_has_nothing_to_do_the_second_time_and_a_changed_step_is_named(
+    archive: Archive,
+) -> None:
+    archive.write_prompts(boxed(archive.add_video("a", day=1)))
+    sampled = {"frame_step": 2, "interpolate_boxes": True, "on_cut": "continue"}
+    assert run_reprocess(archive.job(**sampled)) == {("a", "one"): "new"}
+    assert run_reprocess(archive.job(**sampled)) == {}
+    every_frame = archive.job(on_cut="continue")
+    assert reasons(plan_reprocess(every_frame)) == {("a", "one"): "changed: frame_step, interpolate_boxes"}
+    assert reasons(plan_reprocess(archive.job(**sampled | {"on_cut": "ignore"}))) == {("a", "one"): "changed: on_cut"}
+
+
+@pytest.mark.slow
 def test_only_failed_restricts_a_run_to_failed_tracks(archive: Archive) -> None:
     a, missing = archive.add_video("a", day=1), Video("b", str(archive.root / "videos" / "b"))
     archive.write_prompts(boxed(a), boxed(missing))
