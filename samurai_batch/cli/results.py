@@ -25,8 +25,10 @@ def render(
     output: Annotated[str, typer.Option("--output", "-o", help="Output file: .mp4, or .png for a contact sheet.")],
     video: Annotated[str | None, typer.Argument(help="Path or URI of the video, if it was moved.")] = None,
     objects: Objects = None,
-    first: Annotated[int | None, typer.Option(help="First frame to draw. Default: the first frame with rows.")] = None,
-    last: Annotated[int | None, typer.Option(help="Last frame to draw, included.")] = None,
+    first: Annotated[
+        int | None, typer.Option(help="First frame to draw, with --last. Default: all frames with rows.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(help="Last frame to draw, included; with --first.")] = None,
 ) -> None:
     """Draw masks, boxes, predicted boxes and scores over a video.
 

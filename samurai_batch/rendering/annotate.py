@@ -128,6 +128,24 @@ class RenderedTracks:
         """From the first to the last frame with a row."""
         return range(int(self._rows["frame_index"].min()), int(self._rows["frame_index"].max()) + 1)
 
+    def tracked_frames(self, span: range) -> list[int]:
+        """The frames within ``span`` with a row that is not interpolated, ascending."""
+        tracked = self._rows.loc[~self._rows["interpolated"].isin([True]), "frame_index"]
+        return [index for index in sorted(set(tracked.tolist())) if index in span]
+
+    def moving_frames(self, span: range) -> list[int]:
+        """The frames within ``span`` to show as a video, in which no mask flickers where only every n-th is tracked.
+
+        Left out are those without a row between two frames with rows that are at most the median distance apart.
+        """
+        indices = np.array(sorted(self._by_frame))
+        steps = np.diff(indices)
+        is_usual = steps <= np.median(steps) if len(steps) else steps
+        left_out: set[int] = set()
+        for index, step in zip(indices[:-1][is_usual], steps[is_usual], strict=True):
+            left_out.update(range(index + 1, index + step))
+        return [index for index in span if index not in left_out]
+
     def on(self, frame_index: int, object_id: str | None = None) -> list[Annotation]:
         """The annotations of a frame, in the order of the objects; of one object only if it is given."""
         places = self._by_frame.get(frame_index, [])
@@ -149,6 +167,8 @@ class RenderedTracks:
 
 
 def _label(object_id: str, row: Mapping[Any, Any]) -> str:
+    if row["interpolated"] is True:
+        return f"{object_id} interpolated"
     if not isinstance(row["segmentation"], Mapping):
         return f"{object_id} absent, object {row['object_score']:.1f}"
     motion = "" if pd.isna(row["motion_score"]) else f" motion {row['motion_score']:.2f}"

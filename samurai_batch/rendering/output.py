@@ -15,8 +15,8 @@ TICKS_PER_S = 90_000
 QUALITY = 23  # x264's constant rate factor
 
 
-def spread(frames: range, count: int) -> list[int]:
-    """``count`` frame indices spread evenly over a range, both ends included; all of them if there are fewer."""
+def spread(frames: Sequence[int], count: int) -> list[int]:
+    """``count`` of these frame indices, spread evenly, both ends included; all of them if there are fewer."""
     if len(frames) <= count:
         return list(frames)
     return [frames[int(place)] for place in np.linspace(0, len(frames) - 1, count).round()]

@@ -27,11 +27,14 @@ def render(
 ) -> int:
     """Draw the tracks of a video on its frames: ``output`` ends in ``.mp4``, or in ``.png`` for a contact sheet.
 
-    ``frames`` defaults to the span of frames with rows. Returns the number of frames drawn. Raises ConfigError if
-    there is nothing to draw or ``output`` ends in neither, VideoError if the video cannot be read.
+    ``frames`` defaults to the span of frames with rows. A contact sheet shows tracked frames; an mp4 leaves out the
+    frames between those that ``frame_step`` tracks. Returns the number of frames drawn. Raises ConfigError if there is
+    nothing to draw, or ``output`` ends in neither or is the video itself, VideoError if the video cannot be read.
     """
     if not output.endswith((".mp4", ".png")):
         raise ConfigError(f"output {output!r} ends neither in .mp4 nor in .png; use one of these endings")
+    if any(_are_one_file(output, file) for file in storage.uris_of_files(video_uri)):
+        raise ConfigError(f"output {output!r} is the video itself, which would be replaced; name another file")
     if num_tiles < 1:
         raise ConfigError(f"num_tiles is {num_tiles}: use 1 or more")
     if frames is not None and (not isinstance(frames, range) or frames.step != 1 or not frames):
@@ -43,15 +46,23 @@ def render(
         if not inside:
             raise ConfigError(f"{video_id}: frames {span.start} to {span.stop - 1} are not in the video")
         if output.endswith(".png"):
-            chosen = spread(inside, num_tiles)
+            chosen = spread(tracks.tracked_frames(inside) or inside, num_tiles)
             storage.write_bytes(output, sheet_png(source, tracks, chosen))
             return len(chosen)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "video.mp4"
-            shown = source.frames(inside)
+            moving = set(tracks.moving_frames(inside))
+            shown = (one for one in source.frames(inside) if one.index in moving)
             count = write_mp4(path, ((one.timestamp_s, annotate(one.pixels, tracks.on(one.index))) for one in shown))
             storage.write_bytes(output, path.read_bytes())
             return count
+
+
+def _are_one_file(one: str, other: str) -> bool:
+    if storage.is_remote(one) or storage.is_remote(other):
+        return one == other
+    paths = storage.local_path(one), storage.local_path(other)
+    return paths[0] == paths[1] or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
 
 
 def sheet_png(source: VideoSource, tracks: RenderedTracks, frames: list[int]) -> bytes:

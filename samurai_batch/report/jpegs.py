@@ -136,7 +136,7 @@ def _draw(
 ) -> tuple[Picture, list[int], dict[ObjectFrame, Picture]]:
     """The contact sheet, its frames, and the pictures of these moments."""
     tracks = RenderedTracks.read(masks_uri, video_id)
-    sheet_frames = spread(tracks.frames, SHEET_TILES)
+    sheet_frames = spread(tracks.tracked_frames(tracks.frames), SHEET_TILES)
     tiles, drawn = {}, {}
     with opened_video(video_uri) as source:
         scale = source.info.width

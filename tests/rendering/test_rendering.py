@@ -10,6 +10,7 @@ from PIL import Image
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import MaskRow, encode_mask, mask_table_uri, rows_to_table, table_to_bytes
+from samurai_batch.masks.interpolation import with_interpolated_boxes
 from samurai_batch.rendering import render
 from samurai_batch.rendering.annotate import Annotation, RenderedTracks, annotate
 from samurai_batch.rendering.output import spread, write_mp4
@@ -98,6 +99,18 @@ def test_what_cannot_be_drawn_is_said_in_a_sentence(run: str, video: str, tmp_pa
         render(run, "w", video, str(tmp_path / "out.mp4"))
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "./clip.mp4", "link.mp4"])
+def test_the_video_itself_is_never_replaced(
+    name: str, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
+    (tmp_path / "link.mp4").symlink_to("clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"output '{name}' is the video itself, which would be replaced"):
+        render(run, "v", storage.as_one(["clip.mp4", "other.mp4"]), name)
+    assert (tmp_path / "clip.mp4").read_bytes() == b"a video"
+
+
 def test_nothing_is_drawn_on_the_frame_that_was_given() -> None:
     frame = np.zeros((60, 80, 3), np.uint8)
     drawn = annotate(frame, [Annotation(0, "1", np.eye(60, 80, dtype=np.bool_), (5, 5, 40, 40), (10, 10, 50, 50))])
@@ -143,6 +156,36 @@ def test_a_prediction_is_dashed_along_the_pixels_it_covers() -> None:
     ys, xs = np.nonzero(drawn.all(axis=2) & (drawn == 255).all(axis=2))
     assert 19 <= xs.min() <= 20 <= 60 <= xs.max() <= 61
     assert 14 <= ys.min() <= 15 <= 45 <= ys.max() <= 46
+
+
+def test_of_sampled_tracks_only_tracked_frames_are_shown_and_a_gap_between_tracks_is_shown_whole() -> None:
+    sampled = [row for row in rows() if row.frame_index % 4 == 0 and not 8 < row.frame_index < 24]
+    tracks = RenderedTracks(rows_to_table(sampled).to_pandas())
+    assert tracks.tracked_frames(tracks.frames) == [0, 4, 8, 24, 28]
+    assert tracks.tracked_frames(range(3, 25)) == [4, 8, 24]
+    assert tracks.moving_frames(tracks.frames) == [0, 4, 8, *range(9, 25), 28]
+    assert tracks.moving_frames(range(2, 10)) == [4, 8, 9]
+    (alone,) = RenderedTracks(rows_to_table(sampled[:1]).to_pandas()).moving_frames(range(1))
+    assert alone == 0
+
+
+def test_a_video_of_sampled_tracks_has_their_frames_at_their_times(video: str, tmp_path: Path) -> None:
+    sampled = table_to_bytes(rows_to_table([row for row in rows() if row.frame_index % 5 == 0]), {})
+    storage.write_bytes(mask_table_uri(str(tmp_path / "sampled"), "v", "cup"), sampled)
+    assert render(str(tmp_path / "sampled"), "v", video, str(tmp_path / "out.mp4")) == 6
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([index / 25 for index in range(0, 26, 5)], abs=1e-4)
+
+
+def test_an_interpolated_row_is_labelled_so_and_is_no_tile() -> None:
+    table = rows_to_table([row for row in rows() if row.frame_index in (0, 4)])
+    between = with_interpolated_boxes(table, lambda index: index / 10, ())
+    tracks = RenderedTracks(between.to_pandas())
+    assert [one.label for one in tracks.on(2)] == ["cup interpolated"]
+    assert [one.label for one in tracks.on(4)] == ["cup mask 0.90"]
+    assert tracks.tracked_frames(tracks.frames) == [0, 4]
+    assert tracks.moving_frames(tracks.frames) == [0, 1, 2, 3, 4]
 
 
 def test_uneven_times_stay_uneven_and_never_go_back(tmp_path: Path) -> None:
