@@ -36,9 +36,9 @@ def run_demo(folder: Path, replicas: int, out: Console) -> None:
     """Write the example to ``folder``, run it, and print its tables, rows, IoU and picture."""
     clip = demo_clip()
     video = Video("crossing", str(folder / "videos" / "crossing.mp4"))
+    write_prompts(str(folder / "prompts.csv"), _tracks(clip, video))
     Path(video.uri).parent.mkdir(parents=True, exist_ok=True)
     write_mp4(Path(video.uri), ((index / FRAMES_PER_SECOND, frame) for index, frame in enumerate(clip.frames)))
-    write_prompts(str(folder / "prompts.csv"), _tracks(clip, video))
     config = make_job(
         {"prompts": str(folder / "prompts.csv"), "output": str(folder / "out"), "model": "nano", "replicas": replicas}
     )

@@ -58,6 +58,10 @@ def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         (["run", "no-such-job.yaml"], "there is no such file"),
         (["run", "--prompts", "p.csv", "-o", "out", "--model", "sam3"], "model 'sam3' is not known"),
         (["track", "clip.mp4", "-o", "out"], "no prompt is given; add --box"),
+        (["track", "clpi.mp4", "--box", "1,2,3,4", "-o", "out"], "video clpi.mp4 does not exist; check its path"),
+        (["track", "clip.mp4", "--box", "1,2,3,4", "-o", "clip.mp4"], "clip.mp4 is a file, and a folder is needed"),
+        (["demo", "-o", "clip.mp4"], "clip.mp4 is a file, and a folder is needed"),
+        (["report", "out", "--to", "prompts.csv"], "would be written to prompts.csv; end its name in .html"),
         (["track", "clip.mp4", "-o", "out", "--box", "1,2,3"], "it has 3 number(s); write x1,y1,x2,y2"),
         (["track", "clip.mp4", "-o", "out", "--box", "5,5,1,9"], "x2 should be greater than x1"),
         (["export", "out", "-o", "files", "--format", "avi"], "format 'avi' is not known; use one of coco"),
@@ -72,11 +76,12 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
     assert call(monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 def test_a_long_list_of_bad_rows_is_cut(

@@ -39,7 +39,7 @@ def track(
 
     Example: samurai-batch track clip.mp4 --box 10,20,200,300 -o out/
     """
-    from samurai_batch.manifest import prompts_from_flags
+    from samurai_batch.manifest import check_video_is_there, prompts_from_flags
 
     tracks = prompts_from_flags(
         video,
@@ -52,7 +52,9 @@ def track(
         end_frame=end_frame,
         direction=direction,
     )
-    _run(load_job_of(None, {"prompts": video, "pool": "local", "replicas": "1"} | options), tracks)
+    config = load_job_of(None, {"prompts": video, "pool": "local", "replicas": "1"} | options)
+    check_video_is_there(video)
+    _run(config, tracks)
 
 
 @app.command()
@@ -104,12 +106,14 @@ def plan(
     config = load_job_of(job, options)
     found = plan_job(config)
     out.print(found.describe())
+    if not found.shards:
+        return
     if (measured := measured_rates(rates_from or found.output)) is not None:
         rates, run_id = measured
         out.print(
             expect(found.shards, rates, config.replicas or 1, price).describe() + f", by the rates of run {run_id}"
         )
-    elif found.shards:
+    else:
         out.print("no estimate of the time: no rates were measured; run a pilot, then add --rates-from <its output>")
 
 

@@ -90,7 +90,8 @@ def export_masks(
     if places is not None:
         ids = sorted(set(ids) & {video_id for video_id, _, _ in places})
     if not ids:
-        raise ConfigError(f"{storage.redact(masks_uri)}: there are no mask rows to export; run the job first")
+        remedy = "run the job first" if videos is None and objects is None else "check the ids of videos and objects"
+        raise ConfigError(f"{storage.redact(masks_uri)}: there are no mask rows to export; {remedy}")
     rows = (_rows(masks_uri, video_id, chosen, places, video_uri(video_id)) for video_id in sorted(ids))
     num_files = 0
     for name, data in FORMATS[format](rows):

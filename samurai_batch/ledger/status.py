@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
+from samurai_batch.checks import suggestion
 from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.schema import RunRecord, RunStatus, Totals, TrackProblem, VideoLedger
 from samurai_batch.ledger.store import (
@@ -18,6 +19,8 @@ from samurai_batch.ledger.store import (
 )
 from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.storage import redact
+
+_MAX_VIDEOS_NAMED = 20
 
 EXIT_DONE = 0
 EXIT_NOT_FINISHED = 1
@@ -99,7 +102,9 @@ def recorded_video(store: Store, output: str, video_id: str) -> str:
     """
     ledger = read_video_ledger(store, output, video_id)
     if ledger is None:
-        raise ConfigError(f"{redact(output)}: its ledger has no video {video_id!r}; say where the video is")
+        videos = list_videos(store, output)
+        known = suggestion(video_id, videos[:_MAX_VIDEOS_NAMED], videos) if videos else "say where the video is"
+        raise ConfigError(f"{redact(output)}: its ledger has no video {video_id!r}; {known}")
     if "***" in ledger.video_uri:
         raise ConfigError(f"{ledger.video_uri}: its secret part was not written down; say where the video is")
     return ledger.video_uri

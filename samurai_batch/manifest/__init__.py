@@ -22,10 +22,11 @@ starts, and a PromptsError lists all mistakes.
 from samurai_batch.manifest.detection_files import read_detections
 from samurai_batch.manifest.detections import parse_detections
 from samurai_batch.manifest.files import read_pictures, read_prompts, write_prompts
-from samurai_batch.manifest.flags import prompts_from_flags
+from samurai_batch.manifest.flags import check_video_is_there, prompts_from_flags
 from samurai_batch.manifest.rows import parse_prompts
 
 __all__ = [
+    "check_video_is_there",
     "parse_detections",
     "parse_prompts",
     "prompts_from_flags",

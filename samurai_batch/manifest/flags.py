@@ -56,6 +56,13 @@ def prompts_from_flags(
     ]
 
 
+def check_video_is_there(video_uri: str) -> None:
+    """Raises ConfigError for a local file or folder that does not exist; sends no request for others."""
+    for uri in storage.uris_of_files(storage.with_matches(video_uri)):
+        if not storage.is_remote(uri) and not storage.local_path(uri).exists():
+            raise ConfigError(f"video {uri} does not exist; check its path")
+
+
 def _clicks(frame: int, points: Sequence[str], negatives: Sequence[str]) -> PointsPrompt | None:
     positive = [_parsed("--point", text, _point) for text in points]
     negative = [_parsed("--negative", text, _point) for text in negatives]

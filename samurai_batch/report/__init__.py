@@ -36,13 +36,16 @@ def write_report(
     browser loads them when they scroll into view; with ``inline`` all is part of one file. ``worst`` puts that many
     worst moments of all tracks first; ``other`` is an output with the same tracks, made another way, such as backward:
     disagreement is then among them. If a video cannot be read, the report says so in place of its pictures. Raises
-    ConfigError if ``output`` has no finished or failed track, LedgerError and StorageError.
+    ConfigError if ``output`` has no finished or failed track or ``report_uri`` is no ``.html``, LedgerError and
+    StorageError.
     """
     if max_videos < 0:
         raise ConfigError(f"max_videos is {max_videos}: use 0 or more")
     if worst is not None and worst < 1:
         raise ConfigError(f"worst is {worst}: use 1 or more")
     uri = storage.join(output, "report.html") if report_uri is None else report_uri
+    if not uri.endswith((".html", ".htm")):
+        raise ConfigError(f"the report would be written to {storage.redact(uri)}; end its name in .html")
     store = InPage() if inline else BesidePage(uri)
     report = gather(output, with_pictures, store=store, max_videos=max_videos, worst=worst or 0, other=other)
     addresses = None

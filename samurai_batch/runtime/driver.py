@@ -184,7 +184,7 @@ class _Driver:
         delete_leftovers(store, settings.output, needed, settings.num_transfers, beat)
         totals = self._totals()
         logger.info(
-            "run %s: %d tracks, %d of them have ended before",
+            "run %s begins; tracks: %d, ended by earlier runs: %d",
             self._lease.record.run_id,
             totals.tracks,
             totals.tracks_skipped,

@@ -176,8 +176,8 @@ class Expectation:
         """One line for people."""
         cost = "" if self.cost is None else f", cost {self.cost:.2f}"
         return (
-            f"expected on {self.replicas} replicas: {self.seconds / 3600:.2f} h, "
-            f"{self.work_s / 3600:.2f} replica-hours of work{cost}"
+            f"expected on {self.replicas} {'replica' if self.replicas == 1 else 'replicas'}: "
+            f"{_duration(self.seconds)}; work of all replicas: {_duration(self.work_s)}{cost}"
         )
 
 
@@ -197,6 +197,12 @@ def expect(
     seconds = max(free_at_s)
     cost = None if price_per_hour is None else price_per_hour * len(free_at_s) * seconds / 3600
     return Expectation(replicas=replicas, work_s=sum(costs_s), seconds=seconds, cost=cost)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def measured_rates(output: str) -> tuple[Rates, str] | None:

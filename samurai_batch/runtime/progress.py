@@ -1,6 +1,5 @@
-"""How far a run is: a progress bar on a terminal, one structured line in the log every few seconds elsewhere."""
+"""How far a run is: a progress bar on a terminal, a line in the log every few seconds elsewhere."""
 
-import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,7 +43,7 @@ class RunProgress:
         return self.track_frames_left / self.totals.frames_per_s if self.totals.frames_per_s else None
 
     def numbers(self) -> dict[str, float]:
-        """Everything that is one number, by name: the metrics and, with a few more, the lines in the log."""
+        """Everything that is one number, by name: the metrics."""
         totals = self.totals
         return {
             "elapsed_s": round(totals.seconds, 1),
@@ -69,34 +68,29 @@ class ProgressSink(AbstractContextManager["ProgressSink", None], Protocol):
 
 
 class ProgressLog(ProgressSink):
-    """One line of JSON in the log every ``every_s`` seconds, and a last one at the end."""
+    """A line in the log every ``every_s`` seconds, and one at the end."""
 
     def __init__(self, every_s: float = 5.0) -> None:
         self._every_s = every_s
         self._next_s = 0.0
-        self._last: RunProgress | None = None
+        self._unlogged: RunProgress | None = None
 
     def show(self, progress: RunProgress) -> None:
         """Write a line if it is time."""
-        self._last = progress
+        self._unlogged = progress
         if progress.totals.seconds >= self._next_s:
             self._next_s = progress.totals.seconds + self._every_s
             self._log(progress)
 
     def __exit__(self, *error: object) -> None:
-        """Write the last line."""
-        if self._last is not None:
-            self._log(self._last)
+        """Write the last line, unless it is written."""
+        if self._unlogged is not None:
+            self._log(self._unlogged)
 
     def _log(self, progress: RunProgress) -> None:
-        left_s = progress.seconds_left
-        values = progress.numbers() | {
-            "failures": progress.totals.failures,
-            "waiting_for": progress.waiting_for,
-            "waiting_s": round(progress.waiting_s),
-            "seconds_left": None if left_s is None else round(left_s),
-        }
-        logger.info("progress %s", json.dumps(values))
+        self._unlogged = None
+        completed, total = progress.share_done
+        logger.info("progress: %.0f%%, %s", 100 * completed / max(total, 1), describe(progress))
 
 
 class ProgressBar(ProgressSink):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from samurai_batch.errors import StoreError
 from samurai_batch.storage.uris import is_remote, local_path
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -25,8 +26,8 @@ _NO_HARD_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, err
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file atomically; an existing one is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file atomically; an existing one is replaced. Raises StoreError for a path below a file."""
+    _make_folder(path.parent)
     try:
         with _temporary(_temporary_path(path), data) as temporary:
             temporary.replace(path)
@@ -44,8 +45,9 @@ def create_file(path: Path, data: bytes) -> bool:
 
     A hard link to a complete temporary file fails if the name is taken. On file systems without hard links the file is
     created with O_EXCL instead: still only one of several writers succeeds, but a reader may briefly see it empty.
+    Raises StoreError for a path below a file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     try:
         with _temporary(_beside(path), data) as temporary:
             _link_or_create(path, temporary, data)
@@ -73,6 +75,14 @@ def sweep_temporaries(output: str) -> None:
 def is_finished(name: str) -> bool:
     """Whether a name is not that of a temporary file."""
     return not name.startswith(TEMPORARY_PREFIX)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next((one for one in (folder, *folder.parents) if one.is_file()), folder)
+        raise StoreError(f"{file} is a file, and a folder is needed there; name another folder") from error
 
 
 def _num_entries(folder: Path) -> int:

@@ -258,7 +258,7 @@ def test_single_rows_are_exported_alone(run: str, tmp_path: Path) -> None:
 def test_what_cannot_be_exported_is_refused(run: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="format 'voc' is not known; use one of coco, youtube-vis"):
         export_masks(run, str(tmp_path), "voc")
-    with pytest.raises(ConfigError, match="there are no mask rows to export"):
+    with pytest.raises(ConfigError, match="there are no mask rows to export; check the ids of videos and objects"):
         export_masks(run, str(tmp_path), "coco", videos=["unknown"])
     with pytest.raises(ConfigError, match="clip: this format has pictures, and it is not known where the video is"):
         export_masks(run, str(tmp_path), "cvat-images", videos=["clip"])

@@ -43,8 +43,13 @@ def test_the_ledger_knows_where_a_video_was_found_but_no_secret(tmp_path: Path) 
     assert recorded_video(storage, output, "a") == "s3://bucket/a.mp4"
     with pytest.raises(ConfigError, match=r"\*\*\*@host/b.mp4: its secret part was not written down"):
         recorded_video(storage, output, "b")
-    with pytest.raises(ConfigError, match="its ledger has no video 'c'; say where the video is"):
+    with pytest.raises(ConfigError, match="its ledger has no video 'c'; known are a, b"):
         recorded_video(storage, output, "c")
+    write_video_ledger(storage, output, VideoLedger(video_id="camera", video_uri="camera.mp4"))
+    with pytest.raises(ConfigError, match=r"its ledger has no video 'camra'; did you mean camera\?"):
+        recorded_video(storage, output, "camra")
+    with pytest.raises(ConfigError, match="its ledger has no video 'a'; say where the video is"):
+        recorded_video(storage, str(tmp_path / "other"), "a")
 
 
 def test_an_empty_output_has_an_empty_status(tmp_path: Path) -> None:

@@ -6,10 +6,22 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
-from samurai_batch.manifest import prompts_from_flags
+from samurai_batch.manifest import check_video_is_there, prompts_from_flags
 from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Rle
 from samurai_batch.tasks import Video
 from tests.manifest.prompt_rows import png
+
+
+def test_a_video_that_is_not_there_is_refused_and_a_remote_one_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "1.mp4").touch()
+    for there in ("1.mp4", "*.mp4", str(tmp_path), "s3://no-such-bucket/clip.mp4"):
+        check_video_is_there(there)
+    for missing in ("2.mp4", "*.mov", storage.as_one(["1.mp4", "2.mp4"])):
+        with pytest.raises(ConfigError, match=r"^video (2\.mp4|\*\.mov) does not exist; check its path$"):
+            check_video_is_there(missing)
 
 
 def test_every_box_is_an_object_of_its_own() -> None:

@@ -28,7 +28,9 @@ def test_a_shard_costs_what_the_sizing_page_says() -> None:
     assert found.seconds == pytest.approx(longest_s)
     assert found.work_s == pytest.approx(longest_s + 1 + 100 * 0.12)
     assert found.cost == pytest.approx(2 * 1.5 * longest_s / 3600)
-    assert found.describe() == "expected on 2 replicas: 1.60 h, 1.60 replica-hours of work, cost 4.80"
+    assert found.describe() == "expected on 2 replicas: 96 min; work of all replicas: 96 min, cost 4.80"
+    assert expect([shard(1, 100)], RATES, replicas=1).describe().startswith("expected on 1 replica: 13 s; ")
+    assert expect([shard(3, 360_000)], RATES, replicas=1).describe().startswith("expected on 1 replica: 16.0 h; ")
 
 
 @given(SHARDS, st.integers(1, 30))

@@ -1,5 +1,4 @@
 import io
-import json
 import logging
 from dataclasses import replace
 
@@ -27,14 +26,22 @@ def test_without_tracks_the_bar_counts_pictures() -> None:
     assert replace(at(10.0, 0, failed=2), track_frames_left=0).share_done == (6, 10)
 
 
-def test_the_log_has_one_line_of_json_every_few_seconds_and_one_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_a_line_every_few_seconds_and_one_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), ProgressLog(every_s=5.0) as watch:
         for tenth in range(120):
             watch.show(at(tenth / 10, tenth))
-    lines = [json.loads(record.getMessage().removeprefix("progress ")) for record in caplog.records]
-    assert [line["elapsed_s"] for line in lines] == [0.0, 5.0, 10.0, 11.9]
-    assert lines[1]["frames_per_s"] == 10.0
-    assert lines[1]["seconds_left"] == 720
+    assert [record.getMessage() for record in caplog.records] == [
+        "progress: 0%, 4/10 tracks, 0.0 frames/s",
+        "progress: 1%, 4/10 tracks, 10.0 frames/s, 0:12:00 left",
+        "progress: 1%, 4/10 tracks, 10.0 frames/s, 0:12:00 left",
+        "progress: 2%, 4/10 tracks, 10.0 frames/s, 0:12:00 left",
+    ]
+
+
+def test_the_last_line_of_the_log_is_not_written_twice(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), ProgressLog(every_s=5.0) as watch:
+        watch.show(at(0.0, 0))
+    assert len(caplog.records) == 1
 
 
 def test_a_terminal_gets_a_bar_and_a_file_gets_lines() -> None:

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from samurai_batch import read_masks, storage
+from samurai_batch.errors import StoreError
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.masks.table import table_to_bytes
 from samurai_batch.runtime.run import run_job
@@ -21,6 +22,15 @@ from tests.runtime.fakes import NoProgress
 from tests.runtime.test_jobs import make_config
 
 NO_LINKS = {"EPERM": errno.EPERM, "ENOSYS": errno.ENOSYS, "ENOTSUP": errno.ENOTSUP}
+
+
+@pytest.mark.parametrize("name", ["clip.mp4/table", "clip.mp4/folder/table"])
+def test_a_file_where_a_folder_is_needed_is_named_as_wrong_usage(name: str, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
+    for write in (storage.write_bytes, storage.create_bytes):
+        with pytest.raises(StoreError, match=rf"^{tmp_path}/clip.mp4 is a file, and a folder is needed there; name"):
+            write(str(tmp_path / name), b"")
+    assert (tmp_path / "clip.mp4").read_bytes() == b"a video"
 
 
 def create_many(uri: str) -> list[bool]:
