@@ -3,16 +3,18 @@
 import threading
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samurai_batch.background import BackgroundCalls, prefetch
+from tests.waiting import LIMIT_S, wait_for
 
 
-def wait_for(gate: threading.Event) -> None:
-    assert gate.wait(600)
+def pass_through(gate: threading.Event) -> None:
+    assert gate.wait(LIMIT_S)
 
 
 def test_calls_are_carried_out_in_their_order() -> None:
@@ -37,7 +39,7 @@ def test_with_depth_0_the_callers_thread_carries_out_each_call() -> None:
 def test_a_call_waits_while_depth_calls_are_unfinished() -> None:
     gate, done = threading.Event(), threading.Event()
     with BackgroundCalls(2) as background:
-        background.call(partial(wait_for, gate))
+        background.call(partial(pass_through, gate))
         background.call(done.set)
         assert not done.is_set()
         threading.Timer(0.01, gate.set).start()
@@ -62,13 +64,18 @@ def test_an_error_is_raised_by_a_later_call_or_by_finish() -> None:
 
 
 def test_leaving_the_context_cancels_calls_that_have_not_begun() -> None:
-    gate = threading.Event()
     begun: list[int] = []
+    all_queued = threading.Event()
+
+    def still_at_work_when_the_others_are_cancelled() -> None:
+        pass_through(all_queued)
+        wait_for(lambda: all(one.cancelled() for one in islice(background._unfinished, 1, None)), "their end")
+
     with BackgroundCalls(9) as background:
-        background.call(partial(wait_for, gate))
+        background.call(still_at_work_when_the_others_are_cancelled)
         for number in range(3):
             background.call(partial(begun.append, number))
-        threading.Timer(0.05, gate.set).start()
+        all_queued.set()
     assert not begun
 
 
@@ -90,10 +97,11 @@ def test_at_most_depth_items_wait_for_the_consumer() -> None:
             yield number
 
     ahead = prefetch(items(), depth=3)
-    assert next(ahead) == 0
-    for thread in prefetch_threads():
-        thread.join(timeout=0.1)
-    assert len(made) <= 5  # one taken, three waiting, one in hand
+    for taken in range(1, 90):
+        next(ahead)
+        full = taken + 3 + 1  # three waiting, one in hand
+        wait_for(lambda full=full: len(made) >= full, "the thread to have made all it may")  # type: ignore[misc]
+        assert len(made) == full
     ahead.close()
 
 

@@ -15,6 +15,7 @@ from samurai_batch.ledger.lease import Holder, Lease, is_gone, lease_uri, this_p
 from samurai_batch.ledger.schema import Totals
 from samurai_batch.ledger.store import read_run, run_uri, runs_uri
 from samurai_batch.planning.rates import Rates
+from tests.waiting import wait_for
 
 ELSEWHERE = Holder("elsewhere", 17, "0")
 RATES = Rates(1.0, 1.0, 1.0)
@@ -82,8 +83,7 @@ def test_a_lease_is_kept_during_something_long_and_a_store_that_fails_meanwhile_
     def long() -> str:
         for moment_s in (1050.0, 1100.0):
             clock.moment_s = moment_s
-            while heartbeat_at_s() < moment_s:
-                pass
+            wait_for(lambda moment_s=moment_s: heartbeat_at_s() >= moment_s, "a heartbeat")  # type: ignore[misc]
         return "done"
 
     monkeypatch.setattr(lease, "beat", failing_at_first)

@@ -15,7 +15,8 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE
 from ray.util import get_node_ip_address
 
 from tests.cluster.ports import free_ports
-from tests.runtime.clusters import ROOT, wait_for
+from tests.runtime.clusters import ROOT
+from tests.waiting import wait_for
 
 MAX_NODES = 2
 

@@ -7,15 +7,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.waiting import wait_for
+
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 600.0
 
 
 class ClusterUnderTest:
@@ -113,10 +114,3 @@ def cluster_for(folder: Path, driver: str, num_nodes: int = 2) -> Iterator[Clust
             yield cluster
         finally:
             cluster.close()
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waiting for {what}"
-        time.sleep(0.05)

@@ -11,10 +11,10 @@ import ray
 from samurai_batch.prompts import Rle
 from samurai_batch.runtime.pool import Worker
 from samurai_batch.tasks import Leg, Track
-from tests.runtime.clusters import wait_for
 from tests.runtime.discovery_world import WORLD
 from tests.runtime.fakes import FakeTracker, make_replica
 from tests.runtime.light_workers import WorkerPlan
+from tests.waiting import wait_for
 
 
 def make_worker(plan: WorkerPlan) -> Worker:

@@ -12,10 +12,11 @@ from samurai_batch.runtime import ray_cluster, ray_pool
 from samurai_batch.runtime.pool import PoolFailed, PoolWaits
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
 from tests.runtime.autoscaling import autoscaling_cluster
-from tests.runtime.clusters import ROOT, wait_for
+from tests.runtime.clusters import ROOT
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.light_workers import WorkerPlan, see_gpus
 from tests.runtime.ray_worker import worker_beside_another
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

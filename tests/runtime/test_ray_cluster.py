@@ -22,10 +22,11 @@ from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import Track, Video
 from tests.runtime import cluster_driver, loss_driver
 from tests.runtime.cluster_driver import cluster_job
-from tests.runtime.clusters import LIMIT_S, ClusterUnderTest, cluster_for, wait_for
+from tests.runtime.clusters import ClusterUnderTest, cluster_for
 from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.gate import OPEN, Gate
 from tests.runtime.test_jobs import write_frames
+from tests.waiting import LIMIT_S, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

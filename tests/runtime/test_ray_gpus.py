@@ -11,8 +11,9 @@ from samurai_batch.runtime.assembly import ReplicaPlan, make_replica_process
 from samurai_batch.runtime.capacity import even_share
 from samurai_batch.runtime.pool import PoolFailed, ReplicaReady
 from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources, connect, disconnect
-from tests.runtime.clusters import ray_cluster_of, wait_for
+from tests.runtime.clusters import ray_cluster_of
 from tests.runtime.light_workers import see_gpus
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

@@ -2,10 +2,10 @@
 
 `step` computes the gradients of one half of a batch, averaged over both processes, and the parameters after one update,
 and writes them to `RANK.safetensors`; and those of two prompts of different kinds, to `RANK-of-two-kinds.safetensors`.
-`train` trains until a signal comes; it writes `RANK.ready` once it handles
-signals, and the weights it ended with.
+`train` trains until a signal comes; it writes `RANK.stepped` after its first step, and the weights it ended with.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -68,6 +68,18 @@ def step(batch: Batch) -> dict[str, Tensor]:
     return gradients | {f"after/{name}": p.detach().clone() for name, p in model.named_parameters()}
 
 
+class FirstStep(logging.Handler):
+    """Writes a file when a training logs its first step."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if " step 1 " in record.getMessage():
+            self._path.touch()
+
+
 def main(what: str, rank: int, folder: Path) -> None:
     """Run `step` or `train` together with the other process."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
@@ -81,9 +93,11 @@ def main(what: str, rank: int, folder: Path) -> None:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    (folder / f"{rank}.ready").touch()
+    logger = logging.getLogger(train.__module__)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(FirstStep(folder / f"{rank}.stepped"))
     endless = Stage(name="endless", minutes=60, batches=BATCHES)
-    state = train(TINY, [endless], TrainingSettings(prompt_warmup_steps=0), folder / "state", stop)
+    state = train(TINY, [endless], TrainingSettings(prompt_warmup_steps=0, log_every_steps=1), folder / "state", stop)
     save_file(state.weights, folder / f"{rank}.safetensors")
 
 
