@@ -1,10 +1,6 @@
 """Files added at the end of a video: its tracks go on where they had ended, with the rows of one run over all files."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ from samurai_batch.modeling.configs import MAX_OBJ_PTRS
 from samurai_batch.operations.reprocess import Choice, plan_reprocess, reprocess
 from samurai_batch.planning.continuation import LEAST_STEPS
 from samurai_batch.runtime.dry_run import plan_job
+from tests.killed_at import run_until
 from tests.runtime.fakes import NoProgress
 from tests.video.movies import write_movie
 
@@ -172,16 +169,12 @@ def test_an_added_file_that_is_not_complete_fails_the_tracks_and_its_successor_c
 def test_a_run_that_is_killed_in_the_added_file_goes_on_there_with_the_same_rows(tmp_path: Path) -> None:
     camera = Camera(tmp_path)
     camera.run()
-    camera.add(100)
-    command = [sys.executable, "-m", "samurai_batch", "run", "--prompts", str(tmp_path / "prompts.jsonl")]
+    camera.add(NUM_ADDED + 20)
+    command = ["run", "--prompts", str(tmp_path / "prompts.jsonl")]
     command += ["-o", str(camera.output), "--set", "replicas=1", "--set", "threads_per_replica=1"]
     command += [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
-        while killed.poll() is None and not list(camera.output.glob("_work/*/forward-4x7.state")):
-            time.sleep(0.01)
-        killed.kill()
-    assert killed.returncode == -signal.SIGKILL, "it was killed before its end"
+    run_until("*/_work/*/forward-4x7.state", command)
     num_saved = len(list(camera.output.glob("_work/*/*.parquet")))
     assert num_saved >= 4, "chunks 5 to 7 of two tracks"
-    assert camera.frames_of_run() <= 2 * (NUM_FRAMES + 100 - BORDER) - 4 * (num_saved - 2)
+    assert camera.frames_of_run() <= 2 * (NUM_FRAMES + NUM_ADDED + 20 - BORDER) - 4 * (num_saved - 2)
     camera.check_as_undisturbed()

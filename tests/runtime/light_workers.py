@@ -16,9 +16,20 @@ from samurai_batch.runtime.pool import Worker
 
 @dataclass(frozen=True)
 class WorkerPlan:
+    """Frames from ``held_at`` on wait for a file ``go`` beside ``pids``, so that a test can kill there."""
+
     output: str
     pids: str
     frame_s: float = 0.0
+    held_at: int | None = None
+
+    @property
+    def go(self) -> Path:
+        return Path(self.pids).with_name("go")
+
+    def is_at(self, frame_index: int) -> list[int]:
+        """The processes that have come to this frame, or beyond it."""
+        return [int(one.name) for one in Path(self.pids).glob("*") if int(one.read_text() or -1) >= frame_index]
 
 
 def failing_worker(plan: WorkerPlan) -> Worker:

@@ -1,4 +1,4 @@
-"""A run in a separate process (local Ray, two actors, the fake tracker), for tests that kill it."""
+"""A run in a separate process (two actors of a cluster, the fake tracker), for tests that kill it."""
 
 import random
 import sys
@@ -28,11 +28,16 @@ def discovery_in(folder: Path) -> tuple[list[Track], Detections]:
     return [track], WORLD.detections("a", 60, random.Random(3))
 
 
-def main(folder: Path, kind: str) -> int:
+def plan_in(folder: Path) -> WorkerPlan:
+    """Replicas are held in the middle of the videos."""
+    return WorkerPlan(str(folder / "out"), str(folder / "pids"), held_at=33)
+
+
+def main(folder: Path, kind: str, address: str) -> int:
     """Run the tracks in ``folder``, those of boxes or of a discovery."""
     tracks, detections = discovery_in(folder) if kind == "discovery" else (tracks_in(folder), {})
-    plan = WorkerPlan(str(folder / "out"), str(folder / "pids"), frame_s=0.03)
-    connect(None)
+    plan = plan_in(folder)
+    connect(address)
     try:
         with stop_on_signals() as should_stop:
             summary = run_tracks(
@@ -48,4 +53,4 @@ def main(folder: Path, kind: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

@@ -1,4 +1,4 @@
-"""A worker for real Ray actors: the fake tracker, slow enough to be killed during a chunk."""
+"""Workers for real Ray actors: the fake tracker, which can be held during a chunk to be killed there."""
 
 import contextlib
 import os
@@ -24,6 +24,8 @@ def make_worker(plan: WorkerPlan) -> Worker:
 
     def before_frame(index: int, legs: Sequence[Leg]) -> None:
         (folder / str(os.getpid())).write_text(str(index))
+        if plan.held_at is not None and index >= plan.held_at:
+            wait_for(plan.go.exists, "the word to go on")
         time.sleep(plan.frame_s)
 
     return make_replica(plan.output, FakeTracker(before_frame=before_frame, mask_of=mask_of))

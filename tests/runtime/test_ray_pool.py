@@ -1,7 +1,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from tests.runtime.fakes import box_track, run_tracks, write_video
 from tests.runtime.light_workers import WorkerPlan, failing_worker, see_gpus, worker_that_dies
 from tests.runtime.ray_worker import make_worker
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster")]
 
@@ -40,13 +40,12 @@ def test_two_actors_do_the_job_and_one_killed_on_the_way_changes_nothing(tmp_pat
     videos = [write_video(tmp_path, name, 60) for name in "ab"]
     tracks = [box_track(video, name, 20, "both") for video in videos for name in "xy"]
     run_tracks(tracks, tmp_path / "undisturbed")
-    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), frame_s=0.02)
+    plan = WorkerPlan(str(tmp_path / "out"), str(tmp_path / "pids"), held_at=33)
 
     def kill_one() -> None:
-        pids = Path(plan.pids)
-        while not pids.exists() or not [path for path in pids.iterdir() if path.read_text() == "33"]:
-            time.sleep(0.005)
-        os.kill(int(next(path.name for path in pids.iterdir() if path.read_text() == "33")), signal.SIGKILL)
+        wait_for(lambda: bool(plan.is_at(33)), "a replica in the middle of a chunk")
+        os.kill(plan.is_at(33)[0], signal.SIGKILL)
+        plan.go.touch()
 
     killer = threading.Thread(target=kill_one)
     killer.start()
