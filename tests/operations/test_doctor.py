@@ -1,6 +1,5 @@
-"""`samurai-batch doctor`: this machine, the output, the weights, and every node of a real cluster."""
+"""`samurai-batch doctor`: this machine, the output, the weights; `tests/runtime/test_ray_nodes.py` has a cluster."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,15 +7,11 @@ from typer.testing import CliRunner
 
 from samurai_batch import storage
 from samurai_batch.cli import app
-from samurai_batch.errors import ConfigError
 from samurai_batch.job import make_job
 from samurai_batch.operations import doctor as doctor_module
 from samurai_batch.operations.doctor import check_room, check_weights
 from samurai_batch.operations.output_checks import check_marker, marked_output
 from samurai_batch.runtime import ray_cluster
-from samurai_batch.runtime.capacity import ReplicaResources
-from samurai_batch.runtime.node_checks import check_nodes
-from tests.runtime.clusters import ray_cluster_of
 
 
 def doctor(*arguments: str) -> tuple[int, str]:
@@ -102,47 +97,3 @@ def test_a_cluster_without_room_is_a_problem_unless_it_grows(
     monkeypatch.setattr(ray_cluster, "has_autoscaler", lambda: has_autoscaler)
     check = check_room(num_replicas, "1 GPUs")
     assert (check.level, check.result) == (level, result)
-
-
-@pytest.fixture(scope="module")
-def gpu_node() -> Iterator[str]:
-    """The address of a cluster with one node, which declares a GPU that it does not have."""
-    with ray_cluster_of((2, 1)) as cluster:
-        yield cluster.address
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
-def test_every_node_of_a_cluster_is_checked(gpu_node: str, tmp_path: Path) -> None:
-    """The machine of the tests has no GPU that PyTorch can use, so that the one declared is a problem."""
-    code, told = doctor("--ray-address", gpu_node, "--output", str(tmp_path))
-    here, cluster, with_gpu, head = told.split("\n", 1)[0], *told.split("\nnode ")[0:3]
-    assert here == "this machine, where the job starts:"
-    assert "replicas   room for 1 of 1 CPUs and 1 GPUs" in cluster
-    assert ", room for 1:\n  ok       python " in with_gpu
-    assert "problem  CUDA " in with_gpu
-    assert f"ok       output     {tmp_path}: reads, writes" in with_gpu
-    assert ", room for none:\n  ok       python " in head
-    assert "problem" not in head
-    assert code == 1
-    code, told = doctor("--ray-address", gpu_node, "--set", "device=cpu")
-    assert code == 0
-    assert "room for 2 of 1 CPUs" in told
-    assert doctor("--ray-address", gpu_node, "--set", "num_cpus_per_replica=8")[0] == 1
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
-def test_a_job_whose_reserved_gpus_cannot_be_used_starts_no_replica(gpu_node: str) -> None:
-    from samurai_batch.runtime.ray_cluster import connect, disconnect
-
-    job = make_job({"prompts": "p", "output": "o", "device": "cuda", "dtype": "float32"})
-    connect(gpu_node)
-    try:
-        with pytest.raises(ConfigError, match=r"(?s)no replica could work here: node .*: CUDA: .*; or set device: cpu"):
-            check_nodes(job, ReplicaResources(num_cpus=1.0, num_gpus=1.0))
-        check_nodes(job.model_copy(update={"device": "cpu"}), ReplicaResources(num_cpus=1.0))
-    finally:
-        disconnect()

@@ -1,4 +1,4 @@
-"""What a run concludes from the checks of the nodes; `tests/operations/test_doctor.py` has a real cluster."""
+"""What a run concludes from the checks of the nodes; `tests/runtime/test_ray_nodes.py` has a real cluster."""
 
 import logging
 
