@@ -1,12 +1,10 @@
 """Whole jobs with a discover prompt and the real tracker: a small untrained network over a folder of frames."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -17,7 +15,6 @@ from samurai_batch.ledger.status import exit_code
 from samurai_batch.manifest import read_prompts, write_prompts
 from samurai_batch.operations.reprocess import plan_reprocess
 from samurai_batch.prompts import DiscoverPrompt
-from samurai_batch.runtime import assembly
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import Track, Video
@@ -25,13 +22,7 @@ from samurai_batch.video import open_video, scene_cuts_of
 from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.test_jobs import ImpatientPool, make_config, rows_of, write_frames
 
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = torch.get_num_threads()
-    monkeypatch.setattr(assembly, "MACHINE_THREADS", 1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def discovery(root: str, **more: object) -> JobConfig:

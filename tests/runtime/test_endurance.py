@@ -173,9 +173,8 @@ def test_where_a_video_is_cut_is_known_to_the_run_that_goes_on(tmp_path: Path) -
 
 
 @pytest.fixture
-def _small_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_device(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with memory for one track."""
-    torch.set_num_threads(1)
     original = pipeline.propagate_chunk
 
     def propagate_chunk(tracker: Tracker, source: VideoSource, legs: Sequence[Leg], *what: Any, **how: Any) -> Any:

@@ -1,13 +1,11 @@
 """Whole jobs with the real tracker: a small untrained network over small folders of frames."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from samurai_batch import storage
@@ -28,12 +26,7 @@ from tests.runtime.fakes import NoProgress, box_track
 NUM_FRAMES = 11
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = torch.get_num_threads()
-    monkeypatch.setattr(assembly, "MACHINE_THREADS", 1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def write_frames(folder_uri: str, seed: int, num_frames: int = NUM_FRAMES) -> str:
@@ -129,18 +122,6 @@ def test_prompts_videos_and_tables_may_all_lie_on_s3(tmp_path: Path, s3_uri: str
     pd.testing.assert_frame_equal(rows_of(config), rows_of(make_config(str(tmp_path), "out")))
     assert not storage.list_names(f"{config.output}/_work")
     assert run_job(config, progress=NoProgress()).totals.tracks_skipped == 4
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-@pytest.mark.xdist_group("ray")
-def test_ray_replicas_give_what_a_local_one_gives(tmp_path: Path) -> None:
-    root = str(tmp_path)
-    tracks = make_tracks(root)
-    local, on_ray = make_config(root, "out"), make_config(root, "ray", pool="ray", replicas=2)
-    run_job(local, tracks=tracks, progress=NoProgress())
-    assert exit_code(run_job(on_ray, tracks=tracks, progress=NoProgress())) == 0
-    pd.testing.assert_frame_equal(rows_of(on_ray), rows_of(local))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from samurai_batch import storage
 from samurai_batch.ledger.schema import RunRecord
@@ -71,8 +70,8 @@ def runs_of(output: str) -> list[RunRecord]:
     return [record for record in records if record is not None]
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_ten_kills_change_no_row_and_cost_a_chunk_each(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     write_prompts(str(tmp_path / "prompts.parquet"), make_tracks(tmp_path))
     undisturbed = run_job(cluster_job(tmp_path, "undisturbed", pool="local"), progress=NoProgress())
     assert exit_code(undisturbed) == 0

@@ -35,13 +35,11 @@ from samurai_batch.runtime import detection
 from samurai_batch.runtime.assembly import ReplicaPlan
 from samurai_batch.runtime.dry_run import plan_job
 from samurai_batch.runtime.pool import Pool
-from samurai_batch.runtime.ray_pool import RayPool, ReplicaResources
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import Track, Video
 from tests.images.small import SMALL_SAM
 from tests.images.small import picture as drawn
 from tests.images.tiny_models import save_clip
-from tests.runtime.poisoned import POISON, make_poisoned_replica
 
 LOOSE = {"points_per_side": 2, "pred_iou_thresh": -10.0, "stability_score_thresh": 0.0}
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -106,41 +104,6 @@ def assert_nothing_is_done_again(config: JobConfig, first: RunSummary) -> None:
     assert again.totals.rows == 0
     status = read_status(storage, config.output)
     assert (status.num_tracks["done"], status.num_tracks["failed"]) == (first.totals.tracks_done, len(BAD))
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("ray_cluster")
-def test_two_hundred_pictures_on_ray_five_of_them_bad(tmp_path: Path) -> None:
-    config = job(fill(str(tmp_path / "in"), 195), str(tmp_path / "out"), pool="ray", replicas=2)
-    summary = run_job(config)
-    assert (summary.totals.tracks, summary.totals.stats.frames_encoded) == (200, 195)
-    assert_the_five_bad_ones_failed(summary, 195)
-    rows = read_masks(config.output)
-    assert len(rows) == summary.totals.rows
-    assert set(rows["video_id"]) <= {f"good {index:03}.png" for index in range(195)}
-    assert_nothing_is_done_again(config, summary)
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_picture_that_ends_its_replicas_is_given_up_after_three_and_takes_no_other_with_it(tmp_path: Path) -> None:
-    folder = tmp_path / "in"
-    for name in ("a.png", POISON, "c.png"):
-        put(f"{folder}/{name}", drawn(24, 40))
-    config = job(str(folder), str(tmp_path / "out"), pool="ray")
-
-    def make_pool(plan: ReplicaPlan) -> Pool:
-        return RayPool(make_poisoned_replica, plan, 1, ReplicaResources(num_cpus=0.5))
-
-    summary = run_job(config, make_pool=make_pool)
-    (problem,) = summary.problems
-    assert problem.video_id == POISON
-    assert problem.error.startswith("answering the prompt ended 3 replicas, the last one with: ")
-    assert (summary.totals.tracks_done, summary.totals.replicas_lost) == (2, 3)
 
 
 @pytest.mark.slow

@@ -22,13 +22,11 @@ from samurai_batch.masks.compact import compact_masks
 from samurai_batch.runtime.run import run_job
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import NoProgress, box_track
-from tests.runtime.test_jobs import make_config, make_tracks, one_thread, rows_of
+from tests.runtime.test_jobs import make_config, make_tracks, rows_of
 from tests.storage.web_server import Answer, WebServer, web_server
 from tests.video.movies import write_movie
 
-__all__ = ["one_thread"]
-
-pytestmark = [pytest.mark.slow, pytest.mark.server]
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.usefixtures("one_thread")]
 
 ROOT = Path(__file__).parents[2]
 STORES = ["s3", "gcs", "azure"]
