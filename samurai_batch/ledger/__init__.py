@@ -4,6 +4,7 @@
     _ledger/runs/<run_id>.json    one run: its configuration, progress and heartbeat
     _ledger/lease/<number>.json   the run that may write to the output
     _work/<fingerprint>/          checkpoints of a track that has not ended
+    _states/<video_id>/           what later runs need of tracks that have ended
 
 The run that holds the lease writes them; anybody may read them at any time.
 
@@ -12,5 +13,6 @@ The run that holds the lease writes them; anybody may read them at any time.
     lease.py         one writer per output, kept by heartbeats
     writer.py        what a run has decided, on its way to storage
     checkpoints.py   saved work of unfinished tracks
+    kept_states.py   boundary states and kept memories of finished tracks
     status.py        what an output's ledger says as a whole, and how a run ended
 """

@@ -9,11 +9,12 @@ so long that another run may take its output over, the error of storage ends the
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property
 
 from samurai_batch.background import for_each
 from samurai_batch.errors import StorageError
-from samurai_batch.ledger.boundary_states import delete_other_states
 from samurai_batch.ledger.checkpoints import delete_leg, delete_track
+from samurai_batch.ledger.kept_states import delete_other_states, list_videos_with_states
 from samurai_batch.ledger.lease import Lease
 from samurai_batch.ledger.schema import Cut, TrackEntry, TrackProblem, VideoLedger
 from samurai_batch.ledger.store import Store, write_video_ledger
@@ -98,11 +99,9 @@ class LedgerWriter:
         """Have the states kept with an earlier table deleted; while a track fails, it may still go on from them."""
         video_id, object_id = outcome.track.track_id
         before = self._ledgers[video_id].tracks.get(object_id)
-        if (
-            before
-            and outcome.status != "failed"
-            and (before.status == "failed" or before.fingerprint != outcome.fingerprint)
-        ):
+        if before is None or outcome.status == "failed":
+            return
+        if before.status == "failed" or before.fingerprint != outcome.fingerprint:
             self._replaced.append((video_id, object_id, outcome.fingerprint))
 
     def fail(self, track: Track, failure: Failure) -> None:
@@ -183,11 +182,18 @@ class LedgerWriter:
         """Write what is new, without a heartbeat, for a run that has just taken its lease."""
         self._delete_invalidated()
         beat = self._lease.beat_if_due
+        if self._replaced:
+            self._replaced = [one for one in self._replaced if one[0] in self._videos_with_states]
         # Before the entry, or a crash would leave them: without their table they are of no use.
         for_each(self._delete_replaced, list(self._replaced), self._num_transfers, on_progress=beat)
         for_each(self._write_video, sorted(self._changed), self._num_transfers, on_progress=beat)
         for_each(self._delete_table, list(self._old_tables), self._num_transfers, on_progress=beat)
         for_each(self._delete_checkpoints, list(self._finished), self._num_transfers, on_progress=beat)
+
+    @cached_property
+    def _videos_with_states(self) -> set[str]:
+        """Once for the whole run: of what it replaces, states can only be there from runs before it."""
+        return list_videos_with_states(self._store, self._output)
 
     @property
     def _is_due(self) -> bool:

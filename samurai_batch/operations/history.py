@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from samurai_batch import storage
 from samurai_batch.background import for_each
 from samurai_batch.errors import LedgerError
-from samurai_batch.ledger.boundary_states import boundary_states_uri
+from samurai_batch.ledger.kept_states import kept_states_uri
 from samurai_batch.ledger.schema import RunRecord
 from samurai_batch.ledger.store import NUM_TRANSFERS, ledger_uri, list_runs, read_run
 from samurai_batch.masks import file_metadata, mask_table_uri
@@ -77,7 +77,7 @@ def keep_table(output: str, track: TrackId) -> None:
 def remove_tables(output: str, track: TrackId) -> None:
     """Delete a track's table, all replaced ones, and what it would go on from."""
     storage.delete(mask_table_uri(output, *track))
-    storage.delete(boundary_states_uri(output, *track))
+    storage.delete(kept_states_uri(output, *track))
     for run_id in storage.list_names(join(output, "_superseded")):
         storage.delete(mask_table_uri(superseded_uri(output, run_id), *track))
 

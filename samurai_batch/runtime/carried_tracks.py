@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from samurai_batch.background import for_each
-from samurai_batch.ledger.kept_memories import list_kept_memories
+from samurai_batch.ledger.kept_states import list_kept_memories
 from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.store import Store, read_video_ledgers
 from samurai_batch.masks import mask_table_name

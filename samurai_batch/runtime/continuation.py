@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from samurai_batch.background import for_each
 from samurai_batch.errors import StateError
-from samurai_batch.ledger.boundary_states import boundary_state_uri, list_boundaries
 from samurai_batch.ledger.checkpoints import rows_published_before, save_continuation, state_uri
+from samurai_batch.ledger.kept_states import boundary_state_uri, list_boundaries
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, file_metadata, mask_table_uri
 from samurai_batch.planning.continuation import Boundary, Continuation, boundary_frame, is_continuable

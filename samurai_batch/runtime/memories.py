@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from samurai_batch.errors import StateError
 from samurai_batch.ledger.checkpoints import state_uri
-from samurai_batch.ledger.kept_memories import kept_memories_uri
+from samurai_batch.ledger.kept_states import kept_memories_uri
 from samurai_batch.ledger.store import Store
 from samurai_batch.planning.chunks import first_chunk
 from samurai_batch.planning.orders import PropagateOrder, PublishOrder

@@ -148,6 +148,23 @@ def test_a_source_with_other_prompts_or_settings_is_computed_again_with_all_that
     assert sorted(kept) == ["a", "b"], "those of the tables before are gone"
 
 
+def test_where_nothing_is_kept_all_replaced_tracks_take_one_listing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, list_names = list[str](), storage.list_names
+
+    def listing(uri: str) -> list[str]:
+        listed.append(uri)
+        return list_names(uri)
+
+    monkeypatch.setattr(storage, "list_names", listing)
+    tracks = [box_track(video, name) for video in videos(tmp_path) for name in "xy"]
+    run_tracks(tracks, tmp_path / "out")
+    assert not [uri for uri in listed if "_states" in uri], "nothing was replaced"
+    run_tracks([replace(one, prompts=(BoxPrompt(0, (1.0, 1.0, 20.0, 20.0)),)) for one in tracks], tmp_path / "out")
+    assert [uri for uri in listed if "_states" in uri] == [str(tmp_path / "out/_states")]
+
+
 def test_memories_that_were_not_kept_have_their_track_computed_again_once(tmp_path: Path) -> None:
     a, b, _ = videos(tmp_path)
     run_tracks([box_track(a, "x"), box_track(a, "y")], tmp_path / "out")
