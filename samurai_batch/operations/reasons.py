@@ -1,7 +1,6 @@
 """Why a track is computed again: compares the job with the ledger and the mask tables of its output. Writes nothing."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from samurai_batch import storage
@@ -12,7 +11,7 @@ from samurai_batch.ledger.store import read_video_ledgers
 from samurai_batch.masks import file_metadata, mask_table_name, mask_table_uri, mask_tables_uri
 from samurai_batch.planning.fingerprints import Recipe, VideoIdentity, fingerprint
 from samurai_batch.planning.retry import Failure
-from samurai_batch.runtime.carried_tracks import prepare_all
+from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.preparation import Preparation
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.storage import redact
@@ -36,12 +35,13 @@ class Comparison:
     removed: tuple[TrackId, ...]
 
 
-def compare(tracks: Sequence[Track], recipe: Recipe, settings: DriverSettings) -> Comparison:
-    """What a run of these tracks would compute, and why, track by track. Raises LedgerError, StorageError."""
+def compare(carried: CarriedTracks) -> Comparison:
+    """What a run of a job's tracks would compute, and why, track by track. Raises LedgerError, StorageError."""
     decisions: list[Decision] = []
     of_job: set[TrackId] = set()
     to_detect: set[TrackId] = set()
-    for part in prepare_all(tracks, recipe, storage, settings):
+    recipe, settings = carried.preparer.recipe, carried.preparer.settings
+    for part in carried.all_parts():
         decisions += _decisions(part, recipe, settings)
         of_job.update(track.track_id for track in part.tracks)
         to_detect.update(one.track.track_id for one in part.to_detect)

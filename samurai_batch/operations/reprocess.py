@@ -36,7 +36,9 @@ from samurai_batch.operations.history import (
 from samurai_batch.operations.reasons import Decision, compare
 from samurai_batch.operations.sources import read_source
 from samurai_batch.planning.carried_tracks import source_of
+from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.driver import RunHooks
+from samurai_batch.runtime.preparation import Preparer
 from samurai_batch.runtime.progress import ProgressSink
 from samurai_batch.runtime.recipe import (
     check_output_store,
@@ -148,8 +150,10 @@ def plan_reprocess(config: JobConfig, choice: Choice = EVERYTHING) -> ReprocessP
         )
     tracks, detections = with_detections(config, tracks)
     recipe = job_recipe(config, weights_digest(config.model, config.weights))
-    check_sources(config, tracks, recipe)
-    comparison = compare(tracks, recipe, DriverSettings.of(config, retry_failed=True, detections=detections))
+    settings = DriverSettings.of(config, retry_failed=True, detections=detections)
+    carried = CarriedTracks(tracks, Preparer(recipe, storage, settings))
+    check_sources(config, tracks, carried)
+    comparison = compare(carried)
     decisions = _with_sources([one for one in comparison.decisions if _is_chosen(one, choice)], comparison.decisions)
     return ReprocessPlan(tuple(tracks), decisions, comparison.removed, choice)
 

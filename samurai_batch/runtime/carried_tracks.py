@@ -1,28 +1,28 @@
 """Tracks of a job that begin with the memories of others: what they wait for, and when they can begin.
 
-    tracks ─┬─> first: those with prompts of their own ──> `prepare` ──> … each of them ends ─┐
-            └─> groups that wait <───────────── fingerprint and kept memories of the sources ─┘ ──> `prepare` ──> …
+    tracks ─┬─> first: those with prompts of their own ──> prepare ──> … each of them ends ─┐
+            └─> groups that wait <───────────── fingerprint and kept memories of the sources ─┘ ──> prepare ──> …
 
 The fingerprint of a source is part of the fingerprint of what begins with it. Whether a run has made the source, or one
 before, and whether that run was killed, makes no difference.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from samurai_batch.background import for_each
 from samurai_batch.ledger.kept_states import list_kept_memories
 from samurai_batch.ledger.schema import TrackEntry
-from samurai_batch.ledger.store import Store, read_video_ledgers
+from samurai_batch.ledger.store import read_video_ledgers
 from samurai_batch.masks import mask_table_name
 from samurai_batch.planning.carried_tracks import CarriedGroup, carried_groups
-from samurai_batch.planning.fingerprints import Recipe, fingerprint
+from samurai_batch.planning.fingerprints import fingerprint
 from samurai_batch.planning.orders import TrackSettled
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.prompts import FromVideoPrompt
-from samurai_batch.runtime.preparation import Preparation, Preparer, prepare
-from samurai_batch.runtime.settings import DriverSettings
+from samurai_batch.runtime.preparation import Preparation, Preparer
 from samurai_batch.runtime.video_states import read_video_states
 from samurai_batch.tasks import Track, TrackId
 
@@ -41,35 +41,24 @@ class Source:
 class CarriedTracks:
     """The tracks of a job that wait for others, and what is known of these; reads their ledgers once.
 
-    ``first`` are all other tracks of the job, ``sources`` the tracks that any of it begins with. Of the sources,
-    ``unkept`` are those that have a table but no memories, while a track needs them: they are computed again.
+    ``first`` are all other tracks of the job, ``sources`` the tracks that any of it begins with. ``needed`` are those
+    with whose memories a track has to be computed; if they have a table but no memories, they are computed again
+    (``preparer.unkept``). ``entries`` are the ledger's, of the sources' videos.
     ``outside_job`` are neither tracks of the job nor may be detections of it: the output must have them.
     """
 
-    def __init__(
-        self,
-        tracks: Sequence[Track],
-        recipe: Recipe,
-        store: Store,
-        settings: DriverSettings,
-        *,
-        trust_weights: bool = False,
-        on_progress: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, tracks: Sequence[Track], preparer: Preparer) -> None:
         """Raises PromptsError for tracks that wait for each other, LedgerError, and StorageError."""
-        self._store, self._settings = store, settings
-        self._trust_weights, self._on_progress = trust_weights, on_progress
-        self._recipe = recipe
+        self.preparer = preparer  # by which the sources are compared, and then all tracks
         self.first = [track for track in tracks if track.carried_from is None]
         self.groups = carried_groups(tracks)
         self.sources = frozenset(source for group in self.groups for source in group.sources)
         videos = {track.video for group in self.groups for track in group.tracks}
-        self._videos = read_video_states(videos, store, settings, on_progress)
+        self._videos = read_video_states(videos, preparer.store, preparer.settings, preparer.on_progress)
         self.entries = self._read_entries()
         self._kept = self._read_kept()
         self.needed = self._needed()
-        self.unkept = frozenset(one for one in self.needed if self._is_without_memories(one))
-        self._preparer = Preparer(recipe, store, settings, trust_weights, on_progress, unkept=self.unkept)
+        self.preparer = replace(preparer, unkept=frozenset(filter(self._is_without_memories, self.needed)))
         self._expected: dict[TrackId, str] = {}
         self._known: dict[TrackId, Source] = {}
         self._waiting: dict[TrackId, list[CarriedGroup]] = defaultdict(list)
@@ -85,7 +74,6 @@ class CarriedTracks:
                 self._waiting[source].append(group)
         of_job = {track.track_id: track for track in tracks} if self.groups else {}
         self.detected = {one: _prompt_of(one, of_job) for one in self.sources - of_job.keys()}
-        self.video_ids |= {video_id for video_id, _ in of_job}
         self.outside_job = frozenset(one for one, prompt in self.detected.items() if prompt is None)
         for one in self.outside_job:
             self._entered(one, self.entries.get(one))
@@ -93,19 +81,20 @@ class CarriedTracks:
     # -- what is in the output
 
     def _read_entries(self) -> dict[TrackId, TrackEntry]:
-        video_ids = {video_id for video_id, _ in self.sources}
-        ledgers = read_video_ledgers(self._store, self._settings.output, video_ids, self._settings.num_transfers)
-        entries = {(one.video_id, object_id): entry for one in ledgers for object_id, entry in one.tracks.items()}
-        self.video_ids = {video_id for video_id, _ in entries}
-        return {one: entry for one, entry in entries.items() if one in self.sources}
+        """The tracks in the ledgers of the sources' videos."""
+        video_ids, settings = {video_id for video_id, _ in self.sources}, self.preparer.settings
+        ledgers = read_video_ledgers(self.preparer.store, settings.output, video_ids, settings.num_transfers)
+        return {(one.video_id, object_id): entry for one in ledgers for object_id, entry in one.tracks.items()}
 
     def _read_kept(self) -> frozenset[str]:
         """The fingerprints of sources whose memories are kept."""
+        preparer, settings = self.preparer, self.preparer.settings
 
         def read(source: TrackId) -> set[str]:
-            return list_kept_memories(self._store, self._settings.output, *source)
+            return list_kept_memories(preparer.store, settings.output, *source)
 
-        found = for_each(read, sorted(self.entries), self._settings.num_transfers, on_progress=self._on_progress)
+        sources = sorted(self.sources & self.entries.keys())
+        found = for_each(read, sources, settings.num_transfers, on_progress=preparer.on_progress)
         return frozenset[str]().union(*found)
 
     def _needed(self) -> frozenset[TrackId]:
@@ -131,7 +120,7 @@ class CarriedTracks:
             return False
         if video.identity is None or source is None or source.fingerprint is None:
             return False
-        recipe = replace(self._recipe, weights_digest=entry.weights_digest) if self._trust_weights else self._recipe
+        recipe = self.preparer.recipe_of(entry)
         return fingerprint(_with_source(track, source.fingerprint), video.identity, recipe) == entry.fingerprint
 
     # -- sources that end
@@ -175,7 +164,7 @@ class CarriedTracks:
     def _entered(self, source: TrackId, entry: TrackEntry | None) -> None:
         if entry is None or entry.status == "failed" or entry.fingerprint is None:
             self._ended(source, Source(failure=f"{FAILED}: {entry.error}" if entry else "which is unknown"))
-        elif source in self.unkept:
+        elif source in self.preparer.unkept:
             self._ended(source, Source(failure="whose memories were not kept"))
         else:
             self._ended(source, Source(entry.fingerprint))
@@ -202,7 +191,7 @@ class CarriedTracks:
         return sum(len(group.tracks) for group, num_missing in self._num_missing.items() if num_missing)
 
     def ready(self) -> Iterator[Preparation]:
-        """What is left to do for the groups whose sources have ended. Raises what `prepare` raises.
+        """What is left to do for the groups whose sources have ended. Raises what `Preparer.prepare` raises.
 
         Nothing while another call goes on, which comes to these groups, too.
         """
@@ -215,8 +204,17 @@ class CarriedTracks:
                 for track in group.tracks
                 if (prompt := track.carried_from) and sources[prompt.track_id].failure
             }
-            yield self._preparer.prepare(_resolved(group, sources), self._videos, failures)
+            yield self.preparer.prepare(_resolved(group, sources), self._videos, failures)
             self._is_preparing = False
+
+    def all_parts(self) -> Iterator[Preparation]:
+        """What is left to do for all tracks, for a plan: those that wait are compared as if the others were done.
+
+        Raises what `Preparer.parts` raises.
+        """
+        for part in chain(self.preparer.parts(self.first), self.ready()):
+            self.prepared(part, as_done=True)
+            yield part
 
     def expected_fingerprints(self) -> Iterator[str]:
         """The fingerprints that waiting tracks will have if their sources end well, as far as they are known."""
@@ -226,26 +224,8 @@ class CarriedTracks:
                 prompt, identity = track.carried_from, self._videos[track.video.video_id].identity
                 assert prompt is not None
                 if identity is not None and (name := expected.get(prompt.track_id)):
-                    expected[track.track_id] = fingerprint(_with_source(track, name), identity, self._recipe)
+                    expected[track.track_id] = fingerprint(_with_source(track, name), identity, self.preparer.recipe)
                     yield expected[track.track_id]
-
-
-def prepare_all(
-    tracks: Sequence[Track],
-    recipe: Recipe,
-    store: Store,
-    settings: DriverSettings,
-    *,
-    trust_weights: bool = False,
-) -> Iterator[Preparation]:
-    """As `prepare`, for a plan: tracks that wait for others are compared as if these were done."""
-    carried = CarriedTracks(tracks, recipe, store, settings, trust_weights=trust_weights)
-    for part in prepare(carried.first, recipe, store, settings, trust_weights=trust_weights, unkept=carried.unkept):
-        carried.prepared(part, as_done=True)
-        yield part
-    for part in carried.ready():
-        carried.prepared(part, as_done=True)
-        yield part
 
 
 def _prompt_of(source: TrackId, of_job: Mapping[TrackId, Track]) -> TrackId | None:

@@ -4,7 +4,7 @@ day 1: track ends ──> boundary state + table
 day 2: fingerprint over the first files = that of day 1 ──> state copied to _work ──> new chunks ──> table of all rows
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from samurai_batch.ledger.checkpoints import rows_published_before, save_continu
 from samurai_batch.ledger.kept_states import boundary_state_uri, list_boundaries
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import bytes_to_table, file_metadata, mask_table_uri
-from samurai_batch.planning.continuation import Boundary, Continuation, boundary_frame, is_continuable
+from samurai_batch.planning.continuation import Boundary, Continuation, boundary_frame
 from samurai_batch.planning.fingerprints import Recipe, fingerprint
 from samurai_batch.planning.job_state import PendingTrack
 from samurai_batch.planning.orders import PublishOrder
@@ -107,14 +107,3 @@ def rows_before(store: Store, output: str, order: PublishOrder) -> tuple[list[pa
     table = bytes_to_table(data)
     is_early = pc.less(table["frame_index"], chunk * order.chunk_frames)
     return [table.filter(pc.and_(is_early, pc.invert(table["interpolated"])))], chunk
-
-
-def continued_tracks(
-    pending: Iterable[PendingTrack],
-    find: Callable[[PendingTrack], Continuation | None],
-    num_transfers: int,
-    on_progress: Callable[[], None],
-) -> list[Continuation]:
-    """Those of the tracks that go on."""
-    candidates = [one for one in pending if is_continuable(one.track)]
-    return [one for one in for_each(find, candidates, num_transfers, on_progress=on_progress) if one is not None]

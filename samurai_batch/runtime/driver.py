@@ -40,7 +40,7 @@ from samurai_batch.runtime.pool import (
     ReplicaDied,
     ReplicaReady,
 )
-from samurai_batch.runtime.preparation import Preparation, prepare, prepare_detected
+from samurai_batch.runtime.preparation import Preparation, Preparer
 from samurai_batch.runtime.progress import ProgressSink, RunProgress
 from samurai_batch.runtime.run_stats import RunStats
 from samurai_batch.runtime.settings import DriverSettings
@@ -151,7 +151,7 @@ class _Driver:
         self._stats = RunStats(environment.clock)
         self._idle: dict[str, None] = {}  # replicas, in the order in which they became idle
         self._videos_to_detect: dict[str, VideoState] = {}  # those whose detections become tracks
-        self._carried = CarriedTracks([], recipe, environment.store, settings)
+        self._carried = CarriedTracks([], Preparer(recipe, environment.store, settings))
         self._waiting_for = ""
         self._waiting_since_s = 0.0
         self._scheduler = Scheduler([], [], {}, settings, FIRST_RATES)
@@ -167,13 +167,13 @@ class _Driver:
     # -- before the work
 
     def prepare(self, tracks: Sequence[Track]) -> None:
-        """Compare the job with its output; only what is left to do is kept in memory. Raises what `prepare` raises."""
+        """Compare the job with its output; only what is left to do is kept in memory. Raises as `Preparer` does."""
         store, settings = self._environment.store, self._settings
         self._environment.remove_temporaries()
         beat, needed = self._lease.beat_if_due, set[str]()
-        carried = self._carried = CarriedTracks(tracks, self._recipe, store, settings, on_progress=beat)
+        carried = self._carried = CarriedTracks(tracks, Preparer(self._recipe, store, settings, on_progress=beat))
         self._stats.count(tracks=carried.num_waiting)
-        for part in prepare(carried.first, self._recipe, store, settings, unkept=carried.unkept, on_progress=beat):
+        for part in carried.preparer.parts(carried.first):
             needed.update(part.saved_fingerprints)
             detecting = [one.track for one in part.to_detect if settings.has_detected_tracks(one.track)]
             detecting += [one.track for one in part.discoveries]
@@ -182,13 +182,9 @@ class _Driver:
         self._enter_carried()
         needed.update(carried.expected_fingerprints())
         delete_leftovers(store, settings.output, needed, settings.num_transfers, beat)
-        totals = self._totals()
-        logger.info(
-            "run %s begins; tracks: %d, ended by earlier runs: %d",
-            self._lease.record.run_id,
-            totals.tracks,
-            totals.tracks_skipped,
-        )
+        totals, run_id = self._totals(), self._lease.record.run_id
+        told = "run %s begins; tracks: %d, ended by earlier runs: %d"
+        logger.info(told, run_id, totals.tracks, totals.tracks_skipped)
         self._writer.flush()
 
     def _enter(self, part: Preparation) -> None:
@@ -309,7 +305,9 @@ class _Driver:
         store, settings = self._environment.store, self._settings
         detected = read_detections(store, settings.output, track, outcome.fingerprint)
         logger.info("%s of %s: %d detected", track.object_id, track.video.video_id, len(detected))
-        self._enter(prepare_detected(detected, self._videos_to_detect, self._recipe, store, settings))
+        # Only tracks of discoveries can have checkpoints by now.
+        preparer = Preparer(self._recipe, store, settings, may_have_checkpoints=any(one.origin for one in detected))
+        self._enter(preparer.prepare(detected, self._videos_to_detect))
 
     def _replace_replicas(self, pool: Pool) -> None:
         """Replace idle replicas that have done their number of chunks, or that only fail."""

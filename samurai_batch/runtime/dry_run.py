@@ -17,9 +17,9 @@ from samurai_batch.planning.chunks import frames_left
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.resume import NOTHING_SAVED, SavedWork, next_chunk
 from samurai_batch.planning.shards import Shard, cost_s
-from samurai_batch.runtime.carried_tracks import prepare_all
+from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.driver import FIRST_RATES
-from samurai_batch.runtime.preparation import Preparation
+from samurai_batch.runtime.preparation import Preparation, Preparer
 from samurai_batch.runtime.recipe import checked_tracks, job_recipe, with_absolute_paths, with_detections
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.runtime.source_checks import check_sources
@@ -86,12 +86,13 @@ def plan_job(config: JobConfig, tracks: Sequence[Track] | None = None, store: St
     config = with_absolute_paths(config)
     recipe = job_recipe(config, weights_digest="")
     tracks, _ = with_detections(config, checked_tracks(config, tracks))
-    check_sources(config, tracks, recipe, store, trust_weights=True)
+    settings = DriverSettings.of(config)
+    carried = CarriedTracks(tracks, Preparer(recipe, store, settings, trust_weights=True))
+    check_sources(config, tracks, carried)
     counts: Counter[str] = Counter()
     unreachable: list[TrackProblem] = []
     shards: list[tuple[float, PlannedShard]] = []
-    settings = DriverSettings.of(config)
-    for part in prepare_all(tracks, recipe, store, settings, trust_weights=True):
+    for part in carried.all_parts():
         counts += _counts(part)
         shards += _planned(part, settings.chunk_frames)
         unreachable += [

@@ -1,6 +1,6 @@
 """Before any work: which tracks have ended, which are left to do, and which checkpoints nobody needs any more."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, islice
@@ -11,7 +11,7 @@ from samurai_batch.ledger.checkpoints import list_saved_chunks, list_saved_track
 from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import mask_table_name
-from samurai_batch.planning.continuation import Continuation
+from samurai_batch.planning.continuation import Continuation, is_continuable
 from samurai_batch.planning.fingerprints import (
     Recipe,
     VideoIdentity,
@@ -24,7 +24,7 @@ from samurai_batch.planning.orders import DetectMember
 from samurai_batch.planning.resume import NOTHING_SAVED
 from samurai_batch.planning.retry import PERMANENT, Failure
 from samurai_batch.planning.shards import Shard, make_detect_batches, make_shards
-from samurai_batch.runtime.continuation import continued_tracks, find_continuation
+from samurai_batch.runtime.continuation import find_continuation
 from samurai_batch.runtime.detection import detected_fingerprints, read_detections
 from samurai_batch.runtime.discovery import as_track, discover_prompt_of, first_window, found_tracks, read_decisions
 from samurai_batch.runtime.settings import DriverSettings
@@ -111,49 +111,12 @@ class Preparation:
         }
 
 
-def prepare(
-    tracks: Sequence[Track],
-    recipe: Recipe,
-    store: Store,
-    settings: DriverSettings,
-    *,
-    trust_weights: bool = False,
-    unkept: Collection[TrackId] = frozenset(),
-    on_progress: Callable[[], None] = lambda: None,
-) -> Iterator[Preparation]:
-    """Compare the tracks of a job with the ledger and the checkpoints of its output. Writes nothing.
-
-    A track is settled if its mask table is there and the ledger has it as done under the same fingerprint; or as
-    partial, if the job keeps partial tracks. It is also settled if it failed because of its input and the input is the
-    same, unless the job retries such tracks. While a video cannot be found, what is published of it stays. Prompts
-    that have been detected come with the tracks of their detections. With ``trust_weights`` every entry is compared
-    under the weights that it was made with, for callers without weights. Tracks that are ``unkept`` have a table, but
-    not the memories that another track waits for. Tracks that wait for others are not for this function
-    (`carried_tracks`).
-
-    Each part has some of the videos, and each video is in one part, so that the ledger of a large job need not fit
-    into memory. ``on_progress`` is called often: this may take minutes. Raises LedgerError, StateError, StorageError.
-    """
-    preparer = Preparer(recipe, store, settings, trust_weights, on_progress, unkept=unkept)
-    for part in _by_videos(tracks, VIDEOS_AT_ONCE):
-        videos = read_video_states({track.video for track in part}, store, settings, on_progress)
-        yield preparer.prepare(part, videos)
-
-
 def _by_videos(tracks: Sequence[Track], num_videos: int) -> Iterator[list[Track]]:
     """The tracks of so many videos at a time, in the videos' order."""
     ordered = sorted(tracks, key=lambda track: track.video.video_id)
     each = groupby(ordered, key=lambda track: track.video.video_id)
     while part := [track for _, of_video in islice(each, num_videos) for track in of_video]:
         yield part
-
-
-def prepare_detected(
-    tracks: Sequence[Track], videos: Mapping[str, VideoState], recipe: Recipe, store: Store, settings: DriverSettings
-) -> Preparation:
-    """The same for the tracks of detections that were made just now: only those of discoveries have checkpoints."""
-    is_propagated = any(track.origin for track in tracks)
-    return Preparer(recipe, store, settings, may_have_checkpoints=is_propagated).prepare(tracks, videos)
 
 
 @dataclass(frozen=True)
@@ -176,7 +139,16 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class Preparer:
-    """Compares tracks with an output, as `prepare` does."""
+    """Compares the tracks of a job with the ledger and the checkpoints of its output. Writes nothing.
+
+    A track is settled if its mask table is there and the ledger has it as done under the same fingerprint; or as
+    partial, if the job keeps partial tracks. It is also settled if it failed because of its input and the input is the
+    same, unless the job retries such tracks. While a video cannot be found, what is published of it stays. Prompts
+    that have been detected come with the tracks of their detections. With ``trust_weights`` every entry is compared
+    under the weights that it was made with, for callers without weights. Tracks that are ``unkept`` have a table, but
+    not the memories that another track waits for. Where no track can have checkpoints, ``may_have_checkpoints`` False
+    saves a listing. ``on_progress`` is called often: this may take minutes.
+    """
 
     recipe: Recipe
     store: Store
@@ -184,7 +156,7 @@ class Preparer:
     trust_weights: bool = False
     on_progress: Callable[[], None] = lambda: None
     may_have_checkpoints: bool = True
-    unkept: Collection[TrackId] = frozenset()
+    unkept: frozenset[TrackId] = frozenset()
 
     @cached_property
     def detections(self) -> set[str]:
@@ -196,13 +168,23 @@ class Preparer:
         """The fingerprints of tracks with checkpoints."""
         return list_saved_tracks(self.store, self.settings.output) if self.may_have_checkpoints else set()
 
+    def parts(self, tracks: Sequence[Track]) -> Iterator[Preparation]:
+        """What is left to do for tracks that wait for none (others: `carried_tracks`), in parts.
+
+        Each part has some of the videos, and each video is in one part, so that the ledger of a large job need not fit
+        into memory. Raises LedgerError, StateError, StorageError.
+        """
+        for part in _by_videos(tracks, VIDEOS_AT_ONCE):
+            videos = read_video_states({track.video for track in part}, self.store, self.settings, self.on_progress)
+            yield self.prepare(part, videos)
+
     def prepare(
         self,
         tracks: Sequence[Track],
         videos: Mapping[str, VideoState],
         failures: Mapping[TrackId, Failure] = MappingProxyType({}),
     ) -> Preparation:
-        """What is left to do for tracks of these videos; those with ``failures`` cannot begin."""
+        """What is left to do for tracks of these videos; those with ``failures`` cannot begin. Raises as `parts`."""
         settings = self.settings
         candidates = [self._candidate(track, videos) for track in tracks]
         groups = [
@@ -252,11 +234,13 @@ class Preparer:
             entry = video.ledger.tracks.get(one.track.object_id)
             if entry is None or mask_table_name(one.track.object_id) not in video.tables:
                 return None
-            return find_continuation(one, video, self._recipe_of(entry), self.store, output, chunk_frames)
+            return find_continuation(one, video, self.recipe_of(entry), self.store, output, chunk_frames)
 
-        return continued_tracks(pending, find, self.settings.num_transfers, self.on_progress)
+        candidates = [one for one in pending if is_continuable(one.track)]
+        found = for_each(find, candidates, self.settings.num_transfers, on_progress=self.on_progress)
+        return [one for one in found if one is not None]
 
-    def _recipe_of(self, entry: TrackEntry | None) -> Recipe:
+    def recipe_of(self, entry: TrackEntry | None) -> Recipe:
         """The recipe that an entry is compared with."""
         if self.trust_weights and entry:
             return replace(self.recipe, weights_digest=entry.weights_digest)
@@ -284,7 +268,7 @@ class Preparer:
     def _candidate(self, track: Track, videos: Mapping[str, VideoState]) -> _Candidate:
         state = videos[track.video.video_id]
         entry = state.ledger.tracks.get(track.object_id)
-        recipe = self._recipe_of(entry)
+        recipe = self.recipe_of(entry)
         is_known = track.carried_from is None or track.carried_from.source != ""
         identity = state.identity if is_known else None
         one = _Candidate(track, entry, fingerprint(track, identity, recipe) if identity else None)

@@ -23,9 +23,11 @@ from samurai_batch.ledger.store import read_run
 from samurai_batch.modeling.weight_files import weights_digest
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_values
+from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.detection import check_auto_prompts
 from samurai_batch.runtime.driver import Environment, RunDescription, RunHooks, drive
 from samurai_batch.runtime.pool import Pool
+from samurai_batch.runtime.preparation import Preparer
 from samurai_batch.runtime.progress import ProgressLog, ProgressSink
 from samurai_batch.runtime.recipe import (
     checked_tracks,
@@ -76,7 +78,9 @@ def run_job(
     load = cache(partial(_load_weights, config))
     is_remote = config.weights is not None and storage.is_remote(config.weights)  # downloaded once, not twice
     recipe = job_recipe(config, load().digest if is_remote else weights_digest(config.model, config.weights))
-    check_sources(config, tracks, recipe)
+    settings = DriverSettings.of(config, retry_failed=retry_failed, detections=detections)
+    # The driver reads the output again, under its lease.
+    check_sources(config, tracks, CarriedTracks(tracks, Preparer(recipe, storage, settings)))
     clock = SystemClock()
     run_id = new_run_id(clock) if run_id is None else _checked_run_id(run_id, config.output)
     run = RunDescription(run_id, redact_values(config.model_dump()), versions())
@@ -89,7 +93,6 @@ def run_job(
             should_stop=should_stop,
             remove_temporaries=partial(storage.sweep_temporaries, config.output),
         )
-        settings = DriverSettings.of(config, retry_failed=retry_failed, detections=detections)
         return drive(tracks, recipe, settings, run, environment, hooks)
 
 
