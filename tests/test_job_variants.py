@@ -20,7 +20,7 @@ def refuse(
     weights: Sequence[str] = (),
 ) -> str:
     with pytest.raises(ConfigError) as refusal:
-        load_variants(path, SHARED if overrides is None else overrides, modes, models, weights)
+        load_variants(path, SHARED if overrides is None else overrides, modes=modes, models=models, weights=weights)
     return str(refusal.value)
 
 
@@ -30,27 +30,27 @@ def job_file(folder: Path, text: str) -> str:
 
 
 def test_every_mode_runs_with_every_model() -> None:
-    jobs = load_variants(None, SHARED, ["samurai", "sam2"], ["nano", "edgetam"], ["untrained:0"])
+    jobs = load_variants(None, SHARED, modes=["samurai", "sam2"], models=["nano", "edgetam"], weights=["untrained:0"])
     assert list(jobs) == ["nano-samurai", "nano-sam2", "edgetam-samurai", "edgetam-sam2"]
     job = jobs["edgetam-sam2"]
     assert (job.model, job.mode, job.weights, job.output) == ("edgetam", "sam2", "untrained:0", "out/edgetam-sam2")
 
 
 def test_every_mode_runs_with_and_without_a_rescue() -> None:
-    jobs = load_variants(None, SHARED, ["dam4sam", "sam2"], rescues=["none", "sentry"])
+    jobs = load_variants(None, SHARED, modes=["dam4sam", "sam2"], rescues=["none", "sentry"])
     assert list(jobs) == ["dam4sam-none", "dam4sam-sentry", "sam2-none", "sam2-sentry"]
     assert jobs["sam2-sentry"].tracker_settings.rescue == "sentry"
     with pytest.raises(ConfigError, match="rescue is given, but mode sam2long decides a mask frames later"):
-        load_variants(None, SHARED, ["sam2", "sam2long"], rescues=["sentry"])
+        load_variants(None, SHARED, modes=["sam2", "sam2long"], rescues=["sentry"])
 
 
 def test_names_have_only_what_differs() -> None:
-    assert list(load_variants(None, SHARED, ["samurai", "sam2"])) == ["samurai", "sam2"]
-    assert list(load_variants(None, SHARED, ["sam2"], ["nano", "edgetam"])) == ["nano", "edgetam"]
+    assert list(load_variants(None, SHARED, modes=["samurai", "sam2"])) == ["samurai", "sam2"]
+    assert list(load_variants(None, SHARED, modes=["sam2"], models=["nano", "edgetam"])) == ["nano", "edgetam"]
 
 
 def test_weights_belong_to_the_models_in_their_order() -> None:
-    jobs = load_variants(None, SHARED, [], ["nano", "edgetam"], ["a.pt", "b.pt"])
+    jobs = load_variants(None, SHARED, models=["nano", "edgetam"], weights=["a.pt", "b.pt"])
     assert [job.weights for job in jobs.values()] == ["a.pt", "b.pt"]
     assert "--weights is given 2 times and --model 3 times" in refuse(
         models=["nano", "edgetam", "sam2_hiera_tiny"], weights=["a.pt", "b.pt"]
@@ -106,8 +106,8 @@ def test_options_do_not_mix_with_a_list_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_benchmarks_prompts_are_taken_where_the_job_names_none() -> None:
-    jobs = load_variants(None, {"output": "out"}, ["samurai", "sam2"], default_prompts="prompts.parquet")
+    jobs = load_variants(None, {"output": "out"}, modes=["samurai", "sam2"], default_prompts="prompts.parquet")
     assert {job.prompts for job in jobs.values()} == {"out/prompts.parquet"}
-    jobs = load_variants(None, SHARED, ["samurai", "sam2"], default_prompts="prompts.parquet")
+    jobs = load_variants(None, SHARED, modes=["samurai", "sam2"], default_prompts="prompts.parquet")
     assert {job.prompts for job in jobs.values()} == {"p.csv"}
     assert "prompts is missing" in refuse(overrides={"output": "out"}, modes=["samurai", "sam2"])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from samurai_batch.cli.job_options import load_variants_of, takes_options
+from samurai_batch.cli.job_options import takes_options
 from samurai_batch.cli.printing import err, out, print_problems, progress_sink
 from samurai_batch.errors import ConfigError
 
@@ -65,11 +65,19 @@ def compare(
 
     Example: samurai-batch compare --mode samurai --mode sam2 --dataset davis16 --root DAVIS -o out/
     """
+    from samurai_batch.job.variants import load_variants
     from samurai_batch.operations.compare import PROMPTS, compare
 
     truth = _truth(dataset, root, sequences, kind)
-    given = (modes or (), models or (), weights or (), rescues or ())
-    jobs = load_variants_of(job, options, *given, PROMPTS if truth else None)
+    jobs = load_variants(
+        job,
+        options,
+        modes=modes or (),
+        models=models or (),
+        weights=weights or (),
+        rescues=rescues or (),
+        default_prompts=PROMPTS if truth else None,
+    )
     output = _parent_of(jobs)
     found = compare(jobs, output, truth, retry_failed=retry_failed, make_sink=_sink)
     _print(found, output)

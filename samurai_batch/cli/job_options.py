@@ -59,22 +59,7 @@ def load_job_of(path: str | None, options: Mapping[str, str]) -> "JobConfig":
     """The job in a YAML file, if there is one, with its fields replaced by options. Raises ConfigError."""
     from samurai_batch.job import load_job
 
-    return load_job(path, dict(options))
-
-
-def load_variants_of(
-    path: str | None,
-    options: Mapping[str, str],
-    modes: Sequence[str],
-    models: Sequence[str],
-    weights: Sequence[str],
-    rescues: Sequence[str],
-    default_prompts: str | None,
-) -> "dict[str, JobConfig]":
-    """The jobs of a comparison by name (`job.variants`). Raises ConfigError."""
-    from samurai_batch.job.variants import load_variants
-
-    return load_variants(path, dict(options), modes, models, weights, default_prompts, rescues)
+    return load_job(path, options)
 
 
 def _merged(options: Mapping[str, str | None], fields: Sequence[str] | None) -> dict[str, str]:

@@ -18,18 +18,18 @@ _EXAMPLE = "variants: [{mode: samurai}, {mode: sam2}]"
 def load_variants(
     path: str | None,
     overrides: Mapping[str, str],
+    *,
     modes: Sequence[str] = (),
     models: Sequence[str] = (),
     weights: Sequence[str] = (),
-    default_prompts: str | None = None,
     rescues: Sequence[str] = (),
+    default_prompts: str | None = None,
 ) -> dict[str, JobConfig]:
     """The jobs of a comparison by name; each writes to ``<output>/<name>``.
 
     They come from the list ``variants`` of a YAML file, each of fields of a job and optionally a ``name``, or from
     every mode with every rescue and every model. One of ``weights`` is for all models, several are for the models in
-    their order.
-    ``default_prompts`` is the name, below the output, of a prompts table for a job that names none.
+    their order. ``default_prompts`` is the name, below the output, of a prompts table for a job that names none.
     Raises ConfigError.
     """
     values = read_job_values(path, overrides)

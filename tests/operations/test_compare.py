@@ -170,7 +170,7 @@ def test_an_interrupted_run_ends_the_comparison_and_says_how_to_continue(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = load_variants(
-        None, {"output": str(tmp_path), **FAST}, ["samurai", "sam2"], default_prompts="prompts.parquet"
+        None, {"output": str(tmp_path), **FAST}, modes=["samurai", "sam2"], default_prompts="prompts.parquet"
     )
     monkeypatch.setattr(
         "samurai_batch.operations.compare.run_job",
@@ -185,6 +185,6 @@ def test_an_interrupted_run_ends_the_comparison_and_says_how_to_continue(
 
 def test_jobs_that_segment_pictures_are_not_compared(tmp_path: Path) -> None:
     shared = {"prompts": "p.csv", "output": str(tmp_path), "task": "segment"}
-    jobs = load_variants(None, shared, [], ["nano", "edgetam"], ["untrained:0"])
+    jobs = load_variants(None, shared, models=["nano", "edgetam"], weights=["untrained:0"])
     with pytest.raises(ConfigError, match="task segment: only jobs that track"):
         compare(jobs, str(tmp_path))
