@@ -1,11 +1,14 @@
 """Boxes, as xyxy corners in pixels unless a name says otherwise, and masks as arrays."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samurai_batch.prompts import Box
+
+Float = TypeVar("Float", bound=np.floating)
 
 
 def box_iou(a_xyxy: Box, b_xyxy: Box) -> float:
@@ -17,6 +20,23 @@ def box_iou(a_xyxy: Box, b_xyxy: Box) -> float:
     area_b = (b_xyxy[2] - b_xyxy[0]) * (b_xyxy[3] - b_xyxy[1])
     union = area_a + area_b - intersection
     return intersection / union if union > 0 else 0.0
+
+
+def box_ious(some_xyxy: NDArray[np.float64], others_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """IoU of each box (n, 4) with each of the others (m, 4): (n, m). A box without an area overlaps nothing."""
+    one, other = some_xyxy[:, None], others_xyxy[None]
+    extent = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    intersection = np.prod(np.maximum(extent, 0.0), axis=-1)
+    area, other_area = (np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (one, other))
+    union = area + other_area - intersection
+    is_real = (area > 0) & (other_area > 0) & (union > 0)
+    ious: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(union), where=is_real)
+    return ious
+
+
+def to_xyxy(boxes_xywh: NDArray[Float]) -> NDArray[Float]:
+    """COCO boxes (n, 4), left, top, width, height, as corners."""
+    return np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
 
 
 def mot_box_xyxy(left: float, top: float, width: float, height: float) -> Box:

@@ -53,6 +53,12 @@ def areas_and_boxes(rles: Sequence[Rle]) -> tuple[NDArray[np.int64], NDArray[np.
     return areas, boxes
 
 
+def box_xywh_of(rle: Rle) -> tuple[int, int, int, int]:
+    """The tight COCO box of one mask that is not empty: left, top, width, height in whole pixels."""
+    left, top, width, height = map(int, areas_and_boxes([rle])[1][0])
+    return left, top, width, height
+
+
 def mask_overlaps(some: Sequence[Rle], others: Sequence[Rle], of_the_first: bool = False) -> NDArray[np.float64]:
     """IoU of each mask with each of the others, (n, m). ``of_the_first``: share of the first mask."""
     overlaps = np.zeros((len(some), len(others)))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samurai_batch.evaluation.association import FrameOverlaps, association_scores, best_matches, count_sequence
-from samurai_batch.evaluation.multi_object import box_overlaps
+from samurai_batch.geometry import box_ious
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
@@ -134,13 +134,7 @@ def _with_dense_truth(frames: Sequence[FrameOverlaps]) -> list[FrameOverlaps]:
 
 
 def _ious(some: Sequence[Boxes], others: Sequence[Boxes]) -> Boxes:
-    if not some or not others:
-        return np.zeros((len(some), len(others)))
-    return box_overlaps(_xywh(np.stack(some)), _xywh(np.stack(others)))
-
-
-def _xywh(boxes_xyxy: Boxes) -> Boxes:
-    return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+    return box_ious(np.reshape(some, (-1, 4)), np.reshape(others, (-1, 4)))
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from samurai_batch.evaluation.association import (
 from samurai_batch.evaluation.boxes import BOX_COLUMNS
 from samurai_batch.evaluation.regions import masks_on
 from samurai_batch.evaluation.truth import FrameTruth, Sequence
+from samurai_batch.geometry import box_ious, to_xyxy
 from samurai_batch.plotting import Curve, curve_plot
 from samurai_batch.prompts import Rle
 from samurai_batch.rle import encode_mask, mask_overlaps, rle_from_coco
@@ -128,29 +129,13 @@ def _counted(truth: FrameTruth, shapes: Shapes, where: str) -> tuple[NDArray[np.
 def _overlaps(truth: Shapes, predicted: Shapes, where: str) -> NDArray[np.float64]:
     if isinstance(truth, np.ndarray):
         assert isinstance(predicted, np.ndarray)
-        return box_overlaps(truth, predicted)
+        return box_ious(to_xyxy(truth), to_xyxy(predicted))
     assert isinstance(predicted, tuple)
     sizes = {(one.height, one.width) for one in (*truth, *predicted)}
     if len(sizes) > 1:
         shown = " and ".join(f"{width}x{height}" for height, width in sorted(sizes))
         raise ConfigError(f"{where}: masks are of {shown} pixels; are these the benchmark's videos?")
     return mask_overlaps(truth, predicted)
-
-
-def box_overlaps(some_xywh: NDArray[np.float64], others_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of each box (n, 4) with each of the others (m, 4), xywh: (n, m). A box without an area overlaps nothing."""
-    one, other = some_xywh[:, None, :], others_xywh[None, :, :]
-    near, far = np.maximum(one[..., :2], other[..., :2]), np.minimum(_far(one), _far(other))
-    intersection = np.prod(np.maximum(far - near, 0.0), axis=-1)
-    areas = [np.prod(_far(boxes) - boxes[..., :2], axis=-1) for boxes in (one, other)]
-    union = areas[0] + areas[1] - intersection
-    is_real = (areas[0] > 0) & (areas[1] > 0) & (union > 0)
-    shares: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(union), where=is_real)
-    return shares
-
-
-def _far(boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
-    return boxes_xywh[..., :2] + boxes_xywh[..., 2:]
 
 
 def _numbered(object_ids: Iterable[str], numbers: dict[str, int]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ A format is a function from the rows of videos to files; README.md says what eac
     outlines.py         masks as polygons
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
@@ -33,12 +33,12 @@ from samurai_batch.exports import (
     yolo,
 )
 from samurai_batch.exports.supervision import to_supervision
-from samurai_batch.exports.video_masks import VideoMasks
+from samurai_batch.exports.video_masks import Files, VideoMasks
 from samurai_batch.masks import MASK_SCHEMA, read_masks
 
 __all__ = ["FORMATS", "export_masks", "to_supervision"]
 
-FORMATS: dict[str, Callable[[Iterable[VideoMasks]], Iterator[tuple[str, bytes]]]] = {
+FORMATS: dict[str, Callable[[Iterable[VideoMasks]], Files]] = {
     "coco": json_formats.coco,
     "youtube-vis": json_formats.youtube_vis,
     "sav": json_formats.sav,

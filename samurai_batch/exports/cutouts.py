@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
-from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.exports.video_masks import Files, MaskOnFrame, VideoMasks
 from samurai_batch.rendering.alpha import PRORES_4444, VP9, AlphaCodec, alpha_video
 from samurai_batch.rendering.render import opened_video
-from samurai_batch.rle import areas_and_boxes, decode_mask
+from samurai_batch.rle import box_xywh_of, decode_mask
 from samurai_batch.storage import quote_id
-
-Files = Iterator[tuple[str, bytes]]
 
 MARGIN_PX = 16
 
@@ -45,7 +43,7 @@ def _frames(uri: str, masks: list[MaskOnFrame]) -> Iterator[tuple[float, NDArray
             rle = rles.get(frame.index)
             picture = np.zeros((*frame.pixels.shape[:2], 4), np.uint8)
             if rle is not None:
-                left, top, width, height = map(int, areas_and_boxes([rle])[1][0].tolist())
+                left, top, width, height = box_xywh_of(rle)
                 near = (
                     slice(max(top - MARGIN_PX, 0), top + height + MARGIN_PX),
                     slice(max(left - MARGIN_PX, 0), left + width + MARGIN_PX),

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from samurai_batch.exports.outlines import mask_outline
 from samurai_batch.exports.pictures import frame_pictures, picture_name
-from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.exports.video_masks import Files, MaskOnFrame, VideoMasks
 from samurai_batch.prompts import Rle
-from samurai_batch.rle import areas_and_boxes, decode_mask
+from samurai_batch.rle import box_xywh_of, decode_mask
 from samurai_batch.storage import file_name, quote_id
 
-Files = Iterator[tuple[str, bytes]]
 Draw = Callable[[Rle], tuple[str, dict[str, object]]]
 """The element of a shape, and its attributes."""
 
@@ -117,7 +116,7 @@ def _shape(rle: Rle, draw: Draw, **attributes: object) -> str:
 
 
 def _box(rle: Rle) -> tuple[str, dict[str, object]]:
-    left, top, width, height = areas_and_boxes([rle])[1][0].tolist()
+    left, top, width, height = box_xywh_of(rle)
     corners = zip(("xtl", "ytl", "xbr", "ybr"), (left, top, left + width, top + height), strict=True)
     return "box", {name: f"{value:.2f}" for name, value in corners}
 

@@ -11,19 +11,17 @@ import io
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.exports.video_masks import Files, MaskOnFrame, VideoMasks
 from samurai_batch.prompts import Rle
-from samurai_batch.rle import areas_and_boxes, decode_mask
+from samurai_batch.rle import box_xywh_of, decode_mask
 from samurai_batch.storage import file_name, is_remote, local_path, quote_id
-
-Files = Iterator[tuple[str, bytes]]
 
 FIELD = "tracks"
 
@@ -56,7 +54,7 @@ def _frames(video: VideoMasks) -> dict[str, Any]:
 
 
 def _object(mask: MaskOnFrame, rle: Rle, number: int) -> dict[str, Any]:
-    left, top, width, height = map(int, areas_and_boxes([rle])[1][0].tolist())
+    left, top, width, height = box_xywh_of(rle)
     right, bottom = left + width, top + height
     box = {
         "top_left": {"x": left / rle.width, "y": top / rle.height},

@@ -5,17 +5,15 @@
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from samurai_batch.exports.video_masks import VideoMasks
+from samurai_batch.exports.video_masks import Files, VideoMasks
 from samurai_batch.masks import MASK_SCHEMA
 from samurai_batch.storage import quote_id
-
-Files = Iterator[tuple[str, bytes]]
 
 _CARD = """---
 task_categories:

@@ -1,18 +1,16 @@
 """JSON: COCO and YouTube-VIS (one file for all videos), and SA-V (one for each)."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.exports.video_masks import Files, VideoMasks
 from samurai_batch.masks.coco import CATEGORY, coco_annotations, frame_file_name, mask_fields
 from samurai_batch.rle import areas_and_boxes, rle_from_coco, rle_to_coco
 from samurai_batch.storage import quote_id
-
-Files = Iterator[tuple[str, bytes]]
 
 
 def coco(videos: Iterable[VideoMasks]) -> Files:
@@ -32,16 +30,15 @@ def youtube_vis(videos: Iterable[VideoMasks]) -> Files:
         size = {"height": video.height, "width": video.width, "length": length}
         names = [frame_file_name(video.video_id, index) for index in range(length)]
         listed.append({"id": number, "file_names": names, "video_id": video.video_id, **size})
-        present = _present_by_object(video)
-        for object_id in video.object_ids:
+        for object_id, masks in video.tracks():
+            present = [(mask, mask.rle) for mask in masks if mask.rle is not None]
             track: dict[str, list[Any]] = {name: [None] * length for name in ("segmentations", "bboxes", "areas")}
-            for mask in present[object_id]:
-                assert mask.rle is not None
-                fields = mask_fields(rle_to_coco(mask.rle))
+            for mask, rle in present:
+                fields = mask_fields(rle_to_coco(rle))
                 for name, key in (("segmentations", "segmentation"), ("bboxes", "bbox"), ("areas", "area")):
                     track[name][mask.frame_index] = fields[key]
             annotation = {"id": len(annotations) + 1, "video_id": number, "category_id": CATEGORY["id"], "iscrowd": 0}
-            score = float(np.mean([mask.score for mask in present[object_id]])) if present[object_id] else 0.0
+            score = float(np.mean([mask.score for mask, _ in present])) if present else 0.0
             annotations.append({**annotation, "object_id": object_id, "score": score, **size, **track})
     yield "instances.json", _dumped({"videos": listed, "annotations": annotations, "categories": [CATEGORY]})
 
@@ -91,14 +88,6 @@ def _sav_video(video: VideoMasks) -> dict[str, Any]:
         "masklet_stability_score": None,
         "masklet_num": len(ids),
     }
-
-
-def _present_by_object(video: VideoMasks) -> dict[str, list[MaskOnFrame]]:
-    present: dict[str, list[MaskOnFrame]] = {object_id: [] for object_id in video.object_ids}
-    for mask in video.masks():
-        if mask.rle is not None:
-            present[mask.object_id].append(mask)
-    return present
 
 
 def _duration_s(video: VideoMasks) -> float:

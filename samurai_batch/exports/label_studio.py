@@ -10,18 +10,16 @@ folder ``/``, pictures below the folder of the export.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from samurai_batch.exports.brush_rle import encode_brush
 from samurai_batch.exports.pictures import frame_pictures, picture_name
-from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.exports.video_masks import Files, MaskOnFrame, VideoMasks
 from samurai_batch.prompts import Rle
 from samurai_batch.rle import areas_and_boxes, decode_mask
 from samurai_batch.storage import is_remote, local_path
-
-Files = Iterator[tuple[str, bytes]]
 
 LOCAL_FILES = "/data/local-files/?d="
 MODEL = "samurai_batch"

@@ -2,17 +2,15 @@
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samurai_batch.exports.video_masks import VideoMasks
+from samurai_batch.exports.video_masks import Files, VideoMasks
 from samurai_batch.rle import decode_mask
 from samurai_batch.storage import quote_id
-
-Files = Iterator[tuple[str, bytes]]
 
 
 def davis(videos: Iterable[VideoMasks]) -> Files:

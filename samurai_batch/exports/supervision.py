@@ -11,6 +11,7 @@ import pandas as pd
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.exports.video_masks import numbers_of
+from samurai_batch.geometry import to_xyxy
 
 if TYPE_CHECKING:
     import supervision
@@ -39,7 +40,7 @@ def to_supervision(table: pd.DataFrame, frame_index: int) -> "supervision.Detect
         return supervision.Detections.empty()
     size = int(rows["height"].iloc[0]), int(rows["width"].iloc[0])
     boxes = rows[["bbox_x", "bbox_y", "bbox_w", "bbox_h"]].to_numpy(np.float32)
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    corners = to_xyxy(boxes)
     inclusive = corners - np.array([0, 0, 1, 1], np.float32)  # as CompactMask counts: the last pixel is part of the box
     object_ids = rows["object_id"].astype(str).tolist()
     return supervision.Detections(

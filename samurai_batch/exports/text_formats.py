@@ -5,16 +5,14 @@ MOT and MOTS count frames from 1. A submission to GOT-10k or TrackingNet (zip th
 the frame has no row. Its first line is the tracker's own box on the prompted frame.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
 from samurai_batch.errors import ConfigError
-from samurai_batch.exports.video_masks import VideoMasks
+from samurai_batch.exports.video_masks import Files, VideoMasks
 from samurai_batch.rle import areas_and_boxes, encode_mask
 from samurai_batch.storage import quote_id
-
-Files = Iterator[tuple[str, bytes]]
 
 MOTS_CLASS = 2  # pedestrian, the one class that MOTSChallenge measures
 

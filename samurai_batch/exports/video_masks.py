@@ -14,6 +14,9 @@ from samurai_batch.geometry import num_shared_pixels, to_label_map
 from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask, rle_from_coco
 
+Files = Iterator[tuple[str, bytes]]
+"""What a format makes: names of files, as paths below the output, and their content."""
+
 MAX_LABELS = 254  # 0 is the background, 255 is void
 
 

@@ -9,17 +9,15 @@ in ``tracks.json``.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import yaml
 
 from samurai_batch.exports.outlines import mask_outline
-from samurai_batch.exports.video_masks import MaskOnFrame, VideoMasks
+from samurai_batch.exports.video_masks import Files, MaskOnFrame, VideoMasks
 from samurai_batch.prompts import Rle
-from samurai_batch.rle import areas_and_boxes, decode_mask
+from samurai_batch.rle import box_xywh_of, decode_mask
 from samurai_batch.storage import quote_id
-
-Files = Iterator[tuple[str, bytes]]
 
 
 def yolo_seg(videos: Iterable[VideoMasks]) -> Files:
@@ -41,7 +39,7 @@ def yolo_track(videos: Iterable[VideoMasks]) -> Files:
 
     def line(video: VideoMasks, mask: MaskOnFrame, rle: Rle) -> str:
         numbers = tracks.setdefault(video.video_id, video.numbers())
-        left, top, width, height = areas_and_boxes([rle])[1][0].tolist()
+        left, top, width, height = box_xywh_of(rle)
         box = (left + width / 2) / video.width, (top + height / 2) / video.height, width / video.width
         values = [*box, height / video.height, mask.score]
         return f"0 {' '.join(f'{value:.8g}' for value in values)} {numbers[mask.object_id]}"

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from samurai_batch.geometry import box_ious
+
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
@@ -32,16 +34,8 @@ def without_duplicates(
     while len(order):
         best, order = order[0], order[1:]
         kept.append(int(best))
-        order = order[_ious(boxes_xyxy[best], boxes_xyxy[order]) <= max_iou]
+        order = order[box_ious(boxes_xyxy[[best]], boxes_xyxy[order])[0] <= max_iou]
     return np.array(kept, np.int64)
-
-
-def _ious(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    extent = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    common = extent.clip(min=0).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - common
-    ious: NDArray[np.float64] = common / np.maximum(union, np.finfo(float).tiny)
-    return ious
 
 
 def without_small_regions(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from samurai_batch.geometry import mask_box_xyxy
 from samurai_batch.imports.prompts import ImportedPrompt, ImportedPrompts, Videos
 from samurai_batch.masks import read_masks
 from samurai_batch.prompts import BoxPrompt, MaskPrompt, Prompt, Rle
-from samurai_batch.rle import areas_and_boxes, decode_mask, rle_from_coco
+from samurai_batch.rle import box_xywh_of, decode_mask, rle_from_coco
 from samurai_batch.tasks import Track, TrackId, Video
 
 SAME_BOX_PX = 0.5
@@ -61,7 +61,7 @@ def is_unchanged(prompt: Prompt, mask: Rle | None) -> bool:
             and np.array_equal(decode_mask(prompt.mask), decode_mask(mask))
         )
     if isinstance(prompt, BoxPrompt):
-        left, top, width, height = areas_and_boxes([mask])[1][0].tolist()
+        left, top, width, height = box_xywh_of(mask)
         sides = zip(prompt.box_xyxy, (left, top, left + width, top + height), strict=True)
         return all(abs(a - b) <= SAME_BOX_PX for a, b in sides)
     return False

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from samurai_batch import checks
+from samurai_batch.geometry import to_xyxy
 from samurai_batch.manifest import cells
 from samurai_batch.manifest.tracks import Problems
 from samurai_batch.prompts import FrameDetection, Rle
@@ -190,7 +191,7 @@ class _Columns:
             is_wrong |= wrong
         rows = [row for row in masks if not has_box[row]]
         _, tight = areas_and_boxes([masks[row] for row in rows])
-        corners[rows] = np.concatenate([tight[:, :2], tight[:, :2] + tight[:, 2:]], axis=1)
+        corners[rows] = to_xyxy(tight)
         return corners
 
     def _read_boxes(self, corners: Doubles, has_box: NDArray[np.bool_]) -> None:

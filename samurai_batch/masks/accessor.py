@@ -9,6 +9,7 @@ import pycocotools.mask as coco
 from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.geometry import to_xyxy
 from samurai_batch.masks.coco import coco_annotations
 from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask, rle_from_coco, rle_to_coco
@@ -50,8 +51,7 @@ class MasksAccessor:
 
     def boxes(self) -> NDArray[np.float64]:
         """(N, 4) boxes x0, y0, x1, y1 in pixels of the video, the far corner after the last pixel; NaN if absent."""
-        boxes = self._columns(*_BOX_COLUMNS).to_numpy(np.float64, na_value=np.nan)
-        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+        return to_xyxy(self._columns(*_BOX_COLUMNS).to_numpy(np.float64, na_value=np.nan))
 
     def areas(self) -> NDArray[np.int64]:
         """(N,) pixels; 0 if absent."""

@@ -13,12 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from samurai_batch.errors import PromptError
-from samurai_batch.geometry import box_iou, clip_box
+from samurai_batch.geometry import box_iou, box_ious, clip_box, to_xyxy
 from samurai_batch.planning.discovery import DiscoveryRules, FrameFacts
 from samurai_batch.prompts import DiscoverPrompt, FrameDetection, Rle
 from samurai_batch.rle import areas_and_boxes, mask_overlaps
-
-Ious = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _are_doubles(one: FrameDetection, other: FrameDetection, rules: DiscoveryRul
     return overlap > 0 and float(mask_overlaps([one.mask], [other.mask])[0, 0]) > rules.detection_nms
 
 
-def _overlap(masks: Sequence[Rle], found: Sequence[FrameDetection]) -> Ious:
+def _overlap(masks: Sequence[Rle], found: Sequence[FrameDetection]) -> NDArray[np.float64]:
     """(number of masks, number of detections) IoU."""
     overlap = np.zeros((len(masks), len(found)))
     detected = [(place, one.mask) for place, one in enumerate(found) if one.mask is not None]
@@ -130,14 +128,5 @@ def _overlap(masks: Sequence[Rle], found: Sequence[FrameDetection]) -> Ious:
     boxed = [place for place, one in enumerate(found) if one.mask is None]
     if boxed and len(masks):
         _, xywh = areas_and_boxes(masks)
-        own = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-        overlap[:, boxed] = _box_ious(own, np.array([found[place].box_xyxy for place in boxed]))
+        overlap[:, boxed] = box_ious(to_xyxy(xywh), np.array([found[place].box_xyxy for place in boxed]))
     return overlap
-
-
-def _box_ious(ones: Ious, others: Ious) -> Ious:
-    low = np.maximum(ones[:, None, :2], others[None, :, :2])
-    high = np.minimum(ones[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (ones, others)]
-    return np.asarray(shared / (areas[0][:, None] + areas[1][None, :] - shared), np.float64)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from samurai_batch.errors import ConfigError
 from samurai_batch.evaluation import evaluate
-from samurai_batch.evaluation.multi_object import box_overlaps
 from samurai_batch.exports import export_masks
+from samurai_batch.geometry import box_ious, to_xyxy
 from samurai_batch.rle import encode_mask
 from tests.evaluation import benchmark_folders as folders
 from tests.evaluation.oracle import library, trackeval_scores
@@ -114,7 +114,7 @@ BOXES = st.lists(st.tuples(*[st.integers(-5, 30)] * 2, *[st.integers(0, 30)] * 2
 def test_overlaps_of_boxes_are_trackevals(some: list[tuple[int, ...]], others: list[tuple[int, ...]]) -> None:
     ours = [np.array(boxes, np.float64).reshape(-1, 4) for boxes in (some, others)]
     expected = library().datasets._base_dataset._BaseDataset._calculate_box_ious(*ours)
-    np.testing.assert_array_equal(box_overlaps(*ours), expected)
+    np.testing.assert_array_equal(box_ious(*map(to_xyxy, ours)), expected)
 
 
 def test_a_video_without_tracks_is_refused_or_counts_as_missed(root: Path, run: str) -> None:
