@@ -20,9 +20,8 @@ from samurai_batch.masks.shots import with_shots
 from samurai_batch.masks.table import MaskRow, rows_to_table
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.planning.chunks import chunks_in_order, frames_to_propagate, num_steps
-from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.stats import WorkStats
-from samurai_batch.tasks import Leg, Track
+from samurai_batch.tasks import Leg, Track, VideoInfo
 from samurai_batch.tracking.frame_batches import EncodedBatches, FrameInfo, TimedFrameSource, frame_batches
 from samurai_batch.tracking.mask_rows import lanes_of, mask_rows, start_masks
 from samurai_batch.tracking.prompts import check_tracks, prompt_on
@@ -32,7 +31,7 @@ from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.tracking.video_masks import MaskEncoder, PendingMasks
 from samurai_batch.tracking.waiting_rows import WaitingRows
-from samurai_batch.video import VideoInfo, scene_cuts_of
+from samurai_batch.video import scene_cuts_of
 from samurai_batch.video.frames import FrameSource
 
 MAX_SCALED_BATCHES = 2  # that wait for the network
@@ -200,7 +199,7 @@ def track_video(
     """
     _check_counts(chunk_frames=chunk_frames, frames_per_batch=frames_per_batch)
     info = source.info
-    check_tracks(tracks, VideoFacts(info.num_frames, info.height, info.width))
+    check_tracks(tracks, info)
     if any(track.sampling.on_cut != "ignore" for track in tracks):
         scene_cuts = scene_cuts_of(source)
         tracks = [replace(track, scene_cuts=scene_cuts) for track in tracks]

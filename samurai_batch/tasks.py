@@ -39,6 +39,19 @@ class Video:
         return self.uri.count("\n") + 1
 
 
+@dataclass(frozen=True)
+class VideoInfo:
+    """Length and size of a video.
+
+    ``num_frames`` is what the video declares: a truncated one yields fewer. ``height`` and ``width`` are pixels as
+    displayed, after rotation.
+    """
+
+    num_frames: int
+    height: int
+    width: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
     """One direction of a track: the frames through which its mask is propagated.

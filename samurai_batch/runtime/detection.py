@@ -14,7 +14,7 @@ from samurai_batch.errors import ConfigError, PromptError, StateError
 from samurai_batch.images.text_models import check_detector
 from samurai_batch.job import JobConfig
 from samurai_batch.ledger.store import Store
-from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.planning.validation import validation_error
 from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, MaskPrompt, Prompt, TextPrompt
 from samurai_batch.runtime.discovery import read_found
 from samurai_batch.storage import join, quote_id, redact
@@ -77,9 +77,9 @@ def detect(detector: "ObjectDetector", source: "VideoSource", track: Track) -> l
 
     Raises PromptError if the prompt lies outside the video, and what reading its frame raises.
     """
-    prompt, info = track.auto_prompt, source.info
+    prompt = track.auto_prompt
     assert prompt is not None
-    if problem := validation_error(track, VideoFacts(info.num_frames, info.height, info.width)):
+    if problem := validation_error(track, source.info):
         raise PromptError(problem)
     (frame,) = source.frames(range(prompt.frame_index, prompt.frame_index + 1))
     return detector.detect(prompt, frame.pixels)

@@ -6,7 +6,7 @@ it. Every failure becomes a report.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -187,11 +187,11 @@ class Replica(PublishingReplica):
     def _facts(self, video: Video) -> VideoFacts:
         self.check_not_stopping()
         source = self._source(video)
-        facts = VideoFacts(source.info.num_frames, source.info.height, source.info.width)
+        info = asdict(source.info)
         if self.measure_cuts is None:
-            return facts
+            return VideoFacts(**info)
         scene_cuts = self.measure_cuts(source, self.check_not_stopping)
-        return replace(facts, scene_cuts=scene_cuts, scene_cuts_version=SCENE_CUTS_VERSION)
+        return VideoFacts(**info, scene_cuts=scene_cuts, scene_cuts_version=SCENE_CUTS_VERSION)
 
     # -- auto prompts
 

@@ -30,12 +30,12 @@ from samurai_batch.images.predictor import EncodedImage
 from samurai_batch.masks import MaskRow, rows_to_table
 from samurai_batch.planning.orders import Detected, DetectMember, DetectOrder, Order, OrderFailed, Report
 from samurai_batch.planning.retry import Failure
-from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.planning.validation import validation_error
 from samurai_batch.runtime.failures import StoppedError, as_failure, within_memory
 from samurai_batch.runtime.replica import PublishingReplica
 from samurai_batch.stats import WorkStats
 from samurai_batch.storage import redact
-from samurai_batch.tasks import Video
+from samurai_batch.tasks import Video, VideoInfo
 from samurai_batch.video import Frame
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class PictureReplica(PublishingReplica):
     def _answer(self, member: DetectMember, picture: Frame, image: EncodedImage) -> int:
         """Publish the masks of one track on one picture; their number."""
         self.check_not_stopping()
-        if problem := validation_error(member.track, VideoFacts(1, image.height, image.width)):
+        if problem := validation_error(member.track, VideoInfo(1, image.height, image.width)):
             raise PromptError(problem)
         masks = segment_picture(self.detector, member.track, picture.pixels, image)
         table = rows_to_table([_row(mask, member.track.video, image) for mask in masks])

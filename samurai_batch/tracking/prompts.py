@@ -12,7 +12,7 @@ from torch import Tensor
 from samurai_batch.errors import PromptError
 from samurai_batch.geometry import clip_box
 from samurai_batch.modeling.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT
-from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.planning.validation import validation_error
 from samurai_batch.prompts import (
     BoxPrompt,
     DiscoverPrompt,
@@ -24,7 +24,7 @@ from samurai_batch.prompts import (
     TextPrompt,
 )
 from samurai_batch.rle import decode_mask
-from samurai_batch.tasks import Track, check_distinct
+from samurai_batch.tasks import Track, VideoInfo, check_distinct
 from samurai_batch.tracking.frame_batches import FrameInfo
 
 
@@ -94,17 +94,17 @@ def prompt_on(track: Track, frame: FrameInfo, image_size: int) -> FramePrompt | 
     return to_frame_prompt(prompts, frame.height, frame.width, image_size, mask)
 
 
-def check_tracks(tracks: Sequence[Track], facts: VideoFacts) -> None:
+def check_tracks(tracks: Sequence[Track], info: VideoInfo) -> None:
     """Raise PromptError unless all tracks are of one video, have different object ids, and fit the video."""
     check_distinct(tracks)
     if len(videos := {track.video.video_id for track in tracks}) > 1:
         raise PromptError(f"the tracks are of several videos ({', '.join(sorted(videos))}); track one video at a time")
     for track in tracks:
-        if problem := _problem(track, facts):
+        if problem := _problem(track, info):
             raise PromptError(f"object {track.object_id!r}: {problem}")
 
 
-def _problem(track: Track, facts: VideoFacts) -> str | None:
+def _problem(track: Track, info: VideoInfo) -> str | None:
     if track.auto_prompt is not None:
         return "a text or everything prompt needs its objects detected first; run_job does that, track_video does not"
     if track.carried_from is not None:
@@ -115,7 +115,7 @@ def _problem(track: Track, facts: VideoFacts) -> str | None:
                 _decoded(prompt)
     except PromptError as error:
         return str(error)
-    return validation_error(track, facts)
+    return validation_error(track, info)
 
 
 def _decoded(prompt: MaskPrompt) -> NDArray[np.bool_]:

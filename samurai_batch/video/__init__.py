@@ -6,10 +6,11 @@ from pathlib import Path
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, VideoError
+from samurai_batch.tasks import VideoInfo
 from samurai_batch.video.containers import check_is_video
 from samurai_batch.video.decoders import DecoderName, describe_decoder
 from samurai_batch.video.file_reader import FileReader
-from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
+from samurai_batch.video.frames import Frame, FrameReader
 from samurai_batch.video.picture_files import FolderReader, picture_reader
 from samurai_batch.video.scene_cuts import scene_cuts_of
 from samurai_batch.video.several_files import SeveralFilesReader

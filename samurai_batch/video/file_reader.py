@@ -17,9 +17,10 @@ import av.error
 import numpy as np
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
+from samurai_batch.tasks import VideoInfo
 from samurai_batch.video.decoders import DecoderName, describe_decoder
 from samurai_batch.video.frame_index import FrameIndex, read_frame_index
-from samurai_batch.video.frames import Pixels, VideoInfo
+from samurai_batch.video.frames import Pixels
 from samurai_batch.video.packet_decoder import NUM_THREADS, UNKNOWN_PACKET, PacketDecoder, checksum
 
 THREADED_CODECS = {"av1", "hevc", "prores", "vp9"}

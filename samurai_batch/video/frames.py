@@ -12,24 +12,12 @@ from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 from samurai_batch.errors import VideoError
+from samurai_batch.tasks import VideoInfo
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, 0 to 255, as displayed."""
 
 _TOLERANCE_DEGREES = 1.0
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """Length and size of a video.
-
-    ``num_frames`` is what the video declares: a truncated one yields fewer. ``height`` and ``width`` are pixels as
-    displayed, after rotation.
-    """
-
-    num_frames: int
-    height: int
-    width: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from samurai_batch.errors import VideoError
 from samurai_batch.storage import FRAME_SUFFIXES
-from samurai_batch.video.frames import FrameReader, Pixels, VideoInfo
+from samurai_batch.tasks import VideoInfo
+from samurai_batch.video.frames import FrameReader, Pixels
 
 MIN_SIDE_PX, MAX_SIDE_PX = 2, 16_384
 """Sides of a picture that can be segmented: one pixel has no parts, and masks have the picture's own size."""

@@ -6,7 +6,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from samurai_batch.errors import TruncatedVideoError, VideoError
-from samurai_batch.video.frames import FrameReader, Pixels, VideoInfo
+from samurai_batch.tasks import VideoInfo
+from samurai_batch.video.frames import FrameReader, Pixels
 
 Open = Callable[[], FrameReader]
 

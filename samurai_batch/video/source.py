@@ -6,7 +6,8 @@ from types import TracebackType
 
 from samurai_batch.background import prefetch
 from samurai_batch.errors import VideoError
-from samurai_batch.video.frames import Frame, FrameReader, VideoInfo
+from samurai_batch.tasks import VideoInfo
+from samurai_batch.video.frames import Frame, FrameReader
 
 QUEUE_BYTES = 64 * 2**20
 MAX_QUEUED_FRAMES = 16

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from samurai_batch import storage
 from samurai_batch.errors import VideoError
+from samurai_batch.tasks import VideoInfo
 from samurai_batch.video.containers import check_address
-from samurai_batch.video.frames import FrameReader, Pixels, VideoInfo
+from samurai_batch.video.frames import FrameReader, Pixels
 from samurai_batch.video.staging import StagingCache
 
 

@@ -16,7 +16,7 @@ from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.store import read_video_ledger
 from samurai_batch.manifest.detections import VideoDetections
 from samurai_batch.planning.retry import RetryLimits
-from samurai_batch.planning.validation import VideoFacts, validation_error
+from samurai_batch.planning.validation import validation_error
 from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, EverythingPrompt, FrameDetection, FromVideoPrompt, Rle
 from samurai_batch.runtime.detection import read_detections
 from samurai_batch.runtime.driver import Environment, RunDescription, drive
@@ -218,8 +218,8 @@ def detections_of(track: Track) -> list[BoxPrompt]:
 
 def look_up(source: VideoSource, track: Track) -> list[BoxPrompt]:
     """As `runtime.detection.detect`, without a network."""
-    info, prompted = source.info, track.prompts[0].frame_index
-    if problem := validation_error(track, VideoFacts(info.num_frames, info.height, info.width)):
+    prompted = track.prompts[0].frame_index
+    if problem := validation_error(track, source.info):
         raise PromptError(problem)
     (_,) = source.frames(range(prompted, prompted + 1))
     return detections_of(track)
