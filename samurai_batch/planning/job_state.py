@@ -142,10 +142,9 @@ class JobState:
         name = fingerprint_of_found(track)
         record = TrackRecord(track, name, discovery.video, is_held=True)
         (leg,) = track.legs
-        record.legs = [LegRecord(record, replace(leg, fingerprint=name), first_chunk(leg, self._chunk_frames))]
+        self._add_leg(record, leg, first_chunk(leg, self._chunk_frames))
         discovery.video.tracks.append(record)
         discovery.known[track.object_id] = record
-        self.recount(record)
         return record
 
     def release_held(self, video: VideoRecord, tracks: Iterable[TrackRecord]) -> None:
@@ -168,14 +167,17 @@ class JobState:
         records = []
         for leg, chunk in zip(legs, aligned(saved, self._chunk_frames), strict=True):
             key = leg.track.track_id
-            fingerprint = pending[key].fingerprint
             if key not in tracks:
-                tracks[key] = TrackRecord(leg.track, fingerprint, video)
+                tracks[key] = TrackRecord(leg.track, pending[key].fingerprint, video)
                 video.tracks.append(tracks[key])
-            records.append(LegRecord(tracks[key], replace(leg, fingerprint=fingerprint), chunk))
-            tracks[key].legs.append(records[-1])
-            self._update_left(records[-1])
+            records.append(self._add_leg(tracks[key], leg, chunk))
         video.unopened.append(ShardRecord(video, records))
+
+    def _add_leg(self, track: TrackRecord, leg: Leg, next_chunk: int) -> LegRecord:
+        record = LegRecord(track, replace(leg, fingerprint=track.fingerprint), next_chunk)
+        track.legs.append(record)
+        self._update_left(record)
+        return record
 
     # -- what happens to tracks
 
@@ -239,8 +241,7 @@ class JobState:
         for track in tracks:
             if track.is_open:
                 track.failure, track.is_cut_short = failure, False
-                for leg in track.legs:
-                    self._update_left(leg)
+                self.recount(track)
                 self._settle_given_up(track)
 
     def invalidate(self, work: WorkInvalidated) -> None:
@@ -276,8 +277,7 @@ class JobState:
     def _update_tracks(self, video: VideoRecord) -> None:
         """Recount a video's tracks after its length has become known or shorter."""
         for track in video.tracks:
-            for leg in track.legs:
-                self._update_left(leg)
+            self.recount(track)
             self._publish_if_complete(track)
 
     def _settle_given_up(self, track: TrackRecord) -> None:

@@ -1,7 +1,6 @@
 """The scheduler's records of videos, tracks, legs, shards and running orders. Mutable, private to planning."""
 
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from samurai_batch.planning.chunks import first_chunk, last_chunk, last_frame
 from samurai_batch.planning.orders import (
@@ -15,6 +14,7 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.resume import SavedWork
 from samurai_batch.planning.retry import Failure, FailureKind
+from samurai_batch.planning.shards import even_bounds
 from samurai_batch.planning.validation import VideoFacts
 from samurai_batch.tasks import Leg, Track, Video
 
@@ -132,10 +132,8 @@ class LegRecord:
 
     def chunks(self, chunk_frames: int) -> range:
         """All chunks of the leg, ascending. The video's length must be known."""
-        first, last = (
-            first_chunk(self.leg, chunk_frames),
-            last_chunk(self.leg, chunk_frames, self.track.video.num_frames),
-        )
+        first = first_chunk(self.leg, chunk_frames)
+        last = last_chunk(self.leg, chunk_frames, self.track.video.num_frames)
         assert last is not None
         return range(min(first, last), max(first, last) + 1)
 
@@ -205,8 +203,8 @@ class DetectRecord:
 
     def split(self, num_parts: int) -> "list[DetectRecord]":
         """Records of fewer tracks each, with the tries so far."""
-        bounds = [len(self.tracks) * part // num_parts for part in range(num_parts + 1)]
-        return [DetectRecord(self.tracks[low:high], replace(self.tries)) for low, high in pairwise(bounds)]
+        bounds = even_bounds(len(self.tracks), num_parts)
+        return [DetectRecord(self.tracks[low:high], replace(self.tries)) for low, high in bounds]
 
 
 @dataclass(slots=True, eq=False)

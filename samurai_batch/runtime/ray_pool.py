@@ -292,7 +292,7 @@ class RayPool(Generic[Payload]):
     # -- what comes back
 
     def _collect(self, slot: _ActorSlot) -> None:
-        """Take in the answer a seat waited for, or its death."""
+        """Take in the answer that a slot waited for, or the death of its actor."""
         reference, slot.waiting_for = slot.waiting_for, None
         ends = _GONE if slot.is_ready else _NOT_STARTED
         try:
