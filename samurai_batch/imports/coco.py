@@ -40,10 +40,10 @@ def _read_annotation(
     mask = _mask(annotation.get("segmentation"), int(image.get("height") or 0), int(image.get("width") or 0))
     if mask is not None:
         is_empty = not areas_and_boxes([mask])[0][0]
-        found.add_mask(video_id, object_id, frame_index, None if is_empty else mask)
+        found.add_mask((video_id, object_id), frame_index, None if is_empty else mask)
     elif annotation.get("bbox"):
         x, y, width, height = map(float, annotation["bbox"])
-        found.add_box(video_id, object_id, frame_index, (x, y, x + width, y + height))
+        found.add_box((video_id, object_id), frame_index, (x, y, x + width, y + height))
     else:
         found.leave_out("annotations with neither a mask nor a box")
 

@@ -142,7 +142,7 @@ def _by_track(prompts: Iterable[ImportedPrompt]) -> dict[TrackId, list[Prompt]]:
     """The prompts of each track, by frame."""
     by_track: dict[TrackId, list[Prompt]] = {}
     for one in prompts:
-        by_track.setdefault((one.video_id, one.object_id), []).append(one.prompt)
+        by_track.setdefault(one.track_id, []).append(one.prompt)
     return {track: sorted(of_track, key=lambda prompt: prompt.frame_index) for track, of_track in by_track.items()}
 
 

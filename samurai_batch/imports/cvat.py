@@ -15,6 +15,7 @@ from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.prompts import Rle
 from samurai_batch.rle import encode_mask
+from samurai_batch.tasks import TrackId
 
 _SHAPES = ("box", "polygon", "mask", "points", "polyline", "ellipse", "cuboid", "skeleton")
 
@@ -57,9 +58,8 @@ def _read_tracks(root: ET.Element, tracks: list[ET.Element], videos: Videos, fou
             elif shape.get("keyframe", "1") == "0":
                 found.leave_out("interpolated shapes (keyframes are taken)")
             else:
-                _read_shape(
-                    shape, video_id, object_id, int(shape.get("frame", "-1")), size or videos.size(video_id), found
-                )
+                frame_index = int(shape.get("frame", "-1"))
+                _read_shape(shape, (video_id, object_id), frame_index, size or videos.size(video_id), found)
 
 
 def _labels_of_classes(tracks: list[ET.Element]) -> set[str]:
@@ -80,7 +80,7 @@ def _read_image(image: ET.Element, place: int, videos: Videos, found: ImportedPr
     video_id, frame_index = videos.frame_of(name)
     size = int(image.get("height", "0")), int(image.get("width", "0"))
     for shape in _shapes(image, found):
-        _read_shape(shape, video_id, shape.get("label", ""), frame_index, size, found)
+        _read_shape(shape, (video_id, shape.get("label", "")), frame_index, size, found)
     found.leave_out("tags of pictures", len(image.findall("tag")))
 
 
@@ -96,22 +96,22 @@ def _shapes(parent: ET.Element, found: ImportedPrompts) -> Iterator[ET.Element]:
 
 
 def _read_shape(
-    shape: ET.Element, video_id: str, object_id: str, frame_index: int, size: tuple[int, int], found: ImportedPrompts
+    shape: ET.Element, track_id: TrackId, frame_index: int, size: tuple[int, int], found: ImportedPrompts
 ) -> None:
-    if not object_id:
+    if not track_id[1]:
         found.leave_out("shapes without a label")
     elif shape.tag == "box":
         x1, y1, x2, y2 = (float(shape.get(name, "nan")) for name in ("xtl", "ytl", "xbr", "ybr"))
-        found.add_box(video_id, object_id, frame_index, (x1, y1, x2, y2))
+        found.add_box(track_id, frame_index, (x1, y1, x2, y2))
     elif shape.tag == "mask":
-        found.add_mask(video_id, object_id, frame_index, _mask(shape, *size))
+        found.add_mask(track_id, frame_index, _mask(shape, *size))
     else:
         points = [tuple(map(float, pair.split(","))) for pair in shape.get("points", "").split(";")]
         if shape.tag == "points":
-            found.add_points(video_id, object_id, frame_index, [(x, y) for x, y in points])
+            found.add_points(track_id, frame_index, [(x, y) for x, y in points])
         else:
             flat = [number for pair in points for number in pair]
-            found.add_mask(video_id, object_id, frame_index, polygon_mask([flat], *size))
+            found.add_mask(track_id, frame_index, polygon_mask([flat], *size))
 
 
 def _mask(shape: ET.Element, height: int, width: int) -> Rle | None:

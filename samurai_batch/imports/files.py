@@ -160,7 +160,7 @@ def _read_mask_tables(uri: str, videos: Videos) -> ImportedPrompts:
     rows: pd.DataFrame = read_masks(uri, columns=columns)
     for video_id, object_id, frame, mask in rows.itertuples(index=False, name=None):
         if isinstance(mask, dict):
-            found.add(videos.id_of(video_id), object_id, MaskPrompt(int(frame), rle_from_coco(mask)))
+            found.add((videos.id_of(video_id), object_id), MaskPrompt(int(frame), rle_from_coco(mask)))
         else:
             found.leave_out("rows without a mask (no prompt says that an object is absent)")
     return found
@@ -171,5 +171,5 @@ def _read_prompts_table(uri: str, videos: Videos) -> ImportedPrompts:
     for track in read_prompts(uri):
         videos.uris.setdefault(track.video.video_id, track.video.uri)
         for prompt in track.prompts:
-            found.add(track.video.video_id, track.object_id, prompt)
+            found.add(track.track_id, prompt)
     return found

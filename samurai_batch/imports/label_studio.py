@@ -16,6 +16,7 @@ from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.prompts import MaskPrompt, Rle
 from samurai_batch.rle import decode_mask, encode_mask
+from samurai_batch.tasks import TrackId
 
 _LABELS = ("labels", "rectanglelabels", "brushlabels", "polygonlabels", "keypointlabels")
 
@@ -83,19 +84,18 @@ def _read_picture(
                 masks[object_id] = rle
         elif kind == "polygon":
             corners = [number for x, y in value["points"] for number in (x * size[1] / 100, y * size[0] / 100)]
-            found.add_mask(video_id, object_id, frame_index, polygon_mask([corners], *size))
+            found.add_mask((video_id, object_id), frame_index, polygon_mask([corners], *size))
         elif kind == "keypoint":
-            found.add_points(
-                video_id, object_id, frame_index, [(value["x"] * size[1] / 100, value["y"] * size[0] / 100)]
-            )
+            point = value["x"] * size[1] / 100, value["y"] * size[0] / 100
+            found.add_points((video_id, object_id), frame_index, [point])
         else:
             found.leave_out(f"regions of type {result.get('type')}")
     for object_id, rle in masks.items():
-        found.add(video_id, object_id, MaskPrompt(frame_index, rle))
+        found.add((video_id, object_id), MaskPrompt(frame_index, rle))
 
 
 def _add_rectangle(
-    value: Mapping[str, Any], size: tuple[int, int], track: tuple[str, str], frame_index: int, found: ImportedPrompts
+    value: Mapping[str, Any], size: tuple[int, int], track_id: TrackId, frame_index: int, found: ImportedPrompts
 ) -> None:
     """A rectangle in percent of a picture of this height and width."""
     if float(value.get("rotation") or 0) % 360:
@@ -105,7 +105,7 @@ def _add_rectangle(
     left, top = float(value["x"]) * width / 100, float(value["y"]) * height / 100
     right, bottom = left + float(value["width"]) * width / 100, top + float(value["height"]) * height / 100
     x1, y1, x2, y2 = (round(number, 6) for number in (left, top, right, bottom))
-    found.add_box(*track, frame_index, (x1, y1, x2, y2))
+    found.add_box(track_id, frame_index, (x1, y1, x2, y2))
 
 
 def _label(result: Mapping[str, Any]) -> str:

@@ -21,6 +21,16 @@ class ImportedPrompt:
     object_id: str
     prompt: Prompt
 
+    @property
+    def track_id(self) -> TrackId:
+        """(video_id, object_id)."""
+        return self.video_id, self.object_id
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """(video_id, object_id, frame_index)."""
+        return self.video_id, self.object_id, self.prompt.frame_index
+
 
 @dataclass
 class ImportedPrompts:
@@ -38,31 +48,29 @@ class ImportedPrompts:
         if count:
             self.left_out[reason] += count
 
-    def add(self, video_id: str, object_id: str, prompt: Prompt) -> None:
+    def add(self, track_id: TrackId, prompt: Prompt) -> None:
         """Add a prompt."""
-        self.prompts.append(ImportedPrompt(video_id, object_id, prompt))
+        self.prompts.append(ImportedPrompt(*track_id, prompt))
 
-    def add_box(self, video_id: str, object_id: str, frame_index: int, box_xyxy: Box) -> None:
+    def add_box(self, track_id: TrackId, frame_index: int, box_xyxy: Box) -> None:
         """Add a box in pixels, or count it as left out if a prompts table cannot hold it."""
         try:
-            self.add(video_id, object_id, BoxPrompt(frame_index, cells.box(list(box_xyxy))))
+            self.add(track_id, BoxPrompt(frame_index, cells.box(list(box_xyxy))))
         except (PromptError, ValueError):
             self.leave_out("boxes outside of the picture, without an area, or on no frame")
 
-    def add_mask(self, video_id: str, object_id: str, frame_index: int, mask: Rle | None) -> None:
+    def add_mask(self, track_id: TrackId, frame_index: int, mask: Rle | None) -> None:
         """Add a mask, or count it as left out if it is empty."""
         if mask is None:
             self.leave_out("empty masks")
         else:
-            self.add(video_id, object_id, MaskPrompt(frame_index, mask))
+            self.add(track_id, MaskPrompt(frame_index, mask))
 
-    def add_points(
-        self, video_id: str, object_id: str, frame_index: int, points: Iterable[tuple[float, float]]
-    ) -> None:
+    def add_points(self, track_id: TrackId, frame_index: int, points: Iterable[tuple[float, float]]) -> None:
         """Add points on the object, or count them as left out if one is outside of the picture."""
         try:
             found = cells.points([list(point) for point in points])
-            self.add(video_id, object_id, PointsPrompt(frame_index, found, (1,) * len(found)))
+            self.add(track_id, PointsPrompt(frame_index, found, (1,) * len(found)))
         except (PromptError, ValueError):
             self.leave_out("points outside of the picture, or on no frame")
 
@@ -73,19 +81,15 @@ class ImportedPrompts:
         an object, called ``<name>-<frame>-<number on the frame>``.
         """
         unique = list(dict.fromkeys(self.prompts))
-        places = Counter(
-            (one.video_id, one.object_id, one.prompt.frame_index)
-            for one in unique
-            if not isinstance(one.prompt, PointsPrompt)
-        )
+        places = Counter(one.place for one in unique if not isinstance(one.prompt, PointsPrompt))
         classes = {(video, name) for (video, name, _), number in places.items() if number > 1} - set(known)
         result, numbers = ImportedPrompts(left_out=Counter(self.left_out)), Counter[tuple[str, str, int]]()
         for one in unique:
-            if (one.video_id, one.object_id) in classes:
-                place = one.video_id, one.object_id, one.prompt.frame_index
+            if one.track_id in classes:
+                name = f"{one.object_id}-{one.prompt.frame_index}-{numbers[one.place]}"
                 result.classes[one.object_id] += 1
-                result.prompts.append(replace(one, object_id=f"{one.object_id}-{place[2]}-{numbers[place]}"))
-                numbers[place] += 1
+                result.prompts.append(replace(one, object_id=name))
+                numbers[one.place] += 1
             else:
                 result.prompts.append(one)
         return replace(result.one_for_each_frame(), classes=result.classes)
@@ -95,13 +99,12 @@ class ImportedPrompts:
         kept: dict[tuple[str, str, int], Prompt] = {}
         result = ImportedPrompts(left_out=Counter(self.left_out))
         for one in self.prompts:
-            key = one.video_id, one.object_id, one.prompt.frame_index
-            before = kept.get(key)
+            before = kept.get(one.place)
             if before is None:
-                kept[key] = one.prompt
+                kept[one.place] = one.prompt
             elif isinstance(before, PointsPrompt) and isinstance(one.prompt, PointsPrompt):
                 points, labels = before.points_xy + one.prompt.points_xy, before.labels + one.prompt.labels
-                kept[key] = PointsPrompt(before.frame_index, points, labels)
+                kept[one.place] = PointsPrompt(before.frame_index, points, labels)
             elif before != one.prompt:
                 result.leave_out("further shapes of the same object on the same frame")
         result.prompts = [

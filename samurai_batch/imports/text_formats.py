@@ -9,6 +9,7 @@ import yaml
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.geometry import mot_box_xyxy
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
+from samurai_batch.tasks import TrackId
 
 
 def read_mot(text: str, uri: str, videos: Videos) -> ImportedPrompts:
@@ -30,7 +31,7 @@ def read_mot(text: str, uri: str, videos: Videos) -> ImportedPrompts:
         if len(more) > 1 and more[0] == 0 and more[1] != -1:
             found.leave_out("boxes that are not measured (confidence 0)")
         else:
-            found.add_box(video_id, f"{track:.0f}", int(frame) - 1, mot_box_xyxy(left, top, width, height))
+            found.add_box((video_id, f"{track:.0f}"), int(frame) - 1, mot_box_xyxy(left, top, width, height))
     return found
 
 
@@ -51,7 +52,7 @@ def read_yolo(files: Mapping[str, str], videos: Videos) -> ImportedPrompts:
         for number, line in enumerate(text.splitlines(), start=1):
             kind, values, track = _parsed(line.split(), f"{name}, line {number}")
             object_id = names.get(kind, str(kind)) if track is None else object_of.get(track, track)
-            _add(values, video_id, object_id, frame_index, videos.size(video_id), found)
+            _add(values, (video_id, object_id), frame_index, videos.size(video_id), found)
     return found
 
 
@@ -72,18 +73,18 @@ def _parsed(cells: list[str], place: str) -> tuple[int, list[float], str | None]
 
 
 def _add(
-    values: list[float], video_id: str, object_id: str, frame_index: int, size: tuple[int, int], found: ImportedPrompts
+    values: list[float], track_id: TrackId, frame_index: int, size: tuple[int, int], found: ImportedPrompts
 ) -> None:
     height, width = size
     if len(values) == 4:
         x, y, box_width, box_height = values[0] * width, values[1] * height, values[2] * width, values[3] * height
         corners = x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2
         x1, y1, x2, y2 = (round(number, 4) for number in corners)
-        found.add_box(video_id, object_id, frame_index, (x1, y1, x2, y2))
+        found.add_box(track_id, frame_index, (x1, y1, x2, y2))
     else:
         scale = width, height
         polygon = [round(value * scale[place % 2], 4) for place, value in enumerate(values)]
-        found.add_mask(video_id, object_id, frame_index, polygon_mask([polygon], height, width))
+        found.add_mask(track_id, frame_index, polygon_mask([polygon], height, width))
 
 
 def _classes(files: Mapping[str, str]) -> dict[int, str]:

@@ -82,9 +82,9 @@ def test_a_correction_replaces_the_prompts_of_its_frame_and_stays_within_its_tra
     from samurai_batch.imports import ImportedPrompts
 
     found = ImportedPrompts()
-    found.add_box("clip", "cup", 0, (1.0, 1.0, 4.0, 4.0))
-    found.add_box("clip", "2", 3, (1.0, 1.0, 4.0, 4.0))
-    found.add_box("clip", "new", 1, (1.0, 1.0, 4.0, 4.0))
+    found.add_box(("clip", "cup"), 0, (1.0, 1.0, 4.0, 4.0))
+    found.add_box(("clip", "2"), 3, (1.0, 1.0, 4.0, 4.0))
+    found.add_box(("clip", "new"), 1, (1.0, 1.0, 4.0, 4.0))
     made = to_tracks(found, videos, base=base())
     assert [track.object_id for track in made.tracks] == ["cup", "2", "new"]
     assert made.tracks[0].prompts == (BoxPrompt(0, (1.0, 1.0, 4.0, 4.0)),)
@@ -95,10 +95,10 @@ def test_what_a_table_of_prompts_cannot_hold_is_left_out() -> None:
     from samurai_batch.imports import ImportedPrompts
 
     found = ImportedPrompts()
-    found.add_box("clip", "x#0", 0, (1.0, 1.0, 4.0, 4.0))
-    found.add_box("clip", "cup", 0, (-9.0, -9.0, -1.0, 4.0))
-    found.add_points("clip", "cup", 0, [(-1.0, 5.0)])
-    found.add_points("clip", "cup", 1, [(3.0, 5.0)])
+    found.add_box(("clip", "x#0"), 0, (1.0, 1.0, 4.0, 4.0))
+    found.add_box(("clip", "cup"), 0, (-9.0, -9.0, -1.0, 4.0))
+    found.add_points(("clip", "cup"), 0, [(-1.0, 5.0)])
+    found.add_points(("clip", "cup"), 1, [(3.0, 5.0)])
     text = Track(video=CLIP, object_id="x", prompts=(TextPrompt(0, "a cup"),))
     made = to_tracks(found, Videos({"clip": "clip.mp4"}), base=[text])
     assert [track.object_id for track in made.tracks] == ["x", "cup"]
