@@ -183,8 +183,8 @@ class _Driver:
         needed.update(carried.expected_fingerprints())
         delete_leftovers(store, settings.output, needed, settings.num_transfers, beat)
         totals, run_id = self._totals(), self._lease.record.run_id
-        told = "run %s begins; tracks: %d, ended by earlier runs: %d"
-        logger.info(told, run_id, totals.tracks, totals.tracks_skipped)
+        num_tracks, num_ended = totals.tracks, totals.tracks_skipped
+        logger.info("run %s begins; tracks: %d, ended by earlier runs: %d", run_id, num_tracks, num_ended)
         self._writer.flush()
 
     def _enter(self, part: Preparation) -> None:
