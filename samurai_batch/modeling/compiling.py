@@ -19,7 +19,9 @@ EncodeImage = Callable[[Tensor], FrameFeatures]
 def compiled_encoder(model: SAM2, frames_per_batch: int = 1) -> EncodeImage:
     """`SAM2.encode_image` for up to ``frames_per_batch`` frames, compiled in this call, which takes a minute or two.
 
-    Smaller batches are padded, so that there is one shape. Raises ConfigError if compiling fails.
+    Smaller batches are padded, so that there is one shape. Pixels that were made in inference mode, or have other
+    strides, are copied: to the compiler they are other inputs, for which it would compile in the middle of a job.
+    Raises ConfigError if compiling fails.
     """
     parameter = model.no_obj_ptr
     # On the CPU, freezing the weights lets the compiler pack them for oneDNN.
@@ -29,8 +31,9 @@ def compiled_encoder(model: SAM2, frames_per_batch: int = 1) -> EncodeImage:
     @torch.inference_mode()
     def encode_image(pixels: Tensor) -> FrameFeatures:
         count = len(pixels)
-        if count < frames_per_batch:
-            pixels = torch.cat((pixels, pixels[-1:].expand(frames_per_batch - count, -1, -1, -1)))
+        if count < frames_per_batch or pixels.is_inference() or not pixels.is_contiguous():
+            with torch.inference_mode(False):
+                pixels = torch.cat((pixels, pixels[-1:].expand(frames_per_batch - count, -1, -1, -1)))
         features: FrameFeatures = encode(pixels)
         return features if count == len(pixels) else features.frames(slice(count))
 

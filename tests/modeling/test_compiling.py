@@ -24,11 +24,15 @@ def nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
 
 
+@torch._dynamo.config.patch(error_on_recompile=True)  # which would be in the middle of a job
 def test_a_compiled_encoder_says_what_the_plain_one_does_of_full_and_of_last_batches() -> None:
     model = model_of(SMALL, 64, torch.float32)
     encode_image = compiled_encoder(model, frames_per_batch=2)
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    for batch in (pixels, pixels[:1]):
+    with torch.inference_mode():
+        copied = pixels.clone()
+    channels_last = pixels.contiguous(memory_format=torch.channels_last)
+    for batch in (pixels, pixels[:1], copied, copied[:1], pixels[:1].expand(2, -1, -1, -1), channels_last):
         compiled = encode_image(batch)
         with torch.inference_mode():
             plain = model.encode_image(batch)
