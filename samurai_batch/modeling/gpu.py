@@ -17,6 +17,8 @@ cuDNN's attention is switched off: it prepares a plan for each new number of key
 16 frames, and PyTorch prefers it to flash attention on Hopper.
 """
 
+from typing import Any
+
 import torch
 
 FLASH_CAPABILITY = (8, 0)  # Ampere
@@ -27,13 +29,18 @@ Capability = tuple[int, int]
 
 
 def prepare_gpu() -> None:
-    """Set PyTorch's switches for this process: float32 is float32, and attention is flash or memory-efficient.
+    """Set PyTorch's switches for this process: float32 is float32, the same bits every time, two kinds of attention.
 
     TensorFloat-32, which cuDNN uses by default from compute capability 8.0 on, rounds factors to 10 bits: the mask
-    decoder is kept in float32 because its rounding shows in masks, so it is switched off, in products as well.
+    decoder is kept in float32 because its rounding shows in masks, so it is switched off, in products as well. For
+    transposed convolutions, of which the mask decoder has two, cuDNN may choose a kernel that adds in any order; and
+    where it may try kernels, the fastest of one process is not that of another.
     """
-    torch.backends.cudnn.allow_tf32 = False
+    cudnn: Any = torch.backends.cudnn  # mypy does not know what is in it beside functions
+    cudnn.allow_tf32 = False
+    cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"  # the line before leaves it to the whole of PyTorch
     torch.backends.cuda.matmul.allow_tf32 = False
+    cudnn.deterministic, cudnn.benchmark = True, False
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 

@@ -1,6 +1,7 @@
 """What is decided about a GPU: dtype, attention, switches of PyTorch. No GPU is needed, and none has been used."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -12,14 +13,18 @@ from samurai_batch.modeling.positions import rotary_tables
 from tests.deterministic import SMALL, seeded_model
 from tests.gpu.fake_gpu import FakeGpu
 
+BACKENDS: Any = torch.backends  # mypy does not know all that is in it
+
 
 @pytest.fixture
 def switches() -> Iterator[None]:
     """PyTorch's switches as they are outside of these tests."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.cudnn_sdp_enabled()
+    cudnn = BACKENDS.cudnn
+    before = cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, torch.backends.cuda.cudnn_sdp_enabled()
     yield
-    torch.backends.cudnn.allow_tf32 = before[0]
-    torch.backends.cuda.enable_cudnn_sdp(before[1])
+    BACKENDS.fp32_precision = "none"
+    cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, has_cudnn_attention = before
+    torch.backends.cuda.enable_cudnn_sdp(has_cudnn_attention)
 
 
 @pytest.mark.parametrize(
@@ -56,15 +61,35 @@ def test_flash_attention_takes_half_precision_of_even_widths_without_weights(
     assert attention_backend(widths, dtype, capability, has_weights=has_weights) == backend
 
 
-def test_a_network_built_for_a_gpu_computes_float32_in_float32(switches: None) -> None:
+def build_nano_on_a_gpu() -> None:
     from samurai_batch.modeling.checkpoints import build_model, load_weights
 
-    torch.backends.cudnn.allow_tf32 = True
     with FakeGpu(values=False):
         build_model(load_weights("nano"), device="cuda")
+
+
+def test_a_network_built_for_a_gpu_computes_float32_in_float32(switches: None) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    build_nano_on_a_gpu()
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+def test_it_does_so_where_tensorfloat_32_is_allowed_for_the_whole_of_pytorch(switches: None) -> None:
+    BACKENDS.fp32_precision = "tf32"
+    build_nano_on_a_gpu()
+    assert BACKENDS.cudnn.conv.fp32_precision == "ieee"
+    assert BACKENDS.cuda.matmul.fp32_precision == "ieee"
+    assert not torch.backends.cudnn.allow_tf32  # which the compiler reads, and which raises where switches disagree
+
+
+def test_a_network_built_for_a_gpu_gives_the_same_bits_every_time(switches: None) -> None:
+    """As far as switches decide about it: cuDNN takes no kernel that adds in any order, and tries none."""
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
+    build_nano_on_a_gpu()
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
 
 
 def test_a_network_built_for_the_cpu_changes_no_switch(switches: None) -> None:
