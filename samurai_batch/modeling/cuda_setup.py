@@ -228,13 +228,17 @@ def _read_driver() -> tuple[str | None, tuple[Gpu, ...], str]:
 
 
 def _driver_gpu(handle: object) -> Gpu:
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        free_bytes, total_bytes = memory.free, memory.total
+    except pynvml.NVMLError:  # a GPU that has the host's memory (GB10, Jetson); one in parts (MIG), without privileges
+        free_bytes = total_bytes = None
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(
         name=_text(pynvml.nvmlDeviceGetName(handle)),
         capability=(major, minor),
-        free_bytes=memory.free,
-        total_bytes=memory.total,
+        free_bytes=free_bytes,
+        total_bytes=total_bytes,
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
     )
 

@@ -1,7 +1,9 @@
 """Whether PyTorch can compute on a machine's GPUs, and the sentence that says why not."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 import torch
 
@@ -146,3 +148,30 @@ def test_a_gpu_is_described_as_pytorch_sees_it() -> None:
         setup = read_cuda_setup()
     assert [(gpu.name, gpu.capability) for gpu in setup.gpus] == [("fake GPU", (8, 9))]
     assert why_unusable(setup) is None
+
+
+@pytest.mark.parametrize("error", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION])
+def test_a_gpu_whose_memory_the_driver_does_not_tell_is_there_all_the_same(
+    error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that has no memory of its own, or one that is divided and seen from a container."""
+
+    def refuse(handle: object) -> None:
+        raise pynvml.NVMLError(error)
+
+    answers = {
+        "nvmlInit": None,
+        "nvmlShutdown": None,
+        "nvmlSystemGetDriverVersion": "580.126.09",
+        "nvmlDeviceGetCount": 1,
+        "nvmlDeviceGetHandleByIndex": SimpleNamespace(),
+        "nvmlDeviceGetCudaComputeCapability": (12, 1),
+        "nvmlDeviceGetName": "NVIDIA GB10",
+        "nvmlDeviceGetUUID": "GPU-1",
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", refuse)
+    setup = read_cuda_setup()
+    assert (setup.driver, setup.error) == ("580.126.09", "")
+    assert setup.gpus == (Gpu(name="NVIDIA GB10", capability=(12, 1), uuid="GPU-1"),)
