@@ -26,7 +26,14 @@ from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
 from samurai_batch.runtime.capacity import ReplicaResources, even_share
 from samurai_batch.runtime.detection import detect
-from samurai_batch.runtime.devices import check_device, device_of, dtype_of, with_local_device, with_reserved_device
+from samurai_batch.runtime.devices import (
+    check_device,
+    device_of,
+    dtype_of,
+    keep_to_share,
+    with_local_device,
+    with_reserved_device,
+)
 from samurai_batch.runtime.failures import within_memory
 from samurai_batch.runtime.machine_checks import check_here
 from samurai_batch.runtime.pool import LocalPool, Pool, Worker
@@ -116,9 +123,7 @@ def make_replica_process(plan: ReplicaPlan) -> Worker:
     prepare_process(network_threads(plan.config))
     redact_logging()
     device = check_device(plan.config)
-    share = plan.config.num_gpus_per_replica
-    if share is not None and 0 < share < 1 and device_of(plan.config) == "cuda":
-        torch.cuda.set_per_process_memory_fraction(share)  # one replica cannot take the memory of the others
+    keep_to_share(plan.config)
     return _make_replica(plan, device)
 
 

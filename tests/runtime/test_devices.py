@@ -11,7 +11,13 @@ from samurai_batch.images.networks import load_network
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling import cuda_setup
 from samurai_batch.modeling.cuda_setup import CudaSetup, Gpu
-from samurai_batch.runtime.devices import check_device, with_local_device, with_reserved_device
+from samurai_batch.runtime.devices import (
+    CONTEXT_BYTES,
+    check_device,
+    keep_to_share,
+    with_local_device,
+    with_reserved_device,
+)
 from tests.gpu.fake_gpu import FakeGpu
 
 OLD_DRIVER = CudaSetup(
@@ -79,3 +85,33 @@ def test_another_gpu_that_cannot_be_used_is_no_obstacle(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     with pytest.raises(ConfigError, match=r"GeForce GT 710 \(compute capability 3.5\) has no kernels"):
         check_device(job(device="cuda"))
+
+
+@pytest.fixture
+def fractions(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What PyTorch is told that this process may take of a GPU of 24 GB."""
+    told: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (20 * 10**9, 24 * 10**9))
+    return told
+
+
+@pytest.mark.parametrize(("asked", "reserved"), [(0.25, 0.25), (0.4, 0.5), (0.3, 0.3333)])
+def test_replicas_that_share_a_gpu_leave_room_for_the_others_and_for_all_contexts(
+    fractions: list[float], asked: float, reserved: float
+) -> None:
+    keep_to_share(job(device="cuda", num_gpus_per_replica=asked))
+    assert fractions == [pytest.approx(reserved - CONTEXT_BYTES / 24e9)]
+
+
+@pytest.mark.parametrize("fields", [{"num_gpus_per_replica": 1}, {"num_gpus_per_replica": 0.6}, {}])
+def test_a_replica_with_a_gpu_to_itself_may_take_all_of_it(fractions: list[float], fields: dict[str, float]) -> None:
+    """0.6 reserves a whole one, as no second such share fits."""
+    keep_to_share(job(device="cuda", **fields))
+    keep_to_share(job(device="cpu"))
+    assert not fractions
+
+
+def test_a_share_that_has_no_room_for_a_network_is_a_mistake(fractions: list[float]) -> None:
+    with pytest.raises(ConfigError, match=r"num_gpus_per_replica is 0.02, and that share of this GPU's 24.0 GB is tak"):
+        keep_to_share(job(device="cuda", num_gpus_per_replica=0.02))
