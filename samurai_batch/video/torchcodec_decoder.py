@@ -23,6 +23,7 @@ class TorchcodecDecoder:
     """Decodes one file from any frame on. Damage that the GPU's decoder does not report goes unnoticed.
 
     Raises VideoError if the GPU cannot decode this file, or if torchcodec would count its frames otherwise than PyAV.
+    An error of the GPU itself, as where its memory ends, stays what it is: it says nothing of the file.
     """
 
     def __init__(self, path: Path, name: str, index: FrameIndex) -> None:
@@ -31,6 +32,8 @@ class TorchcodecDecoder:
         try:
             self._decoder = VideoDecoder(path, dimension_order="NHWC", device="cuda", seek_mode="exact")
         except (RuntimeError, ValueError) as error:
+            if _is_of_gpu(error):
+                raise
             raise self._error("cannot open it", error) from error
         if self._decoder.cpu_fallback:  # it would decode on the CPU, with other pixels
             reason = self._decoder.cpu_fallback
@@ -58,8 +61,16 @@ class TorchcodecDecoder:
             with torch.cuda.stream(self._stream):
                 batch = self._decoder.get_frames_in_range(frames.start, frames.stop, frames.step).data.cpu()
         except (RuntimeError, IndexError) as error:
+            if _is_of_gpu(error):
+                raise
             raise self._error(f"failed at frames {frames[0]} to {frames[-1]}", error) from error
         return np.asarray(batch.numpy(), dtype=np.uint8)
 
     def _error(self, what: str, error: Exception) -> VideoError:
         return VideoError(f"{self._name}: torchcodec {what}: {' '.join(str(error).split())[:200]}; try decoder auto")
+
+
+def _is_of_gpu(error: Exception) -> bool:
+    """Whether it is CUDA that has failed: by PyTorch's types, or, where torchcodec passes it on, by its text."""
+    is_by_type = isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError)
+    return is_by_type or any(sign in str(error) for sign in ("out of memory", "CUDA error"))

@@ -131,6 +131,11 @@ def test_the_image_of_gpu_nodes_can_compile() -> None:
     assert {"gcc", "libc6-dev"} <= set((CLUSTER / "Dockerfile.cuda").read_text().split())
 
 
+def test_the_image_of_gpu_nodes_is_given_what_computing_its_checks_and_decoding_take_of_the_driver() -> None:
+    (given,) = re.findall(r"NVIDIA_DRIVER_CAPABILITIES=(\S+)", (CLUSTER / "Dockerfile.cuda").read_text())
+    assert {"compute", "utility", "video"} <= set(given.split(","))
+
+
 def test_the_iam_policy_grants_objects_and_listing_and_no_more() -> None:
     policy = json.loads((CLUSTER / "aws" / "iam-policy.json").read_text())
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}

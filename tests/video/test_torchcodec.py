@@ -82,6 +82,25 @@ def test_what_torchcodec_cannot_decode_is_a_video_error_with_its_remedy(
         list(source.frames(range(10)))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 190.00 MiB"),
+        torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+)
+def test_a_gpu_that_fails_says_nothing_of_the_video(
+    install: Callable[..., None], tmp_path: Path, error: Exception
+) -> None:
+    """A video's error would end its tracks for good; these are tried again, or in smaller groups."""
+    install(failure=error)
+    path = write_movie(tmp_path / "a.mp4", num_frames=10)
+    with FakeGpu(), pytest.raises(type(error)) as raised, open_video(path, decoder="torchcodec") as source:
+        list(source.frames(range(10)))
+    assert raised.value is error
+
+
 def test_where_it_is_not_installed_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "torchcodec", None)
     with pytest.raises(ConfigError, match=r"torchcodec cannot be loaded here \(.*pip install 'samurai-batch\[torchc"):
