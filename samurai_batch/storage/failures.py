@@ -8,7 +8,9 @@ for ``errno``.
 
 import errno
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +25,8 @@ class Kind(StrEnum):
     NO_SPACE = "no_space"
     READ_ONLY = "read_only"
     NAME_TOO_LONG = "name_too_long"
+    CLOCK = "clock"  # a signature or token is refused because this machine's clock is wrong
+    ARCHIVED = "archived"  # in a storage class from which an object must be restored before it can be read
     CONNECTION = "connection"  # refused, reset, unknown host, timeout
     EXPIRED = "expired"  # credentials or a signature
     NO_CREDENTIALS = "no_credentials"
@@ -61,7 +65,7 @@ def read_failure(error: BaseException, until: BaseException | None = None) -> Fa
     chain = list(_chain(error, until))
     for classify in (_by_decisive_class, _by_answer, _by_text, _by_class):
         if (failure := classify(chain)) is not None:
-            return failure
+            return replace(failure, kind=_kind_by_words(failure, chain))
     if isinstance(error, _BUGS):
         return None
     return Failure(Kind.TEMPORARY if isinstance(error, OSError) else Kind.OTHER, text=_text_of(error))
@@ -90,6 +94,8 @@ def _chain(error: BaseException, until: BaseException | None) -> Iterator[BaseEx
 _CODES = {
     # S3 and compatible stores
     Kind.EXPIRED: "ExpiredToken ExpiredTokenException TokenRefreshRequired RequestExpired InvalidToken",
+    Kind.CLOCK: "RequestTimeTooSkewed RequestInTheFuture",
+    Kind.ARCHIVED: "InvalidObjectState BlobArchived BlobBeingRehydrated",  # the last two are Azure's
     Kind.THROTTLED: "SlowDown Throttling ThrottlingException TooManyRequests RequestLimitExceeded ServiceUnavailable"
     " ServerBusy",  # the last one is Azure's
     Kind.SERVER: "InternalError",
@@ -101,6 +107,8 @@ _CODES = {
     Kind.EXISTS: "PreconditionFailed BlobAlreadyExists",  # the last one is Azure's
     # Azure
     Kind.NO_CREDENTIALS: "NoAuthenticationInformation PublicAccessNotPermitted",
+    Kind.FORBIDDEN: "BlobImmutableDueToPolicy ContainerDisabled AccountIsDisabled",
+    Kind.REFUSED: "InvalidBlobType ResourceTypeMismatch",
 }
 _STATUSES = {
     Kind.FORBIDDEN: (401, 403),
@@ -127,14 +135,42 @@ def _by_answer(chain: list[BaseException]) -> Failure | None:
         if kind is None:
             assert status is not None
             kind = _KIND_OF_STATUS.get(status, Kind.SERVER if status >= 500 else Kind.REFUSED)
-        if kind in (Kind.FORBIDDEN, Kind.REFUSED) and _says_expired(" ".join(map(str, chain))):
-            kind = Kind.EXPIRED
         return Failure(kind, status, code, _text_of(link), _retry_after_s(link))
     return None
 
 
-def _says_expired(text: str) -> bool:
-    return "expired" in text.lower() or "not valid in the specified time frame" in text
+_WORDS = (
+    (
+        Kind.CLOCK,
+        ("time is too large", "too skewed", "date header too old", "check your iat", "used too early"),
+    ),
+    (Kind.THROTTLED, ("rate limit exceeded", "ratelimitexceeded")),  # Google's, with status 403
+    (Kind.EXPIRED, ("expired", "not valid in the specified time frame")),
+)
+MAX_CLOCK_ERROR_S = 900.0
+"""Stores refuse signatures of clocks that differ by more."""
+
+
+def _kind_by_words(failure: Failure, chain: list[BaseException]) -> Kind:
+    """The kind of a refused request by what the store says of its reason, and by its clock.
+
+    An answer to a HEAD request has no text; every answer has a date.
+    """
+    is_answer = failure.status is not None and failure.kind in (Kind.FORBIDDEN, Kind.REFUSED)
+    if not is_answer and failure.kind is not Kind.EXPIRED:
+        return failure.kind
+    if any(_clock_error_s(link) > MAX_CLOCK_ERROR_S for link in chain):
+        return Kind.CLOCK
+    text = " ".join(map(str, chain)).lower()
+    return next((found for found, words in _WORDS if any(word in text for word in words)), failure.kind)
+
+
+def _clock_error_s(error: BaseException) -> float:
+    """How much this machine's clock differs from the store's, 0 if an answer does not tell."""
+    try:
+        return abs((datetime.now().astimezone() - parsedate_to_datetime(_header(error, "Date") or "")).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _status_of(error: BaseException) -> int | None:
@@ -178,14 +214,20 @@ def _text_of(error: BaseException) -> str:
 
 def _retry_after_s(error: BaseException) -> float | None:
     """The Retry-After header in seconds, if the answer has one in that form."""
+    value = _header(error, "Retry-After") or ""
+    return float(value) if value.strip().isdigit() else None
+
+
+def _header(error: BaseException, name: str) -> str | None:
+    """A header of the answer that an exception carries."""
     response = getattr(error, "response", None)
-    if isinstance(response, dict):
+    if isinstance(response, dict):  # botocore
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
     else:
         headers = getattr(error, "headers", None) or getattr(response, "headers", None)
     get: Callable[[str], Any] = getattr(headers, "get", lambda name: None)
-    value = get("Retry-After") or get("retry-after")
-    return float(value) if isinstance(value, str) and value.strip().isdigit() else None
+    value = get(name) or get(name.lower())
+    return value if isinstance(value, str) else None
 
 
 # -- by class, where no exception carries an answer
@@ -223,6 +265,7 @@ _KIND_OF_CLASS = {name: kind for kind, names in _CLASSES.items() for name in nam
 _KIND_OF_ERRNO = {
     errno.ENOSPC: Kind.NO_SPACE,
     errno.EDQUOT: Kind.NO_SPACE,
+    errno.EFBIG: Kind.NO_SPACE,
     errno.EROFS: Kind.READ_ONLY,
     errno.ENAMETOOLONG: Kind.NAME_TOO_LONG,
     errno.ENOSYS: Kind.UNSUPPORTED,
@@ -231,6 +274,7 @@ _KIND_OF_ERRNO = {
     errno.EHOSTUNREACH: Kind.CONNECTION,
     errno.ENETUNREACH: Kind.CONNECTION,
     errno.EINVAL: Kind.REFUSED,
+    errno.EILSEQ: Kind.REFUSED,  # a name that the file system cannot hold
 }
 
 
@@ -259,7 +303,7 @@ def _by_text(chain: list[BaseException]) -> Failure | None:
     for link in chain:
         head, _, text = str(link).partition("\n")
         if type(link) is OSError and head.startswith("Forbidden: "):
-            return Failure(Kind.EXPIRED if _says_expired(text) else Kind.FORBIDDEN, 403, text=text.strip())
+            return Failure(Kind.FORBIDDEN, 403, text=text.strip())
         if type(link) is ValueError and head.startswith("unable to connect to account for"):
             return Failure(Kind.NO_CREDENTIALS, text=head.removeprefix("unable to connect to account for "))
     return None

@@ -120,6 +120,11 @@ _MEANING_AND_REMEDY = {
         "the credentials or the signature have expired",
         "get new credentials and run the same command again",
     ),
+    Kind.CLOCK: ("the clock of this machine is wrong", "set it, with NTP, and run the same command again"),
+    Kind.ARCHIVED: (
+        "it is archived",
+        "restore it to a storage class that can be read at once, and run the same command again",
+    ),
     Kind.NO_CREDENTIALS: ("there are no credentials", "set them as the client of this store expects"),
     Kind.THROTTLED: ("the store is busy", "try again later, or with fewer replicas"),
     Kind.SERVER: ("the store failed", "check storage and network"),

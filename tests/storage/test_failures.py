@@ -5,8 +5,11 @@ import errno
 import logging
 import ssl
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import aiohttp
+import azure.core.exceptions
 import botocore.exceptions
 import google.auth.exceptions
 import pytest
@@ -142,6 +145,19 @@ def test_a_store_that_rejects_checksums_is_reported_with_the_setting_that_disabl
     assert "CHECKSUM" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("RequestTimeTooSkewed", "the clock of this machine is wrong.*; set it, with NTP"),
+        ("InvalidObjectState", "it is archived.*; restore it to a storage class that can be read at once"),
+    ],
+)
+def test_what_no_credentials_would_mend_is_not_reported_as_forbidden(code: str, words: str) -> None:
+    with pytest.raises(StorageError, match=words) as caught, storage.translated("reading", "s3://bucket/a.mp4"):
+        raise client_error(code, 403)
+    assert "forbidden" not in str(caught.value)
+
+
 def test_the_message_for_missing_credentials_names_those_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     lead_to("http://127.0.0.1:9/nothing", monkeypatch)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
@@ -170,9 +186,16 @@ def hidden(outer: BaseException, inner: BaseException) -> BaseException:
     return outer
 
 
-def client_error(code: str, status: int) -> BaseException:
-    response = {"Error": {"Code": code, "Message": "text"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+def client_error(code: str, status: int, **headers: str) -> BaseException:
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
+    response = {"Error": {"Code": code, "Message": "text"}, "ResponseMetadata": metadata}
     error: BaseException = botocore.exceptions.ClientError(response, "PutObject")
+    return error
+
+
+def azure_error(code: str, status: int) -> BaseException:
+    error: BaseException = azure.core.exceptions.HttpResponseError(code)
+    error.error_code, error.status_code = code, status  # type: ignore[attr-defined]
     return error
 
 
@@ -202,6 +225,19 @@ def client_error(code: str, status: int) -> BaseException:
         (client_error("ConditionalRequestConflict", 409), Kind.TEMPORARY),
         (client_error("PreconditionFailed", 412), Kind.EXISTS),
         (client_error("NotImplemented", 501), Kind.UNSUPPORTED),
+        (client_error("RequestTimeTooSkewed", 403), Kind.CLOCK),
+        (client_error("403", 403, date="Mon, 05 Jan 2015 10:00:00 GMT"), Kind.CLOCK),  # HEAD: there is no text
+        (client_error("403", 403, date="no date"), Kind.FORBIDDEN),
+        (client_error("AccessDenied", 403, date=format_datetime(datetime.now(UTC))), Kind.FORBIDDEN),
+        (google.auth.exceptions.RefreshError("invalid_grant: Check your iat and exp values in the JWT"), Kind.CLOCK),
+        (OSError("Forbidden: b/x\nUser Rate Limit Exceeded"), Kind.THROTTLED),
+        (client_error("InvalidObjectState", 403), Kind.ARCHIVED),
+        (azure_error("BlobArchived", 409), Kind.ARCHIVED),
+        (azure_error("BlobImmutableDueToPolicy", 409), Kind.FORBIDDEN),
+        (azure_error("ServerBusy", 503), Kind.THROTTLED),
+        (OSError(errno.EFBIG, "too large"), Kind.NO_SPACE),
+        (OSError(errno.EILSEQ, "no such character"), Kind.REFUSED),
+        (PermissionError(errno.EACCES, "denied", "/data/expired/x"), Kind.FORBIDDEN),
         (wrapped(OSError(errno.EINVAL, "x"), client_error("InvalidArgument", 400)), Kind.REFUSED),
         (OSError("Forbidden: b/x\nno access"), Kind.FORBIDDEN),
         (OSError(errno.ENOSPC, "full"), Kind.NO_SPACE),
