@@ -33,7 +33,10 @@ _BUCKETS = frozenset({*S3, *GOOGLE, *AZURE, "oss", "oci", "tos"})
 
 _READ_ONLY = {
     **dict.fromkeys(HTTP, "a web server does not accept files"),
-    "ftp": "it cannot replace files atomically",
+    **dict.fromkeys(
+        ("ftp", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs", "webhdfs", "webdav", "dbfs", "dropbox", "gdrive", "box"),
+        "it cannot replace files atomically",
+    ),
     **dict.fromkeys(("zip", "tar", "libarchive"), "archives cannot be written to"),
     **dict.fromkeys(("github", "gist", "git", "data", "reference"), "it is read-only"),
 }
@@ -125,6 +128,9 @@ def check_writable(uri: str) -> None:
 def missing_bucket(uri: str) -> StoreError:
     """The error of a write that raised FileNotFoundError: object stores have no folders, so the bucket is missing."""
     scheme, _, path = uri.partition("://")
+    if scheme not in _BUCKETS | {"hf"}:
+        folder = redact(uri.rpartition("/")[0])
+        return StoreError(f"{redact(uri)}: the folder {folder} does not exist; create it, or name another output")
     bucket = f"{scheme}://{path.partition('/')[0]}"
     what = "container" if scheme in AZURE else "bucket"
     return StoreError(f"{redact(uri)}: the {what} {redact(bucket)} does not exist; create it, or name another output")

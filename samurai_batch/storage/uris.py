@@ -6,6 +6,8 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from samurai_batch.errors import StoreError
+
 S3 = ("s3", "s3a")
 GOOGLE = ("gs", "gcs")
 AZURE = ("az", "abfs", "abfss")
@@ -15,6 +17,9 @@ HUGGING_FACE = ("hf",)
 
 _NUMBERED = re.compile(r"(.*?)[_-]?([0-9]+)")
 _LOCAL_PROTOCOLS = ("file://", "local://")
+_ONE_SLASH = re.compile(
+    rf"({'|'.join((*S3, *GOOGLE, *AZURE, *HTTP, *HUGGING_FACE, 'memory', 'file', 'local'))}):/(?!/)"
+)
 _SIGNATURE_PARAMETERS = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
 _SIGNING_PARAMETERS = _SIGNATURE_PARAMETERS.union(
     ("awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy"),  # AWS and Google version 2, CloudFront
@@ -75,11 +80,25 @@ def without_signature(uri: str) -> str:
 
 
 def local_path(uri: str) -> Path:
-    """The path of a local URI."""
+    """The path of a local URI.
+
+    Raises StoreError for a URI with one slash, as ``pathlib`` makes it of one with two, for a ``~`` without a home
+    folder, and for a relative path if the current folder has been deleted.
+    """
     assert not is_remote(uri), uri
+    if found := _ONE_SLASH.match(uri):
+        meant = f"{found[1]}://{'/' if found[1] in ('file', 'local') else ''}{uri[found.end() :]}"
+        raise StoreError(f"{uri}: one slash after {found[1]}: makes it a folder of this machine; write {meant}")
     for protocol in _LOCAL_PROTOCOLS:
         uri = uri.removeprefix(protocol)
-    return Path(uri).expanduser().absolute()
+    try:
+        return Path(uri).expanduser().absolute()
+    except RuntimeError as error:
+        raise StoreError(f"{uri}: ~ names no home folder here; give the whole path") from error
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{uri}: the current folder has been deleted; change to one that exists, or give the whole path"
+        ) from error
 
 
 def protocol_of(uri: str) -> str:

@@ -65,6 +65,8 @@ def test_unknown_protocols_and_missing_packages_are_reported(uri: str) -> None:
         ("http://host/out", "a web server does not accept files"),
         ("https://host/out?sig=secret", r"out\?\*\*\*: https:// cannot be an output"),
         ("ftp://host/out", "ftp:// cannot be an output"),
+        ("sftp://host/out", "sftp:// cannot be an output: it cannot replace files atomically"),
+        ("hdfs://host/out", "hdfs:// cannot be an output: it cannot replace files atomically"),
         ("github://org:repo@main/out", "it is read-only"),
         ("zip://out::s3://bucket/a.zip", "archives cannot be written to"),
         ("simplecache::s3://bucket/out", "a chain of stores cannot be an output"),
@@ -76,6 +78,9 @@ def test_unknown_protocols_and_missing_packages_are_reported(uri: str) -> None:
         ("s3://bucket//out", "the path contains //"),
         ("gs://bucket/a//b", "the path contains //"),
         ("carrier-pigeon://coop/7", "is an unknown protocol"),
+        ("s3:/bucket/out", "one slash after s3: makes it a folder of this machine; write s3://bucket/out"),
+        ("file:/data/out", "write file:///data/out"),
+        ("~no-such-user/out", "~ names no home folder here"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_beforehand(uri: str, message: str, tmp_path: Path) -> None:
@@ -88,8 +93,27 @@ def test_an_output_that_cannot_be_written_is_refused_beforehand(uri: str, messag
         plan_job(config, tracks=[])
 
 
+def test_a_video_whose_uri_has_lost_a_slash_is_refused_beforehand(tmp_path: Path) -> None:
+    track = box_track(Video("a", str(Path("gs://bucket/a.mp4"))), "x")
+    with pytest.raises(StoreError, match=r"gs:/bucket/a\.mp4: one slash .* write gs://bucket/a\.mp4"):
+        run_job(make_config(str(tmp_path), "out"), tracks=[track], progress=NoProgress())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_relative_path_in_a_folder_that_was_deleted_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for call in (storage.read_bytes, storage.list_names, read_masks):
+        with pytest.raises(StoreError, match="out: the current folder has been deleted"):
+            call("out")
+    storage.write_bytes(str(tmp_path / "whole" / "path"), b"x")
+
+
 @pytest.mark.parametrize(
-    "uri", ["/data/out", "out", "file:///data/out", "s3://bucket", "s3://bucket/out/", "memory://o"]
+    "uri", ["/data/out", "out", "file:///data/out", "s3://bucket", "s3://bucket/out/", "memory://o", "./s3:/a"]
 )
 def test_outputs_that_can_be_written_are_not_refused(uri: str) -> None:
     storage.check_output(uri, in_one_process=True)
