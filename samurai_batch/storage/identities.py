@@ -91,8 +91,18 @@ def _identity_of(uri: str, info: dict[str, Any]) -> Identity:
     if is_remote(uri):
         version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
     else:
-        version = str(Path(info["name"]).stat().st_mtime_ns)
+        version = _local_version(info["name"])
     return Identity(int(info["size"]), version.strip('"'))
+
+
+def _local_version(path: str) -> str:
+    """The modification time of a file that was listed."""
+    try:
+        return str(retrying("reading metadata", path, Path(path).stat).st_mtime_ns)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path}: it is a link to a file that does not exist, or was deleted at this moment; restore or remove it"
+        ) from error
 
 
 def _seconds(time: Any) -> float:

@@ -18,7 +18,8 @@ from samurai_batch.errors import StoreError
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.masks.table import table_to_bytes
 from samurai_batch.runtime.run import run_job
-from tests.runtime.fakes import NoProgress
+from samurai_batch.tasks import Video
+from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.test_jobs import make_config
 
 NO_LINKS = {"EPERM": errno.EPERM, "ENOSYS": errno.ENOSYS, "ENOTSUP": errno.ENOTSUP}
@@ -172,3 +173,19 @@ def test_a_folder_of_the_output_may_be_on_another_file_system(tmp_path: Path, mo
 def test_outside_of_outputs_temporary_files_are_in_the_same_folder(tmp_path: Path) -> None:
     storage.write_bytes(str(tmp_path / "a/b/c.csv"), b"x")
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "c.csv"]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("nowhere", "is a link to a file that does not exist"), ("0002.png", "Too many levels of symbolic links")],
+)
+def test_a_frame_that_is_a_broken_link_fails_its_video_and_is_named(target: str, words: str, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    (frames / "0001.png").write_bytes(b"x")
+    (frames / "0002.png").symlink_to(frames / target)
+    track = box_track(Video("a", str(frames)), "x")
+    summary = run_job(make_config(str(tmp_path), "out"), tracks=[track], progress=NoProgress())
+    [problem] = summary.problems
+    assert "0002.png" in problem.error
+    assert words in problem.error
