@@ -4,11 +4,13 @@
 the heartbeat. A run that finds another's fresh heartbeat is refused. One that finds a stale heartbeat takes the next
 number; if the other process continues, it sees at its next heartbeat that there is a higher number, and stops. A number
 is created only if it does not exist, by a conditional put: of two runs that start at the same moment, one gets it.
+A clock may be wrong: a stale heartbeat counts only if no new one comes while the record is watched for a while.
 Where storage has no conditional put (see `storage.create_bytes`), both may believe for one heartbeat that they hold
 the lease; what both write in that time is the same, byte for byte.
 """
 
 import json
+import math
 import os
 import re
 import socket
@@ -34,6 +36,9 @@ STALE_AFTER_S = 60.0
 """A run whose last heartbeat is older than this is considered dead."""
 
 WATCH_EVERY_S = 5.0
+
+WATCHED_SHARE = 1 / 3
+"""Of the time after which a heartbeat is stale: so long the record of a run with a stale heartbeat is watched."""
 
 
 class Clock(Protocol):
@@ -159,7 +164,8 @@ class Lease:
     def acquire(self, run_id: str, holder: Holder, config: dict[str, Any], versions: dict[str, str]) -> None:
         """Take the lease and write the run's record. Raises OutputLockedError if another run is alive."""
         names = self._names()
-        self._refuse_if_held(names)
+        if names:
+            self._refuse_if_held(names[-1])
         now_s = self.clock.now_s()
         self._record = RunRecord(
             run_id=run_id,
@@ -245,23 +251,23 @@ class Lease:
         write_run(self._store, self.output, self._record)
 
     def _holder_id(self, name: str) -> str:
+        """The run that a lease names; "" where it is empty: without hard links, it is created and then written."""
         uri = self._uri_of(name)
         data = self._store.read_bytes(uri)
-        if not data:  # where a file system has no hard links, a lease is created empty and then written
-            raise OutputLockedError(
-                f"{redact(uri)}: another run is taking this lease at this moment; wait for that run, or delete this "
-                "empty lease if no other run is writing here"
-            )
         try:
-            return str(json.loads(data)["run_id"])
+            return str(json.loads(data)["run_id"]) if data else ""
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LedgerError(
                 f"{redact(uri)}: damaged lease; delete it if no other run is writing to this output"
             ) from error
 
-    def _refuse_if_held(self, names: list[str]) -> None:
+    def _refuse_if_held(self, newest: str) -> None:
         try:
-            run_id = self._holder_id(names[-1]) if names else None
+            run_id = self._holder_id(newest)
+            if not run_id:
+                logger.warning("a run is taking this output, or was killed as it did; waiting to see which")
+                if self._changes(lambda: self._holder_id(newest), self.stale_after_s):
+                    raise self._taken("just now")
         except FileNotFoundError as error:
             raise self._taken("just now") from error
         other = read_run(self._store, self.output, run_id) if run_id else None
@@ -274,39 +280,52 @@ class Lease:
             )
 
     def _is_alive(self, other: RunRecord) -> bool:
-        """Whether a run may still write. If its heartbeat is far in the future, its record is watched for changes."""
+        """Whether a run may still write. If its heartbeat is old, or far in the future, its record is watched."""
         if other.status != "running" or self._is_gone(
             Holder(other.host, other.pid, other.process_start, other.boot_id, other.pid_namespace)
         ):
             return False
         age_s = self.clock.now_s() - other.heartbeat_at_s
-        if age_s < -self.stale_after_s:
-            return self._has_beaten(other)
-        return age_s <= self.stale_after_s
-
-    def _has_beaten(self, other: RunRecord) -> bool:
-        """Whether a run's record changes within ``stale_after_s``."""
+        if abs(age_s) <= self.stale_after_s:
+            return True
+        watched_s = self.stale_after_s * (1 if age_s < 0 else WATCHED_SHARE)
         logger.warning(
-            "the heartbeat of run %s is in the future: the clock of its machine, or ours, is wrong; waiting up to "
-            "%.0f s for its next heartbeat",
+            "the last heartbeat of run %s is %.0f s %s, perhaps by a wrong clock; waiting up to %.0f s for another",
             other.run_id,
-            self.stale_after_s,
+            abs(age_s),
+            "in the future" if age_s < 0 else "old",
+            watched_s,
         )
-        until_s = self.clock.elapsed_s() + self.stale_after_s
-        while self.clock.elapsed_s() <= until_s:
-            self._sleep(min(WATCH_EVERY_S, self.stale_after_s))
-            if read_run(self._store, self.output, other.run_id) != other:
+        return self._changes(lambda: read_run(self._store, self.output, other.run_id), watched_s)
+
+    def _changes(self, read: Callable[[], object], within_s: float) -> bool:
+        """Whether what is read changes within a time, by no clock but that of the waiting itself."""
+        before = read()
+        for _ in range(math.ceil(within_s / WATCH_EVERY_S)):
+            self._sleep(min(WATCH_EVERY_S, within_s))
+            if read() != before:
                 return True
         return False
 
     def _check_ours(self) -> None:
         names = self._names()
-        if not names or _number_of(names[-1]) != self._number:
-            by = f"run {self._holder_id(names[-1])}" if names else "another process"
-            raise OutputLockedError(
-                f"{redact(self.output)}: {by} has taken this output over from {self.record.run_id}, whose heartbeat "
-                "was too old; this run stops, and what it has written is kept"
-            )
+        number = _number_of(names[-1]) if names else 0
+        if number == self._number or (number < self._number and self._is_there()):
+            return
+        by = "another process"
+        with suppress(FileNotFoundError):
+            by = f"run {self._holder_id(names[-1])}" if number > self._number else by
+        raise OutputLockedError(
+            f"{redact(self.output)}: {by} has taken this output over from {self.record.run_id}, whose heartbeat "
+            "was too old; this run stops, and what it has written is kept"
+        )
+
+    def _is_there(self) -> bool:
+        """Whether our lease can be read: some stores list an object only a while after it was written."""
+        try:
+            return self._holder_id(f"{self._number:012d}.json") == self.record.run_id
+        except FileNotFoundError:
+            return False
 
     def _taken(self, when: str) -> OutputLockedError:
         return OutputLockedError(

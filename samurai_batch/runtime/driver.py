@@ -8,6 +8,7 @@ The output is its only memory: it may be killed at any moment, and the same comm
 Time, storage and pool are arguments, so that a simulation runs this very loop.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -67,6 +68,7 @@ class Environment:
     make_pool: Callable[[], Pool]
     should_stop: Callable[[], bool]
     holder: Holder = field(default_factory=this_process)
+    sleep: Callable[[float], None] = time.sleep
     remove_temporaries: Callable[[], None] = lambda: None
     """Removes temporary files of killed processes from the output; called once, under the lease."""
 
@@ -111,6 +113,7 @@ def drive(
         environment.clock,
         stale_after_s=settings.stale_after_s,
         heartbeat_s=settings.heartbeat_s,
+        sleep=environment.sleep,
     )
     lease.acquire(run.run_id, environment.holder, run.config, run.versions)
     driver = _Driver(recipe, settings, lease, environment)

@@ -31,9 +31,9 @@ def replace_file(path: Path, data: bytes) -> None:
     try:
         with _temporary(_temporary_path(path), data) as temporary:
             temporary.replace(path)
+    except FileNotFoundError:
+        raise _swept(path) from None
     except OSError as error:
-        if error.errno == errno.ENOENT:  # `sweep_temporaries` of another process removed it
-            raise BlockingIOError(errno.EAGAIN, "its temporary file was removed during the write", str(path)) from None
         if error.errno != errno.EXDEV:
             raise
         with _temporary(_beside(path), data) as temporary:  # the folder is on another file system than the output
@@ -44,28 +44,33 @@ def create_file(path: Path, data: bytes) -> bool:
     """Write a file unless it exists; False if one exists with other bytes.
 
     A hard link to a complete temporary file fails if the name is taken. On file systems without hard links the file is
-    created with O_EXCL instead: still only one of several writers succeeds, but a reader may briefly see it empty.
-    Raises StoreError for a path below a file.
+    created with O_EXCL instead: still only one of several writers succeeds, but a reader may briefly see it empty, and
+    a writer that is killed at this moment leaves it empty. Raises StoreError for a path below a file.
     """
     _make_folder(path.parent)
+    temporary_path = _temporary_path(path)
     try:
-        with _temporary(_beside(path), data) as temporary:
+        with _temporary(temporary_path, data) as temporary:
             _link_or_create(path, temporary, data)
     except FileExistsError:
         return path.read_bytes() == data
+    except FileNotFoundError:
+        raise _swept(path) from None
     return True
 
 
 def sweep_temporaries(output: str) -> None:
     """Remove temporary files that killed writers left in an output folder; only for the holder of its lease.
 
-    Earlier versions left them inside ``masks``, which is searched if it is small, or if there is no ``_tmp`` yet.
-    Remote stores have no temporary files.
+    Earlier versions left them beside leases, and inside ``masks``, which is searched if it is small, or if there is no
+    ``_tmp`` yet. Remote stores have no temporary files.
     """
     if is_remote(output):
         return
     root = local_path(output)
     temporaries, masks = root / TEMPORARIES_FOLDER, root / "masks"
+    for path in (root / _LEDGER_FOLDER).glob(f"*/{TEMPORARY_PREFIX}*"):
+        path.unlink(missing_ok=True)
     if not temporaries.exists() or _num_entries(masks) <= _MAX_FOLDERS_TO_SEARCH:
         for path in masks.glob(f"*/{TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)
@@ -108,6 +113,11 @@ def _temporary_path(path: Path) -> Path:
     return _beside(path)
 
 
+def _swept(path: Path) -> BlockingIOError:
+    """The error of a write whose temporary file `sweep_temporaries` of another process removed; it is retried."""
+    return BlockingIOError(errno.EAGAIN, "its temporary file was removed during the write", str(path))
+
+
 @contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
     """A complete temporary file; removed afterwards unless it was moved."""
@@ -128,4 +138,9 @@ def _link_or_create(path: Path, temporary: Path, data: bytes) -> None:
         if error.errno not in _NO_HARD_LINKS:
             raise
         with path.open("xb") as file:
-            file.write(data)
+            try:
+                file.write(data)
+                file.flush()
+            except BaseException:
+                path.unlink(missing_ok=True)  # it is ours, and nobody else may take what is in it for a whole file
+                raise

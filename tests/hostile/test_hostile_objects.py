@@ -93,7 +93,7 @@ def test_a_forged_lease_or_run_record_is_refused_or_names_no_holder(tmp_path: Pa
     storage.write_bytes(run_uri(str(tmp_path), RUN), data)
     with pytest.raises(LedgerError):
         read_run(storage, str(tmp_path), RUN)
-    lease = Lease(storage, str(tmp_path), SystemClock(), stale_after_s=60.0)
+    lease = Lease(storage, str(tmp_path), SystemClock(), stale_after_s=60.0, sleep=lambda seconds: None)
     try:
         lease.acquire(RUN, this_process(), {}, {})
     except (LedgerError, OutputLockedError):

@@ -152,6 +152,7 @@ class SimulatedDriver:
             make_pool=self._make_pool,
             should_stop=lambda: self._is_stopping,
             holder=Holder("a machine of the simulation", 1, self.run_id),
+            sleep=scenario.timeline.advance,
         )
         return drive(scenario.job.tracks, RECIPE, settings, RunDescription(self.run_id, {}, {}), environment)
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import polars as pl
 import pytest
 
 from samurai_batch import read_masks, storage
-from samurai_batch.errors import StoreError
+from samurai_batch.errors import StorageError, StoreError
 from samurai_batch.masks import mask_table_uri
 from samurai_batch.masks.table import table_to_bytes
 from samurai_batch.runtime.run import run_job
@@ -189,3 +190,54 @@ def test_a_frame_that_is_a_broken_link_fails_its_video_and_is_named(target: str,
     [problem] = summary.problems
     assert "0002.png" in problem.error
     assert words in problem.error
+
+
+def test_a_writer_that_is_killed_as_it_takes_a_lease_leaves_no_litter(tmp_path: Path) -> None:
+    (tmp_path / "_ledger" / "lease").mkdir(parents=True)
+    uri = str(tmp_path / "_ledger" / "lease" / "000000000001.json")
+    code = (
+        "import os, signal; from pathlib import Path; from samurai_batch import storage;"
+        "Path.hardlink_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        f"storage.create_bytes({uri!r}, b'x')"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    (tmp_path / "_ledger" / "lease" / ".tmp-of-an-earlier-version").touch()
+    assert storage.create_bytes(uri, b"x")
+    storage.sweep_temporaries(str(tmp_path))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["000000000001.json"]
+
+
+def test_a_disk_that_is_full_as_a_lease_is_written_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without hard links; an empty lease would keep later runs out."""
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(Path, "write_bytes", lambda path, data: path.touch())  # its temporary file had room
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="no space is left"):
+            storage.create_bytes(str(tmp_path / "lease"), b"x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_temporary_file_that_another_run_sweeps_as_a_lease_is_taken_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "_ledger").mkdir()
+    link, is_first = Path.hardlink_to, [True]
+
+    def sweep_first(self: Path, target: Path) -> None:
+        if is_first.pop() if is_first else False:
+            storage.sweep_temporaries(str(tmp_path))
+        link(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", sweep_first)
+    assert storage.create_bytes(str(tmp_path / "_ledger" / "lease" / "1.json"), b"x")
