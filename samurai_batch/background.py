@@ -108,7 +108,7 @@ def for_each(
     """The results of ``action`` in the order of ``items``, up to ``num_threads`` calls at once.
 
     All calls end before the first error, in the order of the items, is raised. ``on_progress`` is called in this
-    thread after every result.
+    thread after every result; if it raises, calls that have not begun are dropped.
     """
     items = list(items)
     if num_threads == 1 or len(items) <= 1:
@@ -119,7 +119,11 @@ def for_each(
         return results
     with ThreadPoolExecutor(min(num_threads, len(items))) as executor:
         futures = [executor.submit(action, item) for item in items]
-        for future in futures:
-            wait([future])
-            on_progress()
+        try:
+            for future in futures:
+                wait([future])
+                on_progress()
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
     return [future.result() for future in futures]

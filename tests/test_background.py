@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samurai_batch.background import BackgroundCalls, prefetch
+from samurai_batch.background import BackgroundCalls, for_each, prefetch
+from samurai_batch.errors import OutputLockedError
 from tests.waiting import LIMIT_S, wait_for
 
 
@@ -138,3 +140,25 @@ def test_closing_early_ends_the_prefetch_thread(num_taken: int) -> None:
         next(ahead)
     ahead.close()
     assert prefetch_threads() == []
+
+
+def test_for_each_drops_what_has_not_begun_when_progress_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that finds its lease lost must not go on with the writes that it has queued."""
+    begun, may_end, shutdown = [], threading.Event(), ThreadPoolExecutor.shutdown
+
+    def then_let_end(self: ThreadPoolExecutor, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        shutdown(self, wait=False, cancel_futures=cancel_futures)
+        may_end.set()
+        shutdown(self, wait=wait)
+
+    def action(number: int) -> None:
+        begun.append(number)
+        assert number == 0 or may_end.wait(LIMIT_S)
+
+    def lose() -> None:
+        raise OutputLockedError("taken over")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", then_let_end)
+    with pytest.raises(OutputLockedError):
+        for_each(action, range(100), 2, on_progress=lose)
+    assert len(begun) <= 3

@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from samurai_batch.errors import StoreError
@@ -57,6 +57,16 @@ def create_file(path: Path, data: bytes) -> bool:
     except FileNotFoundError:
         raise _swept(path) from None
     return True
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link, or a folder with everything in it; what others delete meanwhile is fine."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    while path.exists():
+        with suppress(FileNotFoundError):  # a file in it, which was listed a moment before; the others remain
+            shutil.rmtree(path)
 
 
 def sweep_temporaries(output: str) -> None:

@@ -156,7 +156,7 @@ def delete(uri: str) -> None:
             names = retrying("listing", uri, lambda: files.find(path))
             _in_parallel(lambda name: _delete_one(files, name, uri), names)
         else:
-            retrying("deleting", uri, lambda: files.rm(path, recursive=True))
+            retrying("deleting", uri, lambda: local.remove(Path(path)))
     except FileNotFoundError:
         return
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -241,3 +242,31 @@ def test_a_temporary_file_that_another_run_sweeps_as_a_lease_is_taken_is_made_ag
 
     monkeypatch.setattr(Path, "hardlink_to", sweep_first)
     assert storage.create_bytes(str(tmp_path / "_ledger" / "lease" / "1.json"), b"x")
+
+
+def test_a_folder_of_which_others_delete_files_meanwhile_is_deleted_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        storage.write_bytes(str(tmp_path / "work" / str(number)), b"x")
+    remove, others = shutil.rmtree, iter([tmp_path / "work" / "3", tmp_path / "work" / "7"])
+    scandir = os.scandir
+
+    def scandir_of_then(path: object) -> object:
+        """The listing of a moment before."""
+        listing = scandir(path)  # type: ignore[call-overload]
+        entries = list(listing)
+        listing.close()
+        if gone := next(others, None):
+            gone.unlink()
+        return nullcontext(iter(entries))
+
+    def rmtree(path: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "scandir", scandir_of_then)
+            remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    storage.delete(str(tmp_path / "work"))
+    assert not any(tmp_path.iterdir())
+    storage.delete(str(tmp_path / "work"))
