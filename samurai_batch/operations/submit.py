@@ -30,6 +30,8 @@ PATIENCE_S = 600.0
 
 Verb = Literal["run", "reprocess"]
 
+_PACKAGE = "samurai_batch"
+
 
 @dataclass(frozen=True)
 class RayJobState:
@@ -74,8 +76,8 @@ def submit_job(
     """
     if config.pool != "ray":
         raise ConfigError(f"pool is {config.pool!r}, which runs in one process; leave it out to submit the job to Ray")
-    if code is not None and not code.exists():
-        raise ConfigError(f"--code {code}: there is no such folder or wheel; give the package's folder or a .whl file")
+    if code is not None:
+        code = _checked_code(code)
     job_recipe(config, weights_digest="")  # reports wrong settings here rather than in the job's log
     config = _with_absolute_uris(config)
     run_id = new_run_id(SystemClock())
@@ -176,8 +178,22 @@ def exit_code_of(submitted: Submitted, driver_exit_code: int | None) -> int:
     return EXIT_REFUSED if driver_exit_code == EXIT_REFUSED else EXIT_NOT_FINISHED
 
 
+def _checked_code(code: Path) -> Path:
+    """The package's folder or wheel. Any other folder would be sent without a word, and not be imported there."""
+    if not code.exists():
+        raise ConfigError(f"--code {code}: there is no such folder or wheel; give the package's folder or a .whl file")
+    path = code.resolve()
+    if path.suffix == ".whl" or (path.name == _PACKAGE and (path / "__init__.py").is_file()):
+        return path
+    if (path / _PACKAGE / "__init__.py").is_file():
+        raise ConfigError(f"--code {code}: this is the folder around the package; give {code / _PACKAGE}")
+    raise ConfigError(f"--code {code}: this is not the package; give its folder, which is called {_PACKAGE}, or a .whl")
+
+
 def _with_absolute_uris(config: JobConfig) -> JobConfig:
     changes = {"prompts": absolute(config.prompts), "output": absolute(config.output)}
+    if config.detections is not None:
+        changes["detections"] = absolute(config.detections)
     if config.weights is not None and not config.weights.startswith("untrained:"):
         changes["weights"] = absolute(config.weights)
     return config.model_copy(update=changes)

@@ -25,8 +25,10 @@ class FakeApi:
     exit_code: int | None = 0
     sent: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     num_polls: int = 0
+    codes: list[Path | None] = field(default_factory=list)
 
     def submit(self, entrypoint: str, folder: Path, code: Path | None, metadata: dict[str, str]) -> str:
+        self.codes.append(code)
         self.sent.append((entrypoint, yaml.safe_load((folder / "job.yaml").read_text())))
         return "job-1"
 
@@ -93,6 +95,35 @@ def test_a_job_that_cannot_run_there_is_refused_here(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="model 'huge' is not known"):
         submit_job(api, a_job(tmp_path, model="huge"))
     assert not api.sent
+
+
+def test_files_that_a_job_names_by_relative_paths_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    api, files = FakeApi(), {name: name for name in ("prompts", "output", "weights", "detections")}
+    submit_job(api, make_job({**files, "cache_dir": "videos"}))
+    [(_, sent)] = api.sent
+    assert {name: sent[name] for name in files} == {name: str(tmp_path / name) for name in files}
+    assert sent["cache_dir"] == "videos"  # a folder of each node
+
+
+def test_only_the_package_itself_is_sent_as_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would send any folder under its own name, and the nodes would import what they have."""
+    around, other = tmp_path / "repository", tmp_path / "other"
+    for folder in (around / "samurai_batch", other):
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").touch()
+    (tmp_path / "some.whl").touch()
+    api, job = FakeApi(), a_job(tmp_path)
+    for code, message in ((around, "this is the folder around the package; give .*repository/samurai_batch"), (other, "this is not the package")):
+        with pytest.raises(ConfigError, match=f"--code .*: {message}"):
+            submit_job(api, job, code=code)
+    assert not api.sent
+    monkeypatch.chdir(around / "samurai_batch")
+    for code in (Path(), tmp_path / "some.whl", around / "samurai_batch"):
+        submit_job(api, job, code=code)
+    assert api.codes == [around / "samurai_batch", tmp_path / "some.whl", around / "samurai_batch"]
 
 
 @dataclass
