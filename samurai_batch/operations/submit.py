@@ -17,6 +17,7 @@ from samurai_batch.ledger.lease import SystemClock
 from samurai_batch.ledger.schema import RunRecord
 from samurai_batch.ledger.status import EXIT_NOT_FINISHED, exit_code
 from samurai_batch.ledger.store import read_run
+from samurai_batch.manifest import read_pictures, read_prompts
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.recipe import absolute, job_recipe
 from samurai_batch.runtime.run import new_run_id
@@ -80,6 +81,7 @@ def submit_job(
         code = _checked_code(code)
     job_recipe(config, weights_digest="")  # reports wrong settings here rather than in the job's log
     config = _with_absolute_uris(config)
+    _check_videos(config)
     run_id = new_run_id(SystemClock())
     with tempfile.TemporaryDirectory() as folder:
         values = config.model_dump(exclude_defaults=True)
@@ -188,6 +190,24 @@ def _checked_code(code: Path) -> Path:
     if (path / _PACKAGE / "__init__.py").is_file():
         raise ConfigError(f"--code {code}: this is the folder around the package; give {code / _PACKAGE}")
     raise ConfigError(f"--code {code}: this is not the package; give its folder, which is called {_PACKAGE}, or a .whl")
+
+
+def _check_videos(config: JobConfig) -> None:
+    """Check prompts tables that lie on a disk here. Raises PromptsError, and ConfigError for relative paths of videos.
+
+    The job runs in another folder, where they would not be found.
+    """
+    if storage.is_remote(config.prompts):
+        return
+    read = read_prompts if config.task == "track" else read_pictures
+    tables = storage.matches(config.prompts) if storage.is_pattern(config.prompts) else [config.prompts]
+    for table in filter(storage.exists, tables):
+        for uri in {file for track in read(table) for file in storage.uris_of_files(track.video.uri)}:
+            if absolute(uri) != uri and not uri.startswith(("~", "file:", "local:")):
+                raise ConfigError(
+                    f"{storage.redact(table)}: the path {uri} is relative to this folder, and the job runs in another; "
+                    "write the whole path, on a file system that the cluster shares, or a URI"
+                )
 
 
 def _with_absolute_uris(config: JobConfig) -> JobConfig:

@@ -108,6 +108,31 @@ def test_files_that_a_job_names_by_relative_paths_are_found_from_any_folder(
     assert sent["cache_dir"] == "videos"  # a folder of each node
 
 
+@pytest.mark.parametrize(
+    ("uri", "is_relative"),
+    [
+        ("clip.mp4", True),
+        ("cam/*.mp4", True),
+        ("/data/clip.mp4", False),
+        ("s3://b/clip.mp4", False),
+        ("~/c.mp4", False),
+    ],
+)
+def test_relative_paths_of_videos_are_refused_as_the_job_runs_in_another_folder(
+    uri: str, is_relative: bool, tmp_path: Path
+) -> None:
+    api, job = FakeApi(), a_job(tmp_path)
+    row = f'v,{uri},o,0,box,"[1, 2, 30, 40]"'
+    Path(job.prompts).write_text(f"video_id,video_uri,object_id,frame_index,kind,box_xyxy\n{row}\n")
+    for prompts in (job.prompts, str(tmp_path / "*.csv")):
+        if is_relative:
+            with pytest.raises(ConfigError, match=r"prompts\.csv: the path .* is relative to this folder"):
+                submit_job(api, job.model_copy(update={"prompts": prompts}))
+        else:
+            submit_job(api, job.model_copy(update={"prompts": prompts}))
+    assert len(api.sent) == (0 if is_relative else 2)
+
+
 def test_only_the_package_itself_is_sent_as_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray would send any folder under its own name, and the nodes would import what they have."""
     around, other = tmp_path / "repository", tmp_path / "other"
@@ -116,7 +141,10 @@ def test_only_the_package_itself_is_sent_as_code(tmp_path: Path, monkeypatch: py
         (folder / "__init__.py").touch()
     (tmp_path / "some.whl").touch()
     api, job = FakeApi(), a_job(tmp_path)
-    for code, message in ((around, "this is the folder around the package; give .*repository/samurai_batch"), (other, "this is not the package")):
+    for code, message in (
+        (around, "this is the folder around the package; give .*repository/samurai_batch"),
+        (other, "this is not the package"),
+    ):
         with pytest.raises(ConfigError, match=f"--code .*: {message}"):
             submit_job(api, job, code=code)
     assert not api.sent
