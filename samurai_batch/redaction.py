@@ -20,9 +20,10 @@ HIDDEN = "***"
 _WORDS = (
     r"(?:token|secret|password|passwd|pwd|passphrase|signature|sig|credentials?|api[_-]?key|access[_-]?key(?:[_-]?id)?"
     r"|account[_-]?key|secret[_-]?key|shared[_-]?access[_-]?(?:key|signature)|private[_-]?key|google[_-]?access[_-]?id"
-    r"|key[_-]pair[_-]id|connection[_-]?string)"
+    r"|key[_-]pair[_-]id|connection[_-]?string|subscription[_-]?key|jsessionid)"
 )
 _NAME = rf"(?<![\w.%-])(?P<name>[\w.-]*{_WORDS})"
+_QUOTED_VALUE = r"b?(?P<quote>\\*[\"'])(?:(?!(?P=quote)).)*(?P=quote)"  # in JSON within JSON, quotes have backslashes
 _END = r"(?![\s,)\]}:;]|$)"  # a quote before one of these is a closing quote; elsewhere it is part of the query
 _QUERY = rf"(?:[^\s\"'<>]|[\"'<>]{_END})*"
 _CLOSING = ":;,.)]}>\"'!"  # punctuation after a URI that belongs to the sentence
@@ -33,17 +34,20 @@ _LOCAL = r"(?<!file)(?<!local)"
 _KEYS = re.compile(  # keys with a known prefix
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA)[A-Z0-9]{16}(?![A-Za-z0-9])|hf_[A-Za-z0-9]{20,}"
     r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}"
-    r"|ya29\.[\w-]{10,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
+    r"|ya29\.[\w-]{10,}|1//0[\w-]{20,}|GOCSPX-[\w-]{10,}|sk-[\w-]{20,}|dapi[0-9a-f]{32}|npm_[A-Za-z0-9]{30,}"
+    r"|(?:IQoJb3JpZ2lu|F[wQ]oGZXIvYXdz)[\w+/=]{10,}"  # session tokens of AWS
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
 )
 
 # Every secret contains one of these; most texts contain none and are returned at once.
 _HINT = re.compile(
-    r"//|[?%=@]|[A-Z0-9]{16}|\b(?:hf|gh[a-z]|github_pat|glpat|xox[a-z]|ya29|eyJ)|-----BEGIN|(?:token|secret|pass|pwd|key"
-    r"|sig|credential|bearer|authorization|cookie|canonicalrequest|stringtosign)",
+    r"//|[?%=@]|[A-Z0-9]{16}|\b(?:hf|gh[a-z]|github_pat|glpat|xox[a-z]|ya29|eyJ|sk-|dapi|npm_|F[wQ]oG|IQoJ|GOCSPX)|-----BEGIN|(?:token|secret|pass|pwd|key"
+    r"|sig|credential|bearer|auth|cookie|canonicalrequest|stringtosign)",
     re.IGNORECASE,
 )
 
 
+_SECRET_NAME = re.compile(rf"[\w.-]*{_WORDS}", re.IGNORECASE)
 _SIGNS = frozenset("@?#=%:<")  # every secret except a key contains one of them
 
 
@@ -56,9 +60,9 @@ def _replace_query(found: "re.Match[str]") -> str:
 
 
 def _replace_value(found: "re.Match[str]") -> str:
-    value = found["value"]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{found['name']}{found['between']}{quote}{HIDDEN}{quote}"
+    quote = found["quote"] or ""
+    prefix = "b" if quote and found["value"].startswith("b") else ""
+    return f"{found['name']}{found['between']}{prefix}{quote}{HIDDEN}{quote}"
 
 
 _Rule = tuple["re.Pattern[str]", "str | Callable[[re.Match[str]], str]"]
@@ -84,29 +88,50 @@ _QUERIES: tuple[_Rule, ...] = (
 )
 _SECRETS: tuple[_Rule, ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
+    (re.compile(r"(\bDigest\s+)\w+=[^\r\n]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (
         re.compile(
-            r"(\b(?:(?:proxy-)?authorization|x-(?:auth-token|api-key)|(?:set-)?cookie)[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+",
+            r"(\b(?:(?:proxy-)?authorization|x-(?:auth-token|api-key)|(?:set-)?cookie)(?:\\*[\"']?\s*[:=]|\\*[\"']\s*,)"
+            r"\s*(?:b?\\*[\"'])?)(?:[^\r\n\"'\\]|\\(?![\"']))+",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",
     ),
     (re.compile(r"(\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # name=value of a query, a connection string or a header; name: value of a printed mapping
+    (re.compile(r"(\bauth\s*[:=]\s*\()[^)]*", re.IGNORECASE), rf"\1{HIDDEN}"),
+    # options of commands, and lines below a name in YAML
+    (re.compile(rf"(--[\w-]*{_WORDS}[ ]+)(?![-(])\S+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"(\s(?:-u|--user)[ =])[^\s:]+:\S+"), rf"\1{HIDDEN}"),
     (
-        re.compile(rf"{_NAME}(?P<between>\s?=\s?)(?P<value>\"[^\"]*\"|'[^']*'|[^\s&,;\"'<>)\]}}]+)", re.IGNORECASE),
+        re.compile(rf"{_NAME}(:[ \t]*[|>][-+\d]*[ \t]*\n)[ \t]+[^\n]*(?:\n[ \t]+[^\n]*)*", re.IGNORECASE),
+        rf"\g<name>\2  {HIDDEN}",
+    ),
+    # name=value of a query, a connection string or a header; name: value of a printed mapping; a pair of texts
+    (
+        re.compile(rf"{_NAME}(?P<between>\s?=\s?)(?P<value>{_QUOTED_VALUE}|[^\s&,;\"'<>)\]}}]+)", re.I | re.S),
         _replace_value,
     ),
     (
-        re.compile(rf"{_NAME}(?P<between>[\"']?\s*:\s*)(?P<value>\"[^\"]*\"|'[^']*'|(?=\S*\d)[\w+/=.~%-]{{6,}})", re.I),
+        re.compile(
+            rf"{_NAME}(?P<between>\\*[\"']?\s*:\s*)"
+            rf"(?P<value>{_QUOTED_VALUE}|(?=\S*\d)[\w+/=.~%-]{{6,}}|[\w+/=.~%-]{{16,}})",
+            re.I | re.S,
+        ),
         _replace_value,
+    ),
+    (re.compile(rf"{_NAME}(?P<between>\\*[\"']\s*,\s*)(?P<value>{_QUOTED_VALUE})", re.I | re.S), _replace_value),
+    (
+        re.compile(
+            r"((?<![\w.%-])[\w.-]*(?:password|passwd|pwd|secret):[ \t]*)(?![|>][-+\d]*[ \t]*\n)[^\s\"']\S*", re.I
+        ),
+        rf"\1{HIDDEN}",
     ),
     (
-        re.compile(r"(?<![\w.%-])(?P<name>[\w.-]*(?:password|passwd|pwd|secret))(?P<between>:\s*)(?P<value>\S+)", re.I),
-        _replace_value,
+        re.compile(
+            rf"(<(?:\w+:)?\w*(?:SignatureProvided|StringToSign\w*|CanonicalRequest\w*|{_WORDS})>)[^<]*", re.IGNORECASE
+        ),
+        rf"\1{HIDDEN}",
     ),
-    (re.compile(r"(<\w*(?:AccessKeyId|SignatureProvided|StringToSign\w*|CanonicalRequest\w*|Token)>)[^<]*", re.I),
-     rf"\1{HIDDEN}"),
     (_KEYS, HIDDEN),
 )  # fmt: skip
 _ENCODED: tuple[_Rule, ...] = (
@@ -200,7 +225,7 @@ def redact_error(error: BaseException, uri: str = "") -> None:
         seen.add(id(link))
         pending += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
         pending += getattr(link, "exceptions", ())
-        _redact_one(link, uri)
+        pending += _redact_one(link, uri)
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -246,15 +271,39 @@ def _redact_value(value: Any) -> Any:
     return [_redact_value(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _redact_one(error: BaseException, uri: str) -> None:
-    args = tuple(redact_about(one, uri) if isinstance(one, str) else one for one in error.args)
+def _redact_one(error: BaseException, uri: str) -> list[BaseException]:
+    """Redact what an error itself holds, and return the errors among it."""
+    inner: list[BaseException] = []
+    args = tuple(_redact_part(one, uri, inner) for one in error.args)
     if args != error.args:
         error.args = args
-    for name in ("filename", "filename2", "strerror"):
+    for name in ("filename", "filename2", "strerror", *vars(error)):
         value = getattr(error, name, None)
-        if isinstance(value, str) and redact_about(value, uri) != value:
-            setattr(error, name, redact_about(value, uri))
+        if isinstance(value, str | bytes | BaseException | list):
+            clean = _redact_part(value, uri, inner)
+            if clean != value:
+                setattr(error, name, clean)
     request: Any = getattr(error, "request_info", None)  # aiohttp shows its URL
     if hasattr(request, "_replace") and hasattr(request, "real_url"):
         clean = type(request.real_url)(redact_uri(str(request.real_url)))
         error.request_info = request._replace(url=clean, real_url=clean)  # type: ignore[attr-defined]
+    return inner
+
+
+def _redact_part(value: Any, uri: str, inner: list[BaseException]) -> Any:
+    """What an error holds, redacted; errors among it are added to ``inner``."""
+    if isinstance(value, BaseException):
+        inner.append(value)
+    if type(value) is str:
+        return redact_about(value, uri)
+    if type(value) is bytes:
+        return redact_about(value.decode("latin-1"), uri).encode("latin-1")
+    if type(value) in (list, tuple):
+        return type(value)(_redact_part(one, uri, inner) for one in value)
+    if type(value) is dict:
+        return {name: HIDDEN if _names_secret(name) else _redact_part(one, uri, inner) for name, one in value.items()}
+    return value
+
+
+def _names_secret(name: object) -> bool:
+    return isinstance(name, str) and _SECRET_NAME.fullmatch(name) is not None

@@ -3,9 +3,13 @@
 import io
 import logging
 import pickle
+import subprocess
 import traceback
+import urllib.error
 import urllib.parse
 
+import aiohttp
+import google.auth.exceptions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +58,23 @@ TOKEN = "hf_" + "aB3" * 10
         ('Invalid bucket name "k:a/b+c@bucket": it', 'Invalid bucket name "***@bucket": it'),
         ("/cache/ab/clip.mp4?X-Amz-Signature=abc: too long", "/cache/ab/clip.mp4?***: too long"),
         ("-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY----- x", "*** x"),
+        ('{\\"token\\": \\"a b\\", \\"x\\": 1}', '{\\"token\\": \\"***\\", \\"x\\": 1}'),  # JSON within JSON
+        ("{'X-Amz-Security-Token': b'a/b', 'x': 1}", "{'X-Amz-Security-Token': b'***', 'x': 1}"),
+        (
+            "[(b'authorization', b'Basic abc'), ('x-api-key', 'abc')]",
+            "[(b'authorization', b'***'), ('x-api-key', '***')]",
+        ),
+        ('Authorization: Digest username="u", response="abc"\nnext', "Authorization: ***\nnext"),
+        ("auth=('user', 'abc'), x", "auth=(***), x"),
+        ("curl -u user:abc https://h/x", "curl -u *** https://h/x"),
+        ("tool --api-key abc --other x --token", "tool --api-key *** --other x --token"),
+        ("password: |\n  abc\n  def\nx: 1", "password: |\n  ***\nx: 1"),
+        ("<SecretAccessKey>abc</SecretAccessKey>", "<SecretAccessKey>***</SecretAccessKey>"),
+        ("AWS_SECRET_ACCESS_KEY: " + "abcDEF" * 7, "AWS_SECRET_ACCESS_KEY: ***"),
+        ("Ocp-Apim-Subscription-Key: abc123", "Ocp-Apim-Subscription-Key: ***"),
+        ("https://h/a;jsessionid=abc", "https://h/a;jsessionid=***"),
+        ("with IQoJb3JpZ2luX2VjEJr//////////wEaCXVz", "with ***"),
+        ("a GOCSPX-abcdefghijkl of 1//0abcdefghijklmnopqrstu", "a *** of ***"),
     ],
 )
 def test_secrets_in_a_text_are_redacted_and_the_rest_stays(text: str, shown: str) -> None:
@@ -75,6 +96,11 @@ def test_secrets_in_a_text_are_redacted_and_the_rest_stays(text: str, shown: str
         "prompts.csv: row 3: a@b, out@20261122T010000.000Z-0123abcd",
         "memory://x/y",
         "1 track; 60% done, x=3, box [1, 2] key: 4",
+        "No such option: --token (Possible options: --model)",
+        "Option '--password' requires an argument.",
+        "that cluster lets in only who has its token; set RAY_AUTH_MODE=token",
+        "the credentials are missing or lack this permission: set AWS_PROFILE",
+        "mask-abcdefghijklmnopqrstuvwxyz of task-abcdefghijklmnopqrstuvwxyz",
         "",
     ],
 )
@@ -208,15 +234,40 @@ def test_redact_about_removes_every_part_of_a_uris_user_info(uri: str, text: str
 
 
 def test_an_error_of_aiohttp_shows_no_signature_after_it_was_redacted() -> None:
-    aiohttp = pytest.importorskip("aiohttp")
     yarl = pytest.importorskip("yarl")
     url = yarl.URL("https://h/a.mp4?X-Amz-Signature=hunter2")
-    request = aiohttp.RequestInfo(url, "GET", {}, url)
+    request = aiohttp.RequestInfo(url, "GET", {}, url)  # type: ignore[arg-type]
     error = aiohttp.ClientResponseError(request, (), status=403, message="Forbidden")
     assert "hunter2" in str(error)
     redact_error(error)
     assert "hunter2" not in str(error)
     assert "403" in str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("removing", "x", ValueError("https://h/a?sig=hunter2")),
+        RuntimeError("x", ("https://u:hunter2@h",), {"refresh_token": "hunter2", "x": 1}, b"token=hunter2"),
+        urllib.error.URLError(OSError("https://u:hunter2@h")),
+        subprocess.CalledProcessError(1, ["curl", "https://u:hunter2@h"]),
+        aiohttp.InvalidURL("https://u:hunter2@h:x"),
+        google.auth.exceptions.RefreshError("invalid_grant", {"client_secret": "hunter2"}),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_an_error_holds_is_redacted_at_any_depth(error: Exception) -> None:
+    error.add_note("tried https://h/a?sig=hunter2")
+    assert "hunter2" in str(error)
+    try:
+        try:
+            raise error
+        except type(error) as cause:
+            raise errors.StorageError("it failed") from cause
+    except errors.StorageError as caught:
+        shown = "".join(traceback.format_exception(caught)) + repr(error)
+    assert "hunter2" not in shown
+    assert "***" in shown
 
 
 def test_fields_are_redacted_also_in_groups() -> None:
@@ -228,6 +279,9 @@ def test_fields_are_redacted_also_in_groups() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["://", "a?", "sig", "%3A%2F%2F", "token=x ", "?a='", "//u:"])
+@pytest.mark.parametrize(
+    "text",
+    ["://", "a?", "sig", "%3A%2F%2F", "token=x ", "?a='", "//u:", 'token="', "token\\': ", "a_token: |\n ", "auth=("],
+)
 def test_redacting_a_long_hostile_text_finishes(text: str) -> None:
     assert redact(text * 5_000) is not None
