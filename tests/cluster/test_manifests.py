@@ -147,6 +147,13 @@ def test_the_iam_policy_grants_objects_and_listing_and_no_more() -> None:
             assert statement["Resource"] == ["arn:aws:s3:::YOUR_BUCKET/output/*"]
 
 
+def test_the_iam_policy_lets_s3_say_that_an_object_does_not_exist() -> None:
+    """Without s3:ListBucket, S3 answers 403 for a missing object; a request for one object has no s3:prefix."""
+    policy = json.loads((CLUSTER / "aws" / "iam-policy.json").read_text())
+    [listing] = [one for one in policy["Statement"] if "s3:ListBucket" in one["Action"]]
+    assert all(operator.endswith("IfExists") for operator in listing["Condition"])
+
+
 @pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])
 def test_hadolint_has_nothing_to_say_of_a_dockerfile(name: str) -> None:
     # DL3008 wants pinned versions of Debian's packages, which its mirrors drop when they are superseded.
