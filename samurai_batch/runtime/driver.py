@@ -340,11 +340,12 @@ class _Driver:
         self._lease.update(self._totals(), self._scheduler.rates)
 
     def _show_progress(self) -> None:
+        what, since_s = (self._waiting_for, self._waiting_since_s) if self._waiting_for else self._stats.silence()
         self._environment.progress.show(
             RunProgress(
                 totals=self._totals(),
                 track_frames_left=self._scheduler.track_frames_left,
-                waiting_for=self._waiting_for,
-                waiting_s=self._stats.elapsed_s - self._waiting_since_s if self._waiting_for else 0.0,
+                waiting_for=what,
+                waiting_s=self._stats.elapsed_s - since_s if what else 0.0,
             )
         )

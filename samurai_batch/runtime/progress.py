@@ -17,8 +17,8 @@ logger = get_logger(__name__)
 class RunProgress:
     """A run at one moment. ``track_frames_left`` is an estimate until every video has been opened.
 
-    ``waiting_for`` names what the pool needs before it can start more replicas, and ``waiting_s`` says for how long it
-    has waited; "" and 0 if it does not wait.
+    ``waiting_for`` names what the pool needs before it can start more replicas, or a replica that has not answered for
+    long, and ``waiting_s`` says for how long it has been waited for; "" and 0 if nothing is.
     """
 
     totals: Totals

@@ -19,6 +19,9 @@ from samurai_batch.planning.orders import (
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.stats import WorkStats
 
+SILENT_AFTER_S = 900.0
+"""A replica may well take so long for a chunk of a large video on CPUs; longer than that it is told."""
+
 
 class RunStats:
     """The totals of a run. It knows the replicas that are ready or at work; those that are gone are left out."""
@@ -31,6 +34,7 @@ class RunStats:
         self._failures: Counter[str] = Counter()
         self._replicas: dict[str, ReplicaWork] = {}
         self._orders: dict[str, Order] = {}  # of replicas at work
+        self._assigned_s: dict[str, float] = {}  # when they were given these
         self._failures_in_a_row: Counter[str] = Counter()
 
     @property
@@ -73,6 +77,7 @@ class RunStats:
         """A replica was given an order."""
         self._replicas[replica_id] = replace(self._replicas[replica_id], video_id=_video_of(order))
         self._orders[replica_id] = order
+        self._assigned_s[replica_id] = self.elapsed_s
 
     def reported(self, replica_id: str, report: Report) -> None:
         """A replica has carried its order out, or failed. A report that comes late or twice is not counted."""
@@ -105,6 +110,16 @@ class RunStats:
     def num_failures_in_a_row(self, replica_id: str) -> int:
         """The orders that a replica has failed since its last success and that may have failed because of it."""
         return self._failures_in_a_row[replica_id]
+
+    def silence(self) -> tuple[str, float]:
+        """The answer that has been waited for the longest, and since when; "" and 0 unless that is SILENT_AFTER_S ago.
+
+        A process that hangs, on a device or a mount, is not noticed by Ray.
+        """
+        since_s, replica_id = min(((self._assigned_s[one], one) for one in self._orders), default=(0.0, ""))
+        if not replica_id or self.elapsed_s - since_s < SILENT_AFTER_S:
+            return "", 0.0
+        return f"an answer of {replica_id}, which is on video {self._replicas[replica_id].video_id}", since_s
 
     def replaced(self, replica_id: str) -> None:
         """An idle replica was replaced."""

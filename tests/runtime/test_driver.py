@@ -11,8 +11,9 @@ from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import Store
 from samurai_batch.masks import read_masks
+from samurai_batch.planning.orders import Order
 from samurai_batch.prompts import BoxPrompt, EverythingPrompt, Prompt
-from samurai_batch.runtime.pool import Pool
+from samurai_batch.runtime.pool import Pool, PoolEvent, ReplicaReady
 from samurai_batch.tasks import Track
 from tests.runtime.fakes import (
     RECIPE,
@@ -20,6 +21,7 @@ from tests.runtime.fakes import (
     CrashingStore,
     FakeTracker,
     InlinePool,
+    NoProgress,
     box_track,
     make_replica,
     run_tracks,
@@ -207,3 +209,33 @@ def test_another_chunk_length_begins_unfinished_tracks_again(tmp_path: Path) -> 
     run_tracks([track], tmp_path / "out", again, chunk_frames=7)
     assert again.calls[0][2] == range(7)
     pd.testing.assert_frame_equal(rows_of(tmp_path / "out"), rows_of(tmp_path / "undisturbed"))
+
+
+class HangingPool:
+    """One replica, which takes an order and never answers."""
+
+    def __init__(self) -> None:
+        self.events: list[PoolEvent] = [ReplicaReady("r1")]
+
+    def submit(self, replica_id: str, order: Order) -> None:
+        pass
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        events, self.events = self.events, []
+        return events
+
+    def replace(self, replica_id: str) -> None:
+        raise AssertionError("it is not idle")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_run_says_whose_answer_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samurai_batch.runtime.run_stats.SILENT_AFTER_S", 0.0)
+    shown: list[str] = []
+    monkeypatch.setattr(NoProgress, "show", lambda self, progress: shown.append(progress.waiting_for))
+    tracks = [box_track(write_video(tmp_path, "a", 9), "x")]
+    summary = run_tracks(tracks, tmp_path / "out", make_pool=HangingPool, should_stop=lambda: any(shown))
+    assert summary.status == "interrupted"
+    assert "an answer of r1, which is on video a" in shown

@@ -10,7 +10,7 @@ from samurai_batch.planning.orders import (
 )
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.runtime.run_stats import RunStats
+from samurai_batch.runtime.run_stats import SILENT_AFTER_S, RunStats
 from samurai_batch.stats import WorkStats
 from samurai_batch.tasks import Video
 from tests.ledger.test_lease import FakeClock
@@ -44,6 +44,29 @@ def test_a_replica_is_told_by_what_it_does_and_has_done() -> None:
     assert stats.totals().replicas == {
         "r1": ReplicaWork(heard_at_s=107.0, chunks=1, busy_s=7.0, stats=PROPAGATED.stats)
     }
+
+
+def test_a_replica_that_has_not_answered_for_long_is_named() -> None:
+    clock = FakeClock(1000.0)
+    stats = RunStats(clock)
+    for replica_id in ("r1", "r2", "r3"):
+        stats.ready(replica_id)
+    clock.moment_s += 7 * SILENT_AFTER_S  # an idle replica owes no answer
+    stats.assigned("r2", PROPAGATE)
+    clock.moment_s += 10.0
+    stats.assigned("r1", OpenOrder(1, VIDEO))
+    clock.moment_s += SILENT_AFTER_S - 11.0
+    assert stats.silence() == ("", 0.0)
+    clock.moment_s += 1.0
+    what, since_s = stats.silence()
+    assert what == "an answer of r2, which is on video clip"
+    assert stats.elapsed_s - since_s == SILENT_AFTER_S
+    stats.reported("r2", PROPAGATED)
+    assert stats.silence() == ("", 0.0)
+    clock.moment_s += 10.0
+    assert "r1" in stats.silence()[0]
+    stats.lost("r1", FailureKind.LOST)
+    assert stats.silence() == ("", 0.0)
 
 
 def test_stats_are_summed_and_failures_by_kind() -> None:
