@@ -251,12 +251,15 @@ def _changes(output: str, plan: ReprocessPlan, summary: RunSummary) -> list[Chan
 
 
 def _prune(output: str, plan: ReprocessPlan, beat: Callable[[], None]) -> None:
-    """Delete tracks from the ledger and then their tables, under the lease of the run."""
+    """Delete tables of tracks and then their entries in the ledger, under the lease of the run.
+
+    In this order, as the next run looks in the ledger for what is to be pruned.
+    """
     by_video: dict[str, set[str]] = {}
     for video_id, object_id in plan.pruned:
         by_video.setdefault(video_id, set()).add(object_id)
-    for_each(lambda one: _delete_entries(output, *one), sorted(by_video.items()), NUM_TRANSFERS, on_progress=beat)
     for_each(partial(remove_tables, output), plan.pruned, NUM_TRANSFERS, on_progress=beat)
+    for_each(lambda one: _delete_entries(output, *one), sorted(by_video.items()), NUM_TRANSFERS, on_progress=beat)
 
 
 def _change(track: TrackId, reason: str, status: str) -> Change:
