@@ -185,9 +185,8 @@ class _Driver:
         self._enter_carried()
         needed.update(carried.expected_fingerprints())
         delete_leftovers(store, settings.output, needed, settings.num_transfers, beat)
-        totals, run_id = self._totals(), self._lease.record.run_id
-        num_tracks, num_ended = totals.tracks, totals.tracks_skipped
-        logger.info("run %s begins; tracks: %d, ended by earlier runs: %d", run_id, num_tracks, num_ended)
+        now, run_id = self._totals(), self._lease.record.run_id
+        logger.info("run %s begins; tracks: %d, ended by earlier runs: %d", run_id, now.tracks, now.tracks_skipped)
         self._writer.flush()
 
     def _enter(self, part: Preparation) -> None:

@@ -46,6 +46,7 @@ def test_the_command_line_prints_a_store_error_in_one_line_and_exits_with_2(tmp_
         "import sys; sys.modules['gcsfs'] = None; from samurai_batch.cli import main;"
         "sys.argv = ['samurai-batch', 'track', 'clip.mp4', '--box', '1,2,30,40', '-o', 'gs://bucket/out']; main()"
     )
+    (tmp_path / "clip.mp4").touch()
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert run.returncode == 2
     said = "".join(run.stderr.splitlines())
