@@ -57,6 +57,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return FilesByGroup(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses a server is marked `server`, so that `make unit` leaves it out, whoever forgets it."""
+    servers = {"s3_endpoint", "gcs_endpoint", "azure_endpoint"}
+    for item in items:
+        if isinstance(item, pytest.Function) and servers & set(item.fixturenames):
+            item.add_marker("server")
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """PyTorch uses one thread: small networks are slower with more."""
@@ -81,7 +90,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_bucket(s3_endpoint: str) -> Callable[[], str]:
-    """Creates an empty bucket and returns its ``s3://`` URI. Tests that use it are marked ``server``."""
+    """Creates an empty bucket and returns its ``s3://`` URI."""
     client = boto3.client("s3", endpoint_url=s3_endpoint)
 
     def make() -> str:
