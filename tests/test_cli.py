@@ -1,29 +1,21 @@
 """What the command line says to mistakes: one clear line, an exit code, never a traceback."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import samurai_batch
 from samurai_batch import cli
 
-JOB_VERBS = [
-    "track",
-    "run",
-    "segment",
-    "plan",
-    "status",
-    "models",
-    "fields",
-    "demo",
-    "submit",
-    "doctor",
-    "reprocess",
-    "history",
-    "diff",
-]
-RESULT_VERBS = ["render", "report", "export", "prompts", "evaluate", "compact", "bench", "fields"]
+VERBS = sorted(get_command(cli.app).commands)  # type: ignore[attr-defined]
+PROMISED = {
+    *("track", "plan", "run", "submit", "status", "reprocess", "export", "render", "report", "evaluate", "compare"),
+    *("measure", "models", "doctor"),
+}
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -33,7 +25,16 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.mark.parametrize("verb", JOB_VERBS + RESULT_VERBS)
+def test_the_verbs_of_the_design_are_there() -> None:
+    assert set(VERBS) >= PROMISED
+
+
+def test_every_verb_that_the_readme_names_is_one() -> None:
+    named = set(re.findall(r"`samurai-batch ([a-z]+)|^samurai-batch ([a-z]+)", README, re.MULTILINE))
+    assert {one or other for one, other in named} <= set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
