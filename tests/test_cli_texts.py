@@ -210,7 +210,7 @@ ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 @pytest.mark.parametrize("arguments", [["track", "café.mp4", "--box", "1,2,30,40", "-o", "o"], ["status", "café"]])
 def test_a_locale_without_utf8_is_named_with_the_remedy(arguments: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "samurai_batch", *arguments]
-    ran = subprocess.run(command, env=os.environ | ASCII, cwd=tmp_path, capture_output=True, timeout=120)
+    ran = subprocess.run(command, env=os.environ | ASCII, cwd=tmp_path, capture_output=True, timeout=600)
     assert ran.returncode == 2
     assert b"PYTHONUTF8=1" in ran.stderr
     assert b"Traceback" not in ran.stderr
@@ -221,7 +221,7 @@ def test_a_path_in_a_table_that_a_locale_cannot_encode_is_named_with_the_remedy(
     rows = 'video_id,video_uri,object_id,frame_index,kind,box_xyxy\nv,café.mp4,o,0,box,"[1,2,30,40]"\n'
     (tmp_path / "p.csv").write_text(rows, encoding="utf-8")
     command = [sys.executable, "-m", "samurai_batch", "plan", "--prompts", "p.csv", "-o", "o", "--model", "nano"]
-    ran = subprocess.run(command, env=os.environ | ASCII, cwd=tmp_path, capture_output=True, timeout=120)
+    ran = subprocess.run(command, env=os.environ | ASCII, cwd=tmp_path, capture_output=True, timeout=600)
     assert ran.returncode == 2, ran.stderr
     assert b"PYTHONUTF8=1" in ran.stderr
     assert b"Traceback" not in ran.stderr

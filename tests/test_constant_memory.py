@@ -51,7 +51,7 @@ print(json.dumps([resident[early], resident[late], tables["a"].num_rows]))
 def test_resident_memory_at_frame_2000_is_that_at_frame_200(tmp_path: Path, mode: str) -> None:
     path = write_movie(tmp_path / "long.mp4", num_frames=NUM_FRAMES, height=240, width=320)
     arguments = [sys.executable, "-c", PROGRAM, str(path), str(EARLY), str(LATE), mode]
-    run = subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=500)
+    run = subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=600)
     early, late, num_rows = json.loads(run.stdout)
     assert num_rows == NUM_FRAMES
     assert late - early < LIMIT_BYTES

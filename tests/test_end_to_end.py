@@ -30,7 +30,7 @@ BOX_A, BOX_B = (5.0, 10.0, 40.0, 40.0), (20.0, 5.0, 60.0, 30.0)
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "samurai_batch", *arguments]
-    return subprocess.run(program, capture_output=True, text=True, timeout=900, check=False)
+    return subprocess.run(program, capture_output=True, text=True, timeout=600, check=False)
 
 
 def job_arguments(prompts: str, output: str, *more: str) -> list[str]:

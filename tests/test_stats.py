@@ -85,4 +85,4 @@ assert adapter.validate_json(adapter.dump_json(totals)) == totals
 assert RunProgress(totals=totals, track_frames_left=0).numbers()["match_s"] == 2.0
 assert GAUGES["match_s"] == "seconds of matching, summed over replicas"
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)

@@ -74,7 +74,7 @@ def answers(url: str) -> bool:
 
 def samurai_batch(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "samurai_batch", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")

@@ -360,5 +360,5 @@ def test_laying_out_a_network_does_not_load_the_compiler() -> None:
         "import sys; from samurai_batch.modeling.checkpoints import build_model, load_weights;"
         "build_model(load_weights('nano')); print(sorted({'torch._dynamo', 'sympy'} & sys.modules.keys()))"
     )
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=600)
     assert run.stdout.strip() == "[]"

@@ -77,7 +77,7 @@ def test_no_secret_is_printed_or_written(tmp_path: Path, server: str) -> None:
 
 def samurai_batch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "samurai_batch", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, env=ENVIRONMENT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=folder, env=ENVIRONMENT)
 
 
 ENVIRONMENT = os.environ | {"AWS_SECRET_ACCESS_KEY": IN_THE_ENVIRONMENT, "XDG_CACHE_HOME": "cache"}

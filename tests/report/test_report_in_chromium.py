@@ -46,7 +46,7 @@ def in_chromium(address: str, profile: Path) -> subprocess.CompletedProcess[str]
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet, "--disable-dev-shm-usage",
          f"--user-data-dir={profile}", "--enable-logging=stderr", "--virtual-time-budget=5000",
          "--window-size=1400,1000", "--dump-dom", address],
-        check=True, capture_output=True, text=True, timeout=120,
+        check=True, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 

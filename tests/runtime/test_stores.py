@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from samurai_batch.manifest import write_prompts
 from samurai_batch.masks import read_masks
 from samurai_batch.masks.compact import compact_masks
 from samurai_batch.runtime.run import run_job
+from samurai_batch.storage import retry
 from samurai_batch.tasks import Video
 from tests.runtime.fakes import NoProgress, box_track
 from tests.runtime.test_jobs import make_config, make_tracks, rows_of
@@ -63,7 +63,7 @@ def test_a_killed_job_is_resumed_and_leaves_the_tables_that_it_leaves_on_disk(
 ) -> None:
     write_prompts(f"{root}/prompts.parquet", make_tracks(root))
     with start(root, tmp_path, "kill") as driver:
-        assert driver.wait(timeout=240) == -signal.SIGKILL
+        assert driver.wait(timeout=600) == -signal.SIGKILL
     config = make_config(root, "out", cache_dir=str(tmp_path / "cache"))
     assert storage.list_names(f"{config.output}/_work")
     assert exit_code(run_job(config, progress=NoProgress())) == 0
@@ -145,9 +145,11 @@ def test_one_video_that_is_forbidden_fails_its_track_and_no_other(tmp_path: Path
     assert all(b"secret" not in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
 
 
-def test_a_server_that_is_down_for_a_while_is_waited_for(tmp_path: Path) -> None:
+def test_a_server_that_is_down_for_a_while_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.01)
     with web_server() as server:
         config, videos = job_over(server, tmp_path, ["a"])
-        server.down_until_s = time.monotonic() + 3
+        server.num_dropped = 5
         summary = run_job(config, tracks=[box_track(videos[0], "x")], progress=NoProgress())
+        assert server.num_dropped == 0
     assert exit_code(summary) == 0

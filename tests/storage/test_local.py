@@ -69,7 +69,7 @@ def test_a_run_starts_on_a_mount_without_hard_links(name: str, tmp_path: Path) -
         pytest.skip("there is no C compiler to make a library that refuses hard links")
     (tmp_path / "links.c").write_text(LIBRARY.replace("CODE", name))
     command = [compiler, "-shared", "-fPIC", "-o", str(tmp_path / "links.so"), str(tmp_path / "links.c")]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=600)
     code = (
         "import os, sys; from pathlib import Path; from samurai_batch import storage\n"
         "try: os.link(sys.executable, sys.argv[1] + '/link'); sys.exit('there are links')\n"
@@ -77,7 +77,7 @@ def test_a_run_starts_on_a_mount_without_hard_links(name: str, tmp_path: Path) -
         "print(storage.create_bytes(sys.argv[1] + '/a', b'1'), storage.create_bytes(sys.argv[1] + '/a', b'2'))"
     )
     environment = {**os.environ, "LD_PRELOAD": str(tmp_path / "links.so"), "PYTHONPATH": _root()}
-    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=600)
     assert run.stdout == b"True False\n", run.stderr
 
 
@@ -119,7 +119,7 @@ def _table(rows: list[dict[str, object]]) -> object:
 def test_temporary_files_of_a_killed_writer_disturb_no_reader_and_the_next_run_removes_them(tmp_path: Path) -> None:
     output = finished_output(tmp_path)
     command = [sys.executable, "-c", KILLED_WRITE, mask_table_uri(output, "v", "2")]
-    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": _root()}, timeout=120)
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": _root()}, timeout=600)
     assert run.returncode == -signal.SIGKILL
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.read_bytes() == b"half a table"]
     assert len(left) == 1

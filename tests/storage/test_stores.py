@@ -47,7 +47,7 @@ def test_the_command_line_prints_a_store_error_in_one_line_and_exits_with_2(tmp_
         "sys.argv = ['samurai-batch', 'track', 'clip.mp4', '--box', '1,2,30,40', '-o', 'gs://bucket/out']; main()"
     )
     (tmp_path / "clip.mp4").touch()
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert run.returncode == 2
     said = "".join(run.stderr.splitlines())
     assert "gs:// needs gcsfs: pip install 'samurai-batch[gcs]'" in said.replace("  ", " ")
@@ -182,9 +182,9 @@ def test_a_public_bucket_is_read_without_credentials(s3_uri: str, s3_endpoint: s
     clean = {"PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": s3_endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
     clean |= {"HOME": str(tmp_path), "PYTHONPATH": str(Path(storage.__file__).parents[2])}
     for more in ({"FSSPEC_S3_ANON": "true"}, {"FSSPEC_S3": '{"anon": true}'}):
-        run = subprocess.run([sys.executable, "-c", code], env=clean | more, capture_output=True, timeout=120)
+        run = subprocess.run([sys.executable, "-c", code], env=clean | more, capture_output=True, timeout=600)
         assert run.stdout == b"b'public'\n", run.stderr
-    run = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, timeout=600)
     assert b"FSSPEC_S3_ANON=true" in run.stderr
 
 

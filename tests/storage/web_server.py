@@ -2,7 +2,6 @@
 
 import ssl
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ class WebServer(ThreadingHTTPServer):
         self.answers: dict[str, list[Answer]] = defaultdict(list)
         self.always: dict[str, Answer] = {}
         self.requests: Counter[str] = Counter()
-        self.down_until_s = 0.0
+        self.num_dropped = 0  # of the next requests: the connection ends without an answer
 
     @property
     def url(self) -> str:
@@ -48,7 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: WebServer
 
     def _answer(self) -> None:
-        if time.monotonic() < self.server.down_until_s:
+        if self.server.num_dropped > 0:
+            self.server.num_dropped -= 1
             self.close_connection = True
             self.connection.close()
             return
