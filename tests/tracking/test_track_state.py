@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 import pickle
+import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,11 +22,12 @@ from safetensors.torch import save
 from samurai_batch.errors import StateError
 from samurai_batch.modeling.configs import MODELS
 from samurai_batch.tracking import track_state
-from samurai_batch.tracking.memory_bank import TrackedFrame
+from samurai_batch.tracking.memory_bank import MemoryBank, TrackedFrame
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import TrackInput
 from samurai_batch.tracking.trackers import TRACKERS, Mode
+from samurai_batch.tracking.trackers.sam2long import BestPaths
 from tests.tracking.scripts import (
     EIGHT,
     NUM_FRAMES,
@@ -36,6 +40,7 @@ from tests.tracking.scripts import (
 )
 
 ROOT = Path(__file__).parents[2]
+TRACKERS_PAGE = ROOT / "samurai_batch" / "tracking" / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -96,27 +101,57 @@ def test_another_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert run.stdout.strip() == go_on(path.read_bytes(), first)
 
 
-@pytest.mark.parametrize("mode", ["samurai", "sam2", "dam4sam", "memory_selection"])
-def test_a_state_at_1024_pixels_takes_at_most_8_megabytes(mode: Mode) -> None:
-    config, rules = MODELS["sam2.1_hiera_tiny"], TRACKERS[mode].combine(TrackerSettings(mode=mode)).memory
-    side = config.image_size // 16
+def largest_state(mode: Mode, prompted: range) -> tuple[int, int, int]:
+    """Spatial memories, pointers and bytes of the largest state over 200 frames at 1024 pixels, of random scores."""
+    config, rules = MODELS["sam2.1_hiera_tiny"], TRACKERS[mode].combine(TrackerSettings(mode=mode))
+    chance, largest = random.Random(0), (0, 0, 0)
     state = TrackState(num_frames=1000)
-    for age in range(100):
-        frame = TrackedFrame(
-            age=age,
-            spatial=torch.zeros(config.mem_dim, side, side, dtype=torch.bfloat16),
-            pointer=torch.zeros(config.hidden_dim),
-            mask_score=0.1 if age % 9 == 8 else 0.9,
-            object_score=5.0,
-            is_visible=True,
-            is_prompted=age % 20 == 0 if mode == "dam4sam" else age % 5 == 0 and age < 95,
-            is_promoted=mode == "dam4sam" and age % 20 != 0 and age % 6 == 0,
-        )
-        rules.remember(state.bank, frame)
-        assert state.num_bytes() <= 8e6
-    if mode == "samurai":
-        assert (len(state.bank.conditioning), len(state.bank.recent)) == (8, 6)
-    assert len(state.to_bytes()) <= 8e6
+    if isinstance(rules.paths, BestPaths):
+        state.other_banks = [MemoryBank() for _ in range(rules.paths.num_paths - 1)]
+    for age in range(200):
+        for bank in state.banks:
+            frame = TrackedFrame(
+                age=age,
+                spatial=torch.zeros(config.memory_shape(config.image_size), dtype=torch.bfloat16, device="meta"),
+                pointer=torch.zeros(config.hidden_dim, device="meta"),
+                mask_score=chance.choice([0.0, 0.9, 0.9, 0.9]),
+                object_score=5.0,
+                is_visible=True,
+                is_prompted=age in prompted,
+                is_promoted=mode == "dam4sam" and age % 6 == 3 and age not in prompted,
+            )
+            rules.memory.remember(bank, frame)
+        num_spatial = len(state.bank.conditioning) + sum(len(bank.recent) for bank in state.banks)
+        num_pointers = len(state.bank.conditioning_pointers) + sum(len(bank.recent_pointers) for bank in state.banks)
+        largest = tuple(map(max, largest, (num_spatial, num_pointers, state.num_bytes())))  # type: ignore[assignment]
+    return largest
+
+
+SIZES = {
+    mode: (spatial, pointers, float(megabytes))
+    for mode, spatial, pointers, megabytes in re.findall(
+        r"^\| `(\w+)` \| ([\d +·]+) \| ([\d +·]+) \| ([\d.]+)", TRACKERS_PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+}
+
+
+def total(text: str) -> int:
+    """The value of a sum of products, such as 1 + 3 · 7."""
+    return sum(math.prod(int(factor) for factor in term.split("·")) for term in text.split("+"))
+
+
+@pytest.mark.parametrize("mode", TRACKERS)
+def test_the_largest_states_are_those_that_the_page_on_trackers_says(mode: Mode) -> None:
+    num_spatial, num_pointers, num_bytes = largest_state(mode, prompted=range(1))
+    spatial, pointers, megabytes = SIZES[mode]
+    assert (num_spatial, num_pointers) == (total(spatial), total(pointers))
+    assert num_bytes / 1e6 == pytest.approx(megabytes, abs=0.05)
+
+
+@pytest.mark.parametrize("mode", TRACKERS)
+def test_a_state_at_1024_pixels_takes_at_most_8_megabytes_and_with_three_paths_16(mode: Mode) -> None:
+    *_, num_bytes = largest_state(mode, prompted=range(0, 200, 5))
+    assert num_bytes <= (16e6 if mode == "sam2long" else 8e6)
 
 
 def refuse(data: bytes) -> str:
