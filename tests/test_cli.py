@@ -1,6 +1,8 @@
 """What the command line says to mistakes: one clear line, an exit code, never a traceback."""
 
+import inspect
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,8 +11,8 @@ from typer.main import get_command
 
 import samurai_batch
 from samurai_batch import cli
+from tests.operations.test_diff import square, write_table
 
-VERBS = sorted(get_command(cli.app).commands)  # type: ignore[attr-defined]
 PROMISED = {
     *("track", "plan", "run", "submit", "status", "reprocess", "export", "render", "report", "evaluate", "compare"),
     *("measure", "models", "doctor"),
@@ -26,20 +28,36 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_the_verbs_of_the_design_are_there() -> None:
-    assert set(VERBS) >= PROMISED
+    assert set(cli.COMMANDS) >= PROMISED
 
 
 def test_every_verb_that_the_readme_names_is_one() -> None:
     named = set(re.findall(r"`samurai-batch ([a-z]+)|^samurai-batch ([a-z]+)", README, re.MULTILINE))
-    assert {one or other for one, other in named} <= set(VERBS)
+    assert {one or other for one, other in named} <= set(cli.COMMANDS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(
+@pytest.mark.parametrize("verb", cli.COMMANDS)
+def test_every_verb_explains_itself_with_an_example_of_its_own_options(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, verb, "--help") == 0
-    assert "Usage: samurai-batch" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Usage: samurai-batch" in text
+    assert not re.search(r"^  -.*(<list|range>)", text, re.MULTILINE), "options say what to write, not Python types"
+    command = get_command(cli.app).commands[verb]  # type: ignore[attr-defined]
+    (example,) = re.findall(r"Example: samurai-batch ([^\0]+?)\s*$", inspect.cleandoc(command.help or ""))
+    words = shlex.split(example)
+    assert words[0] == verb
+    command.make_context(verb, words[1:], resilient_parsing=True)
+
+
+def test_the_list_of_verbs_is_complete_and_no_line_of_it_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--help") == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert tuple(line.split()[0] for line in listed) == cli.COMMANDS
+    assert not [line for line in listed if line.endswith("...")]
 
 
 def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +101,19 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(
     assert said in error
     assert "Traceback" not in error
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_diff_names_the_result_that_alone_has_a_track_and_cuts_a_long_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for object_id in ("both", *map(str, range(12))):
+        write_table(tmp_path / "a", "v", object_id, [square(0)])
+    write_table(tmp_path / "b", "v", "both", [square(0)])
+    assert call(monkeypatch, "diff", "a", "b") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["v / both: mean IoU 1.0000, 0 of 1 frames differ", "v / 0: only in a"]
+    assert lines[11:] == ["... and 2 more only in a; --json lists all"]
 
 
 def test_a_long_list_of_bad_rows_is_cut(

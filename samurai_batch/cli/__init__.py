@@ -8,9 +8,10 @@ import logging
 import sys
 import threading
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import samurai_batch
 from samurai_batch.cli import comparing, exchange, measuring, operating, results, running
@@ -29,11 +30,28 @@ MAX_PROBLEMS_SHOWN = 50
 _UTF8 = "set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
 _WARN = "unset PYTHONWARNINGS, or leave out -W error"
 
+COMMANDS = (
+    *("demo", "track", "prompts", "plan", "doctor", "run", "status", "submit", "reprocess", "history", "report"),
+    *("render", "export", "measure", "diff", "compact", "compare", "evaluate", "bench", "segment", "models", "fields"),
+)
+"""In the order of the help, which is that of use: a first run, a dataset, its results, a choice of trackers."""
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order of COMMANDS."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+
+
 app = typer.Typer(
     name="samurai-batch",
+    cls=_InOrder,
     help="""Track objects through video archives with SAMURAI (SAM 2) on Ray. Masks become Parquet tables.
 
     A first run: samurai-batch demo. One video: samurai-batch track. A dataset: samurai-batch plan, then run.
+
+    samurai-batch COMMAND --help explains each command, with an example.
 
     Exit codes: 0 all tracks done; 2 wrong usage or configuration; 3 some tracks failed; 1 stopped, run it again.
     """,

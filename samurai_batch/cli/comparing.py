@@ -21,15 +21,20 @@ app = typer.Typer()
 NUM_SHOWN = 10  # tracks that differ most
 
 JobFile = Annotated[str | None, typer.Argument(help="Job file in YAML, which may have a list `variants`.")]
-Modes = Annotated[list[str] | None, typer.Option("--mode", help="Tracker to compare; may be repeated.")]
-Rescues = Annotated[list[str] | None, typer.Option("--rescue", help="Rescue to compare, or none; may be repeated.")]
-Models = Annotated[list[str] | None, typer.Option("--model", help="Model to compare; may be repeated.")]
+Modes = Annotated[list[str] | None, typer.Option("--mode", metavar="NAME", help="Tracker to compare; may be repeated.")]
+Rescues = Annotated[
+    list[str] | None, typer.Option("--rescue", metavar="NAME", help="Rescue to compare, or none; may be repeated.")
+]
+Models = Annotated[list[str] | None, typer.Option("--model", metavar="NAME", help="Model to compare; may be repeated.")]
 AllWeights = Annotated[
-    list[str] | None, typer.Option("--weights", help="Weights of each --model, in their order, or one for all.")
+    list[str] | None,
+    typer.Option("--weights", metavar="FILE", help="Weights of each --model, in their order, or one for all."),
 ]
 DatasetName = Annotated[str | None, typer.Option("--dataset", help="Benchmark with ground truth, such as davis16.")]
 Root = Annotated[str | None, typer.Option(help="Folder of the benchmark, as its authors distribute it.")]
-Sequences = Annotated[list[str] | None, typer.Option("--sequence", help="Only this sequence; may be repeated.")]
+Sequences = Annotated[
+    list[str] | None, typer.Option("--sequence", metavar="NAME", help="Only this sequence; may be repeated.")
+]
 Kind = Annotated[str, typer.Option(help="Kind of prompts made of the benchmark: box or mask.")]
 
 
@@ -48,8 +53,9 @@ def compare(
     kind: Kind = "box",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also retry what failed for its input.")] = False,
 ) -> None:
-    """Run a dataset with several trackers or models, and say which is best for it, and how sure that is.
+    """Run a dataset with several trackers or models: which is best?
 
+    The last line printed is the recommendation and how sure it is.
     Every --mode runs with every --rescue and every --model, each as a job in OUTPUT/<name>; the same command again
     resumes. Instead, a job file may have a list of variants, each of fields of a job:
 

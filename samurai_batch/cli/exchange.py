@@ -87,7 +87,7 @@ def prompts(
     ] = None,
     first: Annotated[bool, typer.Option("--first", help="Only the first prompt of each track of the file.")] = False,
 ) -> None:
-    """Write a prompts table for a benchmark, or from the annotations of another tool.
+    """Write a prompts table from annotations or a benchmark.
 
     From CVAT, Label Studio, COCO, YOLO, MOT, mask tables or prompts tables. With --corrects and --onto, it is the table
     of a job with the corrected frames, and `reprocess` computes the corrected tracks alone.

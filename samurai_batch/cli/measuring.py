@@ -20,11 +20,13 @@ def measure(
     ] = "center",
     scale: Annotated[float | None, typer.Option(help="Length of a pixel, in --unit.")] = None,
     unit: Annotated[str, typer.Option(help="Unit of --scale, part of the columns' names.")] = "m",
-    max_gap: Annotated[float, typer.Option(min=0, help="Longest absence in seconds that is bridged.")] = 1.0,
+    max_gap: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Longest absence in seconds that is bridged.")
+    ] = 1.0,
     videos: Videos = None,
     objects: Objects = None,
 ) -> None:
-    """Measure tracks: paths, speeds, presence, visits to zones and crossings of lines.
+    """Measure tracks: paths, speeds, presence, zones, line crossings.
 
     Writes tracks, visits, zones, crossings and lines, each as Parquet and CSV. samurai_batch/measuring/README.md
     describes the columns and the file of zones.

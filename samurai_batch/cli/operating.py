@@ -15,6 +15,8 @@ from samurai_batch.errors import ConfigError
 
 app = typer.Typer()
 
+MAX_ALONE_SHOWN = 10
+
 
 @app.command()
 def status(
@@ -27,6 +29,8 @@ def status(
     """Show the progress of a job, and what failed and why.
 
     Reads the output alone: it needs no Ray, and works on any machine that can read the output.
+
+    Example: samurai-batch status out/ --watch --details
     """
     from samurai_batch import storage
     from samurai_batch.ledger.status import check_has_ledger, read_status, to_json
@@ -112,6 +116,8 @@ def reprocess(
     """Run only the tracks that are new, stale or failed.
 
     A track is stale if its video, prompts, weights or settings have changed since it was computed.
+
+    Example: samurai-batch reprocess jobs/nightly.yaml --dry-run
     """
     from samurai_batch.operations.reprocess import Choice, parse_moment, plan_reprocess
     from samurai_batch.operations.reprocess import reprocess as run_reprocess
@@ -161,7 +167,12 @@ def doctor(
 
 @app.command()
 def history(output: Annotated[str, typer.Argument(help="Output folder of a job: path or URI.")]) -> None:
-    """List all runs of an output, and the tracks that each one changed."""
+    """List all runs of an output, and what each one changed.
+
+    The changed tracks are known of runs by `reprocess`.
+
+    Example: samurai-batch history out/
+    """
     from samurai_batch import storage
     from samurai_batch.ledger.status import check_has_ledger
     from samurai_batch.operations.history import read_history
@@ -177,13 +188,16 @@ def history(output: Annotated[str, typer.Argument(help="Output folder of a job: 
 
 @app.command()
 def diff(
-    a: Annotated[str, typer.Argument(help="Output folder, or <output>@<run_id> for the state after a run.")],
+    a: Annotated[str, typer.Argument(help="Output folder, or <output>@<run_id>: the tables that this run made.")],
     b: Annotated[str, typer.Argument(help="The other output folder, or <output>@<run_id>.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two results, the most different track first.
 
-    For each track: mean IoU, number of frames that differ, and the worst frame.
+    For each track: mean IoU, number of frames that differ, and the worst frame. Of two runs of one output, the tracks
+    that both made are compared; `history` lists the runs.
+
+    Example: samurai-batch diff out/ other/
     """
     from samurai_batch.operations.diff import diff_results
 
@@ -197,6 +211,8 @@ def diff(
         out.print(f"{one.video_id} / {one.object_id}: mean IoU {one.mean_iou:.4f}, {differ}")
         for frame in one.idle_prompts:
             out.print(f"  the prompt on frame {frame}, which only the second has, left the mask there as it was")
-    for name, alone in (("first", found.only_a), ("second", found.only_b)):
-        for video_id, object_id in alone:
-            out.print(f"{video_id} / {object_id}: only in the {name}")
+    for name, alone in ((a, found.only_a), (b, found.only_b)):
+        for video_id, object_id in alone[:MAX_ALONE_SHOWN]:
+            out.print(f"{video_id} / {object_id}: only in {name}")
+        if len(alone) > MAX_ALONE_SHOWN:
+            out.print(f"... and {len(alone) - MAX_ALONE_SHOWN} more only in {name}; --json lists all")

@@ -11,10 +11,21 @@ from samurai_batch.errors import ConfigError
 app = typer.Typer()
 
 OutputFolder = Annotated[str, typer.Argument(help="Output folder of a job: path or URI.")]
-Videos = Annotated[list[str] | None, typer.Option("--video", help="Only this video_id; may be repeated.")]
-Objects = Annotated[list[str] | None, typer.Option("--object", help="Only this object_id; may be repeated.")]
-Sequences = Annotated[list[str] | None, typer.Option("--sequence", help="Only this sequence; may be repeated.")]
+Videos = Annotated[list[str] | None, typer.Option("--video", metavar="ID", help="Only this video_id; may be repeated.")]
+Objects = Annotated[
+    list[str] | None, typer.Option("--object", metavar="ID", help="Only this object_id; may be repeated.")
+]
+Sequences = Annotated[
+    list[str] | None, typer.Option("--sequence", metavar="NAME", help="Only this sequence; may be repeated.")
+]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name of the benchmark, such as davis16 or lasot.")]
+MeasuredModels = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Model to measure; may be repeated. Default: nano.")
+]
+NumbersOfTracks = Annotated[str, typer.Option(metavar="N,N,…", help="Numbers of tracks to propagate together.")]
+SharedFrames = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Frames of a video whose tracks are split over two replicas; 0: skip.")
+]
 Root = Annotated[str, typer.Option(help="Folder of the benchmark, as its authors distribute it.")]
 
 
@@ -66,6 +77,8 @@ def report(
 
     It shows what ran, what failed and why, all tracks to search and sort, and the frames to check. Pictures, and the
     pages of more than 10 videos, are written beside it, to report_files.
+
+    Example: samurai-batch report out/ --worst 50
     """
     from samurai_batch.report import write_report
 
@@ -88,6 +101,8 @@ def evaluate(
 
     The metrics are those of the benchmark's own toolkit: J and F of masks, success and precision of boxes, and HOTA,
     MOTA, IDF1 and id switches where a video has several objects (MOT, MOTS, DanceTrack, YouTube-VIS).
+
+    Example: samurai-batch evaluate out/ --dataset davis16 --root DAVIS -o scores/
     """
     from samurai_batch.evaluation import evaluate as measure
 
@@ -101,12 +116,17 @@ def compact(
     output: OutputFolder,
     partition_by: Annotated[
         list[str] | None,
-        typer.Option(help="Write Hive folders by video_id or object_id; may be repeated, the outer folder first."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Write Hive folders by video_id or object_id; may be repeated, the outer folder first.",
+        ),
     ] = None,
 ) -> None:
-    """Merge the tables of finished tracks into a few large, sorted files.
+    """Merge many small tables of finished tracks into few large ones.
 
-    Programs that read the output meanwhile see either the old or the new files.
+    Their rows are sorted. Programs that read the output meanwhile see either the old or the new files.
+
+    Example: samurai-batch compact out/
     """
     from samurai_batch.masks import compact_masks
 
@@ -115,20 +135,24 @@ def compact(
 
 @app.command()
 def bench(
-    model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be repeated. Default: nano.")] = None,
+    model: MeasuredModels = None,
     weights: Annotated[str | None, typer.Option(help="Checkpoint. Default: shipped or random weights.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the model's input, in pixels.")] = None,
     dtype: Annotated[str, typer.Option(help="Number format: auto, float32, bfloat16 or float16.")] = "auto",
     compile_encoder: Annotated[bool, typer.Option("--compile", help="Encode with torch.compile.")] = False,
-    frames_per_batch: Annotated[int, typer.Option(min=1, help="Frames that are encoded together.")] = 1,
-    tracks: Annotated[str, typer.Option(help="Numbers of tracks to propagate together.")] = "1,2,4,8,16",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Number of measurements per step; the median counts.")] = 5,
-    frames: Annotated[int, typer.Option(min=0, help="Frames of each of two clips for whole jobs; 0: skip.")] = 120,
-    memory_frames: Annotated[int, typer.Option(min=0, help="Frames of the run that measures memory; 0: skip.")] = 60,
-    shared_frames: Annotated[
-        int, typer.Option(min=0, help="Frames of a video whose tracks are split over two replicas; 0: skip.")
-    ] = 0,
+    frames_per_batch: Annotated[int, typer.Option(min=1, metavar="N", help="Frames that are encoded together.")] = 1,
+    tracks: NumbersOfTracks = "1,2,4,8,16",
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads of the network.")] = 1,
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of measurements per step; the median counts.")
+    ] = 5,
+    frames: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Frames of each of two clips for whole jobs; 0: skip.")
+    ] = 120,
+    memory_frames: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Frames of the run that measures memory; 0: skip.")
+    ] = 60,
+    shared_frames: SharedFrames = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for bench.json, .md and .svg.")] = None,
 ) -> None:
     """Measure how fast this machine tracks objects. Takes about a minute.
@@ -137,7 +161,9 @@ def bench(
     throughput, the memory used, and the overhead of a Ray job over a plain loop. If transformers is installed, its
     Sam2VideoModel is measured with the same weights. Run nothing else at the same time.
 
-    A larger model takes about 15 minutes: samurai-batch bench --model sam2.1_hiera_tiny --image-size 1024
+    A larger model takes about 15 minutes.
+
+    Example: samurai-batch bench --model sam2.1_hiera_tiny --image-size 1024
     --tracks 1,4,8 --repeats 3 --frames 0 --memory-frames 0
     """
     from samurai_batch.benchmark.presentation import as_json, as_markdown, as_svg

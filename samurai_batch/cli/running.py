@@ -26,16 +26,27 @@ JobFile = Annotated[str | None, typer.Argument(help="Job file in YAML: path or U
 def track(
     video: Annotated[str, typer.Argument(help="Video file or folder of numbered frames: path or URI.")],
     options: dict[str, str],
-    box: Annotated[list[str] | None, typer.Option(help="x1,y1,x2,y2 in pixels: one object; may be repeated.")] = None,
-    point: Annotated[list[str] | None, typer.Option(help="Point x,y on the object; may be repeated.")] = None,
-    negative: Annotated[list[str] | None, typer.Option(help="Point x,y beside the object; may be repeated.")] = None,
-    mask: Annotated[list[str] | None, typer.Option(help="PNG that is nonzero on the object; may be repeated.")] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Corners in pixels: one object; may be repeated.")
+    ] = None,
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="Point on the object; may be repeated.")
+    ] = None,
+    negative: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="Point beside the object; may be repeated.")
+    ] = None,
+    mask: Annotated[
+        list[str] | None, typer.Option(metavar="PNG", help="PNG that is nonzero on the object; may be repeated.")
+    ] = None,
     frame: Annotated[int, typer.Option(help="Frame of the prompts.")] = 0,
     start_frame: Annotated[int | None, typer.Option(help="First frame of the track. Default: of the video.")] = None,
     end_frame: Annotated[int | None, typer.Option(help="Last frame of the track. Default: of the video.")] = None,
     direction: Annotated[Direction, typer.Option(help="Direction from the prompted frame.")] = "forward",
 ) -> None:
     """Track objects through one video, in this process, without Ray.
+
+    Tables, a ledger and failures are those of `run`, so status, report, render and export take OUTPUT, too. Objects
+    are called 1, 2, …, boxes first.
 
     Example: samurai-batch track clip.mp4 --box 10,20,200,300 -o out/
     """
@@ -79,7 +90,7 @@ def segment(
     options: dict[str, str],
     retry_failed: RetryFailed = False,
 ) -> None:
-    """Segment pictures on Ray: everything in them, or the objects of a prompts table.
+    """Segment pictures on Ray: everything in them, or given objects.
 
     For a folder or a list, SAM's everything mode runs on each picture, and its file name is the video_id. In a prompts
     table, video_uri is the picture and frame_index is 0. The same command again does only what is new. A picture that
@@ -100,7 +111,13 @@ def plan(
         str | None, typer.Option(help="Output of a pilot run, whose measured rates are used.")
     ] = None,
 ) -> None:
-    """Print what `run` would do, and how long it would take. Needs no GPU, weights or Ray; writes nothing."""
+    """Print what `run` would do, and how long it would take.
+
+    Needs no GPU, weights or Ray, and writes nothing. Times come from the rates that the output, or that of a pilot run,
+    has measured.
+
+    Example: samurai-batch plan --prompts prompts.csv -o out --rates-from pilot --replicas 8 --price 1.20
+    """
     from samurai_batch.runtime.dry_run import expect, measured_rates, plan_job
 
     config = load_job_of(job, options)
@@ -119,9 +136,11 @@ def plan(
 
 @app.command()
 def models() -> None:
-    """List the models, and the files, sources and licences of their weights.
+    """List the models, their weights, sources and licences.
 
     Models for videos also segment pictures. Weights that are not in the package are given with --weights.
+
+    Example: samurai-batch models
     """
     from samurai_batch.modeling.checkpoints import parameter_shapes
     from samurai_batch.modeling.configs import MODELS, image_models
@@ -142,7 +161,9 @@ def models() -> None:
 
 @app.command()
 def fields(
-    names: Annotated[list[str] | None, typer.Argument(help="Fields, such as replicas or tracker.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Fields, such as replicas or tracker.")
+    ] = None,
 ) -> None:
     """Explain the fields of a job, for YAML files and --set.
 
@@ -159,7 +180,12 @@ def demo(
     output: Annotated[str, typer.Option("--output", "-o", help="Local folder for the example.")] = "demo",
     replicas: Annotated[int, typer.Option(help="Number of Ray replicas.")] = 2,
 ) -> None:
-    """Run an example: track two similar objects that cross, on a generated video."""
+    """Run an example: track two look-alikes on a generated video.
+
+    Writes the video, its prompts table, the output and a picture. Nothing is downloaded.
+
+    Example: samurai-batch demo -o demo --replicas 1
+    """
     from samurai_batch.demo import run_demo
 
     run_demo(Path(output), replicas, out)

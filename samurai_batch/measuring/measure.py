@@ -61,8 +61,8 @@ def measure_tracks(
     ``zones`` is a file for `read_zones`. ``point`` of a mask stands for the object: the centre of its box, the middle
     of the box's lower edge, or the mean of the mask's pixels. With ``scale``, in ``unit`` for each pixel, lengths and
     speeds are there in that unit too. An absence of at most ``max_gap_s`` seconds is bridged by a straight line.
-    Raises ConfigError if an argument is wrong, or a zone is for a video that is not there, and the errors of
-    `read_masks`. Memory holds the boxes of one video.
+    Raises ConfigError if an argument is wrong, a zone is for a video that is not there, or nothing of ``videos`` and
+    ``objects`` is, and the errors of `read_masks`. Memory holds the boxes of one video.
     """
     _check(point, max_gap_s)
     in_units = _checked_scale(scale, unit)
@@ -75,6 +75,8 @@ def measure_tracks(
         seen.add(video_id)
         for name, more in rows.rows_of_video(video_id, paths, found.of_video(video_id), in_units).items():
             tables[name] += more
+    if not seen and (videos is not None or objects is not None):
+        raise ConfigError(f"{storage.redact(uri)}: the chosen videos and objects have no rows there; check their ids")
     unknown = sorted(found.videos - seen)
     if unknown and videos is None and objects is None:
         raise ConfigError(f"zones are for video {shown(unknown[0])}, which has no rows here; correct its video_id")

@@ -57,6 +57,12 @@ def test_a_track_is_measured_in_pixels_and_in_units(output: str) -> None:
     assert row(tracks, object_id="stander")["path_px"] == 0
 
 
+def test_a_misspelt_video_or_object_is_refused(output: str) -> None:
+    for videos, objects in ((["clpi"], None), (None, ["nobody"])):
+        with pytest.raises(ConfigError, match="the chosen videos and objects have no rows there; check their ids"):
+            measure_tracks(output, videos=videos, objects=objects)
+
+
 def test_presence_counts_entries_and_exits_of_the_picture(output: str) -> None:
     found = row(measure_tracks(output).tracks, video_id="other")
     assert found[["first_frame", "last_frame", "num_present", "entries", "exits"]].tolist() == [5, 36, 12, 2, 1]
