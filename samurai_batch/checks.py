@@ -128,7 +128,10 @@ def uri(value: object) -> str:
         if not value:
             raise ValueError("it is an empty list; name at least one file")
         return "\n".join(map(uri, value))
-    return text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    name = text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    if not all(line.strip() for line in name.split("\n")):
+        raise ValueError("one of its lines is blank; remove the line end")
+    return name
 
 
 def one_of(known: Collection[Value]) -> Callable[[object], Value]:
@@ -145,8 +148,15 @@ def one_of(known: Collection[Value]) -> Callable[[object], Value]:
 
 def suggestion(value: object, known: Collection[str], more: Collection[str] = ()) -> str:
     """The known word that may be meant, or else the list of known words. ``more`` are known but never listed."""
-    near = difflib.get_close_matches(value, [*known, *more], n=1, cutoff=0.5) if isinstance(value, str) else []
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    near = nearest(value, [*known, *more])
+    return f"known are {', '.join(known)}" if near is None else f"did you mean {near}?"
+
+
+def nearest(value: object, known: Collection[str]) -> str | None:
+    """The known word that is most like a text, capitals aside; None if none is."""
+    words = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(value.lower(), words, n=1, cutoff=0.5) if isinstance(value, str) else []
+    return words[near[0]] if near else None
 
 
 def shown(value: object) -> str:

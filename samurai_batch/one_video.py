@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,7 +17,6 @@ from samurai_batch.masks import mask_table_name
 from samurai_batch.masks.reading import to_pandas
 from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt, Rle
 from samurai_batch.rle import encode_mask
-from samurai_batch.storage import as_one
 from samurai_batch.tasks import Direction, Track, Video
 from samurai_batch.tracking.rescue import RescueName
 from samurai_batch.tracking.settings import TrackerSettings
@@ -83,8 +81,8 @@ def track(
     of_model = {"model": model, "weights": weights, "image_size": image_size, "device": device, "dtype": dtype}
     of_chunks = {"chunk_frames": chunk_frames, "frames_per_batch": frames_per_batch}
     of_frames = {"frame_step": frame_step, "interpolate_boxes": interpolate_boxes, "on_cut": on_cut}
-    uri = str(video) if isinstance(video, str | Path) else as_one([str(file) for file in video])
-    fields = {"prompts": uri, "output": "unused", **of_model, **of_chunks, **of_frames}
+    uri = checks.checked(checks.uri, video, "video")
+    fields = {"prompts": "unused", "output": "unused", **of_model, **of_chunks, **of_frames}
     config = make_job({**fields, **_settings(mode, rescue, tracker)}, source="track")
     prompts = _prompts(frame, boxes, points, labels, masks)
     return _track(config, _tracks(uri, prompts, frames, direction, config.frame_sampling))
@@ -183,6 +181,8 @@ def _mask(frame: int, mask: Any) -> MaskPrompt:
             f"the mask on frame {frame} is an array of shape {pixels.shape} and type {pixels.dtype}: "
             "it should be (height, width), of bool or numbers"
         )
+    if pixels.dtype.kind == "f" and np.isnan(pixels).any():
+        raise PromptError(f"the mask on frame {frame} has NaN; give numbers that are 0 beside the object")
     rle = encode_mask(pixels != 0) if pixels.size else None
     if rle is None:
         raise PromptError(f"the mask on frame {frame} is empty; mark at least one pixel")

@@ -140,6 +140,11 @@ def test_a_video_may_be_anywhere(clip: str) -> None:
         ({"points": {"dog": [(1, 2)]}, "labels": {"cat": [1]}}, PromptError, "object 'cat' has labels, but no points"),
         ({"points": {"dog": "here"}}, PromptError, "object 'dog': points on frame 0 is 'here'"),
         ({"masks": {"dog": np.zeros((4, 4))}}, PromptError, "object 'dog': the mask on frame 0 is empty"),
+        (
+            {"masks": {"dog": np.full((4, 4), np.nan)}},
+            PromptError,
+            "the mask on frame 0 has NaN; give numbers",
+        ),
         ({"masks": np.ones((4, 4))}, PromptError, r"object '0': the mask on frame 0 is an array of shape \(4,\)"),
         ({"masks": {"dog": "dog.png"}}, PromptError, "it should be \\(height, width\\), of bool or numbers"),
         ({"boxes": [BOX], "masks": [np.ones((4, 4))]}, PromptError, "frame 0 has a mask and other prompts"),
@@ -167,6 +172,21 @@ def test_what_is_wrong_is_told_before_the_video_is_opened(
 ) -> None:
     with pytest.raises(error, match=reason):
         samurai_batch.track("no such video.mp4", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("video", "reason"),
+    [
+        ("", "video is '': it should not be empty"),
+        ([], r"video is \[\]: it is an empty list"),
+        (0, "video is 0: it should be text"),
+        (b"v.mp4", "video is b'v.mp4': it should be text"),
+        ("v.mp4\n", r"video is 'v.mp4\\n': one of its lines is blank; remove the line end"),
+    ],
+)
+def test_what_is_no_name_of_a_video_is_told(video: Any, reason: str) -> None:
+    with pytest.raises(PromptError, match=reason):
+        samurai_batch.track(video, [BOX])
 
 
 def test_what_does_not_fit_the_video_is_told(clip: str, tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ def video_uri(cell: object) -> str:
     """The URI of a video; of several files in their order, given as a list or as JSON, the URIs in one text."""
     if isinstance(cell, str) and cell.lstrip().startswith("[") and cell.rstrip().endswith('"]'):
         cell = _decoded(cell)
+    if isinstance(cell, str) and cell.startswith("['") and cell.endswith("']"):
+        raise ValueError("it is a list as Python prints it; write it as JSON, with double quotes")
     return checks.uri(cell.tolist() if isinstance(cell, np.ndarray) else cell)
 
 
@@ -168,7 +170,7 @@ def _decoded(cell: object) -> object:
         try:
             return json.loads(cell)
         except (ValueError, RecursionError) as error:
-            raise ValueError("it is not JSON; write lists as in [1, 2]") from error
+            raise ValueError("it is not JSON; write lists as in [1, 2], and texts in double quotes") from error
     return checks.plain(cell)
 
 

@@ -28,7 +28,16 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first, because its mark starts with that of UTF-
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BLANK_LINES = re.compile(r"\A(?:[ \t]*\r?\n)+")  # before the header
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # a first line that Excel reads
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a workbook of Excel or a ZIP archive; save it as 'CSV UTF-8', or unpack it",
+    b"\xd0\xcf\x11\xe0": "a workbook of Excel; save it as 'CSV UTF-8'",
+    b"PAR1": "Parquet; let its name end in .parquet",
+    b"\x1f\x8b": "packed by gzip; unpack it",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it",
+}
+"""What bytes that are no text are, by the first of them, and the remedy."""
 _WITH_BLANKS = (
     "video_id",
     "object_id",
@@ -78,7 +87,7 @@ def read_parquet(data: bytes) -> TableRead:
 
 def read_csv(data: bytes) -> TableRead:
     """A CSV file with any of the usual separators. Raises ArrowException, UnicodeDecodeError and csv.Error."""
-    body, separator = separated(decoded(data))
+    body, separator = separated(_BLANK_LINES.sub("", decoded(data)))
     names = header(body, separator)
     unreadable: dict[int, str] = {}
 
@@ -96,14 +105,16 @@ def read_csv(data: bytes) -> TableRead:
         pacsv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=skip),
         pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
     )
-    numbers = range(1, len(table) + len(unreadable) + 1)
+    numbers = [number for number in range(1, len(table) + len(unreadable) + 1) if number not in unreadable]
     names = [name.strip() for name in table.column_names]
     columns = [
         column if name in _WITH_BLANKS else pc.utf8_trim_whitespace(column)
         for name, column in zip(names, table.columns, strict=True)
     ]
     frame = _without_index(_framed(pa.table(columns, names=names)))
-    return TableRead(frame, [number for number in numbers if number not in unreadable], unreadable)
+    is_given: list[bool] = frame.ne("").any(axis="columns").tolist()  # Excel writes blank rows as separators alone
+    rows = frame[is_given].reset_index(drop=True)
+    return TableRead(rows, [number for number, given in zip(numbers, is_given, strict=True) if given], unreadable)
 
 
 def read_jsonl(data: bytes) -> TableRead:
@@ -174,6 +185,9 @@ def decoded(data: bytes) -> str:
 
 def why_not_decoded(data: bytes, error: UnicodeDecodeError) -> str:
     """The error message for bytes that `decoded` refuses."""
+    for begin, what in _OTHER_FORMATS.items():
+        if data.startswith(begin):
+            return f"cannot be read: it is no text, but {what}"
     line = data[: error.start].count(b"\n") + 1
     return f"cannot be read ({error}, in line {line}); it is not UTF-8, perhaps Windows-1252: save it as 'CSV UTF-8'"
 

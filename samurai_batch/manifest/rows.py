@@ -70,7 +70,8 @@ def _columns_are_right(names: Sequence[object], problems: Problems) -> bool:
         problems.about_table(f"column {name} is missing; a prompts table needs {', '.join(REQUIRED_COLUMNS)}")
     unknown = [str(name) for name in names if name not in COLUMNS]
     for name in unknown:
-        problems.about_table(f"column {name} is not known; {checks.suggestion(name, COLUMNS)}")
+        meant = checks.suggestion(name, missing if checks.nearest(name, missing) else COLUMNS)
+        problems.about_table(f"column {name} is not known; {meant}")
     twice = [name for name in COLUMNS if names.count(name) > 1]
     for name in twice:
         problems.about_table(f"column {name} appears twice; keep one")

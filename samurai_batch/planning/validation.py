@@ -58,5 +58,5 @@ def _outside(prompt: Prompt, info: VideoInfo) -> str | None:
                 return f"points_xy {[list(point) for point in prompt.points_xy]}, all in one pixel; give them {_UNIT}"
         case MaskPrompt():
             if (prompt.mask.height, prompt.mask.width) != (info.height, info.width):
-                return f"a mask of {prompt.mask.width}x{prompt.mask.height} pixels, on {picture}"
+                return f"a mask of {prompt.mask.width}x{prompt.mask.height} pixels, on {picture}; scale the mask"
     return None

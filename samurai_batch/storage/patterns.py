@@ -41,4 +41,4 @@ def with_matches(uri: str) -> str:
 
 def _natural(uri: str) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", uri)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -80,6 +80,46 @@ def test_columns_that_excel_left_empty_are_left_out_and_other_nameless_ones_are_
     assert refusal(table(names=["", *NAMES], row=["x", *ROW]).encode())[0].startswith("column  is not known")
 
 
+@pytest.mark.parametrize("before", ["\n", "\r\n \r\n", "\ufeff\n\n"])
+def test_blank_lines_before_the_header_and_rows_of_separators_alone_say_nothing(before: str) -> None:
+    text = table().rstrip("\n")
+    assert read(f"{before}{text}\n,,,,,\n, ,,, ,\n".encode()) == [TRACK]
+    [problem] = refusal(f'{before}{text}\n,,,,,\nv,é/v.mp4,p,-1,box,"[1, 2, 3, 4]"\n'.encode())
+    assert problem.startswith("row 3: frame_index is '-1'")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"PK\x03\x04\x14\xff", "no text, but a workbook of Excel or a ZIP archive; save it as 'CSV UTF-8'"),
+        (b"PAR1\x15\xff", "no text, but Parquet; let its name end in .parquet"),
+        (b"\x1f\x8b\x08\x00", "no text, but packed by gzip; unpack it"),
+    ],
+)
+def test_a_file_of_another_format_under_the_name_of_a_text_is_told_what_it_is(data: bytes, what: str) -> None:
+    for name in ("a.csv", "a.jsonl"):
+        [problem] = refusal(data, name)
+        assert what in problem
+
+
+def test_names_of_columns_are_guessed_from_those_that_are_missing_and_whatever_their_capitals() -> None:
+    problems = refusal(table(names=["Video_ID", *NAMES[1:3], "frame", *NAMES[4:]]).encode())
+    assert "column Video_ID is not known; did you mean video_id?" in problems
+    assert "column frame is not known; did you mean frame_index?" in problems
+
+
+def test_a_list_as_python_prints_it_is_told_to_be_written_as_json() -> None:
+    [problem] = refusal(table(row=[ROW[0], "['a.mp4', 'b.mp4']", *ROW[2:]]).encode())
+    assert "video_uri is \"['a.mp4', 'b.mp4']\": it is a list as Python prints it; write it as JSON" in problem
+
+
+def test_a_uri_with_a_line_end_is_not_taken_for_two_files() -> None:
+    for uri in ("v.mp4\n", ["a.mp4", " "]):
+        row = dict(zip(NAMES, ROW, strict=True)) | {"video_uri": uri, "frame_index": 0, "box_xyxy": [1, 2, 3, 4]}
+        [problem] = refusal(json.dumps(row).encode(), "a.jsonl")
+        assert problem.endswith(("one of its lines is blank; remove the line end", "it should not be blank"))
+
+
 def test_an_index_column_in_parquet_is_left_out(tmp_path: Path) -> None:
     frame = pd.DataFrame([[0, *ROW]], columns=["Unnamed: 0", *NAMES])
     frame.to_parquet(tmp_path / "a.parquet", index=False)
