@@ -76,6 +76,11 @@ def test_overrides_replace_single_fields_and_tracker_settings() -> None:
     assert job.tracker == TrackerOptions(kf_score_weight=0.25, fill_hole_area=0, motion_state="xywh")
 
 
+def test_blanks_around_texts_of_a_job_say_nothing_and_a_dollar_within_a_name_is_one() -> None:
+    job = load("prompts: |\n  s3://b/p_$folder$.csv\noutput: ' o '\n")
+    assert (job.prompts, job.output) == ("s3://b/p_$folder$.csv", "o")
+
+
 @given(
     st.sampled_from(sorted(JobConfig.model_fields)), st.text(max_size=6) | st.sampled_from(["1", "0.5", "nan", "{}"])
 )
@@ -118,6 +123,10 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
             "tracker: samurai",
             "tracker is 'samurai': it should hold settings by name, as in {name: value} (settings",
         ),
+        ("output: ${OUT}/run", "output is '${OUT}/run': environment variables are not filled in; write the path out"),
+        ("output: $HOME/run", "output is '$HOME/run': environment variables are not filled in"),
+        ("weights: s3://b/$(model).pt", "weights is 's3://b/$(model).pt': environment variables are not filled in"),
+        ("cache_dir: /scratch/$USER", "cache_dir is '/scratch/$USER': environment variables are not filled in"),
         ("weight: a.pt", "weight is not a field of a job; did you mean weights?"),
         ("colour: red", "colour is not a field of a job; known are prompts, output, model"),
         ("frame_step: 0", "frame_step is 0: it should be greater than or equal to 1"),

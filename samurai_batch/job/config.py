@@ -8,6 +8,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_serializer,
@@ -25,9 +26,10 @@ from samurai_batch.tracking.settings import TrackerOptions, TrackerSettings, mis
 from samurai_batch.tracking.trackers import Mode
 
 _IMAGE_SIZE_STEP = 32  # pixels per cell of the coarsest features
+_VARIABLE = re.compile(r"\$[({]|(?:^|/)\$\w")  # of the environment
 _UNTRAINED = re.compile(r"untrained:\d{1,18}", re.ASCII)
 
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Positive = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -198,6 +200,13 @@ class JobConfig(BaseModel):
     def tracker_settings(self) -> TrackerSettings:
         """The settings of the tracker, with the job's mode."""
         return TrackerSettings(mode=self.mode, rescue=self.rescue, **self.tracker.overrides())
+
+    @field_validator("prompts", "output", "weights", "detections", "cache_dir")
+    @classmethod
+    def _check_variables(cls, path: str | None) -> str | None:
+        if path is not None and _VARIABLE.search(path):
+            raise ValueError("environment variables are not filled in; write the path out")
+        return path
 
     @field_validator("weights")
     @classmethod

@@ -82,7 +82,9 @@ def _parse_yaml(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, int
             f"{source}:{line}: this is not YAML: {error.problem or error.context}; correct the line"
         ) from None  # YAML's own text shows the line
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: this is not YAML text: {' '.join(str(error).split())}") from error
+        raise ConfigError(
+            f"{source}: this is not YAML text: {' '.join(str(error).split())}; save it as text in UTF-8"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"{source}: a value cannot be read: {error}; write it in quotes") from error
 
