@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TypeGuard
 
 import numpy as np
 import torch
@@ -37,10 +37,11 @@ from samurai_batch.modeling.kernels import warn_of_slow_bfloat16
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
-from samurai_batch.modeling.weight_files import UNTRAINED, weights_digest, weights_file
+from samurai_batch.modeling.weight_files import OTHER_FILES, UNTRAINED, weights_digest, weights_file
 
 Config = TypeVar("Config", VideoModelConfig, SamConfig, default=VideoModelConfig)
 
+_NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 BATCH_COUNTER = ".num_batches_tracked"
 UNTRAINED_OFFSETS = {"running_var": 3.0}  # of untrained batch norms: positive, and outputs stay in scale
 
@@ -186,11 +187,15 @@ def _with_counters(tensors: Mapping[str, Tensor], config: VideoModelConfig | Sam
 
 
 def _parse(path: Path, source: str) -> dict[str, Tensor]:
+    head = b""
     try:
         with path.open("rb") as file:
-            is_zip = file.read(2) == b"PK"
-        return _parse_torch(path, source) if is_zip else load_file(path)
+            head = file.read(64)
+        return _parse_torch(path, source) if head.startswith(b"PK") else load_file(path)
     except SafetensorError as error:
+        for begin, what in OTHER_FILES.items():
+            if head.lstrip().lower().startswith(begin):
+                raise CheckpointError(f"weights {source} are {what}") from error
         raise CheckpointError(
             f"weights {source} are neither a PyTorch checkpoint nor safetensors ({error}); download them again"
         ) from error
@@ -202,7 +207,15 @@ def _parse_torch(path: Path, source: str) -> dict[str, Tensor]:
     try:
         if not zipfile.is_zipfile(path):
             raise zipfile.BadZipFile("the end of the file is missing")
+        if path.suffix == ".safetensors":  # PyTorch goes by the name
+            raise CheckpointError(f"weights {source} are a checkpoint of PyTorch; let the name end in .pt")
+        if _is_torchscript(path):
+            raise CheckpointError(
+                f"weights {source} are a TorchScript archive, which is code; save torch.jit.load(path).state_dict()"
+            )
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"weights {source} hold more than tensors, and code in a checkpoint is never run; "
@@ -211,9 +224,23 @@ def _parse_torch(path: Path, source: str) -> dict[str, Tensor]:
     except Exception as error:  # damaged bytes lead PyTorch's unpickler to errors of any type, such as IndexError
         raise CheckpointError(f"weights {source} are damaged ({_first_line(error)}); download them again") from error
     tensors = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(tensors, dict) or not all(_is_parameter(*item) for item in tensors.items()):
-        raise CheckpointError(f"weights {source} hold no parameters under the key 'model'")
+    if not _are_parameters(tensors):
+        raise CheckpointError(f"weights {source} hold no parameters under the key 'model'{_where(content)}")
     return tensors
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _where(content: object) -> str:
+    """Under which other keys a checkpoint holds parameters, and what to do, to be added to a message."""
+    values = content if isinstance(content, dict) else {}
+    keys = [key for key, value in values.items() if value is not content and value and _are_parameters(value)]
+    if not keys:
+        return "; give a checkpoint of the model"
+    return f", but under {' and '.join(map(repr, keys))}; save {{'model': checkpoint[{keys[0]!r}]}} with torch.save"
 
 
 @dataclass(frozen=True)
@@ -238,8 +265,11 @@ def _unpickled(config: Config, arrays: Mapping[str, _Array], digest: str, source
     return Weights(config, {name: array.tensor() for name, array in arrays.items()}, digest, source)
 
 
-def _is_parameter(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor)
+def _are_parameters(content: object) -> TypeGuard[dict[str, Tensor]]:
+    """Whether a value of a checkpoint holds tensors by name and nothing else."""
+    return isinstance(content, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -250,17 +280,19 @@ def _check_fits(tensors: Mapping[str, Tensor], config: VideoModelConfig | SamCon
     """Raise CheckpointError unless names and shapes are the model's; if they are another's, the message names it."""
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes == parameter_shapes(config):
-        whole = sorted(
-            name for name, x in tensors.items() if not (x.is_floating_point() or name.endswith(BATCH_COUNTER))
-        )
-        if whole:
-            raise CheckpointError(f"weights {source}: {whole[0]} holds {tensors[whole[0]].dtype}, not real numbers")
+        for name in sorted(tensors):
+            if reason := None if name.endswith(BATCH_COUNTER) else _why_unusable(tensors[name]):
+                raise CheckpointError(f"weights {source}: {name} holds {reason}")
         return
     if others := [other.name for other in image_models().values() if shapes == parameter_shapes(other)]:
         raise CheckpointError(
             f"weights {source} are those of {' or '.join(others)}, not of {config.name}; set model: {others[0]}"
         )
     expected = parameter_shapes(config)
+    if prefix := _common_prefix(shapes, expected):
+        raise CheckpointError(
+            f"weights {source} are of {config.name}, but all their names begin with {prefix!r}; save them without it"
+        )
     missing, extra = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
     wrong = sorted(name for name in expected.keys() & shapes.keys() if expected[name] != shapes[name])
     parts = [
@@ -268,4 +300,27 @@ def _check_fits(tensors: Mapping[str, Tensor], config: VideoModelConfig | SamCon
         for word, names in (("missing", missing), ("unknown", extra), ("of another shape", wrong))
         if names
     ]
-    raise CheckpointError(f"weights {source} are not of {config.name}: parameters {', '.join(parts)}")
+    raise CheckpointError(
+        f"weights {source} are not of {config.name}: parameters {', '.join(parts)}; give weights of {config.name},"
+        " or set model to the one that these are of"
+    )
+
+
+def _common_prefix(shapes: Mapping[str, torch.Size], expected: Mapping[str, torch.Size]) -> str:
+    """What wrappers such as DistributedDataParallel have put before every name of the expected ones; "" if nothing."""
+    given, own = (
+        {name: shape for name, shape in one.items() if not name.endswith(BATCH_COUNTER)} for one in (shapes, expected)
+    )
+    prefix = min(given, default="").removesuffix(min(own))
+    return prefix if given == {prefix + name: shape for name, shape in own.items()} else ""
+
+
+def _why_unusable(tensor: Tensor) -> str | None:
+    """What a parameter holds that a network cannot compute with, and the remedy; None if it can."""
+    if tensor.dtype not in _NUMBERS:
+        return f"{tensor.dtype}, not real numbers; save the weights in float32"
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return f"a tensor of layout {tensor.layout} on {tensor.device}; save plain tensors"
+    if not torch.isfinite(tensor).all():
+        return "NaN or infinity; the training has failed, or the file is damaged"
+    return None

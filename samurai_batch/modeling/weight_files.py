@@ -10,6 +10,14 @@ from samurai_batch import storage
 from samurai_batch.errors import CheckpointError
 
 UNTRAINED = "untrained:"
+OTHER_FILES = {
+    b"\x80": "a pickle, such as PyTorch wrote before 1.6; save them again with a newer torch.save",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file; run git lfs pull",
+    b"<": "a web page or an error of a store, not the file; check that the address needs no login",
+    b"{": "JSON, such as an error of a server; check that the address needs no login",
+    b"\x1f\x8b": "packed by gzip; unpack them",
+}
+"""What a file that holds no weights is, by its first bytes (capitals made small), and the remedy."""
 SHIPPED = Path(__file__).parent / "weights"
 
 

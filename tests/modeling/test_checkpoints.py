@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import io
 import json
 import os
 import pickle
@@ -23,7 +22,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import Tensor
 
-from samurai_batch.errors import CheckpointError, ConfigError
+from samurai_batch.errors import ConfigError
 from samurai_batch.modeling.checkpoints import (
     build_model,
     build_sam,
@@ -36,6 +35,7 @@ from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.modeling.untrained import seeded_weights
 from tests.deterministic import SMALL, deterministic_frames, normalised
 from tests.images.small import SMALL_SAM
+from tests.modeling.weight_files import refuse, torch_bytes, written
 
 RELEASED = Path(__file__).parent.parent / "checkpoints"
 RELEASED_ROWS = [name for name in MODELS if name != "nano"]
@@ -45,29 +45,6 @@ def released_shapes(name: str) -> dict[str, list[int]]:
     """Names and shapes as the authors' file holds them."""
     shapes: dict[str, list[int]] = json.loads(gzip.decompress((RELEASED / f"{name}.json.gz").read_bytes()))
     return shapes
-
-
-@pytest.fixture
-def small_row(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The tests' small network as a row of the model table."""
-    monkeypatch.setitem(MODELS, SMALL.name, SMALL)
-    return SMALL.name
-
-
-@pytest.fixture
-def small_tensors() -> dict[str, Tensor]:
-    return seeded_weights(parameter_shapes(SMALL), seed=3)
-
-
-def torch_bytes(content: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def written(path: Path, data: bytes) -> str:
-    path.write_bytes(data)
-    return str(path)
 
 
 @pytest.mark.parametrize("name", RELEASED_ROWS)
@@ -140,16 +117,6 @@ def test_untrained_weights_depend_on_their_seed_and_say_what_they_are(small_row:
     assert not torch.equal(first.tensors["no_obj_ptr"], other.tensors["no_obj_ptr"])
     assert not first.are_trained
     assert first.source == "untrained:1"
-
-
-def refuse(model: str, weights: str | None) -> str:
-    """The one sentence with which these weights are refused."""
-    with pytest.raises(CheckpointError) as refusal:
-        load_weights(model, weights)
-    assert "\n" not in str(refusal.value)
-    if weights is not None:
-        assert weights in str(refusal.value)
-    return str(refusal.value)
 
 
 def test_code_in_a_checkpoint_is_refused_and_not_run(small_row: str, tmp_path: Path) -> None:
