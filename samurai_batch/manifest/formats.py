@@ -112,8 +112,8 @@ def read_csv(data: bytes) -> TableRead:
         for name, column in zip(names, table.columns, strict=True)
     ]
     frame = _without_index(_framed(pa.table(columns, names=names)))
-    is_given: list[bool] = frame.ne("").any(axis="columns").tolist()  # Excel writes blank rows as separators alone
-    rows = frame[is_given].reset_index(drop=True)
+    is_given = (frame != "").any(axis="columns").tolist()  # Excel writes blank rows as separators alone
+    rows = frame.loc[is_given].reset_index(drop=True)
     return TableRead(rows, [number for number, given in zip(numbers, is_given, strict=True) if given], unreadable)
 
 
