@@ -112,11 +112,12 @@ class PacketDecoder:
 
 
 def checksum(frame: av.VideoFrame) -> int:
-    """CRC-32 of the pixels of the first plane, which is luma in most formats."""
-    plane = frame.planes[0]
+    """CRC-32 of the pixels of the first plane: luma, or all channels of a format that packs them into one plane."""
+    plane, pixel_format = frame.planes[0], frame.format
+    is_packed = len({component.plane for component in pixel_format.components}) == 1
+    num_bits = pixel_format.padded_bits_per_pixel if is_packed else 8 * -(-pixel_format.components[0].bits // 8)
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
-    num_bytes = plane.width * min(8, frame.format.bits_per_pixel) // 8
-    return zlib.crc32(lines[:, :num_bytes].tobytes())
+    return zlib.crc32(lines[:, : -(-plane.width * num_bits // 8)].tobytes())
 
 
 @dataclass(frozen=True, eq=False)

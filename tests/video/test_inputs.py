@@ -1,7 +1,8 @@
 """Small files of kinds that tools and networks leave behind, in ``inputs/``: what is right for each of them.
 
 Frames and times are what FFmpeg 5.1 tells (``ffprobe -count_frames``, ``best_effort_timestamp_time``), but for a clock
-that falls back, which goes on here. Each is 128x96 at 25 frames/s with a frame number drawn in.
+that falls back, which goes on here. Each is 128x96 at 25 frames/s with a frame number drawn in; ``rpza_right.mov`` is
+64x48, all its packets claim to be key frames, and only the right half of its pictures changes.
 """
 
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ RIGHT = {
     "theora_empty.ogv": Right(57, gaps=((5, 2), (15, 1))),
     # no times
     "raw_h264.h264": Right(30),
+    "rpza_right.mov": Right(12),
     # lengths and clocks
     "flv_longer.flv": Right(60),
     "catreset.ts": Right(63, 1.48),
