@@ -1,8 +1,10 @@
 """Videos: frames by index with their presentation times, from files, folders of frames, and remote storage."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError, VideoError
@@ -86,13 +88,23 @@ def _name(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
+def _hint(missing: str) -> str:
+    """What may be wrong with the name of a missing local file, to be added to a message."""
+    decoded = unquote(missing)
+    if decoded != missing and storage.local_path(decoded).exists():
+        return f", but {decoded} does; write names of files as they are, without %20 and the like"
+    if re.search(r"(?:^|/)\$[\w{(]", missing):
+        return "; environment variables are not filled in, write the path out"
+    return ""
+
+
 def _reader(path: Path, name: str, fps: float, decoder: DecoderName, num_threads: int) -> FrameReader:
     if fps <= 0:
         raise ConfigError(f"fps={fps} is not a frame rate; give frames per second, above 0")
     if path.is_dir():
         return FolderReader(path, name, fps)
     if not path.exists():
-        raise VideoError(f"{name} does not exist")
+        raise VideoError(f"{name} does not exist{_hint(name)}")
     if not path.stat().st_size:
         raise VideoError(f"{name} is empty")
     check_is_video(path, name)

@@ -25,6 +25,7 @@ _FLV_HEADER_BYTES = 11
 _FLV_LENGTH_BYTES = 4
 _VP9_MARKER = 0b10
 
+_END_OF_JPEG = b"\xff\xd9"
 _RAW_STREAMS = (".264", ".265", ".avc", ".h264", ".h265", ".hevc", ".h26l")  # files without a container
 _START_CODE = b"\x00\x00\x01"
 _SEARCHED_BYTES = 16_000_000  # for a start code: more than any picture takes
@@ -90,6 +91,16 @@ def _playlist_error(name: str) -> VideoError:
 
 
 # -- truncated files
+
+
+def ends_within_picture(packet: "av.Packet[Any]", container: str) -> bool:
+    """Whether a picture of a GIF or of a file of JPEGs is cut off; FFmpeg fills it up with an earlier one."""
+    match container:
+        case "gif":  # a picture ends with an empty block, the file with a semicolon
+            return memoryview(packet)[packet.size - 1] not in b"\0;"
+        case "mjpeg" | "jpeg_pipe":
+            return _END_OF_JPEG not in bytes(packet)
+    return False
 
 
 def is_truncated(path: Path, container: str) -> bool:

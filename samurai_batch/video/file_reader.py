@@ -27,6 +27,9 @@ THREADED_CODECS = {"av1", "hevc", "prores", "vp9"}
 """Their decoders raise an error for damage. Those of H.264 and MPEG-4 repair the frame and mark it: with several frames
 at a time, a frame can come out before its mark is set, and with several slices at a time H.264 has no marks."""
 
+_CUT_ANYWHERE = frozenset("mpegts mpeg asf h264 hevc m4v mpegvideo obu".split())  # noqa: SIM905
+"""Formats without a length or a table of contents: a recording that was interrupted is a whole file to FFmpeg."""
+
 
 class Decoder(Protocol):
     """Decodes one file from any frame on."""
@@ -139,7 +142,7 @@ class PyavDecoder:
         try:
             for number, frame in self._consecutive_frames(expected):
                 if self._is_damaged(number, frame):
-                    raise VideoError(f"{self._name}: frame {expected} is damaged; copy the file again, or cut it out")
+                    raise self._damage_error(number, expected)
                 if (expected - start) % step == 0:
                     yield self._pixels(frame)
                 expected += 1
@@ -164,6 +167,15 @@ class PyavDecoder:
                 if self._is_damaged(number, frame):
                     return
                 yield frame
+
+    def _damage_error(self, number: int, index: int) -> VideoError:
+        """The error of a damaged frame. The last packet of a stream that may be cut at any byte is incomplete."""
+        packets = self._index.packets
+        if index > 0 and number == len(packets) - 1 and packets.container in _CUT_ANYWHERE:
+            return TruncatedVideoError(
+                f"{self._name}: the file ends within frame {index}; copy it again from its source", frame_reached=index
+            )
+        return VideoError(f"{self._name}: frame {index} is damaged; copy the file again, or cut it out")
 
     def _is_damaged(self, number: int, frame: av.VideoFrame) -> bool:
         return frame.is_corrupt and not 0 <= number < self._index.packets.first_key

@@ -261,19 +261,24 @@ class _FaultCounter:
 
 
 def rising_times(times: Iterable[int | None], step: int) -> Iterator[int]:
-    """The same times, made to rise: a missing time is one step after the frame before, or 0 for the first frame.
+    """The same times, made to rise: a missing time is 0 for the first frame, and one step after the frame before.
 
-    Where times fall back, because recordings were joined, they continue one step after the frame before.
+    That step is the one between the last two frames with times, since containers may declare twice the frame rate;
+    ``step`` if there are none. Where times fall back, because recordings were joined, they continue one ``step`` after
+    the frame before.
     """
-    last, shift = -step, 0
-    is_first = True
+    last, shift, measured = -step, 0, step
+    is_first = has_time = True
     for time in times:
+        had_time, has_time = has_time, time is not None
         if time is None:
-            last += step
+            last += step if is_first else measured
         elif not is_first and time + shift < last:
             shift = last + step - time
             last += step
         else:
+            if had_time and not is_first and time + shift > last:
+                measured = time + shift - last
             last = time + shift
         is_first = False
         yield last

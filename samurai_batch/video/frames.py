@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol, TypeAlias
 
 import av
@@ -18,6 +19,19 @@ Pixels: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, 0 to 255, as displayed."""
 
 _TOLERANCE_DEGREES = 1.0
+
+
+def _unnamed(kinds: type[Enum], value: object) -> Enum:
+    """A kind of side data that FFmpeg knows and PyAV does not name, such as EXIF and the view of a spatial video.
+
+    Without it, PyAV raises ValueError for all side data of a frame that has some of this kind.
+    """
+    kind = object.__new__(kinds)
+    kind._name_, kind._value_ = f"UNNAMED_{value}", value
+    return kind
+
+
+Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment]
 
 
 @dataclass(frozen=True, eq=False)

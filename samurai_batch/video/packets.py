@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from samurai_batch.errors import VideoError
-from samurai_batch.video.containers import is_hidden, is_truncated, open_container
+from samurai_batch.video.containers import ends_within_picture, is_hidden, is_truncated, open_container
 
 NO_TIME = np.iinfo(np.int64).min
 
@@ -131,7 +131,10 @@ def list_packets(path: Path, name: str) -> Packets:
             stream = best_video_stream(container, name)
             return _packets(container, stream, _read_packets(container, stream), path)
     except av.error.FFmpegError as error:
-        raise VideoError(f"{name}: not a readable video: {error.strerror}") from error
+        raise VideoError(
+            f"{name}: not a readable video ({error.strerror}); re-encode it if players show it, otherwise copy it"
+            " again from its source"
+        ) from error
 
 
 def _read_packets(container: InputContainer, stream: VideoStream) -> _PacketList:
@@ -142,13 +145,13 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> _PacketList
             if time is not None:
                 listed.end_s = max(listed.end_s, float((time + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index == stream.index:
-                _append(listed, packet, stream.codec_context.codec.canonical_name)
+                _append(listed, packet, stream.codec_context.codec.canonical_name, _container_name(container))
     except av.error.InvalidDataError:
         pass  # the file cannot be read any further
     return listed
 
 
-def _append(listed: _PacketList, packet: AnyPacket, codec: str) -> None:
+def _append(listed: _PacketList, packet: AnyPacket, codec: str, container: str) -> None:
     if not packet.size:
         listed.is_plain &= packet.dts is None  # only the end of the file has no time
         return
@@ -158,7 +161,7 @@ def _append(listed: _PacketList, packet: AnyPacket, codec: str) -> None:
     listed.position.append(byte_position(packet))
     listed.is_key.append(packet.is_keyframe)
     listed.is_discarded.append(packet.is_discard)
-    listed.ends_incomplete = packet.is_corrupt
+    listed.ends_incomplete = packet.is_corrupt or ends_within_picture(packet, container)
 
 
 def _packets(container: InputContainer, stream: VideoStream, listed: _PacketList, path: Path) -> Packets:
@@ -185,9 +188,11 @@ def _num_missing(container: InputContainer, stream: VideoStream, listed: _Packet
         return max(0, len(stream.index_entries) - len(listed.pts)) + listed.ends_incomplete
     if not listed.ends_incomplete and not is_truncated(path, _container_name(container)):
         return 0
-    missing_s = _declared_end_s(container, stream) - listed.end_s
     rate = stream.average_rate or stream.guessed_rate
-    return max(1, round(missing_s * rate)) if rate else 1
+    if not rate:
+        return 1
+    end_s = listed.end_s or len(listed.pts) / rate  # of packets without times
+    return max(1, round((_declared_end_s(container, stream) - end_s) * rate))
 
 
 def _declared_end_s(container: InputContainer, stream: VideoStream) -> float:

@@ -1,6 +1,7 @@
 """Videos made of pictures, read by PIL: a folder of numbered frames, one picture, or one file with several pictures."""
 
 import re
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
@@ -20,8 +21,12 @@ MIN_SIDE_PX, MAX_SIDE_PX = 2, 16_384
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _READ_AS_VIDEO = {"PNG", "GIF"}  # animations in these formats are decoded by FFmpeg
 _ONE_PICTURE = {"MPO"}  # a photograph followed by smaller copies or other views of it
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, struct.error),
+    Image.DecompressionBombError,
+)
 """What PIL raises for files that are damaged, truncated, no pictures, or too large."""
+_COPY_AGAIN = "copy it again from its source"
 
 
 def picture_reader(path: Path, name: str, fps: float) -> FrameReader | None:
@@ -34,8 +39,8 @@ def picture_reader(path: Path, name: str, fps: float) -> FrameReader | None:
     try:
         with Image.open(path) as image:
             image_format, num_pages = image.format, getattr(image, "n_frames", 1)
-    except _UNREADABLE:
-        image_format, num_pages = None, 1
+    except _UNREADABLE as error:  # also where the list of its pages is cut off
+        raise _no_picture(name, error) from error
     if num_pages == 1 or image_format in _ONE_PICTURE:
         return PictureReader(path, name)
     return None if image_format in _READ_AS_VIDEO else PagesReader(path, name, fps)
@@ -99,7 +104,7 @@ class FolderReader(_Pictures):
             with Image.open(path) as image:
                 return _displayed(image, f"{self._name}: {path.name}")
         except _UNREADABLE as error:
-            raise VideoError(f"{self._name}: {self._label(index)} cannot be read: {error}") from error
+            raise VideoError(f"{self._name}: {self._label(index)} cannot be read ({error}); {_COPY_AGAIN}") from error
 
     def _label(self, index: int) -> str:
         return f"{self._paths[index].name} (frame {index})"
@@ -116,7 +121,7 @@ class PictureReader(_Pictures):
             with Image.open(path) as image:
                 self._pixels = _segmentable(image, name)
         except _UNREADABLE as error:
-            raise VideoError(f"{name} cannot be read as a picture: {error}") from error
+            raise _no_picture(name, error) from error
         super().__init__(name, 1)
 
     def timestamp_s(self, index: int) -> float:
@@ -157,7 +162,7 @@ class PagesReader(_Pictures):
             self._image.seek(index)
             return _segmentable(self._image, f"{self._name}: {self._label(index)}")
         except _UNREADABLE as error:
-            raise VideoError(f"{self._name}: {self._label(index)} cannot be read: {error}") from error
+            raise VideoError(f"{self._name}: {self._label(index)} cannot be read ({error}); {_COPY_AGAIN}") from error
 
     def _duration_s(self, index: int, fps: float) -> float:
         """How long a picture is shown; a WebP states it in each picture, which must be decoded first."""
@@ -165,6 +170,11 @@ class PagesReader(_Pictures):
             return 1 / fps
         self._load(index)
         return float(self._image.info.get("duration", 1000 / fps)) / 1000
+
+
+def _no_picture(name: str, error: Exception) -> VideoError:
+    remedy = f"{_COPY_AGAIN}, or give it the suffix of a video if it is one"
+    return VideoError(f"{name} cannot be read as a picture ({error}); {remedy}")
 
 
 def _segmentable(image: Image.Image, name: str) -> Pixels:
@@ -192,7 +202,9 @@ def _numbered_images(folder: Path, name: str) -> list[Path]:
         if path.suffix.lower() in FRAME_SUFFIXES and not path.name.startswith(".")
     ]
     if not images:
-        raise VideoError(f"{name}: the folder holds no .jpg, .jpeg or .png frames")
+        others = sorted({path.suffix.lower() for path in folder.iterdir() if path.suffix.lower() in SUFFIXES})
+        remedy = f"save its {', '.join(others)} files as .png" if others else "give a folder of frames, or a video file"
+        raise VideoError(f"{name}: the folder holds no .jpg, .jpeg or .png frames; {remedy}")
     by_number: dict[int, Path] = {}
     for path in images:
         digits = re.findall(r"\d+", path.stem)
@@ -200,7 +212,10 @@ def _numbered_images(folder: Path, name: str) -> list[Path]:
             raise VideoError(f"{name}: {path.name} has no number; frames are named by their number, as in 00042.jpg")
         other = by_number.setdefault(int(digits[-1]), path)
         if other is not path:
-            raise VideoError(f"{name}: {other.name} and {path.name} have the same number; remove one of them")
+            raise VideoError(
+                f"{name}: {other.name} and {path.name} have the same number, the last in their names; "
+                "rename one of them, or remove it"
+            )
     numbers = sorted(by_number)
     for before, after in pairwise(numbers):
         if after != before + 1:

@@ -73,7 +73,8 @@ def test_every_8_bit_image_comes_out_as_rgb(tmp_path: Path, mode: str) -> None:
     [
         ([], "holds no .jpg, .jpeg or .png frames"),
         (["1.png", "2.png", "4.png"], "no frame between 2.png and 4.png"),
-        (["1.png", "01.png"], "01.png and 1.png have the same number"),
+        (["1.png", "01.png"], "01.png and 1.png have the same number, the last in their names; rename one of them"),
+        (["1.bmp", "2.bmp", "1.tif"], "holds no .jpg, .jpeg or .png frames; save its .bmp, .tif files as .png"),
         (["1.png", "1.jpg"], "1.jpg and 1.png have the same number"),
         (["cover.png", "1.png"], "cover.png has no number"),
     ],

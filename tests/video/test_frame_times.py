@@ -21,6 +21,10 @@ def test_a_frame_without_a_time_is_one_step_after_the_frame_before() -> None:
     assert list(rising_times([-8, -4, None], step=4)) == [-8, -4, 0]
 
 
+def test_frames_without_times_at_the_end_keep_the_distance_of_those_before() -> None:
+    assert list(rising_times([8, 10, 12, None, None], step=1)) == [8, 10, 12, 14, 16]
+
+
 def test_a_step_is_one_frame_at_the_streams_rate_or_at_25_per_second() -> None:
     assert step_between_frames(Fraction(50), Fraction(1, 1000)) == 20
     assert step_between_frames(None, Fraction(1, 1000)) == 40
