@@ -60,7 +60,10 @@ def compact_masks(output: str, file_bytes: int = FILE_BYTES, *, partition_by: It
         raise ConfigError(f"{storage.redact(output)}: no track is finished there; give the output folder of a job")
     layout = "/".join([storage.identity(masks).version, _LAYOUT, str(file_bytes), *keys])
     generation = f"_{hashlib.sha256(layout.encode()).hexdigest()[:16]}"
-    previous = read_current(folder)
+    try:
+        previous = read_current(folder)
+    except ConfigError:  # it is damaged, and written anew
+        previous = None
     if previous is None or previous.generation != generation:
         files = _write_generation(storage.join(folder, generation), masks, names, file_bytes, keys)
         current = Generation(generation=generation, num_tracks=len(names), partition_by=keys, files=tuple(files))

@@ -10,13 +10,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from samurai_batch import storage
 from samurai_batch.background import for_each
-from samurai_batch.errors import LedgerError
+from samurai_batch.errors import LedgerError, StateError
 from samurai_batch.ledger.kept_states import kept_states_uri
 from samurai_batch.ledger.schema import RunRecord
 from samurai_batch.ledger.store import NUM_TRANSFERS, ledger_uri, list_runs, read_run
 from samurai_batch.masks import file_metadata, mask_table_uri
+from samurai_batch.redaction import get_logger
 from samurai_batch.storage import join, redact
 from samurai_batch.tasks import TrackId
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +68,19 @@ def superseded_uri(output: str, run_id: str) -> str:
 
 
 def keep_table(output: str, track: TrackId) -> None:
-    """Copy a track's table, if there is one, to the replaced tables of the run that made it."""
+    """Copy a track's table, if there is one, to the replaced tables of the run that made it.
+
+    A table that is damaged, or that other software has written in its place, belongs to no run and is not kept.
+    """
+    uri = mask_table_uri(output, *track)
     try:
-        data = storage.read_bytes(mask_table_uri(output, *track))
+        data = storage.read_bytes(uri)
+        made_by = file_metadata(data)["run_id"]
     except FileNotFoundError:
         return
-    made_by = file_metadata(data)["run_id"]
+    except (StateError, KeyError):
+        logger.warning("%s is damaged, or not as a run has written it; it is replaced and not kept", redact(uri))
+        return
     storage.write_bytes(mask_table_uri(superseded_uri(output, made_by), *track), data)
 
 

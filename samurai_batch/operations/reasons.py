@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from samurai_batch import storage
 from samurai_batch.background import for_each
+from samurai_batch.errors import StateError
 from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.schema import TrackEntry, VideoLedger
 from samurai_batch.ledger.store import read_video_ledgers
@@ -129,7 +130,7 @@ def _with_secrets(before: VideoIdentity | None, identity: VideoIdentity) -> Vide
 
 
 def _made_with(output: str, track: Track) -> tuple[Recipe, FrameSampling] | None:
-    """What a track's mask table was made with; None if the table is gone or has no such metadata."""
+    """What a track's mask table was made with; None if the table is gone, damaged, or has no such metadata."""
     try:
         metadata = file_metadata(storage.read_bytes(mask_table_uri(output, *track.track_id)))
         recipe = Recipe(
@@ -142,7 +143,7 @@ def _made_with(output: str, track: Track) -> tuple[Recipe, FrameSampling] | None
             detection=json.loads(metadata.get("look_up", "{}")),
         )
         return recipe, FrameSampling(**json.loads(metadata.get("frame_sampling", "{}")))
-    except (FileNotFoundError, KeyError):
+    except (FileNotFoundError, KeyError, StateError):
         return None
 
 

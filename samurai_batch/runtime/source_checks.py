@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from samurai_batch.background import for_each
-from samurai_batch.errors import ConfigError, PromptsError
+from samurai_batch.errors import ConfigError, PromptsError, StateError
 from samurai_batch.job import JobConfig
 from samurai_batch.masks import file_metadata, mask_table_uri
 from samurai_batch.planning.carried_tracks import PROMPTS
@@ -70,6 +70,8 @@ def _difference(preparer: Preparer, source: TrackId) -> str:
         found = file_metadata(preparer.store.read_bytes(mask_table_uri(preparer.settings.output, *source)))
     except FileNotFoundError:
         return "a table that is gone"
+    except StateError:
+        return "a table that is damaged"
     mode = json.loads(found.get("tracker_settings", "{}")).get("mode")
     before = {"model": found.get("model"), "image_size": found.get("image_size"), "mode": mode}
     now = {"model": recipe.model, "image_size": str(recipe.image_size), "mode": str(recipe.settings["mode"])}

@@ -192,11 +192,13 @@ def test_a_pointer_of_version_0_1_0_is_read(output: str) -> None:
     assert len(read_masks(storage.join(output, "compact"), videos=["a"], objects=["2"])) == 5
 
 
-def test_a_damaged_pointer_is_named(output: str) -> None:
+def test_a_damaged_pointer_is_named_and_written_anew(output: str) -> None:
     compact_masks(output)
     storage.write_bytes(storage.join(output, "compact", "_current.json"), b"{")
     with pytest.raises(ConfigError, match=r"_current\.json is damaged; compact again"):
         read_masks(storage.join(output, "compact"))
+    check_compacted(output, compact_masks(output))
+    assert len(storage.list_names(storage.join(output, "compact"))) == 2
 
 
 @pytest.mark.server

@@ -5,11 +5,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -285,58 +283,3 @@ def test_a_refused_reprocess_copies_nothing(archive: Archive) -> None:
     with pytest.raises(OutputLockedError):
         reprocess(archive.job(), Choice(prune=True), progress=NoProgress())
     assert not storage.list_names(f"{archive.output}/_superseded")
-
-
-class Crash(BaseException):
-    """The process dies; nothing catches this."""
-
-
-def run_until_change(job: JobConfig, crash_at: int) -> bool:
-    """Reprocess, dying before the n-th change that pruning makes; whether it died."""
-    left = [crash_at]
-
-    def dying(change: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: object) -> None:
-            if is_pruning:
-                left[0] -= 1
-                if left[0] == 0:
-                    raise Crash
-            change(*arguments)
-
-        return call
-
-    is_pruning: list[bool] = []
-    prune = operation._prune
-
-    def pruning(*arguments: Any) -> None:
-        is_pruning.append(True)
-        prune(*arguments)
-        is_pruning.clear()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operation, "_prune", pruning)
-        patch.setattr(operation, "NUM_TRANSFERS", 1)
-        for name in ("write_bytes", "delete"):
-            patch.setattr(storage, name, dying(getattr(storage, name)))
-        try:
-            reprocess(job, Choice(prune=True), progress=NoProgress())
-        except Crash:
-            return True
-    return False
-
-
-def test_pruning_that_was_killed_anywhere_is_finished_by_the_next_run(archive: Archive) -> None:
-    a, b = (archive.add_video(name, day=1) for name in "ab")
-    for crash_at in range(1, 100):
-        archive.write_prompts(boxed(a), boxed(a, "two", 20), boxed(b))
-        reprocess(archive.job(), progress=NoProgress())
-        archive.write_prompts(boxed(a))
-        has_died = run_until_change(archive.job(), crash_at)
-        reprocess(archive.job(), Choice(prune=True), progress=NoProgress())
-        rows = read_masks(archive.output)
-        assert set(rows["video_id"] + rows["object_id"]) == {"aone"}, crash_at
-        left = {path.relative_to(archive.output).as_posix() for path in Path(archive.output).rglob("*two*")}
-        assert not left, crash_at
-        if not has_died:
-            assert crash_at > 3
-            return
