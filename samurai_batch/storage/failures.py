@@ -204,12 +204,13 @@ def _code_of(error: BaseException) -> str | None:
 
 
 def _text_of(error: BaseException) -> str:
-    """The first line of the store's message."""
+    """The first line of the store's message; the first two where it announces the second."""
     response = getattr(error, "response", None)
     text = response.get("Error", {}).get("Message") if isinstance(response, dict) else None
     text = text or getattr(error, "message", None) or str(error) or type(error).__name__
     text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def _retry_after_s(error: BaseException) -> float | None:
@@ -299,13 +300,15 @@ def _by_class(chain: list[BaseException]) -> Failure | None:
 
 
 def _by_text(chain: list[BaseException]) -> Failure | None:
-    """By the message of two errors that have no class or status: gcsfs for 403, adlfs if no account is given."""
+    """By the message of errors without class or status: gcsfs for 403, adlfs without an account, a wrong port."""
     for link in chain:
         head, _, text = str(link).partition("\n")
         if type(link) is OSError and head.startswith("Forbidden: "):
             return Failure(Kind.FORBIDDEN, 403, text=text.strip())
         if type(link) is ValueError and head.startswith("unable to connect to account for"):
             return Failure(Kind.NO_CREDENTIALS, text=head.removeprefix("unable to connect to account for "))
+        if type(link) is ValueError and head.startswith("Port out of range"):
+            return Failure(Kind.REFUSED, text=head)
     return None
 
 

@@ -158,6 +158,18 @@ def test_what_no_credentials_would_mend_is_not_reported_as_forbidden(code: str, 
     assert "forbidden" not in str(caught.value)
 
 
+def test_the_name_of_a_bucket_that_cannot_be_one_is_reported_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    lead_to("http://127.0.0.1:9", monkeypatch)
+    with pytest.raises(StorageError, match=r'Parameter validation failed: Invalid bucket name "Bad_Bucket!"'):
+        storage.read_bytes("s3://Bad_Bucket!/x")
+
+
+def test_a_port_that_is_none_is_not_reported_as_a_missing_file() -> None:
+    for call in (storage.read_bytes, storage.identity):
+        with pytest.raises(StorageError, match="refused: Port out of range"):
+            call("http://127.0.0.1:99999/a.mp4")
+
+
 def test_the_message_for_missing_credentials_names_those_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     lead_to("http://127.0.0.1:9/nothing", monkeypatch)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
