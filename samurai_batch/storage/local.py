@@ -73,17 +73,18 @@ def sweep_temporaries(output: str) -> None:
     """Remove temporary files that killed writers left in an output folder; only for the holder of its lease.
 
     Earlier versions left them beside leases, and inside ``masks``, which is searched if it is small, or if there is no
-    ``_tmp`` yet. Remote stores have no temporary files.
+    ``_tmp`` yet. What cannot be removed stays. Remote stores have no temporary files.
     """
     if is_remote(output):
         return
     root = local_path(output)
     temporaries, masks = root / TEMPORARIES_FOLDER, root / "masks"
-    for path in (root / _LEDGER_FOLDER).glob(f"*/{TEMPORARY_PREFIX}*"):
-        path.unlink(missing_ok=True)
+    folders = [root / _LEDGER_FOLDER]
     if not temporaries.exists() or _num_entries(masks) <= _MAX_FOLDERS_TO_SEARCH:
-        for path in masks.glob(f"*/{TEMPORARY_PREFIX}*"):
-            path.unlink(missing_ok=True)
+        folders.append(masks)
+    for path in (path for folder in folders for path in folder.glob(f"*/{TEMPORARY_PREFIX}*")):
+        with suppress(OSError):  # those of another user, perhaps
+            path.unlink()
     shutil.rmtree(temporaries, ignore_errors=True)
 
 

@@ -209,6 +209,19 @@ def test_a_writer_that_is_killed_as_it_takes_a_lease_leaves_no_litter(tmp_path: 
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["000000000001.json"]
 
 
+def test_temporary_files_that_cannot_be_removed_stop_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("masks/a", "_ledger/lease"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / ".tmp-of-another-user").touch()
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    storage.sweep_temporaries(str(tmp_path))
+    assert storage.list_names(str(tmp_path / "masks" / "a")) == []
+
+
 def test_a_disk_that_is_full_as_a_lease_is_written_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without hard links; an empty lease would keep later runs out."""
 
