@@ -185,7 +185,8 @@ class Lease:
         self._number = _number_of(names[-1]) + 1 if names else 1
         self._take(run_id)
         for name in names:
-            self._store.delete(self._uri_of(name))
+            with suppress(StorageError):  # it counts no longer; the next run deletes it
+                self._store.delete(self._uri_of(name))
 
     def _take(self, run_id: str) -> None:
         """Create the lease; if that fails, remove or close the run's record, which would say "running" for ever."""

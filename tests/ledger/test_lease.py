@@ -256,6 +256,28 @@ class LateStore:
         return storage.create_bytes(uri, data)
 
 
+class Undeletable:
+    """Storage that deletes nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(storage, name)
+
+    def delete(self, uri: str) -> None:
+        raise StorageError("storage is away")
+
+
+def test_an_old_lease_that_cannot_be_deleted_ends_no_run(tmp_path: Path) -> None:
+    before = lease_on(tmp_path, FakeClock())
+    before.acquire("run-1", ELSEWHERE, {}, {})
+    before.release("finished")
+    lease = Lease(Undeletable(), str(tmp_path), FakeClock(), stale_after_s=60.0)
+    lease.acquire("run-2", ELSEWHERE, {}, {})
+    lease.beat()
+    lease.release("finished")
+    lease_on(tmp_path, FakeClock()).acquire("run-3", ELSEWHERE, {}, {})
+    assert storage.list_names(lease_uri(str(tmp_path))) == ["000000000003.json"]
+
+
 def check_that_one_of_two_gets_the_lease(output: str) -> None:
     clock = FakeClock()
     first = Lease(storage, output, clock, stale_after_s=60.0)
