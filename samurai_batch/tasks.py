@@ -216,6 +216,15 @@ class Track:
         return (forward, leg(reverse=True, start_frame=first, end_frame=lowest, first_row=first - 1))
 
 
+def possible_prompts(track_id: TrackId) -> list[TrackId]:
+    """The tracks whose prompt may have detected an object of this name: ``x`` of ``x#0`` and of ``x#cup-10-0``.
+
+    Names of classes may have a ``#``, too; then there are several.
+    """
+    video_id, object_id = track_id
+    return [(video_id, object_id[:place]) for place, sign in enumerate(object_id) if sign == "#"]
+
+
 def check_distinct(tracks: Iterable[Track]) -> None:
     """Raise PromptError for two tracks of one video_id and object_id, or two URIs of one video_id."""
     seen: set[TrackId] = set()

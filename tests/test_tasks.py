@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samurai_batch.errors import PromptError
 from samurai_batch.prompts import BoxPrompt, EverythingPrompt, MaskPrompt, PointsPrompt, Rle, TextPrompt
 from samurai_batch.rle import encode_mask
-from samurai_batch.tasks import Direction, Leg, Track, Video, check_distinct
+from samurai_batch.tasks import Direction, Leg, Track, Video, check_distinct, possible_prompts
 
 VIDEO = Video("v", "v.mp4")
 LAST = 30
@@ -163,6 +163,12 @@ def test_arrays_and_lists_become_plain_values() -> None:
 
 def test_whole_numbers_stay_whole_because_fingerprints_distinguish_them() -> None:
     assert [type(value) for value in BoxPrompt(0, (0, 1, 5, 5.5)).box_xyxy] == [int, int, int, float]
+
+
+def test_a_detected_object_names_each_prompt_that_may_have_found_it() -> None:
+    assert possible_prompts(("v", "x")) == []
+    assert possible_prompts(("v", "x#0")) == [("v", "x")]
+    assert possible_prompts(("v", "x#no. #1-10-0")) == [("v", "x"), ("v", "x#no. ")]
 
 
 def test_tracks_of_one_name_and_videos_of_two_places_are_refused() -> None:

@@ -13,7 +13,7 @@ from samurai_batch.imports.prompts import ImportedPrompt, ImportedPrompts, Video
 from samurai_batch.masks import read_masks
 from samurai_batch.prompts import BoxPrompt, MaskPrompt, Prompt, Rle
 from samurai_batch.rle import box_xywh_of, decode_mask, rle_from_coco
-from samurai_batch.tasks import Track, TrackId, Video
+from samurai_batch.tasks import Track, TrackId, Video, possible_prompts
 
 SAME_BOX_PX = 0.5
 """A box is as it was exported if no side has moved by more; tools round coordinates."""
@@ -148,8 +148,7 @@ def _by_track(prompts: Iterable[ImportedPrompt]) -> dict[TrackId, list[Prompt]]:
 
 def _is_detected(track_id: TrackId, tracks: Mapping[TrackId, Track]) -> bool:
     """Whether an object, such as ``x#0``, comes from a detection for a track ``x``, which would be made again."""
-    source = tracks.get((track_id[0], track_id[1].rpartition("#")[0]))
-    return source is not None and source.auto_prompt is not None
+    return any(tracks[one].auto_prompt is not None for one in possible_prompts(track_id) if one in tracks)
 
 
 def _is_within(track: Track, prompt: Prompt) -> bool:

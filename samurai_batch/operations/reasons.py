@@ -16,7 +16,7 @@ from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.preparation import Preparation
 from samurai_batch.runtime.settings import DriverSettings
 from samurai_batch.storage import redact
-from samurai_batch.tasks import Track, TrackId
+from samurai_batch.tasks import Track, TrackId, possible_prompts
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,8 @@ def compare(carried: CarriedTracks) -> Comparison:
         to_detect.update(one.track.track_id for one in part.discoveries)
     ledgers = read_video_ledgers(storage, settings.output, num_transfers=settings.num_transfers)
     in_ledger = {(ledger.video_id, object_id) for ledger in ledgers for object_id in ledger.tracks}
-    removed = [one for one in in_ledger - of_job if not _may_be_detected_again(one, to_detect)]
+    removed = [one for one in in_ledger - of_job if to_detect.isdisjoint(possible_prompts(one))]
     return Comparison(tuple(decisions), tuple(sorted(removed)))
-
-
-def _may_be_detected_again(track: TrackId, to_detect: set[TrackId]) -> bool:
-    """Whether a track comes from a detection (``<object_id>#<…>``) that this run makes again."""
-    video_id, object_id = track
-    places = [place for place, sign in enumerate(object_id) if sign == "#"]
-    return any((video_id, object_id[:place]) in to_detect for place in places)
 
 
 def _decisions(part: Preparation, recipe: Recipe, settings: DriverSettings) -> list[Decision]:

@@ -24,7 +24,7 @@ from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.prompts import FromVideoPrompt
 from samurai_batch.runtime.preparation import Preparation, Preparer
 from samurai_batch.runtime.video_states import read_video_states
-from samurai_batch.tasks import Track, TrackId
+from samurai_batch.tasks import Track, TrackId, possible_prompts
 
 FAILED, FAILED_WITH = "which has failed", "which has failed with"
 NOT_DETECTED = "which a prompt of this job has not detected"
@@ -230,10 +230,8 @@ class CarriedTracks:
 
 def _prompt_of(source: TrackId, of_job: Mapping[TrackId, Track]) -> TrackId | None:
     """The prompt of a job whose detections a track ``<object_id>#<…>`` would be one of."""
-    video_id, object_id = source
-    places = [place for place, sign in enumerate(object_id) if sign == "#"]
-    found = ((video_id, object_id[:place]) for place in places)
-    return next((one for one in found if one in of_job and of_job[one].auto_prompt is not None), None)
+    found = (one for one in possible_prompts(source) if one in of_job)
+    return next((one for one in found if of_job[one].auto_prompt is not None), None)
 
 
 def _resolved(group: CarriedGroup, sources: Mapping[TrackId, Source]) -> list[Track]:

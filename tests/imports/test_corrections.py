@@ -96,13 +96,14 @@ def test_what_a_table_of_prompts_cannot_hold_is_left_out() -> None:
 
     found = ImportedPrompts()
     found.add_box(("clip", "x#0"), 0, (1.0, 1.0, 4.0, 4.0))
+    found.add_box(("clip", "x#no. #1-0-0"), 0, (1.0, 1.0, 4.0, 4.0))  # a class of the name "no. #1"
     found.add_box(("clip", "cup"), 0, (-9.0, -9.0, -1.0, 4.0))
     found.add_points(("clip", "cup"), 0, [(-1.0, 5.0)])
     found.add_points(("clip", "cup"), 1, [(3.0, 5.0)])
     text = Track(video=CLIP, object_id="x", prompts=(TextPrompt(0, "a cup"),))
     made = to_tracks(found, Videos({"clip": "clip.mp4"}), base=[text])
     assert [track.object_id for track in made.tracks] == ["x", "cup"]
-    assert sum(made.left_out.values()) == 3
+    assert sum(made.left_out.values()) == 4
     assert any("detected objects" in reason for reason in made.left_out)
 
 
