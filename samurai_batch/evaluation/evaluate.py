@@ -84,16 +84,13 @@ def evaluate(
         evaluation = _evaluate_association(masks_uri, kind, chosen, missing_is_absent)
     else:
         _check_tracks(masks_uri, chosen, missing_is_absent)
-        evaluation = _evaluate_objects(masks_uri, kind, chosen)
+        if kind.protocol is None:
+            evaluation = _evaluate_masks(masks_uri, kind, chosen)
+        else:
+            evaluation = _evaluate_boxes(masks_uri, kind, chosen, kind.protocol)
     if output is not None:
         evaluation.write(output)
     return evaluation
-
-
-def _evaluate_objects(masks_uri: str, dataset: Dataset, sequences: list[Sequence]) -> Evaluation:
-    if dataset.protocol is None:
-        return _evaluate_masks(masks_uri, dataset, sequences)
-    return _evaluate_boxes(masks_uri, dataset, sequences, dataset.protocol)
 
 
 def _evaluate_association(

@@ -164,7 +164,7 @@ class _Window:
         self.dropped: list[str] = []
         self.ended: dict[str, int] = {}
         self._rules = rules
-        self._prefix = prefix
+        self.prefix = prefix
         self._last_frame = last_frame
 
     def observe(self, facts: FrameFacts) -> None:
@@ -261,7 +261,7 @@ class _Window:
     def _start(self, facts: FrameFacts) -> list[Start]:
         """New tracks for the detections of this frame that match none."""
         started = [
-            Start(object_id=object_id_of(self._prefix, facts, index), detection=facts.detections[index])
+            Start(object_id=object_id_of(self.prefix, facts, index), detection=facts.detections[index])
             for index in self.unclaimed(facts)
         ]
         span_of_one = facts.frame_index + self._rules.every > self._last_frame
@@ -287,11 +287,6 @@ class _Window:
             if detection.score >= rules.new_track_score and overlap < most:
                 found.append(index)
         return found
-
-    @property
-    def prefix(self) -> str:
-        """What object_ids begin with."""
-        return self._prefix
 
 
 def _best(facts: FrameFacts, object_id: str, least_iou: float) -> int | None:

@@ -52,11 +52,6 @@ class Changes:
     num_masks: int
     num_pixels: int
 
-    @property
-    def capacity(self) -> int:
-        """Entries that there is room for."""
-        return len(self.numbers) - 2 * self.num_masks
-
 
 def find_changes_of_one(logits: Tensor, resizing: "Resizing") -> Changes:
     """The same for one mask (h, w) on the CPU; only the box around the object is computed.

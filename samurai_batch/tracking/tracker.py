@@ -130,7 +130,7 @@ class Tracker:
         lanes = [(item, bank) for item in inputs for bank in item.state.banks]
         proposer = self._proposer(features, video_size)
         proposals = proposer.by_memory(
-            {i: self._select(item.state, bank) for i, (item, bank) in enumerate(lanes) if item.prompt is None}
+            {i: self.select(item.state, bank) for i, (item, bank) in enumerate(lanes) if item.prompt is None}
         )
         proposals += proposer.by_prompts({i: item.prompt for i, (item, _) in enumerate(lanes) if item.prompt})
         facts = read(proposals, before_wait)
@@ -145,12 +145,9 @@ class Tracker:
         self._remember(features, picks, chosen)
         return self._of_tracks(settled, picks, results)
 
-    def select(self, state: TrackState) -> Selection:
-        """What the next frame of a track attends to."""
-        return self._select(state, state.bank)
-
-    def _select(self, state: TrackState, bank: MemoryBank) -> Selection:
-        return self.rules.memory.select(bank, state.age, state.num_frames)
+    def select(self, state: TrackState, bank: MemoryBank | None = None) -> Selection:
+        """What the next frame of a track attends to, with the bank of one of its lanes (default: the first one)."""
+        return self.rules.memory.select(bank or state.bank, state.age, state.num_frames)
 
     def _begin(self, item: TrackInput) -> list[Decided]:
         """Start motion model and paths anew on a prompted frame; the frames that this decides, by the best path."""

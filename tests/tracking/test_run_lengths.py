@@ -18,6 +18,7 @@ from samurai_batch.prompts import Rle
 from samurai_batch.rle import decode_mask, encode_mask, rle_from_changes
 from samurai_batch.tracking import run_lengths, video_masks
 from samurai_batch.tracking.run_lengths import (
+    CHANGES_PER_COLUMN,
     Changes,
     Resizing,
     can_resize,
@@ -255,5 +256,5 @@ def test_on_a_device_nothing_waits_and_no_tensor_of_the_host_is_mixed_in() -> No
     logits = torch.empty(3, 256, 256, device=meta)
     (changes,) = MaskEncoder(8)._changes(logits, 1080, 1920)
     assert changes.numbers.device == meta
-    assert changes.numbers.shape == (2 * 3 + changes.capacity,)
+    assert changes.numbers.shape == (2 * 3 + 3 * 1920 * CHANGES_PER_COLUMN,)
     assert changes.numbers.numel() * changes.numbers.element_size() < 3 * 32 * 1024
