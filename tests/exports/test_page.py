@@ -1,15 +1,12 @@
-"""The page on other tools: its Python runs, its tables name every format, its commands are those of the program."""
+"""The page on other tools: its Python runs, and its tables name every format."""
 
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 
 import samurai_batch
-from samurai_batch.cli import app
 from samurai_batch.exports import FORMATS
 from samurai_batch.imports import FORMATS as IMPORTS
 from tests.exports.made_masks import HEIGHT, WIDTH, write_output
@@ -36,17 +33,3 @@ def test_the_tables_name_every_format() -> None:
     out, taken = PAGE.split("## What is taken in")
     assert first_cells(out.split("## What each format holds")[1]) == set(FORMATS)
     assert first_cells(taken) == set(IMPORTS)
-
-
-def test_every_command_of_the_page_has_these_options() -> None:
-    commands = typer.main.get_command(app)
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-    written = [shlex.split(line, comments=True) for line in lines]
-    used = [words for words in written if words]
-    assert {words[1] for words in used} == {"export", "prompts", "reprocess", "history", "diff"}
-    for words in used:
-        assert words[0] == "samurai-batch"
-        command = commands.commands[words[1]]  # type: ignore[attr-defined]
-        command.make_context(words[1], words[2:], resilient_parsing=True)
-        known = {name for parameter in command.params for name in parameter.opts}
-        assert {word for word in words if word.startswith("-")} <= known

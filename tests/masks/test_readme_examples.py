@@ -1,4 +1,4 @@
-"""The Python examples of the README and of the page on tables run as they stand there."""
+"""The Python examples of the README and of the page on tables run as they stand there, and its tables are complete."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from samurai_batch import storage
 from samurai_batch.benchmark.clip import write_clip
-from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
+from samurai_batch.manifest.rows import COLUMNS
+from samurai_batch.masks import MASK_SCHEMA, mask_table_uri, rows_to_table, table_to_bytes
 from tests.masks.test_reading import rows
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,18 @@ EXAMPLES = [code for page in PAGES for code in re.findall(r"```python\n(.*?)```"
 def test_there_are_examples() -> None:
     text = "\n".join(EXAMPLES)
     assert all(name in text for name in ("samurai_batch.track(", "read_masks(", "duckdb.sql(", "pl.scan_parquet("))
+
+
+def test_the_tables_of_the_page_name_every_column() -> None:
+    prompts, output = PAGES[1].split("## Prompts")[1].split("## Exit codes")[0].split("## Output")
+    assert first_cells(prompts) == set(COLUMNS)
+    assert first_cells(output) == set(MASK_SCHEMA.names)
+
+
+def first_cells(text: str) -> set[str]:
+    r"""What stands in back quotes in the first column of a table; a \| does not end the column."""
+    cells = re.findall(r"^\|(.+?[^\\\n])\| ", text, re.MULTILINE)
+    return set(re.findall(r"`(\w+)`", " ".join(cells)))
 
 
 @pytest.mark.slow
