@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
+
 from samurai_batch import storage
 from samurai_batch.errors import TruncatedVideoError, VideoError
 from samurai_batch.job.discovery import DiscoverySettings
 from samurai_batch.ledger.lease import SystemClock
 from samurai_batch.ledger.status import RunSummary
 from samurai_batch.ledger.store import Store
-from samurai_batch.masks import MaskRow, rows_to_table
+from samurai_batch.masks import MaskRow, read_masks, rows_to_table
 from samurai_batch.pipeline import ChunkResult
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.planning.orders import Order
@@ -290,55 +292,6 @@ def run_tracks(
     return drive(tracks, recipe, driver_settings(str(output), **changes), run, environment)
 
 
-class Crash(BaseException):
-    """The simulated process dies; nothing catches this."""
-
-
-class CrashingStore:
-    """Storage that kills its process at the n-th change, before or after it takes effect."""
-
-    def __init__(self, crash_at: int, *, after: bool) -> None:
-        self._left = crash_at
-        self._after = after
-
-    def read_bytes(self, uri: str) -> bytes:
-        self._check_alive()
-        return storage.read_bytes(uri)
-
-    def list_names(self, uri: str) -> list[str]:
-        self._check_alive()
-        return storage.list_names(uri)
-
-    def identity(self, uri: str) -> storage.Identity:
-        return storage.identity(uri)
-
-    def write_bytes(self, uri: str, data: bytes) -> None:
-        self._change(lambda: storage.write_bytes(uri, data))
-
-    def create_bytes(self, uri: str, data: bytes) -> bool:
-        self._change(lambda: storage.create_bytes(uri, data))
-        return storage.read_bytes(uri) == data
-
-    def delete(self, uri: str) -> None:
-        self._change(lambda: storage.delete(uri))
-
-    @property
-    def has_crashed(self) -> bool:
-        return self._left <= 0
-
-    def _check_alive(self) -> None:
-        if self.has_crashed:
-            raise Crash
-
-    def _change(self, change: Callable[[], object]) -> None:
-        self._check_alive()
-        self._left -= 1
-        if self.has_crashed and not self._after:
-            raise Crash
-        change()
-        self._check_alive()
-
-
 class InlinePool:
     """One replica that works in the driver's thread, which makes runs reproducible."""
 
@@ -358,3 +311,8 @@ class InlinePool:
 
     def close(self) -> None:
         pass
+
+
+def rows_of(output: Path) -> pd.DataFrame:
+    """All rows of an output, by video, object and frame."""
+    return read_masks(str(output)).sort_values(["video_id", "object_id", "frame_index"], ignore_index=True)

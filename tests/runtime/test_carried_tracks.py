@@ -13,21 +13,12 @@ from samurai_batch import storage
 from samurai_batch.ledger.schema import TrackEntry
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import read_video_ledger
-from samurai_batch.masks import read_masks
 from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, EverythingPrompt, FromVideoPrompt
 from samurai_batch.storage import as_one
 from samurai_batch.tasks import Track, Video
+from tests.runtime.crashes import Crash, CrashingStore
 from tests.runtime.discovery_world import WORLD
-from tests.runtime.fakes import (
-    Crash,
-    CrashingStore,
-    FakeTracker,
-    InlinePool,
-    box_track,
-    make_replica,
-    run_tracks,
-    write_video,
-)
+from tests.runtime.fakes import FakeTracker, InlinePool, box_track, make_replica, rows_of, run_tracks, write_video
 
 
 def carried(video: Video, object_id: str, source: str, source_object: str = "", frame: int = 0) -> Track:
@@ -36,10 +27,6 @@ def carried(video: Video, object_id: str, source: str, source_object: str = "", 
 
 def videos(folder: Path) -> tuple[Video, Video, Video]:
     return write_video(folder, "a", 23), write_video(folder, "b", 14), write_video(folder, "c", 31)
-
-
-def rows_of(output: Path) -> pd.DataFrame:
-    return read_masks(str(output)).sort_values(["video_id", "object_id", "frame_index"], ignore_index=True)
 
 
 def entry(output: Path, video_id: str, object_id: str = "x") -> TrackEntry:

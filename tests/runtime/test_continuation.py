@@ -10,12 +10,12 @@ import pandas as pd
 from samurai_batch import storage
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import Store
-from samurai_batch.masks import read_masks
 from samurai_batch.prompts import EverythingPrompt
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.storage import as_one
 from samurai_batch.tasks import Track, Video
-from tests.runtime.fakes import Crash, CrashingStore, FakeTracker, InlinePool, box_track, make_replica, write_video
+from tests.runtime.crashes import Crash, CrashingStore
+from tests.runtime.fakes import FakeTracker, InlinePool, box_track, make_replica, rows_of, write_video
 from tests.runtime.fakes import run_tracks as run
 
 LENGTHS = (13, 20, 16)  # in chunks of 10 frames: the first two files end in chunk 3, and all in chunk 4
@@ -41,10 +41,6 @@ def tracks_of(video: Video) -> list[Track]:
 
 def inline(output: Path, store: Store, tracker: FakeTracker | None = None) -> Callable[[], Pool]:
     return lambda: InlinePool(make_replica(str(output), tracker or FakeTracker(), store))
-
-
-def rows_of(output: Path) -> pd.DataFrame:
-    return read_masks(str(output)).sort_values(["video_id", "object_id", "frame_index"], ignore_index=True)
 
 
 def test_each_track_goes_on_from_its_own_border_and_detected_ones_as_well(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from samurai_batch.runtime.frame_facts import sampled_frames
 from samurai_batch.runtime.pool import Pool
 from samurai_batch.runtime.replica import Replica
 from samurai_batch.tasks import Track, Video
+from tests.runtime.crashes import Crash, CrashingStore
 from tests.runtime.discovery_world import WORLD, Thing, World, draw_world
-from tests.runtime.fakes import Crash, CrashingStore, FakeTracker, InlinePool, make_replica, run_tracks, write_video
+from tests.runtime.fakes import FakeTracker, InlinePool, make_replica, run_tracks, write_video
 
 NUM_FRAMES = 60
 

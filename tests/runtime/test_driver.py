@@ -10,27 +10,22 @@ from samurai_batch import storage
 from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import Store
-from samurai_batch.masks import read_masks
 from samurai_batch.planning.orders import Order
 from samurai_batch.prompts import BoxPrompt, EverythingPrompt, Prompt
 from samurai_batch.runtime.pool import Pool, PoolEvent, ReplicaReady
 from samurai_batch.tasks import Track
+from tests.runtime.crashes import Crash, CrashingStore
 from tests.runtime.fakes import (
     RECIPE,
-    Crash,
-    CrashingStore,
     FakeTracker,
     InlinePool,
     NoProgress,
     box_track,
     make_replica,
+    rows_of,
     run_tracks,
     write_video,
 )
-
-
-def rows_of(output: Path) -> pd.DataFrame:
-    return read_masks(str(output)).sort_values(["video_id", "object_id", "frame_index"], ignore_index=True)
 
 
 def test_every_track_gets_every_frame_once_and_in_order(tmp_path: Path) -> None:

@@ -11,12 +11,11 @@ from samurai_batch.errors import VideoError
 from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.ledger.status import exit_code
 from samurai_batch.ledger.store import read_video_ledger
-from samurai_batch.masks import read_masks
 from samurai_batch.prompts import BoxPrompt
 from samurai_batch.runtime.replica import MeasureCuts
 from samurai_batch.tasks import Track, Video
 from samurai_batch.video import VideoSource
-from tests.runtime.fakes import FakeTracker, box_track, run_tracks, write_video
+from tests.runtime.fakes import FakeTracker, box_track, rows_of, run_tracks, write_video
 
 CUTS = (15, 20, 40)
 END, CONTINUE = FrameSampling(on_cut="end"), FrameSampling(on_cut="continue")
@@ -32,10 +31,6 @@ class Measure:
         self.calls += 1
         check()
         return self.cuts
-
-
-def rows_of(output: Path) -> pd.DataFrame:
-    return read_masks(str(output)).sort_values(["video_id", "object_id", "frame_index"], ignore_index=True)
 
 
 def tracks_of(video: Video) -> list[Track]:
