@@ -48,6 +48,7 @@ _HINT = re.compile(
 
 
 _SECRET_NAME = re.compile(rf"[\w.-]*{_WORDS}", re.IGNORECASE)
+_PUBLIC_HEADERS = frozenset({"date", "retry-after", "content-type", "content-length", "server"})
 _SIGNS = frozenset("@?#=%:<")  # every secret except a key contains one of them
 
 
@@ -283,11 +284,20 @@ def _redact_one(error: BaseException, uri: str) -> list[BaseException]:
             clean = _redact_part(value, uri, inner)
             if clean != value:
                 setattr(error, name, clean)
-    request: Any = getattr(error, "request_info", None)  # aiohttp shows its URL
-    if hasattr(request, "_replace") and hasattr(request, "real_url"):
-        clean = type(request.real_url)(redact_uri(str(request.real_url)))
-        error.request_info = request._replace(url=clean, real_url=clean)  # type: ignore[attr-defined]
+    if hasattr(getattr(error, "request_info", None), "_replace"):
+        _redact_request(error)
     return inner
+
+
+def _redact_request(error: Any) -> None:
+    """Redact what an error of aiohttp shows of a request, its answer, and the redirections before."""
+    request = error.request_info
+    url = type(request.real_url)(redact_uri(str(request.real_url)))
+    error.request_info = request._replace(url=url, real_url=url, headers={})
+    error.history = ()
+    error.args = (error.request_info, ())
+    headers = getattr(error, "headers", None) or {}
+    error.headers = {name: value for name, value in headers.items() if name.lower() in _PUBLIC_HEADERS}
 
 
 def _redact_part(value: Any, uri: str, inner: list[BaseException]) -> Any:

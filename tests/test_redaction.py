@@ -11,8 +11,10 @@ import urllib.parse
 import aiohttp
 import google.auth.exceptions
 import pytest
+import yarl
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from samurai_batch import errors
 from samurai_batch.redaction import (
@@ -24,6 +26,7 @@ from samurai_batch.redaction import (
     redact_uri,
     redact_values,
 )
+from samurai_batch.storage.failures import read_failure
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 TOKEN = "hf_" + "aB3" * 10
@@ -233,15 +236,23 @@ def test_redact_about_removes_every_part_of_a_uris_user_info(uri: str, text: str
     assert error.filename == shown
 
 
-def test_an_error_of_aiohttp_shows_no_signature_after_it_was_redacted() -> None:
-    yarl = pytest.importorskip("yarl")
+def test_an_error_of_aiohttp_shows_no_secret_of_the_request_and_its_answer() -> None:
     url = yarl.URL("https://h/a.mp4?X-Amz-Signature=hunter2")
-    request = aiohttp.RequestInfo(url, "GET", {}, url)  # type: ignore[arg-type]
-    error = aiohttp.ClientResponseError(request, (), status=403, message="Forbidden")
+    request = aiohttp.RequestInfo(url, "GET", headers_of(Authorization="Bearer hunter2"), url)
+    answer = headers_of(**{"Set-Cookie": "session=hunter2", "Location": str(url), "Retry-After": "7"})
+    error = aiohttp.ClientResponseError(request, (), status=429, message="Too Many Requests", headers=answer)
+    outer = RuntimeError("reading", error)
     assert "hunter2" in str(error)
-    redact_error(error)
-    assert "hunter2" not in str(error)
-    assert "403" in str(error)
+    redact_error(outer)
+    assert "hunter2" not in f"{outer} {error!r} {error.args}"
+    assert "429" in str(error)
+    failure = read_failure(outer)
+    assert failure is not None
+    assert (failure.status, failure.retry_after_s) == (429, 7.0)
+
+
+def headers_of(**values: str) -> "CIMultiDictProxy[str]":
+    return CIMultiDictProxy(CIMultiDict(values))
 
 
 @pytest.mark.parametrize(
