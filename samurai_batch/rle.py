@@ -171,12 +171,17 @@ def _check_runs(runs: list[int], height: int, width: int) -> None:
         raise ValueError(f"its runs cover {sum(runs)} pixels, but its size {height} x {width} has {height * width}")
 
 
+def check_size(height: int, width: int) -> None:
+    """Raises ValueError for a size that no picture has, before memory is taken for it."""
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"its size {height} x {width} is not that of a picture")
+
+
 def _size(value: object) -> tuple[int, int]:
     if not isinstance(value, list | tuple | np.ndarray) or len(value) != 2 or not all(map(_is_whole, value)):
         raise ValueError("size is not [height, width]")
     height, width = int(value[0]), int(value[1])
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"its size {height} x {width} is not that of a picture")
+    check_size(height, width)
     return height, width
 
 

@@ -12,6 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from samurai_batch.rle import check_size
+
 CHANNELS = 4
 OPAQUE = 128
 """A pixel is part of the mask if its alpha is at least this."""
@@ -35,6 +37,7 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
 
 def decode_brush(data: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
     """The (H, W) mask in bytes that Label Studio wrote. Raises ValueError if they are damaged or of another size."""
+    check_size(height, width)
     values = np.zeros(CHANNELS * height * width, np.uint8)
     place = 0
     for block in _blocks(data, values.size):

@@ -11,7 +11,9 @@ import pycocotools.mask as coco
 from numpy.typing import NDArray
 
 from samurai_batch.prompts import Rle
-from samurai_batch.rle import rle_from_coco
+from samurai_batch.rle import check_size, rle_from_coco
+
+_FARTHEST_PX = 100_000  # of a corner of a polygon; pictures have sides of at most 16,384
 
 Points = NDArray[np.int64]
 
@@ -34,12 +36,16 @@ def mask_outline(mask: NDArray[np.bool_]) -> Points:
 def polygon_mask(polygons: Sequence[Sequence[float]], height: int, width: int) -> Rle | None:
     """The pixels inside of polygons, each ``[x, y, x, y, ...]``, by COCO's rule; None if there are none.
 
-    A polygon needs three corners; others are ignored.
+    A polygon needs three corners; others are ignored. Raises ValueError for a size that no picture has, and for corners
+    that are no numbers or far outside: pycocotools takes memory for every pixel of a line.
     """
-    drawn = [polygon for polygon in polygons if len(polygon) >= 6]
+    drawn = [list(map(float, polygon)) for polygon in polygons if len(polygon) >= 6]
     if not drawn:
         return None
-    encoded = coco.merge(coco.frPyObjects([list(map(float, one)) for one in drawn], height, width))
+    check_size(height, width)
+    if not all(abs(number) <= _FARTHEST_PX for polygon in drawn for number in polygon):
+        raise ValueError(f"a corner of a polygon is farther than {_FARTHEST_PX} pixels from the picture, or no number")
+    encoded = coco.merge(coco.frPyObjects(drawn, height, width))
     rle = rle_from_coco({"size": [height, width], "counts": encoded["counts"]})
     return rle if int(coco.area(encoded)) else None
 

@@ -14,7 +14,7 @@ import numpy as np
 from samurai_batch.exports.outlines import polygon_mask
 from samurai_batch.imports.prompts import ImportedPrompts, Videos
 from samurai_batch.prompts import Rle
-from samurai_batch.rle import encode_mask
+from samurai_batch.rle import check_size, encode_mask
 from samurai_batch.tasks import TrackId
 
 _SHAPES = ("box", "polygon", "mask", "points", "polyline", "ellipse", "cuboid", "skeleton")
@@ -118,9 +118,11 @@ def _mask(shape: ET.Element, height: int, width: int) -> Rle | None:
     """A mask from run lengths by row, background first, within a box."""
     left, top, columns, rows = (int(shape.get(name, "0")) for name in ("left", "top", "width", "height"))
     runs = [int(run) for run in shape.get("rle", "").split(",")]
+    check_size(height, width)
+    is_within = min(left, top) >= 0 and left + columns <= width and top + rows <= height
+    if sum(runs) != rows * columns or min(runs) < 0 or not is_within:
+        raise ValueError(f"a mask of {columns} x {rows} pixels has {sum(runs)}, or is outside of the picture")
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    if inside.size != rows * columns or min(left, top) < 0 or left + columns > width or top + rows > height:
-        raise ValueError(f"a mask of {columns} x {rows} pixels has {inside.size}, or is outside of the picture")
     mask = np.zeros((height, width), np.bool_)
     mask[top : top + rows, left : left + columns] = inside.reshape(rows, columns)
     return encode_mask(mask)

@@ -30,6 +30,12 @@ _KINDS = "CVAT XML, Label Studio JSON, COCO, YOLO, MOT, mask tables or a prompts
 _NAMES_IN_ZIP = re.compile(r"(?:.*/)?[^/]+\.(xml|json|txt|yaml)")
 _MOT_LINE = re.compile(r"\s*\d+\s*,\s*-?\d+(\s*,\s*[-+.\deE]+){4,}")
 
+_MISTAKES = (
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError),
+    *(zipfile.BadZipFile, yaml.YAMLError),
+)
+"""What the readers raise for content that is damaged or not of their format."""
+
 Files = dict[str, bytes]
 
 
@@ -51,7 +57,7 @@ def read_annotations(uri: str, videos: Videos, format: str | None = None) -> Imp
         return _read(known, files, uri, videos)
     except FileNotFoundError as error:
         raise ConfigError(f"{name}: there is no such file; give {_KINDS}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, yaml.YAMLError) as error:
+    except _MISTAKES as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
         raise ConfigError(f"{name}: cannot be read as {format or 'annotations'} ({what}); give {_KINDS}") from error
 

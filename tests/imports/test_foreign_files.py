@@ -230,6 +230,41 @@ def test_what_is_none_of_these_gets_one_clear_sentence(
     assert "\n" not in str(caught.value)
 
 
+MASK_OF_CVAT = """<annotations>
+<meta><task><original_size><width>64</width><height>48</height></original_size></task></meta>
+<track id="0" label="car">
+<mask frame="0" outside="0" rle="{}" left="0" top="0" width="4" height="2"/>
+</track></annotations>"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.json", {"height": 2**40}, "its size 1099511627776 x 64 is not that of a picture"),
+        ("a.json", {"height": -48}, "its size -48 x 64 is not that of a picture"),
+        ("a.json", [1, 1, 9e12, 1, 9, 9], "a corner of a polygon is farther than 100000 pixels from the picture"),
+        ("a.json", [1, 1, float("nan"), 1, 9, 9], "or no number"),
+        ("a.xml", MASK_OF_CVAT.format("3, 99999999999"), "a mask of 4 x 2 pixels has 100000000002, or is outside"),
+        ("a.xml", MASK_OF_CVAT.format("9, -1"), "a mask of 4 x 2 pixels has 8, or is outside"),
+        ("a.txt", "1e400,1,10,10,20,20,1,1,1\n", "cannot convert float infinity to integer"),
+    ],
+)
+def test_sizes_and_numbers_of_no_picture_are_refused_before_memory_is_taken_for_them(
+    tmp_path: Path, name: str, content: Any, reason: str
+) -> None:
+    path = tmp_path / name
+    if name == "a.json":
+        size = content if isinstance(content, dict) else {}
+        polygon = content if isinstance(content, list) else [1, 1, 9, 1, 9, 9]
+        image = {"id": 1, "file_name": "v/000000.jpg", "width": 64, "height": 48} | size
+        annotations = [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [polygon]}]
+        content = json.dumps({"images": [image], "annotations": annotations, "categories": [{"id": 1, "name": "car"}]})
+    path.write_text(content)
+    formats = {"a.json": "coco", "a.xml": "cvat", "a.txt": "mot"}
+    with pytest.raises(ConfigError, match=reason):
+        read_annotations(str(path), Videos({"v": "v.mp4"}), formats[name])
+
+
 def test_a_missing_file_and_an_unknown_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
         read_annotations(str(tmp_path / "none.xml"), ONE)
