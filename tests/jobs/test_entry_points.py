@@ -32,6 +32,12 @@ def test_the_example_is_a_job() -> None:
     assert "YOUR_BUCKET" in config.output
 
 
+def test_the_job_file_of_the_readme_is_a_job(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(# job.yaml.*?)```", (JOBS / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "job.yaml").write_text(text)
+    assert load_job(str(tmp_path / "job.yaml")).frame_step == 2
+
+
 def test_the_readme_names_every_entry_point() -> None:
     text = (JOBS / "README.md").read_text()
     assert all(path.name in text for path in JOBS.glob("*.py"))

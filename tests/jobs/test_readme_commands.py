@@ -17,6 +17,7 @@ from samurai_batch.runtime.ray_cluster import connect, disconnect
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\|[^|]+\| `(samurai-batch [^`]+)` \|$", README, re.MULTILINE)
+(PROMPTS,) = re.findall(r"```csv\n(.*?)```", README, re.DOTALL)
 ELSEWHERE = {
     "bench": "tests/benchmark",
     "submit": "tests/cluster/test_local_cluster.py",
@@ -28,8 +29,8 @@ ELSEWHERE = {
 def folder(tmp_path: Path) -> Path:
     """What the README's commands name: a clip, a prompts table, a job, pictures."""
     write_clip(tmp_path / "clip.mp4", 8)
+    (tmp_path / "prompts.csv").write_text(PROMPTS)
     prompts = 'video_id,video_uri,object_id,frame_index,kind,box_xyxy\nclip,clip.mp4,dog,0,box,"[20, 100, 80, 160]"\n'
-    (tmp_path / "prompts.csv").write_text(prompts)
     (tmp_path / "job.yaml").write_text("prompts: prompts.csv\noutput: out\nreplicas: 1\n")
     discover = "video_id,video_uri,object_id,frame_index,kind,text\nclip,clip.mp4,seen,0,discover,\n"
     (tmp_path / "discover.csv").write_text(discover)
