@@ -11,7 +11,7 @@ from samurai_batch.evaluation.moments import Moment
 from samurai_batch.plotting import Axes, Drawing
 from samurai_batch.redaction import redact
 
-WIDTH, HEIGHT, LEFT, RIGHT = 720, 216, 66, 712
+WIDTH, HEIGHT, LEFT, RIGHT = 720, 216, 66, 708
 SCORES_TOP, SCORES_HEIGHT, AREA_TOP, AREA_HEIGHT, BAR_TOP, BAR_HEIGHT = 22, 90, 128, 44, 186, 12
 MAX_POINTS = 180
 

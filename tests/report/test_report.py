@@ -4,16 +4,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from samurai_batch import storage
 from samurai_batch.errors import ConfigError
+from samurai_batch.evaluation.moments import Moment
 from samurai_batch.ledger.schema import VideoLedger
 from samurai_batch.ledger.store import write_video_ledger
 from samurai_batch.masks import mask_table_uri, rows_to_table, table_to_bytes
 from samurai_batch.redaction import redact
 from samurai_batch.report import write_report
+from samurai_batch.report.timeline import WIDTH, timeline
 from tests.report.finished_run import NUM_FRAMES, entry, rows, write_output
 
 VOID = {"meta", "link", "img", "wbr", "br", "input"}
@@ -183,3 +187,18 @@ def test_every_text_on_the_page_is_redacted_and_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in text
     assert json.loads(table_of(text))["videos"] == [redact(hostile)]
     assert "hidden" not in text
+
+
+def test_the_number_of_a_moment_on_the_first_or_last_frame_is_inside_the_timeline() -> None:
+    rows = pd.DataFrame({"frame_index": [0, 4], "area": [5, 6], "mask_score": [0.9, 0.2]})
+    rows = rows.assign(object_score=4.0, motion_score=np.nan)
+    ends = [
+        Moment(video_id="v", object_id="1", frame_index=frame, kind="score drop", severity=0.5, text="why")
+        for frame in (0, 4)
+    ]
+    drawn = timeline(rows, ends, "v0", "Object 1")
+    circles = [attributes for tag, attributes in Page(drawn).tags if tag == "circle"]
+    assert len(circles) == 2
+    for circle in circles:
+        x, radius = float(circle["cx"] or ""), float(circle["r"] or "")
+        assert radius < x < WIDTH - radius - 1
