@@ -29,6 +29,7 @@ LAYERS = {
     "masks": 1,
     "planning": 1,
     "background": 0,
+    "counting": 0,
     "synthetic": 1,
     "exports": 2,
     "imports": 2,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from samurai_batch import storage
+from samurai_batch.counting import counted
 from samurai_batch.errors import ConfigError
 from samurai_batch.evaluation.boxes import (
     BOX_COLUMNS,
@@ -97,18 +98,18 @@ def _evaluate_association(
     masks_uri: str, dataset: Dataset, sequences: list[Sequence], missing_is_absent: bool
 ) -> Evaluation:
     """Whatever tracks a video has, named as the benchmark's objects or not, against all its objects together."""
-    counted = []
-    for sequence in sequences:
+    counts = []
+    for sequence in counted(sequences, "sequences evaluated"):
         is_boxes = any(isinstance(frame.shapes, np.ndarray) for frame in sequence.frames.values())
         columns = MOT_COLUMNS if is_boxes else MOTS_COLUMNS
         rows = read_masks(masks_uri, videos=[sequence.name], columns=columns)
         if rows.empty and not missing_is_absent:
             message = f"{storage.redact(masks_uri)}: there is no track of video {sequence.name}"
             raise ConfigError(f"{message}; run it, select sequences, or count missing tracks as absent")
-        counted.append(count_tracks(rows, sequence, dataset.exclusive))
-    objects, by_sequence, scores = association_tables(counted)
+        counts.append(count_tracks(rows, sequence, dataset.exclusive))
+    objects, by_sequence, scores = association_tables(counts)
     overall = _beside_published(dataset.name, scores)
-    plots = {"hota": association_plot(dataset.name, counted)}
+    plots = {"hota": association_plot(dataset.name, counts)}
     return Evaluation(dataset.name, objects, by_sequence, overall, pd.DataFrame(), plots)
 
 
@@ -127,7 +128,7 @@ def _check_tracks(masks_uri: str, sequences: list[Sequence], missing_is_absent: 
 
 def _evaluate_masks(masks_uri: str, dataset: Dataset, sequences: list[Sequence]) -> Evaluation:
     frames = []
-    for sequence in sequences:
+    for sequence in counted(sequences, "sequences evaluated"):
         rows = read_masks(masks_uri, videos=[sequence.name], columns=_REGION_COLUMNS)
         truths = {key: truth for key, truth in sequence.objects.items() if isinstance(truth, MaskTruth)}
         measured = regions_per_frame(rows, truths, dataset.exclusive)
@@ -172,7 +173,7 @@ def _region_row(video_id: str, object_id: str, frames: pd.DataFrame) -> dict[str
 
 def _evaluate_boxes(masks_uri: str, dataset: Dataset, sequences: list[Sequence], protocol: BoxProtocol) -> Evaluation:
     errors: dict[tuple[str, str], BoxErrors] = {}
-    for sequence in sequences:
+    for sequence in counted(sequences, "sequences evaluated"):
         columns = ["object_id", "frame_index", "height", "width", *BOX_COLUMNS]
         rows = read_masks(masks_uri, videos=[sequence.name], columns=columns)
         for object_id, truth in sequence.objects.items():

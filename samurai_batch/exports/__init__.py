@@ -20,6 +20,7 @@ A format is a function from the rows of videos to files; README.md says what eac
 from collections.abc import Callable, Collection, Iterable
 
 from samurai_batch import storage
+from samurai_batch.counting import counted
 from samurai_batch.errors import ConfigError
 from samurai_batch.exports import (
     cutouts,
@@ -92,7 +93,8 @@ def export_masks(
     if not ids:
         remedy = "run the job first" if videos is None and objects is None else "check the ids of videos and objects"
         raise ConfigError(f"{storage.redact(masks_uri)}: there are no mask rows to export; {remedy}")
-    rows = (_rows(masks_uri, video_id, chosen, places, video_uri(video_id)) for video_id in sorted(ids))
+    in_order = counted(sorted(ids), "videos exported")
+    rows = (_rows(masks_uri, video_id, chosen, places, video_uri(video_id)) for video_id in in_order)
     num_files = 0
     for name, data in FORMATS[format](rows):
         storage.write_bytes(storage.join(output, name), data)

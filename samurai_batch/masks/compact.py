@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samurai_batch import storage
+from samurai_batch.counting import counted
 from samurai_batch.errors import ConfigError, StateError
 from samurai_batch.masks.generations import (
     CURRENT_NAME,
@@ -97,7 +98,8 @@ def _write_generation(
 ) -> list[CompactFile]:
     storage.delete(folder)  # left by an interrupted run
     files = []
-    parts = (part for table in _tables(masks, names) for part in _partitions(table, keys))
+    tables_read = counted(_tables(masks, names), "tables read", len(names))
+    parts = (part for table in tables_read for part in _partitions(table, keys))
     for number, (partition, tables) in enumerate(_groups(parts, file_bytes), start=1):
         data = parquet_bytes(tables, {}, ROW_GROUP_BYTES, left_out=keys)
         name = storage.join(partition_folder(partition), f"part-{number:05d}{TABLE_SUFFIX}")

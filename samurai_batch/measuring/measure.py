@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from samurai_batch import storage
 from samurai_batch.checks import shown
+from samurai_batch.counting import counted
 from samurai_batch.errors import ConfigError
 from samurai_batch.masks import iter_masks
 from samurai_batch.measuring import rows
@@ -69,7 +70,8 @@ def measure_tracks(
     found = read_zones(zones) if isinstance(zones, str) else zones or Zones()
     tables: dict[str, list[Row]] = defaultdict(list)
     seen: set[str] = set()
-    for video_id, paths in _paths_by_video(uri, videos, objects, point, max_gap_s):
+    found_paths = _paths_by_video(uri, videos, objects, point, max_gap_s)
+    for video_id, paths in counted(found_paths, "videos measured"):
         if video_id in seen:
             raise ConfigError(f"{storage.redact(uri)}: the rows of a video are not together; give the output folder")
         seen.add(video_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from samurai_batch import storage
 from samurai_batch.background import for_each
+from samurai_batch.counting import Count
 from samurai_batch.errors import ConfigError
 from samurai_batch.ledger.schema import RUN_ID
 from samurai_batch.ledger.store import NUM_TRANSFERS, read_run, read_video_ledgers
@@ -69,7 +70,12 @@ def diff_results(a: str, b: str) -> Diff:
     """
     tables_a, tables_b = _tables(a), _tables(b)
     both = sorted(tables_a.keys() & tables_b.keys())
-    by_table = for_each(lambda track: diff_tables(track[0], tables_a[track], tables_b[track]), both, NUM_TRANSFERS)
+    count = Count("tracks compared", len(both))
+
+    def diff_track(track: TrackId) -> list[TrackDiff]:
+        return diff_tables(track[0], tables_a[track], tables_b[track])
+
+    by_table = for_each(diff_track, both, NUM_TRANSFERS, on_progress=count.add)
     diffs = [one for of_table in by_table for one in of_table]
     return Diff(
         tuple(sorted(diffs, key=lambda one: (one.mean_iou, one.video_id, one.object_id))),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samurai_batch import storage
+from samurai_batch.counting import counted
 from samurai_batch.errors import ConfigError
 from samurai_batch.rendering.annotate import RenderedTracks, annotate
 from samurai_batch.rendering.output import contact_sheet, spread, write_mp4
@@ -52,7 +53,8 @@ def render(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "video.mp4"
             moving = set(tracks.moving_frames(inside))
-            shown = (one for one in source.frames(inside) if one.index in moving)
+            frames_read = counted(source.frames(inside), "frames read", len(inside))
+            shown = (one for one in frames_read if one.index in moving)
             count = write_mp4(path, ((one.timestamp_s, annotate(one.pixels, tracks.on(one.index))) for one in shown))
             storage.write_bytes(output, path.read_bytes())
             return count

@@ -7,6 +7,7 @@ import pandas as pd
 
 from samurai_batch import storage
 from samurai_batch.background import for_each
+from samurai_batch.counting import Count, counted
 from samurai_batch.errors import ConfigError
 from samurai_batch.evaluation.moments import Moment, moments_of_track, worst_of
 from samurai_batch.ledger.schema import RunRecord, TrackEntry, VideoLedger
@@ -114,12 +115,14 @@ def gather(
     ledgers = read_video_ledgers(storage, output)
     if not ledgers:
         raise ConfigError(f"{storage.redact(output)}: no track has ended there; give the output folder of a job")
-    summaries = for_each(lambda one: _summary(output, one, other, worst), ledgers, NUM_TRANSFERS)
+    count = Count("videos read", len(ledgers))
+    summaries = for_each(lambda one: _summary(output, one, other, worst), ledgers, NUM_TRANSFERS, on_progress=count.add)
     lines = sorted((line for one in summaries for line in one.lines), key=lambda line: line.rank)
     moments = worst_of((moment for one in summaries for moment in one.worst), worst)
     chosen = list(dict.fromkeys([*(one.video_id for one in moments), *(line.video_id for line in lines)]))[:max_videos]
     pictures = (store or InPage()) if with_pictures else None
-    videos = [_video(output, ledger, pictures, moments) for ledger in ledgers if ledger.video_id in set(chosen)]
+    shown = [ledger for ledger in ledgers if ledger.video_id in set(chosen)]
+    videos = [_video(output, ledger, pictures, moments) for ledger in counted(shown, "videos drawn")]
     return Report(
         output=output,
         run=status.newest_run,
