@@ -104,6 +104,7 @@ def _masks_of_points(
     num_points, num_masks = candidates.ious.shape
     numbers = torch.cat((candidates.ious.flatten(), candidates.object_score.flatten())).cpu()
     ious, object_scores = numbers.split((num_points * num_masks, num_points))
+    predictor.network.check_not_nan(ious.tolist())
     chosen = torch.nonzero(ious > settings.pred_iou_thresh)[:, 0]
     low_res = candidates.logits.flatten(0, 1)
     step = max(1, LOGITS_PER_STEP // crop.area_px)

@@ -7,6 +7,7 @@ masks at image size   by way of S x S, padding cut    at once
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from samurai_batch.modeling.checkpoints import Weights, build_model, build_sam, load_sam_weights, load_weights
 from samurai_batch.modeling.configs import SAM_MODELS, SamConfig
 from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_multimask, take_single
+from samurai_batch.modeling.overflow import check_not_nan
 from samurai_batch.modeling.pixels import normalise, upload
 from samurai_batch.modeling.sam import SAM
 from samurai_batch.modeling.sam2 import SAM2
@@ -56,6 +58,7 @@ class ImageNetwork(ABC):
     default_pred_iou_thresh: float
 
     def __init__(self, model: SAM | SAM2) -> None:
+        self.name = model.config.name
         self.image_size = model.image_size  # S, in pixels
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
@@ -75,6 +78,10 @@ class ImageNetwork(ABC):
         if mask.any() and logits.max() <= 0:  # smaller than a cell: keep the one that it covers most
             logits[np.unravel_index(logits.argmax(), logits.shape)] = MASK_INPUT_LOGIT
         return logits
+
+    def check_not_nan(self, ious: Iterable[float]) -> None:
+        """Raise ConfigError if predicted IoUs of this network, on the host, are NaN."""
+        check_not_nan(ious, self.name, self.dtype)
 
     @abstractmethod
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:

@@ -134,10 +134,12 @@ def _segment_one(predictor: ImagePredictor, track: Track) -> PictureMask:
     # One click is ambiguous: it can mean the whole object, a part, or a part of the part.
     is_ambiguous = prompts.points_xy.shape[1] == 1 and prompts.boxes_xyxy is None and prompts.mask_logits is None
     candidates = predictor.decode(prompts, multimask=is_ambiguous)
-    best = int(candidates.ious[0].argmax())
+    ious = candidates.ious[0].tolist()
+    predictor.network.check_not_nan(ious)
+    best = ious.index(max(ious))
     logits = predictor.logits_at_image_size(candidates.logits[:, best : best + 1])[0, 0]
     mask = encode_mask((logits > MASK_THRESHOLD).cpu().numpy())
-    return PictureMask(track.object_id, mask, float(candidates.ious[0, best]), float(candidates.object_score[0]), best)
+    return PictureMask(track.object_id, mask, ious[best], float(candidates.object_score[0]), best)
 
 
 def _batch_of_one(predictor: ImagePredictor, prompts: Sequence[Prompt]) -> BatchPrompts:

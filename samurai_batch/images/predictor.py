@@ -120,16 +120,19 @@ class ImagePredictor:
     ) -> Prediction:
         """Predict masks for B prompts on the image at once, each as `predict` does.
 
-        points_xy (B, P, 2), labels (B, P), boxes_xyxy (B, 4), mask_logits (B, S / 4, S / 4).
+        points_xy (B, P, 2), labels (B, P), boxes_xyxy (B, 4), mask_logits (B, S / 4, S / 4). Raises ConfigError if the
+        network computes NaN, as by an overflow in float16.
         """
         image = self.image
         prompts = check_prompts(points_xy, labels, boxes_xyxy, mask_logits, self.network.image_size // 4)
         prompts.check_inside(image.height, image.width)
         candidates = self.decode(prompts, multimask=multimask)
+        ious = candidates.ious.double().cpu().numpy()
+        self.network.check_not_nan(ious.flat)
         logits = self.logits_at_image_size(candidates.logits)
         return Prediction(
             masks=(logits > MASK_THRESHOLD).cpu().numpy(),
-            ious=candidates.ious.double().cpu().numpy(),
+            ious=ious,
             low_res_logits=candidates.logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy(),
             logits=logits.float().cpu().numpy() if return_logits else None,
         )

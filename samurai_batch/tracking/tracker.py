@@ -20,6 +20,7 @@ from torch import Tensor
 
 from samurai_batch.modeling.compiling import EncodeImage
 from samurai_batch.modeling.mask_decoder import resize_logits
+from samurai_batch.modeling.overflow import check_not_nan
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.prompts import Box
@@ -125,6 +126,8 @@ class Tracker:
         called before that, once, to give the device work for the time in which the host chooses. ``video_size`` are
         height and width of the frame in the video, which some rules measure masks in; default: the model's image. A
         rescue needs ``recent``: this frame, the newest, and those that it reads of the frames before.
+
+        Raises ConfigError if the network computes NaN, as by an overflow in float16.
         """
         settled = [self._begin(item) for item in inputs]
         lanes = [(item, bank) for item in inputs for bank in item.state.banks]
@@ -134,6 +137,8 @@ class Tracker:
         )
         proposals += proposer.by_prompts({i: item.prompt for i, (item, _) in enumerate(lanes) if item.prompt})
         facts = read(proposals, before_wait)
+        scores = (score for one in facts.values() for score in (*one.ious, one.object_score))
+        check_not_nan(scores, self.model.config.name, features.image.dtype)
         picks = self._pick(inputs, facts)
         chosen = take(proposals, [(pick.lane, pick.choice.index) for pick in picks])
         if self.rules.rescue is not None:

@@ -8,9 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from samurai_batch.errors import PromptError
+from samurai_batch.errors import ConfigError, PromptError
+from samurai_batch.images.everything import segment_everything
 from samurai_batch.images.networks import ImageNetwork, Sam2Network, SamNetwork
+from samurai_batch.images.pictures import ObjectDetector, segment_picture
 from samurai_batch.images.predictor import ImagePredictor
+from samurai_batch.prompts import BoxPrompt
+from samurai_batch.tasks import Track, Video
 from tests.deterministic import small_model
 from tests.images.small import SMALL_SAM, picture, seeded_sam, small_network
 
@@ -181,6 +185,24 @@ def test_every_kind_of_prompt_is_answered_in_half_precision(family: str, dtype: 
         found = predictor.predict(**prompt)
         assert found.masks.shape == (3, 48, 80)
         assert np.isfinite(found.ious).all()
+
+
+@pytest.mark.parametrize("family", ["sam", "sam2"])
+def test_a_network_that_computes_no_numbers_is_an_error_and_no_empty_mask(family: str) -> None:
+    network = half_network(family, torch.float16)
+    assert isinstance(network, SamNetwork | Sam2Network)
+    (tokens,) = (one for name, one in network.model.named_parameters() if name.endswith("mask_tokens.weight"))
+    tokens.data.fill_(float("nan"))
+    predictor, pixels = ImagePredictor(network), picture(48, 80)
+    predictor.set_image(pixels)
+    track = Track(video=Video("a", "a.png"), object_id="x", prompts=(BoxPrompt(0, (10.0, 10.0, 40.0, 30.0)),))
+    for work in (
+        lambda: predictor.predict(points_xy=[(20, 20)], labels=[1]),
+        lambda: segment_everything(predictor, pixels),
+        lambda: segment_picture(ObjectDetector(predictor), track, pixels, predictor.image),
+    ):
+        with pytest.raises(ConfigError, match=r"computes NaN in float16: .*; set dtype: float32"):
+            work()
 
 
 def half_network(family: str, dtype: torch.dtype) -> ImageNetwork:

@@ -1,5 +1,6 @@
 """The tracker: any number of tracks together, each as if it were alone."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samurai_batch.errors import ConfigError
 from samurai_batch.tracking.candidate_masks import tight_boxes
 from samurai_batch.tracking.settings import TrackerSettings
-from samurai_batch.tracking.tracker import Tracker
+from samurai_batch.tracking.track_state import TrackState
+from samurai_batch.tracking.tracker import Tracker, TrackInput
 from tests.deterministic import small_model
 from tests.tracking.scripts import (
     EIGHT,
@@ -50,6 +53,23 @@ def test_a_track_is_the_same_in_any_company(company: list[Script], place: int) -
     cast = [*company[:place], EIGHT[0], *company[place:]]
     for frame_index, result in play(tracker, cast, video)[place].items():
         assert_close(result, alone[frame_index])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [
+        (torch.float16, "computes NaN in float16: its numbers are too large for float16; set dtype: float32"),
+        (torch.float64, "computes NaN in float64: its weights may be damaged; download them again"),
+    ],
+)
+def test_a_network_that_computes_no_numbers_is_an_error_and_no_absent_object(dtype: torch.dtype, remedy: str) -> None:
+    model = copy.deepcopy(small_model()).in_dtype(dtype)
+    model.no_mem_embed.data.fill_(float("nan"))
+    with torch.inference_mode():
+        features = model.encode_image(torch.zeros(1, 3, 64, 64, dtype=dtype))
+    tracker = Tracker(model, TrackerSettings())
+    with pytest.raises(ConfigError, match=remedy):
+        tracker.step(features, [TrackInput(TrackState(9), box(4, 4, 40, 50))])
 
 
 def test_the_test_video_reaches_every_rule() -> None:
