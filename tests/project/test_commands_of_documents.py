@@ -43,5 +43,5 @@ def test_every_command_of_a_document_has_a_verb_and_options_of_the_program(docum
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_field_that_a_document_sets_is_one_of_a_job(document: Path) -> None:
     known = set(make_job({"prompts": "p", "output": "o"}).model_dump())
-    for name in re.findall(r"--set (\w+)[.=]", "\n".join(code_of(document.read_text(encoding="utf-8")))):
+    for name in re.findall(r"--set ([a-z_]+)[.=]", "\n".join(code_of(document.read_text(encoding="utf-8")))):
         assert name in known, name
