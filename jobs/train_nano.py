@@ -120,7 +120,8 @@ _BANK_STAGE = replace(
         repeats=3,
     ),
     loss_weights=LossWeights(focal=20.0, balanced=0.3, distractors=0.3),
-    rate_factor=0.25,
+    # At 0.25 the loss rose from 3.5 to 4.0 within 1,600 steps; at 0.08 it fell below 3.5 within 100.
+    rate_factor=0.08,
     constant_rate=True,
     average_decay=0.998,
 )
