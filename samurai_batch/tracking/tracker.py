@@ -152,7 +152,7 @@ class Tracker:
 
     def select(self, state: TrackState, bank: MemoryBank | None = None) -> Selection:
         """What the next frame of a track attends to, with the bank of one of its lanes (default: the first one)."""
-        return self.rules.memory.select(bank or state.bank, state.age, state.num_frames)
+        return self.rules.memory.select(state.bank if bank is None else bank, state.age, state.num_frames)
 
     def _begin(self, item: TrackInput) -> list[Decided]:
         """Start motion model and paths anew on a prompted frame; the frames that this decides, by the best path."""
