@@ -1,8 +1,11 @@
-"""Atomic writes of local files: a reader sees the old bytes or the new ones.
+"""Atomic writes of local files: a reader sees the old bytes or the new ones, and a power failure leaves one of them.
 
-A file is written under a temporary name and then moved. In an output folder (one that contains ``_ledger``) the
-temporary name is ``_tmp/<random>``: inside ``masks``, readers that open every file would fail on what a killed writer
-left. Elsewhere it is ``.tmp-<random>`` in the same folder. A run removes leftovers of both when it starts.
+A file is written under a temporary name, synced to the disk, and then moved; the folder is synced after it. So what a
+later write says of an earlier one, as a ledger does of a table, is true after a power failure too.
+
+In an output folder (one that contains ``_ledger``) the temporary name is ``_tmp/<random>``: inside ``masks``, readers
+that open every file would fail on what a killed writer left. Elsewhere it is ``.tmp-<random>`` in the same folder. A
+run removes leftovers of both when it starts.
 """
 
 import errno
@@ -11,7 +14,9 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 from samurai_batch.errors import StoreError
 from samurai_batch.storage.uris import is_remote, local_path
@@ -22,6 +27,7 @@ TEMPORARIES_FOLDER = "_tmp"
 _LEDGER_FOLDER = "_ledger"
 _MAX_DEPTH = 5  # of the deepest file in an output: _superseded/<run>/masks/<video>/<object>.parquet
 _MAX_FOLDERS_TO_SEARCH = 10_000
+_NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EOPNOTSUPP)  # some network file systems
 _NO_HARD_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
 
@@ -30,14 +36,14 @@ def replace_file(path: Path, data: bytes) -> None:
     _make_folder(path.parent)
     try:
         with _temporary(_temporary_path(path), data) as temporary:
-            temporary.replace(path)
+            _move(temporary, path)
     except FileNotFoundError:
         raise _swept(path) from None
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         with _temporary(_beside(path), data) as temporary:  # the folder is on another file system than the output
-            temporary.replace(path)
+            _move(temporary, path)
 
 
 def create_file(path: Path, data: bytes) -> bool:
@@ -52,6 +58,7 @@ def create_file(path: Path, data: bytes) -> bool:
     try:
         with _temporary(temporary_path, data) as temporary:
             _link_or_create(path, temporary, data)
+            _sync_folder(path.parent)
     except FileExistsError:
         return path.read_bytes() == data
     except FileNotFoundError:
@@ -94,11 +101,14 @@ def is_finished(name: str) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
+    missing = list(takewhile(lambda one: not one.exists(), (folder, *folder.parents)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         file = next((one for one in (folder, *folder.parents) if one.is_file()), folder)
         raise StoreError(f"{file} is a file, and a folder is needed there; name another folder") from error
+    for made in missing:
+        _sync_folder(made.parent)
 
 
 def _num_entries(folder: Path) -> int:
@@ -133,10 +143,37 @@ def _swept(path: Path) -> BlockingIOError:
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
     """A complete temporary file; removed afterwards unless it was moved."""
     try:
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            _write_through(file, data)
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _write_through(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _move(temporary: Path, path: Path) -> None:
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the file system can and the folder may be read."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (PermissionError, FileNotFoundError):  # the latter: another process removed it
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_OF_FOLDERS:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _link_or_create(path: Path, temporary: Path, data: bytes) -> None:
@@ -150,8 +187,7 @@ def _link_or_create(path: Path, temporary: Path, data: bytes) -> None:
             raise
         with path.open("xb") as file:
             try:
-                file.write(data)
-                file.flush()
+                _write_through(file, data)
             except BaseException:
                 path.unlink(missing_ok=True)  # it is ours, and nobody else may take what is in it for a whole file
                 raise
