@@ -335,7 +335,7 @@ def test_parts_are_joined_by_one_slash(uri: str, joined: str) -> None:
     ],
 )
 def test_credentials_are_not_shown(uri: str, shown: str) -> None:
-    assert storage.redact(uri) == shown
+    assert storage.redact_uri(uri) == shown
 
 
 @pytest.mark.parametrize(

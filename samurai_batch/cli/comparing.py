@@ -150,7 +150,7 @@ def _print(found: "Comparison", output: str) -> None:
             where = f"least {row['worst_iou']:.3f} on frame {row['worst_frame']:.0f}"
             out.print(f"{track}: {row['a']} and {row['b']} agree by mean IoU {row['mean_iou']:.3f}, {where}")
     out.print(found.recommendation)
-    out.print(f"tables and plot: {storage.redact(storage.join(output, 'comparison'))}.csv, .parquet and .svg")
+    out.print(f"tables and plot: {storage.redact_uri(storage.join(output, 'comparison'))}.csv, .parquet and .svg")
 
 
 def _numbers(row: "dict[Hashable, Any]") -> tuple[str, str, str]:

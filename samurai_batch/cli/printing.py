@@ -55,7 +55,7 @@ def progress_sink(config: "JobConfig") -> "ProgressSink":
         return open_progress(err)
     from samurai_batch.operations.ray_metrics import MetricsSink
 
-    return MetricsSink(open_progress(err), storage.redact(config.output))
+    return MetricsSink(open_progress(err), storage.redact_uri(config.output))
 
 
 def print_summary(summary: "RunSummary") -> None:
@@ -67,7 +67,7 @@ def print_summary(summary: "RunSummary") -> None:
     done = f"{totals.tracks_done} of {totals.tracks} tracks done"
     skipped = f" ({totals.tracks_skipped} before this run)" if totals.tracks_skipped else ""
     out.print(f"{done}{skipped}, {totals.rows} rows written, {totals.seconds:.1f} s")
-    out.print(f"tables: {storage.redact(storage.join(summary.output, 'masks'))}")
+    out.print(f"tables: {storage.redact_uri(storage.join(summary.output, 'masks'))}")
     print_problems(summary.problems)
     raise typer.Exit(exit_code(summary))
 

@@ -104,7 +104,7 @@ def _evaluate_association(
         columns = MOT_COLUMNS if is_boxes else MOTS_COLUMNS
         rows = read_masks(masks_uri, videos=[sequence.name], columns=columns)
         if rows.empty and not missing_is_absent:
-            message = f"{storage.redact(masks_uri)}: there is no track of video {sequence.name}"
+            message = f"{storage.redact_uri(masks_uri)}: there is no track of video {sequence.name}"
             raise ConfigError(f"{message}; run it, select sequences, or count missing tracks as absent")
         counts.append(count_tracks(rows, sequence, dataset.exclusive))
     objects, by_sequence, scores = association_tables(counts)
@@ -121,7 +121,7 @@ def _check_tracks(masks_uri: str, sequences: list[Sequence], missing_is_absent: 
     if missing and not missing_is_absent:
         named = ", ".join(f"{video}/{object_id}" for video, object_id in missing[:5])
         raise ConfigError(
-            f"{storage.redact(masks_uri)}: {len(missing)} track(s) of the benchmark have no table ({named}"
+            f"{storage.redact_uri(masks_uri)}: {len(missing)} track(s) of the benchmark have no table ({named}"
             f"{', ...' if len(missing) > 5 else ''}); run them, select sequences, or count them as absent"
         )
 

@@ -92,7 +92,7 @@ def export_masks(
         ids = sorted(set(ids) & {video_id for video_id, _, _ in places})
     if not ids:
         remedy = "run the job first" if videos is None and objects is None else "check the ids of videos and objects"
-        raise ConfigError(f"{storage.redact(masks_uri)}: there are no mask rows to export; {remedy}")
+        raise ConfigError(f"{storage.redact_uri(masks_uri)}: there are no mask rows to export; {remedy}")
     in_order = counted(sorted(ids), "videos exported")
     rows = (_rows(masks_uri, video_id, chosen, places, video_uri(video_id)) for video_id in in_order)
     num_files = 0

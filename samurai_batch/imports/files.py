@@ -46,7 +46,7 @@ def read_annotations(uri: str, videos: Videos, format: str | None = None) -> Imp
     """
     if format is not None and format not in FORMATS:
         raise ConfigError(f"format {format!r} is not known; use one of {', '.join(FORMATS)}")
-    name = storage.redact(uri)
+    name = storage.redact_uri(uri)
     try:
         if format == "prompts" or (format is None and is_table(uri) and not _is_mask_table(uri)):
             return _read_prompts_table(uri, videos)

@@ -39,7 +39,7 @@ class JobValues:
 
 def read_job_values(path: str | None, overrides: Mapping[str, str]) -> JobValues:
     """The values in a YAML file (None: no file), with some fields overridden. Raises ConfigError if it is no YAML."""
-    source = "command line" if path is None else storage.redact(path)
+    source = "command line" if path is None else storage.redact_uri(path)
     values, lines = ({}, {}) if path is None else _parse_yaml(_read(path, source), source)
     places = {field: f"{source}:{line}" for field, line in lines.items()}
     for name, text in overrides.items():

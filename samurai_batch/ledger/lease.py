@@ -27,7 +27,7 @@ from samurai_batch.ledger.schema import RunRecord, RunStatus, Totals
 from samurai_batch.ledger.store import Store, ledger_uri, read_run, run_uri, write_run
 from samurai_batch.planning.rates import Rates
 from samurai_batch.redaction import get_logger
-from samurai_batch.storage import join, redact
+from samurai_batch.storage import join, redact_uri
 
 logger = get_logger(__name__)
 T = TypeVar("T")
@@ -259,7 +259,7 @@ class Lease:
             return str(json.loads(data)["run_id"]) if data else ""
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LedgerError(
-                f"{redact(uri)}: damaged lease; delete it if no other run is writing to this output"
+                f"{redact_uri(uri)}: damaged lease; delete it if no other run is writing to this output"
             ) from error
 
     def _refuse_if_held(self, newest: str) -> None:
@@ -275,9 +275,9 @@ class Lease:
         if other is not None and self._is_alive(other):
             age_s = self.clock.now_s() - other.heartbeat_at_s
             raise OutputLockedError(
-                f"{redact(self.output)}: run {other.run_id} (process {other.pid} on {other.host}) is writing here; its "
-                f"last heartbeat was {max(age_s, 0):.0f} s ago. Stop it, wait {self.stale_after_s:.0f} s after it has "
-                "ended, or use another output folder"
+                f"{redact_uri(self.output)}: run {other.run_id} (process {other.pid} on {other.host}) is writing here; "
+                f"its last heartbeat was {max(age_s, 0):.0f} s ago. Stop it, wait {self.stale_after_s:.0f} s after it "
+                "has ended, or use another output folder"
             )
 
     def _is_alive(self, other: RunRecord) -> bool:
@@ -317,7 +317,7 @@ class Lease:
         with suppress(FileNotFoundError):
             by = f"run {self._holder_id(names[-1])}" if number > self._number else by
         raise OutputLockedError(
-            f"{redact(self.output)}: {by} has taken this output over from {self.record.run_id}, whose heartbeat "
+            f"{redact_uri(self.output)}: {by} has taken this output over from {self.record.run_id}, whose heartbeat "
             "was too old; this run stops, and what it has written is kept"
         )
 
@@ -330,8 +330,8 @@ class Lease:
 
     def _taken(self, when: str) -> OutputLockedError:
         return OutputLockedError(
-            f"{redact(self.output)}: another run has begun to write here {when}; wait for it, or use another output "
-            "folder"
+            f"{redact_uri(self.output)}: another run has begun to write here {when}; wait for it, or use another "
+            "output folder"
         )
 
 

@@ -14,10 +14,9 @@ from samurai_batch.planning.orders import TrackStatus
 from samurai_batch.planning.rates import Rates
 from samurai_batch.planning.retry import FailureKind
 from samurai_batch.planning.validation import VideoFacts
-from samurai_batch.redaction import redact as redact_text
-from samurai_batch.redaction import redact_values
+from samurai_batch.redaction import redact, redact_values
 from samurai_batch.stats import COUNTS, STAGES, WorkStats
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact_uri
 
 LEDGER_VERSION = 1
 RUN_ID = r"\d{8}T\d{6}(?:\.\d{3})?Z-[0-9a-f]{8}"
@@ -56,7 +55,7 @@ class TrackEntry:
 
     def __post_init__(self) -> None:
         if self.error is not None:
-            object.__setattr__(self, "error", redact_text(self.error))
+            object.__setattr__(self, "error", redact(self.error))
         if self.video is not None:
             object.__setattr__(self, "video", _redacted(self.video))
 
@@ -69,7 +68,7 @@ class Cut:
     message: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", redact_text(self.message))
+        object.__setattr__(self, "message", redact(self.message))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ class VideoLedger:
     version: int = LEDGER_VERSION
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "video_uri", redact(self.video_uri))
+        object.__setattr__(self, "video_uri", redact_uri(self.video_uri))
         if self.identity is not None:
             object.__setattr__(self, "identity", _redacted(self.identity))
 
@@ -217,4 +216,4 @@ def _renamed(values: dict[str, Any], before: str, now: str) -> dict[str, Any]:
 
 
 def _redacted(identity: VideoIdentity) -> VideoIdentity:
-    return replace(identity, uri=redact(identity.uri))
+    return replace(identity, uri=redact_uri(identity.uri))

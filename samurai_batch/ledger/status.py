@@ -18,7 +18,7 @@ from samurai_batch.ledger.store import (
     read_video_ledgers,
 )
 from samurai_batch.planning.orders import TrackStatus
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact_uri
 
 _MAX_VIDEOS_NAMED = 20
 
@@ -92,7 +92,7 @@ def to_json(status: OutputStatus) -> str:
 def check_has_ledger(store: Store, output: str) -> None:
     """Raise ConfigError where no job has begun, so that a mistyped folder does not pass for an empty output."""
     if not list_runs(store, output) and not list_videos(store, output):
-        raise ConfigError(f"{redact(output)}: no job has begun there; give the output folder of a job")
+        raise ConfigError(f"{redact_uri(output)}: no job has begun there; give the output folder of a job")
 
 
 def recorded_video(store: Store, output: str, video_id: str) -> str:
@@ -104,7 +104,7 @@ def recorded_video(store: Store, output: str, video_id: str) -> str:
     if ledger is None:
         videos = list_videos(store, output)
         known = suggestion(video_id, videos[:_MAX_VIDEOS_NAMED], videos) if videos else "say where the video is"
-        raise ConfigError(f"{redact(output)}: its ledger has no video {video_id!r}; {known}")
+        raise ConfigError(f"{redact_uri(output)}: its ledger has no video {video_id!r}; {known}")
     if "***" in ledger.video_uri:
         raise ConfigError(f"{ledger.video_uri}: its secret part was not written down; say where the video is")
     return ledger.video_uri

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from samurai_batch.background import for_each
 from samurai_batch.errors import LedgerError
 from samurai_batch.ledger.schema import LEDGER_VERSION, RUN_RECORD_JSON, VIDEO_LEDGER_JSON, RunRecord, VideoLedger
-from samurai_batch.storage import Identity, join, quote_id, redact, unquote_id
+from samurai_batch.storage import Identity, join, quote_id, redact_uri, unquote_id
 
 NUM_TRANSFERS = 16
 """Calls to storage at a time, where many objects are read."""
@@ -81,10 +81,10 @@ def read_video_ledger(store: Store, output: str, video_id: str) -> VideoLedger |
     uri = video_ledger_uri(output, video_id)
     ledger = _read(store, uri, VIDEO_LEDGER_JSON)
     if ledger is not None and not ledger.video_id:
-        raise LedgerError(f"{redact(uri)}: damaged ledger (video_id is empty); {_REMEDY}")
+        raise LedgerError(f"{redact_uri(uri)}: damaged ledger (video_id is empty); {_REMEDY}")
     if ledger is not None and ledger.video_id != video_id:
         raise LedgerError(
-            f"{redact(uri)}: this is the ledger of video {ledger.video_id!r}, put in another's place; "
+            f"{redact_uri(uri)}: this is the ledger of video {ledger.video_id!r}, put in another's place; "
             "restore the right one from a backup, or delete it to have what it lists computed again"
         )
     return ledger
@@ -132,11 +132,11 @@ def _read(store: Store, uri: str, adapter: TypeAdapter[T]) -> T | None:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
         raise LedgerError(
-            f"{redact(uri)}: damaged ledger ({place + ': ' if place else ''}{problem['msg']}); {_REMEDY}"
+            f"{redact_uri(uri)}: damaged ledger ({place + ': ' if place else ''}{problem['msg']}); {_REMEDY}"
         ) from error
     if record.version != LEDGER_VERSION:
         raise LedgerError(
-            f"{redact(uri)}: ledger of version {record.version}, this program reads version {LEDGER_VERSION}; "
+            f"{redact_uri(uri)}: ledger of version {record.version}, this program reads version {LEDGER_VERSION}; "
             "use the program that wrote it, or another output folder"
         )
     return record

@@ -47,7 +47,7 @@ def read_detections(uri: str, video_ids: Collection[str] = ()) -> Detections:
         except PromptsError as error:
             problems += [f"{error.source}: {problem}" for problem in error.problems]
     if problems:
-        raise PromptsError(storage.redact(uri), problems)
+        raise PromptsError(storage.redact_uri(uri), problems)
     return every
 
 
@@ -73,9 +73,11 @@ def _read_rows(uri: str) -> tuple[TableRead, bool]:
         if uri.lower().endswith(".txt"):
             return read_mot(storage.read_bytes(uri)), False
     except FileNotFoundError as error:
-        raise PromptsError(storage.redact(uri), ["there is no such file; give the URI of detections"]) from error
+        raise PromptsError(storage.redact_uri(uri), ["there is no such file; give the URI of detections"]) from error
     except ValueError as error:
-        raise PromptsError(storage.redact(uri), [f"it cannot be read ({one_line(error)}); write it again"]) from error
+        raise PromptsError(
+            storage.redact_uri(uri), [f"it cannot be read ({one_line(error)}); write it again"]
+        ) from error
     if not is_table(uri) and storage.is_directory(uri):
         names = [name for name in storage.list_names(uri) if name.endswith(".txt") and name != "classes.txt"]
         if names:

@@ -197,7 +197,7 @@ def _cells_of(prompt: Prompt) -> dict[str, Any]:
 
 
 def _refusal(uri: str, text: str) -> PromptsError:
-    return PromptsError(storage.redact(uri), [text])
+    return PromptsError(storage.redact_uri(uri), [text])
 
 
 def read_pictures(uri: str) -> list[Track]:
@@ -236,7 +236,7 @@ def _picture_id(uri: str) -> str:
     name = (
         (uri.partition("?")[0] if storage.is_remote(uri) and holds_secret(uri) else uri).rstrip("/").rpartition("/")[2]
     )
-    return storage.redact(name)
+    return storage.redact_uri(name)
 
 
 def _everything_on(pictures: Iterable[str], source: str) -> list[Track]:
@@ -245,10 +245,10 @@ def _everything_on(pictures: Iterable[str], source: str) -> list[Track]:
     for uri in pictures:
         name = _picture_id(uri)
         if uris.setdefault(name, uri) != uri:
-            both = f"{storage.redact(uris[name])} and {storage.redact(uri)} have the same name"
+            both = f"{storage.redact_uri(uris[name])} and {storage.redact_uri(uri)} have the same name"
             problems.append(f"{both}; give a table with a video_id, video_uri and kind everything for each")
     if problems:
-        raise PromptsError(storage.redact(source), problems)
+        raise PromptsError(storage.redact_uri(source), problems)
     return [
         Track(video=Video(name, uri), object_id=OBJECT_ID, prompts=(EverythingPrompt(0),)) for name, uri in uris.items()
     ]

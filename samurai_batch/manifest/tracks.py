@@ -59,7 +59,7 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raise PromptsError with all mistakes, in the order of the rows."""
         if self._found:
-            raise PromptsError(storage.redact(self._source), [text for _, _, text in sorted(self._found)])
+            raise PromptsError(storage.redact_uri(self._source), [text for _, _, text in sorted(self._found)])
 
 
 @dataclass(frozen=True, kw_only=True)

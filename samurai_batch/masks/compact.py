@@ -58,7 +58,7 @@ def compact_masks(output: str, file_bytes: int = FILE_BYTES, *, partition_by: It
     masks, folder = storage.join(output, MASKS_FOLDER), storage.join(output, COMPACT_FOLDER)
     names = sorted(track_names(masks), key=lambda name: _sort_key(_track_of(name), keys))
     if not names:
-        raise ConfigError(f"{storage.redact(output)}: no track is finished there; give the output folder of a job")
+        raise ConfigError(f"{storage.redact_uri(output)}: no track is finished there; give the output folder of a job")
     layout = "/".join([storage.identity(masks).version, _LAYOUT, str(file_bytes), *keys])
     generation = f"_{hashlib.sha256(layout.encode()).hexdigest()[:16]}"
     try:
@@ -105,7 +105,7 @@ def _write_generation(
         name = storage.join(partition_folder(partition), f"part-{number:05d}{TABLE_SUFFIX}")
         storage.write_bytes(storage.join(folder, name), data)
         files.append(_described(name, tables, len(data)))
-    logger.info("%d tracks in %d files: %s", len(names), len(files), storage.redact(folder))
+    logger.info("%d tracks in %d files: %s", len(names), len(files), storage.redact_uri(folder))
     return files
 
 
@@ -130,7 +130,7 @@ def _tables(masks: str, names: list[str]) -> Iterator[pa.Table]:
         try:
             return bytes_to_table(storage.read_bytes(uri))
         except StateError as error:
-            raise ConfigError(f"{storage.redact(uri)}: {error}") from error
+            raise ConfigError(f"{storage.redact_uri(uri)}: {error}") from error
 
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         for start in range(0, len(names), _FILES_AT_ONCE):

@@ -62,7 +62,7 @@ def read_current(folder: str) -> Generation | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise ConfigError(f"{storage.redact(folder)}: {CURRENT_NAME} is damaged; compact again") from error
+        raise ConfigError(f"{storage.redact_uri(folder)}: {CURRENT_NAME} is damaged; compact again") from error
 
 
 def write_current(folder: str, current: Generation) -> None:

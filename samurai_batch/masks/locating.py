@@ -56,7 +56,7 @@ def table_paths(uri: str, videos: list[str] | None, objects: list[str] | None) -
     names = _track_names(masks, videos, objects)
     if not names and not is_output and posixpath.basename(root) != MASKS_FOLDER and not track_names(masks):
         what = "no mask tables are below it" if storage.exists(uri) else "nothing is there"
-        raise ConfigError(f"{storage.redact(uri)}: {what}; give the output folder of a job, or a part of it")
+        raise ConfigError(f"{storage.redact_uri(uri)}: {what}; give the output folder of a job, or a part of it")
     masks_root = storage.arrow_filesystem(masks)[1]
     return [posixpath.join(masks_root, name) for name in names]
 

@@ -110,7 +110,7 @@ def _named_errors(uri: str) -> Iterator[None]:
         with storage.translated("reading mask tables", uri), _named_if_invalid(uri):
             yield
     except FileNotFoundError as error:
-        raise StorageError(f"{storage.redact(uri)}: a table was removed while it was read; read again") from error
+        raise StorageError(f"{storage.redact_uri(uri)}: a table was removed while it was read; read again") from error
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def _named_if_invalid(uri: str) -> Iterator[None]:
     try:
         yield
     except pa.ArrowInvalid as error:
-        message = f"{storage.redact(uri)}: not all of it is mask tables of this version: {error}"
+        message = f"{storage.redact_uri(uri)}: not all of it is mask tables of this version: {error}"
         raise ConfigError(message) from error
 
 

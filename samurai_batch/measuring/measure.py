@@ -73,12 +73,16 @@ def measure_tracks(
     found_paths = _paths_by_video(uri, videos, objects, point, max_gap_s)
     for video_id, paths in counted(found_paths, "videos measured"):
         if video_id in seen:
-            raise ConfigError(f"{storage.redact(uri)}: the rows of a video are not together; give the output folder")
+            raise ConfigError(
+                f"{storage.redact_uri(uri)}: the rows of a video are not together; give the output folder"
+            )
         seen.add(video_id)
         for name, more in rows.rows_of_video(video_id, paths, found.of_video(video_id), in_units).items():
             tables[name] += more
     if not seen and (videos is not None or objects is not None):
-        raise ConfigError(f"{storage.redact(uri)}: the chosen videos and objects have no rows there; check their ids")
+        raise ConfigError(
+            f"{storage.redact_uri(uri)}: the chosen videos and objects have no rows there; check their ids"
+        )
     unknown = sorted(found.videos - seen)
     if unknown and videos is None and objects is None:
         raise ConfigError(f"zones are for video {shown(unknown[0])}, which has no rows here; correct its video_id")

@@ -72,7 +72,7 @@ def read_zones(uri: str) -> Zones:
     Coordinates are x, y in pixels of the video, y down. Each feature has the property ``name``, and may have
     ``video_id``, a text or a list of texts. Raises ConfigError with the feature and what is wrong with it.
     """
-    where = storage.redact(uri)
+    where = storage.redact_uri(uri)
     try:
         value = json.loads(storage.read_bytes(uri))
     except FileNotFoundError as error:

@@ -97,7 +97,7 @@ def load_sam_weights(model: str, weights: str | None = None) -> Weights[SamConfi
 def _load(config: Config, weights: str | None) -> Weights[Config]:
     if weights is not None and weights.startswith(UNTRAINED):
         return _drawn(config, weights)
-    source = "shipped with the package" if weights is None else storage.redact(weights)
+    source = "shipped with the package" if weights is None else storage.redact_uri(weights)
     with weights_file(config.name, weights) as path:
         tensors = _with_counters(_parse(path, source), config)
         _check_fits(tensors, config, source)

@@ -32,7 +32,7 @@ def weights_digest(model: str, weights: str | None) -> str:
         with weights_file(model, weights) as path, path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        source = "shipped with the package" if weights is None else storage.redact(weights)
+        source = "shipped with the package" if weights is None else storage.redact_uri(weights)
         raise CheckpointError(f"weights {source} cannot be read: {error.strerror or error}") from error
 
 
@@ -52,7 +52,7 @@ def weights_file(model: str, weights: str | None) -> Iterator[Path]:
             try:
                 storage.copy_to_local(weights, path)
             except FileNotFoundError as error:
-                raise CheckpointError(f"weights {storage.redact(weights)} do not exist") from error
+                raise CheckpointError(f"weights {storage.redact_uri(weights)} do not exist") from error
             yield path
 
 

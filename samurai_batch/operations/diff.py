@@ -14,7 +14,7 @@ from samurai_batch.masks import bytes_to_table, mask_table_uri
 from samurai_batch.operations.history import superseded_uri
 from samurai_batch.prompts import Rle
 from samurai_batch.rle import rle_from_coco, rle_iou
-from samurai_batch.storage import join, quote_id, redact, unquote_id
+from samurai_batch.storage import join, quote_id, redact_uri, unquote_id
 from samurai_batch.tasks import TrackId
 
 _RUN = re.compile(rf"(.+)@({RUN_ID})")
@@ -137,14 +137,16 @@ def _tables(result: str) -> dict[TrackId, str]:
     match = _RUN.fullmatch(result)
     tables = _tables_of_run(match[1], match[2]) if match else _tables_below(result)
     if not tables:
-        raise ConfigError(f"{redact(result)}: there are no mask tables; give an output folder, or <output>@<run_id>")
+        raise ConfigError(
+            f"{redact_uri(result)}: there are no mask tables; give an output folder, or <output>@<run_id>"
+        )
     return tables
 
 
 def _tables_of_run(output: str, run_id: str) -> dict[TrackId, str]:
     """The tables that a run has made: the replaced ones, and those that are still current."""
     if read_run(storage, output, run_id) is None:
-        raise ConfigError(f"{redact(output)}: has no run {run_id}; `samurai-batch history` lists them")
+        raise ConfigError(f"{redact_uri(output)}: has no run {run_id}; `samurai-batch history` lists them")
     made = {
         (ledger.video_id, object_id)
         for ledger in read_video_ledgers(storage, output)

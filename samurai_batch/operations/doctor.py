@@ -100,4 +100,4 @@ def check_weights(config: JobConfig) -> Check:
         digest = weights_digest(config.model, config.weights)
     except (CheckpointError, StorageError) as error:
         return Check(subject="weights", result=f"{config.model}: {error}", level="problem")
-    return Check(subject="weights", result=f"{config.model}: {storage.redact(name)}, SHA-256 {digest[:12]}…")
+    return Check(subject="weights", result=f"{config.model}: {storage.redact_uri(name)}, SHA-256 {digest[:12]}…")

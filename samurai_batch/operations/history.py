@@ -16,7 +16,7 @@ from samurai_batch.ledger.schema import RunRecord
 from samurai_batch.ledger.store import NUM_TRANSFERS, ledger_uri, list_runs, read_run
 from samurai_batch.masks import file_metadata, mask_table_uri
 from samurai_batch.redaction import get_logger
-from samurai_batch.storage import join, redact
+from samurai_batch.storage import join, redact_uri
 from samurai_batch.tasks import TrackId
 
 logger = get_logger(__name__)
@@ -79,7 +79,7 @@ def keep_table(output: str, track: TrackId) -> None:
     except FileNotFoundError:
         return
     except (StateError, KeyError):
-        logger.warning("%s is damaged, or not as a run has written it; it is replaced and not kept", redact(uri))
+        logger.warning("%s is damaged, or not as a run has written it; it is replaced and not kept", redact_uri(uri))
         return
     storage.write_bytes(mask_table_uri(superseded_uri(output, made_by), *track), data)
 
@@ -103,4 +103,4 @@ def _read_changes(output: str, run_id: str) -> tuple[Change, ...] | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise LedgerError(f"{redact(uri)}: damaged; delete it, only the history of this run is lost") from error
+        raise LedgerError(f"{redact_uri(uri)}: damaged; delete it, only the history of this run is lost") from error

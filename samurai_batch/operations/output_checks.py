@@ -24,7 +24,7 @@ def marked_output(output: str, *, in_one_process: bool) -> Iterator[tuple[Check,
 
 def check_marker(uri: str) -> Check:
     """Check the output on another machine: that it is the same one, and can be written."""
-    where = storage.redact(uri.rpartition("/")[0])
+    where = storage.redact_uri(uri.rpartition("/")[0])
     other = f"{uri}-{uuid.uuid4().hex}"
     try:
         if storage.read_bytes(uri) != _contents(uri):
@@ -51,7 +51,7 @@ def _check_here(output: str, uri: str, in_one_process: bool) -> Check:
 
 
 def _write_and_read(uri: str) -> Check:
-    where = storage.redact(uri.rpartition("/")[0])
+    where = storage.redact_uri(uri.rpartition("/")[0])
     storage.write_bytes(uri, _contents(uri))
     if storage.read_bytes(uri) != _contents(uri):
         return Check(subject=_SUBJECT, result=f"{where} gives other bytes than were written", level="problem")

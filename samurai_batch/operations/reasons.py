@@ -15,7 +15,7 @@ from samurai_batch.planning.retry import Failure
 from samurai_batch.runtime.carried_tracks import CarriedTracks
 from samurai_batch.runtime.preparation import Preparation
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact_uri
 from samurai_batch.tasks import Track, TrackId, possible_prompts
 
 
@@ -119,7 +119,7 @@ def _with_secrets(before: VideoIdentity | None, identity: VideoIdentity) -> Vide
     """The video that a track was made from. Its URI is in the ledger without credentials: take those of today."""
     if before is None:
         return identity
-    return replace(before, uri=identity.uri) if before.uri == redact(identity.uri) else before
+    return replace(before, uri=identity.uri) if before.uri == redact_uri(identity.uri) else before
 
 
 def _made_with(output: str, track: Track) -> tuple[Recipe, FrameSampling] | None:

@@ -145,7 +145,7 @@ def plan_reprocess(config: JobConfig, choice: Choice = EVERYTHING) -> ReprocessP
     )
     if choice.prune and not tracks:
         raise ConfigError(
-            f"prompts {storage.redact(config.prompts)}: the source is empty, and --prune would remove every table; "
+            f"prompts {storage.redact_uri(config.prompts)}: the source is empty, and --prune would remove every table; "
             "check that the source is the right one, or delete the output yourself"
         )
     tracks, detections = with_detections(config, tracks)

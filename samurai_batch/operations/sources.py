@@ -30,7 +30,7 @@ def read_source(prompts: str, read: Callable[[str], list[Track]] = read_prompts)
             if track.track_id in found:
                 video_id, object_id = track.track_id
                 problem = f"object {object_id} of video {video_id} is in another table as well; remove one of them"
-                raise PromptsError(storage.redact(table), [problem])
+                raise PromptsError(storage.redact_uri(table), [problem])
             found[track.track_id] = track
     return with_absolute_videos(found.values())
 

@@ -87,7 +87,9 @@ def submit_job(
         values = config.model_dump(exclude_defaults=True)
         (Path(folder) / "job.yaml").write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
         entrypoint = shlex.join(["python", "-m", "samurai_batch", verb, "job.yaml", "--run-id", run_id, *options])
-        job_id = api.submit(entrypoint, Path(folder), code, {"output": storage.redact(config.output), "run_id": run_id})
+        job_id = api.submit(
+            entrypoint, Path(folder), code, {"output": storage.redact_uri(config.output), "run_id": run_id}
+        )
     return Submitted(job_id, config.output, run_id)
 
 
@@ -157,7 +159,7 @@ class _Outage:
             "`samurai-batch status %s` shows how far it came",
             self._submitted.job_id,
             self._seconds / 60,
-            storage.redact(self._submitted.output),
+            storage.redact_uri(self._submitted.output),
         )
         return EXIT_NOT_FINISHED
 
@@ -205,8 +207,8 @@ def _check_videos(config: JobConfig) -> None:
         for uri in {file for track in read(table) for file in storage.uris_of_files(track.video.uri)}:
             if absolute(uri) != uri and not uri.startswith(("~", "file:", "local:")):
                 raise ConfigError(
-                    f"{storage.redact(table)}: the path {uri} is relative to this folder, and the job runs in another; "
-                    "write the whole path, on a file system that the cluster shares, or a URI"
+                    f"{storage.redact_uri(table)}: the path {uri} is relative to this folder, and the job runs in "
+                    "another; write the whole path, on a file system that the cluster shares, or a URI"
                 )
 
 

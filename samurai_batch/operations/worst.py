@@ -12,7 +12,7 @@ from samurai_batch.masks import read_masks
 from samurai_batch.masks.locating import track_names
 from samurai_batch.prompts import Rle
 from samurai_batch.rle import rle_from_coco, rle_iou
-from samurai_batch.storage import join, redact, unquote_id
+from samurai_batch.storage import join, redact_uri, unquote_id
 
 _COLUMNS = ["object_id", "frame_index", "area", "mask_score", "motion_score", "prompted"]
 _MASK_COLUMNS = ["object_id", "frame_index", "segmentation"]
@@ -36,7 +36,7 @@ def worst_moments(
     chosen = None if objects is None else list(objects)
     names = {unquote_id(name.partition("/")[0]) for name in track_names(join(output, "masks"))}
     if not names:
-        raise ConfigError(f"{redact(output)}: there are no mask tables to rank; give the output folder of a job")
+        raise ConfigError(f"{redact_uri(output)}: there are no mask tables to rank; give the output folder of a job")
     video_ids = sorted(names if videos is None else names & set(videos))
     found = for_each(lambda video: moments_of_video(output, video, other, chosen, limit), video_ids, NUM_TRANSFERS)
     return worst_of((one for of_video in found for one in of_video), limit)

@@ -45,7 +45,7 @@ def write_report(
         raise ConfigError(f"worst is {worst}: use 1 or more")
     uri = storage.join(output, "report.html") if report_uri is None else report_uri
     if not uri.endswith((".html", ".htm")):
-        raise ConfigError(f"the report would be written to {storage.redact(uri)}; end its name in .html")
+        raise ConfigError(f"the report would be written to {storage.redact_uri(uri)}; end its name in .html")
     store = InPage() if inline else BesidePage(uri)
     report = gather(output, with_pictures, store=store, max_videos=max_videos, worst=worst or 0, other=other)
     addresses = None

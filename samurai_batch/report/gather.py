@@ -114,7 +114,7 @@ def gather(
     status = read_status(storage, output)
     ledgers = read_video_ledgers(storage, output)
     if not ledgers:
-        raise ConfigError(f"{storage.redact(output)}: no track has ended there; give the output folder of a job")
+        raise ConfigError(f"{storage.redact_uri(output)}: no track has ended there; give the output folder of a job")
     count = Count("videos read", len(ledgers))
     summaries = for_each(lambda one: _summary(output, one, other, worst), ledgers, NUM_TRANSFERS, on_progress=count.add)
     lines = sorted((line for one in summaries for line in one.lines), key=lambda line: line.rank)

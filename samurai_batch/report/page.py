@@ -19,7 +19,7 @@ from samurai_batch.report.jpegs import MAX_MOMENTS_OF_VIDEO
 from samurai_batch.report.timeline import timeline
 from samurai_batch.report.track_table import COLUMNS, table_json
 from samurai_batch.stats import STAGES
-from samurai_batch.storage import redact as redact_uri
+from samurai_batch.storage import redact_uri
 
 MAX_PROBLEMS = 1000
 SYMBOLS = {"done": "✓ done", "partial": "◐ partial", "failed": "✗ failed"}

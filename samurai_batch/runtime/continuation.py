@@ -23,7 +23,7 @@ from samurai_batch.planning.orders import PublishOrder
 from samurai_batch.planning.resume import next_chunk
 from samurai_batch.redaction import get_logger
 from samurai_batch.runtime.video_states import VideoState
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact_uri
 from samurai_batch.tasks import Track
 
 logger = get_logger(__name__)
@@ -68,7 +68,7 @@ def _begin(store: Store, output: str, one: Continuation) -> None:
     try:
         state = store.read_bytes(uri)
     except FileNotFoundError:
-        logger.warning("%s is gone: its track starts again", redact(uri))
+        logger.warning("%s is gone: its track starts again", redact_uri(uri))
         return  # the replica misses the state and starts the track again
     save_continuation(store, output, one, state)
 
@@ -100,10 +100,10 @@ def rows_before(store: Store, output: str, order: PublishOrder) -> tuple[list[pa
     try:
         data = store.read_bytes(uri)
     except FileNotFoundError as error:
-        raise StateError(f"{redact(uri)}: the table with the rows of the earlier files is missing") from error
+        raise StateError(f"{redact_uri(uri)}: the table with the rows of the earlier files is missing") from error
     # Under the track's own fingerprint, it was published by a run that ended before its ledger said so.
     if file_metadata(data).get("fingerprint") not in (fingerprint_before, order.fingerprint):
-        raise StateError(f"{redact(uri)}: this is no longer the table with the rows of the earlier files")
+        raise StateError(f"{redact_uri(uri)}: this is no longer the table with the rows of the earlier files")
     table = bytes_to_table(data)
     is_early = pc.less(table["frame_index"], chunk * order.chunk_frames)
     return [table.filter(pc.and_(is_early, pc.invert(table["interpolated"])))], chunk

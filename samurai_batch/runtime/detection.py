@@ -17,7 +17,7 @@ from samurai_batch.ledger.store import Store
 from samurai_batch.planning.validation import validation_error
 from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, MaskPrompt, Prompt, TextPrompt
 from samurai_batch.runtime.discovery import read_found
-from samurai_batch.storage import join, quote_id, redact
+from samurai_batch.storage import join, quote_id, redact_uri
 from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:  # torch is for replicas
@@ -98,7 +98,7 @@ def read_detections(store: Store, output: str, track: Track, fingerprint: str) -
     try:
         return track.tracks_of_detections(_DETECTIONS.validate_json(store.read_bytes(uri)))
     except (ValidationError, PromptError) as error:
-        raise StateError(f"{redact(uri)} is damaged; delete it to have its prompt detected again") from error
+        raise StateError(f"{redact_uri(uri)} is damaged; delete it to have its prompt detected again") from error
 
 
 def detected_fingerprints(store: Store, output: str) -> set[str]:

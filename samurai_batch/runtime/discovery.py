@@ -23,7 +23,7 @@ from samurai_batch.planning.orders import DiscoverOrder
 from samurai_batch.prompts import BoxPrompt, DiscoverPrompt, FrameDetection, MaskPrompt
 from samurai_batch.runtime.frame_facts import facts_of, masks_on, sampled_frames, useful_detections
 from samurai_batch.runtime.window_detections import read_windows
-from samurai_batch.storage import join, redact
+from samurai_batch.storage import join, redact_uri
 from samurai_batch.tasks import Track
 
 _DECISION = TypeAdapter(Decision)
@@ -94,7 +94,7 @@ def read_found(store: Store, uri: str, track: Track, fingerprint: str) -> tuple[
         found = _FOUND.validate_json(store.read_bytes(uri))
         return tuple(as_track(track, fingerprint, one) for one in found)
     except (ValidationError, PromptError) as error:
-        raise StateError(f"{redact(uri)} is damaged; delete it to have its tracks discovered again") from error
+        raise StateError(f"{redact_uri(uri)} is damaged; delete it to have its tracks discovered again") from error
 
 
 def _read_decision(store: Store, output: str, fingerprint: str, window: int) -> Decision:
@@ -102,9 +102,11 @@ def _read_decision(store: Store, output: str, fingerprint: str, window: int) -> 
     try:
         return _DECISION.validate_json(store.read_bytes(uri))
     except FileNotFoundError as error:
-        raise StateError(f"{redact(uri)}: the decision on the window before is missing") from error
+        raise StateError(f"{redact_uri(uri)}: the decision on the window before is missing") from error
     except (ValidationError, PromptError) as error:
-        raise StateError(f"{redact(uri)} is damaged; delete its folder to have the video discovered again") from error
+        raise StateError(
+            f"{redact_uri(uri)} is damaged; delete its folder to have the video discovered again"
+        ) from error
 
 
 def _folder(output: str, fingerprint: str) -> str:
@@ -162,7 +164,7 @@ def _read_rows(order: DiscoverOrder, store: Store, output: str, num_transfers: i
         try:
             return bytes_to_table(store.read_bytes(uri))
         except FileNotFoundError as error:
-            raise StateError(f"{redact(uri)}: the rows of this chunk are missing") from error
+            raise StateError(f"{redact_uri(uri)}: the rows of this chunk are missing") from error
 
     return dict(zip(names, for_each(read, names, num_transfers), strict=True))
 

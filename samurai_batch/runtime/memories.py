@@ -8,7 +8,7 @@ from samurai_batch.ledger.kept_states import kept_memories_uri
 from samurai_batch.ledger.store import Store
 from samurai_batch.planning.chunks import first_chunk
 from samurai_batch.planning.orders import PropagateOrder, PublishOrder
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact_uri
 from samurai_batch.tasks import Leg, Track
 
 MemoriesAtEnd = Callable[[bytes, int, bool], bytes]
@@ -25,7 +25,7 @@ def keep_memories(store: Store, output: str, order: PublishOrder, memories_at_en
     try:
         state = store.read_bytes(uri)
     except FileNotFoundError as error:
-        raise StateError(f"{redact(uri)}: the track state of the last chunk is missing") from error
+        raise StateError(f"{redact_uri(uri)}: the track state of the last chunk is missing") from error
     was_ended = order.track.origin != "" and order.track.end_frame is not None  # and propagated beyond that, or not
     memories = memories_at_end(state, sum(map(leg.covers, order.rows)), not was_ended)
     store.write_bytes(kept_memories_uri(output, *order.track.track_id, order.fingerprint), memories)
@@ -43,7 +43,7 @@ def memories_of_source(store: Store, output: str, track: Track) -> bytes:
         return store.read_bytes(uri)
     except FileNotFoundError as error:
         reason = "the memories that a track of another video begins with are missing; the same command makes them again"
-        raise StateError(f"{redact(uri)}: {reason}") from error
+        raise StateError(f"{redact_uri(uri)}: {reason}") from error
 
 
 def with_name_of_memories(error: StateError, output: str, order: PropagateOrder) -> StateError:
@@ -51,7 +51,7 @@ def with_name_of_memories(error: StateError, output: str, order: PropagateOrder)
     (leg, *others) = order.legs
     if others or not begins_with_memories(leg, order):
         return error
-    return StateError(f"{redact(_uri(output, leg.track))}: {error}; remove it, and its track is computed again")
+    return StateError(f"{redact_uri(_uri(output, leg.track))}: {error}; remove it, and its track is computed again")
 
 
 def _uri(output: str, track: Track) -> str:

@@ -58,7 +58,7 @@ from samurai_batch.runtime.memories import (
 )
 from samurai_batch.runtime.window_detections import write_window
 from samurai_batch.stats import WorkStats
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact_uri
 from samurai_batch.tasks import Leg, Track, Video
 
 if TYPE_CHECKING:  # a decoder and torch are loaded by who makes a replica
@@ -279,7 +279,7 @@ class Replica(PublishingReplica):
         try:
             return self.store.read_bytes(uri)
         except FileNotFoundError as error:
-            raise StateError(f"{redact(uri)}: {what} is missing") from error
+            raise StateError(f"{redact_uri(uri)}: {what} is missing") from error
 
     def _state_uri(self, order: PropagateOrder, leg: Leg, chunk: int) -> str:
         return state_uri(self.output, leg.fingerprint, order.reverse, chunk, order.chunk_frames)

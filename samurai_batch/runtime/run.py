@@ -157,6 +157,6 @@ def _checked_run_id(run_id: str, output: str) -> str:
         raise ConfigError(f"run_id {run_id!r} is not the name of a run; leave it out to get a new one")
     if read_run(storage, output, run_id) is not None:
         raise ConfigError(
-            f"run_id {run_id}: {storage.redact(output)} already has this run; leave run_id out to get a new one"
+            f"run_id {run_id}: {storage.redact_uri(output)} already has this run; leave run_id out to get a new one"
         )
     return run_id

@@ -34,7 +34,7 @@ from samurai_batch.planning.validation import validation_error
 from samurai_batch.runtime.failures import StoppedError, as_failure, within_memory
 from samurai_batch.runtime.replica import PublishingReplica
 from samurai_batch.stats import WorkStats
-from samurai_batch.storage import redact
+from samurai_batch.storage import redact_uri
 from samurai_batch.tasks import Video, VideoInfo
 from samurai_batch.video import Frame
 
@@ -79,7 +79,7 @@ class PictureReplica(PublishingReplica):
         with closing(self.open_video(video.uri)) as source:
             if (num_frames := source.info.num_frames) != 1:
                 raise VideoError(
-                    f"{redact(video.uri)} holds {num_frames} pictures or frames, and task segment takes one a file;"
+                    f"{redact_uri(video.uri)} holds {num_frames} pictures or frames, and task segment takes one a file;"
                     " save each as a file of its own, or use task track for a video"
                 )
             (frame,) = source.frames(range(1))

@@ -13,7 +13,7 @@ from samurai_batch.planning.fingerprints import SCENE_CUTS_VERSION, VideoIdentit
 from samurai_batch.planning.job_state import KnownVideo
 from samurai_batch.planning.retry import Failure, FailureKind
 from samurai_batch.runtime.settings import DriverSettings
-from samurai_batch.storage import as_one, redact, uris_of_files, without_signature
+from samurai_batch.storage import as_one, redact_uri, uris_of_files, without_signature
 from samurai_batch.tasks import Video
 
 BYTES_PER_FRAME = 10_000
@@ -75,7 +75,7 @@ def _identity(store: Store, uri: str) -> VideoIdentity | Failure:
         in_storage = store.identity(uri)
     except FileNotFoundError:
         blanks = "; its URI begins or ends with blanks, remove them" if uri != uri.strip() else ""
-        return Failure(FailureKind.VIDEO, f"{redact(uri)} does not exist{blanks}")
+        return Failure(FailureKind.VIDEO, f"{redact_uri(uri)} does not exist{blanks}")
     except StorageError as error:
         return Failure(FailureKind.STORAGE, str(error))
     return VideoIdentity(without_signature(uri), in_storage.size_bytes, in_storage.version)

@@ -12,7 +12,7 @@ from samurai_batch.ledger.store import Store
 from samurai_batch.manifest.detection_files import detections_from_bytes, detections_to_bytes
 from samurai_batch.prompts import DiscoverPrompt, FrameDetection
 from samurai_batch.runtime.frame_facts import sampled_frames
-from samurai_batch.storage import join, redact
+from samurai_batch.storage import join, redact_uri
 from samurai_batch.tasks import Track
 
 if TYPE_CHECKING:  # torch is for replicas
@@ -55,7 +55,7 @@ def read_windows(store: Store, output: str, key: str, windows: range) -> tuple[F
         try:
             found += detections_from_bytes(store.read_bytes(uri))
         except FileNotFoundError as error:
-            raise StateError(f"{redact(uri)}: the detections of this window are missing") from error
+            raise StateError(f"{redact_uri(uri)}: the detections of this window are missing") from error
     return tuple(found)
 
 

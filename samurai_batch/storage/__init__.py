@@ -20,7 +20,7 @@ A URI that does not exist raises `FileNotFoundError`.
     retry.py        which failures are retried, and the message of those that remain
 """
 
-from samurai_batch.redaction import redact_uri as redact
+from samurai_batch.redaction import redact_uri
 from samurai_batch.storage.failures import Failure, Kind
 from samurai_batch.storage.identities import FRAME_SUFFIXES, Identity, files_of, identity, modified_s
 from samurai_batch.storage.local import TEMPORARIES_FOLDER, TEMPORARY_PREFIX, sweep_temporaries
@@ -60,6 +60,6 @@ __all__ = [
     "Failure", "Identity", "Kind", "arrow_filesystem", "as_one", "check_inputs", "check_output", "copy_to_local",
     "create_bytes", "delete", "exists", "failure_of", "file_name", "files_of", "has_conditional_writes", "identity",
     "is_directory", "is_pattern", "is_remote", "join", "list_children", "list_names", "local_path", "matches",
-    "modified_s", "numbered_name", "protocol_of", "quote_id", "read_bytes", "redact", "sweep_temporaries", "translated",
-    "unquote_id", "uris_of_files", "with_matches", "without_signature", "write_bytes",
+    "modified_s", "numbered_name", "protocol_of", "quote_id", "read_bytes", "redact_uri", "sweep_temporaries",
+    "translated", "unquote_id", "uris_of_files", "with_matches", "without_signature", "write_bytes",
 ]  # fmt: skip

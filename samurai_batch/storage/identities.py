@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samurai_batch.errors import StorageError
-from samurai_batch.redaction import redact_uri as redact
+from samurai_batch.redaction import redact_uri
 from samurai_batch.storage.local import is_finished
 from samurai_batch.storage.retry import retrying
 from samurai_batch.storage.stores import locate
@@ -80,14 +80,14 @@ def _check_is_no_web_page(uri: str, info: dict[str, Any]) -> None:
     """Raises StorageError if a web server answers with HTML, as it does for a folder or a login."""
     if protocol_of(uri) in HTTP and info.get("mimetype") == "text/html":
         raise StorageError(
-            f"{redact(uri)}: the web server returns a web page, not a file; give the address of the file itself "
+            f"{redact_uri(uri)}: the web server returns a web page, not a file; give the address of the file itself "
             "(folders cannot be read over HTTP)"
         )
 
 
 def _identity_of(uri: str, info: dict[str, Any]) -> Identity:
     if info.get("size") is None:
-        raise StorageError(f"{redact(uri)}: the store does not report its size; copy it to local disk or S3 first")
+        raise StorageError(f"{redact_uri(uri)}: the store does not report its size; copy it to local disk or S3 first")
     if is_remote(uri):
         version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
     else:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from samurai_batch.errors import StorageError
-from samurai_batch.redaction import get_logger
-from samurai_batch.redaction import redact_uri as redact
+from samurai_batch.redaction import get_logger, redact_uri
 from samurai_batch.storage import local
 from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.identities import files_of
@@ -149,7 +148,7 @@ def delete(uri: str) -> None:
     """Delete a file, or a folder with everything in it; does nothing if it does not exist."""
     files, path = locate(uri)
     if not posixpath.dirname(path.rstrip("/")):
-        raise StorageError(f"{redact(uri)}: refusing to delete a whole bucket or disk; name a folder in it")
+        raise StorageError(f"{redact_uri(uri)}: refusing to delete a whole bucket or disk; name a folder in it")
     try:
         if is_remote(uri):
             # fsspec's recursive rm expands "[", "*" and "?" in the path, which could delete other files.

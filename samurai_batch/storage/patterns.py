@@ -4,7 +4,7 @@ import fnmatch
 import re
 
 from samurai_batch.errors import ConfigError
-from samurai_batch.redaction import redact_uri as redact
+from samurai_batch.redaction import redact_uri
 from samurai_batch.storage.objects import exists, list_names
 from samurai_batch.storage.uris import HTTP, as_one, is_remote, join, protocol_of
 
@@ -23,7 +23,7 @@ def matches(pattern: str) -> list[str]:
     """
     folder, _, last = pattern.rpartition("/")
     if is_pattern(folder):
-        raise ConfigError(f"{redact(pattern)}: * and ? may stand in the last part alone; name one folder")
+        raise ConfigError(f"{redact_uri(pattern)}: * and ? may stand in the last part alone; name one folder")
     names = [name for name in list_names(folder or ".") if not name.startswith(".")]
     return [join(folder, name) for name in names if fnmatch.fnmatchcase(name, last)]
 

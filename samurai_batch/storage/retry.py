@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from samurai_batch.errors import SamuraiBatchError, StorageError
-from samurai_batch.redaction import get_logger, redact_error
-from samurai_batch.redaction import redact as redact_text
-from samurai_batch.redaction import redact_uri as redact
+from samurai_batch.redaction import get_logger, redact, redact_error, redact_uri
 from samurai_batch.storage.failures import RETRYABLE, Failure, Kind, read_failure
 from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, HUGGING_FACE, S3, protocol_of
 
@@ -54,7 +52,7 @@ def retrying(what: str, uri: str, action: Callable[[], T]) -> T:
             if not _should_retry(failure, attempt, time.monotonic() - started_s):
                 raise _final_error(what, uri, failure, attempt) from error
             wait_s = _wait_s(failure, attempt)
-            logger.warning("%s: %s failed (%s), retrying in %.2f s", redact(uri), what, _reason(failure), wait_s)
+            logger.warning("%s: %s failed (%s), retrying in %.2f s", redact_uri(uri), what, _reason(failure), wait_s)
             time.sleep(wait_s)
     raise AssertionError("the last attempt returns or raises")
 
@@ -149,9 +147,9 @@ _REMEDY_BY_PROTOCOL = {Kind.FORBIDDEN: _ACCESS, Kind.EXPIRED: _RENEWAL, Kind.NO_
 def _final_error(what: str, uri: str, failure: Failure, attempts: int) -> Exception:
     """``<uri>: writing failed: <reason>; <remedy>``, on one line and without credentials."""
     if failure.kind is Kind.MISSING:
-        return FileNotFoundError(f"{redact(uri)} does not exist")
+        return FileNotFoundError(f"{redact_uri(uri)} does not exist")
     how = f"failed {attempts} times, last error" if attempts > 1 else "failed"
-    return StorageError(f"{redact(uri)}: {what} {how}: {_reason(failure)}; {_remedy(what, uri, failure)}")
+    return StorageError(f"{redact_uri(uri)}: {what} {how}: {_reason(failure)}; {_remedy(what, uri, failure)}")
 
 
 def _reason(failure: Failure) -> str:
@@ -160,7 +158,7 @@ def _reason(failure: Failure) -> str:
     head = " ".join(part for part in (status, failure.code or "") if part)
     head = ", ".join(part for part in (head, _MEANING_AND_REMEDY[failure.kind][0]) if part)
     has_text = not failure.status or not _repeats_status(failure)
-    text = redact_text(failure.text)[:MAX_TEXT_CHARACTERS].rstrip(". ") if has_text else ""
+    text = redact(failure.text)[:MAX_TEXT_CHARACTERS].rstrip(". ") if has_text else ""
     return ": ".join(part for part in (head, text) if part)
 
 

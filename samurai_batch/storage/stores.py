@@ -13,7 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from samurai_batch.errors import StorageError, StoreError
-from samurai_batch.redaction import redact_uri as redact
+from samurai_batch.redaction import redact_uri
 from samurai_batch.storage.failures import Kind
 from samurai_batch.storage.retry import failure_of, retrying
 from samurai_batch.storage.uris import AZURE, GOOGLE, HTTP, S3, is_remote, local_path, protocol_of, uris_of_files
@@ -103,9 +103,11 @@ def check_output(uri: str, *, in_one_process: bool) -> None:
     _check_protocol(uri, protocol)
     _check_memory(uri, protocol, in_one_process)
     if protocol in _BUCKETS and not path.partition("/")[0]:
-        raise StoreError(f"{redact(uri)}: the bucket is missing; write {protocol}://bucket/folder")
+        raise StoreError(f"{redact_uri(uri)}: the bucket is missing; write {protocol}://bucket/folder")
     if "//" in path.rstrip("/"):
-        raise StoreError(f"{redact(uri)}: the path contains //, a folder without a name; write it with single slashes")
+        raise StoreError(
+            f"{redact_uri(uri)}: the path contains //, a folder without a name; write it with single slashes"
+        )
 
 
 def check_writable(uri: str) -> None:
@@ -113,14 +115,16 @@ def check_writable(uri: str) -> None:
     protocol, path = protocol_of(uri), uri.partition("://")[2]
     if protocol in _READ_ONLY:
         raise StoreError(
-            f"{redact(uri)}: {protocol}:// cannot be an output: {_READ_ONLY[protocol]}; give a folder, s3://, gs:// or "
-            "az://"
+            f"{redact_uri(uri)}: {protocol}:// cannot be an output: {_READ_ONLY[protocol]}; give a folder, s3://, "
+            "gs:// or az://"
         )
     if "::" in uri.partition("://")[0]:
-        raise StoreError(f"{redact(uri)}: a chain of stores cannot be an output; give a folder or the URI of one store")
+        raise StoreError(
+            f"{redact_uri(uri)}: a chain of stores cannot be an output; give a folder or the URI of one store"
+        )
     if protocol == "hf" and not path.startswith("buckets/"):
         raise StoreError(
-            f"{redact(uri)}: a repository cannot be an output, because each file would be a commit; give a folder, "
+            f"{redact_uri(uri)}: a repository cannot be an output, because each file would be a commit; give a folder, "
             "s3://, gs:// or az://, and upload the result with `hf upload`"
         )
 
@@ -129,11 +133,13 @@ def missing_bucket(uri: str) -> StoreError:
     """The error of a write that raised FileNotFoundError: object stores have no folders, so the bucket is missing."""
     scheme, _, path = uri.partition("://")
     if scheme not in _BUCKETS | {"hf"}:
-        folder = redact(uri.rpartition("/")[0])
-        return StoreError(f"{redact(uri)}: the folder {folder} does not exist; create it, or name another output")
+        folder = redact_uri(uri.rpartition("/")[0])
+        return StoreError(f"{redact_uri(uri)}: the folder {folder} does not exist; create it, or name another output")
     bucket = f"{scheme}://{path.partition('/')[0]}"
     what = "container" if scheme in AZURE else "bucket"
-    return StoreError(f"{redact(uri)}: the {what} {redact(bucket)} does not exist; create it, or name another output")
+    return StoreError(
+        f"{redact_uri(uri)}: the {what} {redact_uri(bucket)} does not exist; create it, or name another output"
+    )
 
 
 @cache
@@ -154,18 +160,18 @@ def _check_protocol(uri: str, protocol: str) -> None:
             how = f"needs {package}: pip install 'samurai-batch[{extra}]'"
         else:
             how = f"needs a package that is not installed: {error}"
-        raise StoreError(f"{redact(uri)}: {protocol}:// {how}") from error
+        raise StoreError(f"{redact_uri(uri)}: {protocol}:// {how}") from error
     except ValueError as error:
         raise StoreError(
-            f"{redact(uri)}: {protocol}:// is an unknown protocol; use a path, s3://, gs://, az://, hf://, https:// or "
-            "another protocol of fsspec"
+            f"{redact_uri(uri)}: {protocol}:// is an unknown protocol; use a path, s3://, gs://, az://, hf://, "
+            "https:// or another protocol of fsspec"
         ) from error
 
 
 def _check_memory(uri: str, protocol: str, in_one_process: bool) -> None:
     if protocol == "memory" and not in_one_process:
         raise StoreError(
-            f"{redact(uri)}: memory:// is not shared between processes, and replicas on Ray are processes; give a "
+            f"{redact_uri(uri)}: memory:// is not shared between processes, and replicas on Ray are processes; give a "
             "folder or a bucket, or run with pool: local"
         )
 
@@ -215,6 +221,6 @@ def _endpoint_url() -> str | None:
         if url := os.environ.get(name):
             parts = urllib.parse.urlsplit(url)
             if parts.scheme not in ("http", "https") or not re.match(r"[^:@]", parts.netloc):
-                raise StoreError(f"{name}={redact(url)} is no URL; begin it with http:// or https://")
+                raise StoreError(f"{name}={redact_uri(url)} is no URL; begin it with http:// or https://")
             return url
     return None

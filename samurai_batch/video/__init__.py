@@ -72,7 +72,7 @@ def open_staged(
     as `open_video` does, and StorageError if the video cannot be copied.
     """
     uris = storage.uris_of_files(uri)
-    names = [storage.redact(one) for one in uris]
+    names = [storage.redact_uri(one) for one in uris]
     read = partial(_reader, fps=fps, decoder=decoder, num_threads=num_threads)
     files = [
         partial(StagedReader, one, name, cache, partial(read, name=name)) for one, name in zip(uris, names, strict=True)

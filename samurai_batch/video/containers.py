@@ -60,7 +60,7 @@ def _first_start_code(path: Path) -> int:
 
 def check_address(uri: str) -> None:
     """Raises VideoError for the address of a playlist, and of a folder over HTTP, whose files cannot be listed."""
-    parts, name = urlsplit(uri), storage.redact(uri)
+    parts, name = urlsplit(uri), storage.redact_uri(uri)
     if parts.scheme in {"http", "https"} and parts.path.endswith("/"):
         raise VideoError(
             f"{name} is a folder over {parts.scheme}, whose files cannot be listed; copy the frames to a local folder"

@@ -91,7 +91,7 @@ class StagingCache:
                 storage.copy_to_local(uri, partial / name)
                 if (copied_bytes := _size_bytes(partial)) != size_bytes:
                     raise StorageError(
-                        f"{storage.redact(uri)}: {copied_bytes} bytes were copied, {size_bytes} expected; the file "
+                        f"{storage.redact_uri(uri)}: {copied_bytes} bytes were copied, {size_bytes} expected; the file "
                         "was rewritten during the copy, run again"
                     )
                 partial.replace(whole)

@@ -39,7 +39,9 @@ def test_the_ledger_alone_says_what_is_done_and_what_failed_and_why(tmp_path: Pa
 def test_the_ledger_knows_where_a_video_was_found_but_no_secret(tmp_path: Path) -> None:
     output = str(tmp_path / "out")
     write_video_ledger(storage, output, VideoLedger(video_id="a", video_uri="s3://bucket/a.mp4"))
-    write_video_ledger(storage, output, VideoLedger(video_id="b", video_uri=storage.redact("https://u:p@host/b.mp4")))
+    write_video_ledger(
+        storage, output, VideoLedger(video_id="b", video_uri=storage.redact_uri("https://u:p@host/b.mp4"))
+    )
     assert recorded_video(storage, output, "a") == "s3://bucket/a.mp4"
     with pytest.raises(ConfigError, match=r"\*\*\*@host/b.mp4: its secret part was not written down"):
         recorded_video(storage, output, "b")
