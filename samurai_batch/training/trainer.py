@@ -116,7 +116,7 @@ def data_parallel(loss: ClipLoss) -> nn.Module:
     if not dist.is_initialized():
         return loss
     # A batch's kind of prompt decides which parameters get gradients, and each process has a batch of its own.
-    return DistributedDataParallel(loss, find_unused_parameters=True, broadcast_buffers=False)
+    return DistributedDataParallel(loss, find_unused_parameters=True)
 
 
 @dataclass
