@@ -11,7 +11,8 @@ from samurai_batch.tracking.recent_frames import RecentFrames
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from tests.deterministic import deterministic_frames, normalised, small_model
-from tests.gpu.fake_gpu import FakeGpu, Upload, Wait
+from tests.gpu.fake_gpu import FakeGpu
+from tests.gpu.records import Upload, Wait
 from tests.tracking.scripts import SIZE, Script
 
 MAIN = "MainThread"
