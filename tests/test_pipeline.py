@@ -1,8 +1,7 @@
 """One video end to end: chunks, spans, directions, and what a row says."""
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -11,94 +10,33 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from samurai_batch.errors import ConfigError, PromptError, StateError, VideoError
-from samurai_batch.frame_sampling import FrameSampling
 from samurai_batch.masks import MASK_SCHEMA, decode_mask, encode_mask
 from samurai_batch.pipeline import propagate_chunk, track_video
-from samurai_batch.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Rle, TextPrompt
+from samurai_batch.prompts import BoxPrompt, MaskPrompt, Rle
 from samurai_batch.rle import rle_from_coco
-from samurai_batch.runtime.failures import StoppedError
-from samurai_batch.tasks import Direction, Leg, Track, Video
+from samurai_batch.tasks import Direction, Track
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
 from samurai_batch.tracking.trackers import TRACKERS
-from samurai_batch.tracking.video_masks import PendingMasks
-from samurai_batch.video import Frame, VideoInfo
-from tests.deterministic import SMALL, deterministic_frames, seeded_model, small_model
+from tests.deterministic import SMALL, seeded_model
 from tests.modeling.small_networks import SMALL_NETWORKS
-from tests.tracking.scripts import VARIANTS
-
-HEIGHT, WIDTH, NUM_FRAMES = 48, 80, 15
-VIDEO = Video("clip", "clip.mp4")
-PIXELS = deterministic_frames(NUM_FRAMES, WIDTH)[:, :HEIGHT]
-
-
-@dataclass
-class FakeSource:
-    """Frames out of an array, with a clock that is not even; remembers the requested frames."""
-
-    pixels: NDArray[np.uint8]
-    requested: list[range]
-
-    @property
-    def info(self) -> VideoInfo:
-        return VideoInfo(*self.pixels.shape[:3])
-
-    def frames(self, indices: range) -> Iterator[Frame]:
-        self.requested.append(indices)
-        for index in indices:
-            yield Frame(index, timestamp_of(index), np.ascontiguousarray(self.pixels[index]))
-
-    def timestamp_s(self, index: int) -> float:
-        return timestamp_of(index)
-
-
-def timestamp_of(frame_index: int) -> float:
-    return 0.5 + frame_index**2 / 100
-
-
-def source(pixels: NDArray[np.uint8] = PIXELS) -> FakeSource:
-    return FakeSource(pixels, [])
-
-
-def tracker(mode: str = "samurai") -> Tracker:
-    return Tracker(small_model(), VARIANTS[mode])
-
-
-def rectangle() -> Rle:
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[10:30, 20:50] = True
-    rle = encode_mask(mask)
-    assert rle is not None
-    return rle
-
-
-def box(frame_index: int) -> BoxPrompt:
-    return BoxPrompt(frame_index, (15.0, 12.0, 45.0, 30.0))
-
-
-def click(frame_index: int) -> PointsPrompt:
-    return PointsPrompt(frame_index, ((30.0, 20.0),), (1,))
-
-
-TRACKS = (
-    Track(video=VIDEO, object_id="all", prompts=(box(0),)),
-    Track(video=VIDEO, object_id="corrected", prompts=(click(3), box(3), click(9)), end_frame=12),
-    Track(video=VIDEO, object_id="back", prompts=(box(11), click(7)), start_frame=2, direction="backward"),
-    Track(video=VIDEO, object_id="both", prompts=(MaskPrompt(6, rectangle()), click(10)), direction="both"),
-    Track(video=VIDEO, object_id="both from the first", prompts=(click(0),), end_frame=4, direction="both"),
-    Track(video=VIDEO, object_id="the last", prompts=(click(14),)),
+from tests.small_video import (
+    HEIGHT,
+    NUM_FRAMES,
+    PIXELS,
+    ROWS,
+    TRACKS,
+    VIDEO,
+    WIDTH,
+    box,
+    click,
+    legs_of,
+    rectangle,
+    source,
+    timestamp_of,
+    tracker,
 )
-ROWS = {
-    "all": range(15),
-    "corrected": range(3, 13),
-    "back": range(2, 12),
-    "both": range(15),
-    "both from the first": range(5),
-    "the last": range(14, 15),
-}
 
 
 def test_every_frame_of_every_track_leaves_one_row_in_order() -> None:
@@ -216,41 +154,6 @@ def test_only_frames_that_a_track_needs_are_read_and_each_is_encoded_once() -> N
     assert video.requested == [range(11, 9, -1), range(9, 4, -1), range(4, 1, -1)]
 
 
-@pytest.mark.parametrize("chunk_frames", [6, 9, 12, 100])
-def test_every_third_frame_and_the_prompted_ones_are_tracked_whatever_the_chunks(chunk_frames: int) -> None:
-    sampling = FrameSampling(every=3)
-    both = replace(TRACKS[0], sampling=sampling, direction="both", prompts=(box(4), box(10)))
-    tables = track_video(tracker(), video := source(), [both], chunk_frames=chunk_frames)
-    frames = [0, 3, 4, 6, 9, 10, 12]
-    assert tables[both.object_id]["frame_index"].to_pylist() == frames
-    assert tables[both.object_id]["timestamp_s"].to_pylist() == [timestamp_of(index) for index in frames]
-    assert tables[both.object_id]["prompted"].to_pylist() == [index in (4, 10) for index in frames]
-    whole = track_video(tracker(), source(), [both], chunk_frames=NUM_FRAMES)
-    assert tables[both.object_id].equals(whole[both.object_id])
-    assert video.requested
-
-
-def test_frames_between_steps_are_not_read_and_steps_equal_a_video_of_these_frames_alone() -> None:
-    track = replace(TRACKS[0], prompts=(box(0),), start_frame=None, end_frame=None, direction="forward")
-    sampled = replace(track, sampling=FrameSampling(every=3))
-    tables = track_video(tracker(), video := source(), [sampled], chunk_frames=6)
-    assert [list(indices) for indices in video.requested] == [[0, 3], [6, 9], [12]]
-    thinned = track_video(tracker(), source(PIXELS[::3]), [track], chunk_frames=100)
-    names = ["segmentation", "mask_score", "object_score", "motion_score", "mask_index"]
-    assert tables[track.object_id].select(names).equals(thinned[track.object_id].select(names))
-
-
-def test_interpolated_boxes_fill_the_frames_between_with_the_videos_own_times() -> None:
-    sampling = FrameSampling(every=4, interpolates=True)
-    track = replace(TRACKS[0], prompts=(box(0),), start_frame=None, end_frame=None, sampling=sampling)
-    rows = track_video(tracker(), source(), [track])[track.object_id].to_pandas()
-    frames = range(13)  # up to the last step
-    assert rows["frame_index"].tolist() == list(frames)
-    assert rows["interpolated"].tolist() == [index % 4 != 0 for index in frames]
-    assert rows["timestamp_s"].tolist() == [timestamp_of(index) for index in frames]
-    assert rows["segmentation"].isna().tolist() == (rows["interpolated"] | (rows["area"] == 0)).tolist()
-
-
 def test_frames_in_a_gap_between_tracks_are_not_encoded() -> None:
     cast = [
         Track(video=VIDEO, object_id="early", prompts=(box(0),), end_frame=2),
@@ -276,10 +179,6 @@ def nearly(value: object) -> object:
     return pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
 
 
-def legs_of(tracks: Sequence[Track], reverse: bool = False) -> list[Leg]:
-    return [leg for track in tracks for leg in track.legs if leg.reverse == reverse]
-
-
 def test_a_chunk_is_a_pure_function() -> None:
     first = propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(0, 6))
     states = dict(first.states)
@@ -287,67 +186,6 @@ def test_a_chunk_is_a_pure_function() -> None:
     assert a.tables["all"].equals(b.tables["all"])
     assert a.states == b.states
     assert states == first.states
-
-
-def test_a_damaged_state_is_refused() -> None:
-    with pytest.raises(StateError):
-        propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(6, 10), {"all": b"not a state"})
-
-
-def test_a_state_of_another_network_or_image_size_is_refused() -> None:
-    state = propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(0, 3)).states["all"]
-    for other in (seeded_model(SMALL, 96), seeded_model(replace(SMALL, mem_dim=16), 64)):
-        with pytest.raises(StateError, match="not made by test at image size"):
-            propagate_chunk(
-                Tracker(other, TrackerSettings()), source(), legs_of(TRACKS[:1]), range(3, 5), {"all": state}
-            )
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"prompts": (box(15),)}, "after the video's last frame, 14"),
-        ({"prompts": (BoxPrompt(0, (90.0, 0.0, 95.0, 10.0)),)}, "outside"),
-        ({"prompts": (MaskPrompt(0, Rle(2, 2, "04")),)}, "a mask of 2x2 pixels"),
-        ({"end_frame": 15}, "end_frame 15"),
-    ],
-)
-def test_a_track_that_does_not_fit_its_video_is_refused_before_any_work(
-    changes: dict[str, object], reason: str
-) -> None:
-    video = source()
-    with pytest.raises(PromptError, match=reason) as refusal:
-        track_video(tracker(), video, [TRACKS[0], replace(TRACKS[0], object_id="bad", **changes)])  # type: ignore[arg-type]
-    assert "'bad'" in str(refusal.value)
-    assert not video.requested
-
-
-@pytest.mark.parametrize(
-    ("tracks", "reason"),
-    [
-        (TRACKS[:1] * 2, "object 'all': there are two tracks of that name"),
-        ((TRACKS[0], replace(TRACKS[1], video=Video("other", "o.mp4"))), "the tracks are of several videos"),
-        ((replace(TRACKS[0], prompts=(TextPrompt(0, "a dog"),)),), "needs its objects detected first"),
-        ((replace(TRACKS[0], prompts=(MaskPrompt(0, Rle(HEIGHT, WIDTH, "04")),)),), "the mask on frame 0 is damaged"),
-    ],
-)
-def test_ambiguous_or_unusable_tracks_are_refused_before_any_work(tracks: Sequence[Track], reason: str) -> None:
-    video = source()
-    with pytest.raises(PromptError, match=reason):
-        track_video(tracker(), video, tracks)
-    assert not video.requested
-
-
-@pytest.mark.parametrize("name", ["chunk_frames", "frames_per_batch"])
-@pytest.mark.parametrize("count", [0, -1, 1.5, True])
-def test_a_number_of_frames_below_one_is_refused(name: str, count: int) -> None:
-    with pytest.raises(ConfigError, match=f"{name} is {count}: it should be a whole number of frames, 1 or more"):
-        track_video(tracker(), source(), TRACKS[:1], **{name: count})
-
-
-def test_a_chunk_of_frames_in_batches_of_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="frames_per_batch is 0"):
-        propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(3), frames_per_batch=0)
 
 
 directions: st.SearchStrategy[Direction] = st.sampled_from(["forward", "backward", "both"])
@@ -365,51 +203,11 @@ def test_spans_are_kept_whatever_is_prompted_in_them(prompted: set[int], directi
     assert all(b == a + 1 for a, b in pairwise(rows))
 
 
-@pytest.mark.parametrize("use_threads", [True, False])
-def test_a_check_that_raises_ends_the_chunk_at_that_frame_and_its_threads(use_threads: bool) -> None:
-    before = set(threading.enumerate())
-    during: list[set[threading.Thread]] = []
-
-    def check() -> None:
-        during.append(set(threading.enumerate()) - before)
-        if len(during) == 4:
-            raise StoppedError
-
-    cast = legs_of(TRACKS[:1])
-    with pytest.raises(StoppedError):
-        propagate_chunk(tracker(), source(), cast, range(10), use_threads=use_threads, check=check)
-    assert len(during) == 4
-    assert {thread.name for thread in during[3]} == ({"prefetch", "background_0"} if use_threads else set())
-    assert set(threading.enumerate()) <= before
-
-
 def test_without_use_threads_the_same_is_found() -> None:
     cast = legs_of(TRACKS[:2])
     alone = propagate_chunk(tracker(), source(), cast, range(10), use_threads=False)
     beside = propagate_chunk(tracker(), source(), cast, range(10))
     assert (alone.tables, alone.states) == (beside.tables, beside.states)
-
-
-def test_rows_that_cannot_be_made_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(pending: PendingMasks) -> list[Rle | None]:
-        raise ValueError("boom")
-
-    monkeypatch.setattr(PendingMasks, "rles", fail)
-    with pytest.raises(ValueError, match="boom"):
-        propagate_chunk(tracker(), source(), legs_of(TRACKS[:1]), range(10))
-
-
-def test_a_frame_that_cannot_be_read_is_told_after_those_before_it() -> None:
-    class Broken(FakeSource):
-        def frames(self, indices: range) -> Iterator[Frame]:
-            yield from super().frames(indices[:4])
-            raise VideoError("frame 4 is damaged")
-
-    num_checks: list[None] = []
-    cast = legs_of(TRACKS[:1])
-    with pytest.raises(VideoError, match="frame 4"):
-        propagate_chunk(tracker(), Broken(PIXELS, []), cast, range(10), check=lambda: num_checks.append(None))
-    assert len(num_checks) == 4
 
 
 @pytest.mark.parametrize("overhang", [(-100.0, 5.0, 40.0, 30.0), (20.0, -30.0, 60.0, 20.0), (40.0, 20.0, 300.0, 200.0)])

@@ -20,7 +20,7 @@ from samurai_batch.tracking.video_masks import MaskEncoder, to_video_masks
 from tests.deterministic import deterministic_frames, small_model
 from tests.gpu.checks import MAIN, assert_clean, assert_waits_once_a_step, gpu_tracker, run_steps
 from tests.gpu.fake_gpu import FakeGpu
-from tests.test_pipeline import VIDEO, FakeSource, legs_of
+from tests.small_video import VIDEO, FakeSource, legs_of
 from tests.tracking.scripts import SIZE, VARIANTS, Script, assert_close, box, clicks, features, mask, play
 
 NUM_FRAMES = 6

@@ -27,8 +27,8 @@ from samurai_batch.tracking.track_state import TrackState
 from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.tracking.trackers import TRACKERS, Mode
 from tests.deterministic import small_model
-from tests.test_pipeline import NUM_FRAMES as NUM_VIDEO_FRAMES
-from tests.test_pipeline import TRACKS, box, legs_of, source
+from tests.small_video import NUM_FRAMES as NUM_VIDEO_FRAMES
+from tests.small_video import TRACKS, box, legs_of, source
 from tests.tracking.scripts import (
     EAGER,
     EIGHT,

@@ -19,7 +19,7 @@ from samurai_batch.tasks import Track, Video
 from samurai_batch.tracking.memory_bank import MemoryBank, MemoryRules, Selection, TrackedFrame
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
-from tests.test_pipeline import FakeSource, legs_of
+from tests.small_video import FakeSource, legs_of
 
 FAILED, NUM_FRAMES = 6, 10
 RESCUED = TrackerSettings(mode="sam2", rescue="sentry", sentry_everything=False)

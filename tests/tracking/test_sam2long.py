@@ -26,7 +26,7 @@ from samurai_batch.tracking.tracker import Tracker, TrackInput, TrackResult
 from samurai_batch.tracking.trackers.sam2long import BestPaths, weights
 from samurai_batch.tracking.waiting_rows import WaitingRows, rows_of_best_path
 from tests.deterministic import small_model
-from tests.test_pipeline import ROWS, TRACKS, VIDEO, legs_of, source
+from tests.small_video import ROWS, TRACKS, VIDEO, legs_of, source
 from tests.tracking.scripts import EIGHT, NUM_FRAMES, VARIANTS, features
 
 ENDLESS = TrackerSettings(mode="sam2long", sam2long_max_wait_frames=1000)
