@@ -41,9 +41,12 @@ def compiled_encoder(model: SAM2, frames_per_batch: int = 1) -> EncodeImage:
     try:
         encode_image(torch.zeros(frames_per_batch, 3, size, size, dtype=parameter.dtype, device=parameter.device))
     except Exception as error:  # compilers raise errors of many types; better here than on the first frame
-        reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
+        cause = getattr(error, "inner_exception", error)
+        remedy = "install a C++ compiler and Python's headers where replicas run"
+        if isinstance(cause, torch.OutOfMemoryError):
+            remedy = "lower frames_per_batch or image_size, let fewer replicas share a GPU"
+        reason = str(cause).strip().splitlines()[0]
         raise ConfigError(
-            f"compile: the image encoder could not be compiled ({reason}); install a C++ compiler and Python's headers"
-            " where replicas run, or leave compile out"
+            f"compile: the image encoder could not be compiled ({reason}); {remedy}, or leave compile out"
         ) from error
     return encode_image

@@ -55,3 +55,18 @@ def test_a_machine_without_a_compiler_is_told_so_before_any_frame(monkeypatch: p
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     with pytest.raises(ConfigError, match=r"compile: the image encoder could not be compiled .* leave compile out"):
         compiled_encoder(model_of(SMALL, 96, torch.float32))
+
+
+def test_a_gpu_whose_memory_ends_while_it_compiles_is_not_told_to_install_a_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def encode(pixels: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it.")
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_: encode)
+    with pytest.raises(ConfigError) as refusal:
+        compiled_encoder(model_of(SMALL, 64, torch.float32))
+    assert str(refusal.value) == (
+        "compile: the image encoder could not be compiled (CUDA out of memory. Tried to allocate 2.00 GiB.); lower "
+        "frames_per_batch or image_size, let fewer replicas share a GPU, or leave compile out"
+    )
