@@ -240,7 +240,6 @@ def azure_error(code: str, status: int) -> BaseException:
         (client_error("RequestTimeTooSkewed", 403), Kind.CLOCK),
         (client_error("403", 403, date="Mon, 05 Jan 2015 10:00:00 GMT"), Kind.CLOCK),  # HEAD: there is no text
         (client_error("403", 403, date="no date"), Kind.FORBIDDEN),
-        (client_error("AccessDenied", 403, date=format_datetime(datetime.now(UTC))), Kind.FORBIDDEN),
         (google.auth.exceptions.RefreshError("invalid_grant: Check your iat and exp values in the JWT"), Kind.CLOCK),
         (OSError("Forbidden: b/x\nUser Rate Limit Exceeded"), Kind.THROTTLED),
         (client_error("InvalidObjectState", 403), Kind.ARCHIVED),
@@ -267,6 +266,12 @@ def test_an_error_is_classified_by_its_whole_chain_of_causes(error: BaseExceptio
     failure = read_failure(error)
     assert failure is not None
     assert failure.kind is kind
+
+
+def test_a_refusal_by_a_store_whose_clock_agrees_is_one_of_permissions() -> None:
+    failure = read_failure(client_error("AccessDenied", 403, date=format_datetime(datetime.now(UTC))))
+    assert failure is not None
+    assert failure.kind is Kind.FORBIDDEN
 
 
 @pytest.mark.parametrize(
