@@ -16,15 +16,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.training.batches import Batch
-from samurai_batch.training.initialization import initial_weights
 from samurai_batch.training.losses import LossWeights
 from samurai_batch.training.optimizer import Optimizers
 from samurai_batch.training.rollout import MemorySampling
 from samurai_batch.training.schedule import Stage, TrainingSettings
 from samurai_batch.training.trainer import ClipLoss, data_parallel, train
-from tests.training.networks import BATCHES, TINY
+from tests.training.networks import BATCHES, TINY, tiny_network
 
 # Without chance and without a penalty on a mean over the whole batch, a batch's loss is the mean of its halves'.
 STAGE = Stage(name="step", minutes=1, batches=BATCHES, memory_dropout=0.0, loss_weights=LossWeights(features=0.0))
@@ -57,8 +55,7 @@ def clips(numbers: list[int], kind: str = "box") -> Batch:
 
 def step(batch: Batch) -> dict[str, Tensor]:
     """The gradients of a batch, and the parameters after one update."""
-    model = SAM2(TINY, 64).float()
-    model.load_state_dict(initial_weights(TINY, 0))
+    model = tiny_network()
     objective = data_parallel(ClipLoss(model))
     optimizers = Optimizers(model, rate=1e-3, weight_decay=0.05)
     total, _ = objective(batch, STAGE, MemorySampling(1.0, 0.0), torch.Generator().manual_seed(0))

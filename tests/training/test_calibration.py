@@ -5,11 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.training.batches import ClipBatches
 from samurai_batch.training.calibration import best_threshold, calibrate
-from samurai_batch.training.initialization import initial_weights
-from tests.training.networks import BATCHES, TINY
+from tests.training.networks import BATCHES, tiny_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,8 +29,7 @@ def test_where_scores_hardly_tell_an_object_counts_as_there() -> None:
 
 
 def test_calibrating_moves_the_best_threshold_between_the_trackers_two() -> None:
-    model = SAM2(TINY, 64).float()
-    model.load_state_dict(initial_weights(TINY, 0))
+    model = tiny_network()
     batch = ClipBatches(BATCHES, (7,))[0]
     masks = batch.masks.clone()
     masks[:, 2] = False

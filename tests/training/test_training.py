@@ -25,14 +25,13 @@ from samurai_batch.training.state import (
     load_state,
 )
 from samurai_batch.training.trainer import train
-from tests.training.networks import BATCHES, STAGES, TINY
+from tests.training.networks import BATCHES, STAGES, TINY, tiny_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_propagating_through_a_clip_sends_gradients_to_every_part_but_the_unread_one() -> None:
-    model = SAM2(TINY, 64).float()
-    model.load_state_dict(initial_weights(TINY, 0))
+    model = tiny_network()
     points_only = replace(BATCHES, prompt_chances=(1.0, 0.0, 0.0, 0.0))
     batch = ClipBatches(points_only, (3,))[0]
     generator = torch.Generator().manual_seed(0)
@@ -76,8 +75,7 @@ def test_the_warm_up_teaches_the_decoder_what_a_prompt_is() -> None:
 
 
 def test_memory_keeps_its_size_however_long_the_features_have_grown() -> None:
-    model = SAM2(TINY, 64).float()
-    model.load_state_dict(initial_weights(TINY, 0))
+    model = tiny_network()
     features = encode_frames(model, ClipBatches(BATCHES, (1,))[0].frames[0])
     grown = FrameFeatures(features.image * 50, features.high_res)
     with torch.no_grad():
@@ -113,8 +111,7 @@ def test_a_training_told_to_stop_saves_its_state_and_returns(tmp_path: Path) -> 
 
 
 def test_every_object_is_segmented_on_every_frame_that_shows_it() -> None:
-    model = SAM2(TINY, 64).float()
-    model.load_state_dict(initial_weights(TINY, 0))
+    model = tiny_network()
     batch = ClipBatches(BATCHES, (6,))[0]
     masks = batch.masks.clone()
     masks[:, 1] = False
