@@ -38,9 +38,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
 from tests.gpu import streams
-from tests.gpu.gpu_tensor import GpuTensor, is_cuda, tensors_in
+from tests.gpu.calls import Calls
+from tests.gpu.gpu_tensor import GpuTensor, tensors_in
 from tests.gpu.records import AttentionCall, Upload, Wait, place, thread_name
-from tests.gpu.tensor_methods import METHODS, wanted
 
 MADE_UP = 0.75  # what the host reads where there are shapes only
 GARBAGE_BYTE = 0xA5  # what is in the host's memory before a copy has arrived
@@ -64,7 +64,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         self._downloads: list[tuple[int, Tensor, Tensor]] = []
         self._patches: list[Any] = []
         self._local = threading.local()
-        self._mode: TorchFunctionMode = _Calls(self)
+        self._mode: TorchFunctionMode = Calls(self)
         self.reset()
 
     def reset(self) -> None:
@@ -91,7 +91,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         run = threading.Thread.run
 
         def run_with_gpu(thread: threading.Thread) -> None:
-            with torch.no_grad(), _Calls(self):
+            with torch.no_grad(), Calls(self):
                 run(thread)
 
         cuda: dict[str, Any] = {
@@ -152,7 +152,9 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
     # What is recorded ------------------------------------------------------------------------------------------
 
     def launch(self, name: str) -> None:
-        """Enqueue one kernel."""
+        """Enqueue the kernel of an operation; some, which give memory alone, have none."""
+        if name in _NO_LAUNCH:
+            return
         with self._lock:
             self.enqueued += 1
             self.launches[name] += 1
@@ -183,7 +185,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         """Carry out one ATen operation with at least one tensor of the device."""
         name = func._schema.name.partition("::")[2]
         if name == "copy_" and not isinstance(args[0], GpuTensor):
-            return self._copy_to_host(args[0], args[1], bool(args[2]) if len(args) > 2 else False)
+            return self.copy_to_host(args[0], args[1], bool(args[2]) if len(args) > 2 else False)
         if _is_composite(func):
             return func._op_dk(_COMPOSITE, *args, **kwargs)
         to_host = kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cpu"
@@ -195,10 +197,10 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
             self.wait(name, made_at=max(x.made_at for x in tensors if isinstance(x, GpuTensor)))
             if not self.has_values and name == "_local_scalar_dense":
                 return MADE_UP
-        if not _is_view(func, name) and name not in _NO_LAUNCH:
+        if not _is_view(func, name):
             self.launch(name)
         if name == "copy_" and not isinstance(args[1], GpuTensor):
-            self._record_upload(args[1], bool(args[2]) if len(args) > 2 else False)
+            self.record_upload(args[1], bool(args[2]) if len(args) > 2 else False)
         if "device" in kwargs:
             kwargs = {**kwargs, "device": self.device}
         if kwargs.get("pin_memory"):
@@ -229,9 +231,9 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
     def copied_to_host(self, x: GpuTensor, kwargs: dict[str, Any]) -> Tensor:
         """``x.to("cpu")``."""
         host = torch.empty(x.shape, dtype=kwargs.get("dtype") or x.dtype)
-        return self._copy_to_host(host, x, bool(kwargs.get("non_blocking", False)))
+        return self.copy_to_host(host, x, bool(kwargs.get("non_blocking", False)))
 
-    def _copy_to_host(self, host: Tensor, x: GpuTensor, non_blocking: bool) -> Tensor:
+    def copy_to_host(self, host: Tensor, x: GpuTensor, non_blocking: bool) -> Tensor:
         """Into pageable memory at once, the host waiting; into pinned memory, non_blocking, when an event says so."""
         self.launch("copy to host")
         numbers = x.inner.clone() if self.has_values else torch.full(x.shape, MADE_UP).to(host.dtype)
@@ -243,7 +245,8 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         self._downloads.append((self.enqueued, host, numbers))
         return host
 
-    def _record_upload(self, host: Tensor, non_blocking: bool) -> None:
+    def record_upload(self, host: Tensor, non_blocking: bool) -> None:
+        """Record a copy of a tensor of the host to the device."""
         if host.dim() == 0:
             return  # a number goes along with the launch
         waits = not (non_blocking and self.is_pinned(host))
@@ -253,7 +256,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
 
     def upload(self, host: Tensor, dtype: torch.dtype | None, non_blocking: bool) -> Tensor:
         """``host.to("cuda")``."""
-        self._record_upload(host, non_blocking)
+        self.record_upload(host, non_blocking)
         self.launch("copy to device")
         inner = host.detach().to(self.device, copy=True)
         made = GpuTensor(inner, self)
@@ -292,58 +295,6 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         """``x.tolist()``."""
         self.wait("tolist", made_at=x.made_at)
         return x.inner.tolist() if self.has_values else torch.full(x.shape, MADE_UP).tolist()
-
-
-class _Calls(TorchFunctionMode):
-    """Sees calls of torch's functions before they reach code that needs a real device."""
-
-    def __init__(self, gpu: FakeGpu) -> None:
-        super().__init__()
-        self._gpu = gpu
-
-    def __torch_function__(
-        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        x = args[0] if args else None
-        if isinstance(x, GpuTensor) and (method := METHODS.get(func)) is not None:
-            return method(x, *args[1:], **kwargs)
-        if isinstance(x, GpuTensor) and func is torch.nn.functional.scaled_dot_product_attention:
-            return self._gpu.attend(*args, **kwargs)
-        if isinstance(x, Tensor) and not isinstance(x, GpuTensor):
-            return self._of_host(func, x, args, kwargs)
-        if is_cuda(kwargs.get("device")):
-            return self._made_on_device(func, args, kwargs)
-        if kwargs.pop("pin_memory", False):
-            return self._gpu.mark_pinned(func(*args, **kwargs))
-        return func(*args, **kwargs)
-
-    def _of_host(self, func: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call whose first tensor is of the host."""
-        if func in (Tensor.to, Tensor.cuda):
-            device, dtype, non_blocking = wanted(func, args[1:], kwargs)
-            if is_cuda(device):
-                return self._gpu.upload(x, dtype, non_blocking)
-        if func is Tensor.pin_memory:
-            return self._gpu.pin(x)
-        if func is Tensor.is_pinned:
-            return self._gpu.is_pinned(x)
-        if func is Tensor.copy_ and isinstance(args[1], GpuTensor):
-            non_blocking = bool(args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
-            return self._gpu._copy_to_host(x, args[1], non_blocking)
-        if is_cuda(kwargs.get("device")):
-            return self._made_on_device(func, args, kwargs)
-        return func(*args, **kwargs)
-
-    def _made_on_device(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """torch.zeros(…, device="cuda") and its like."""
-        made = func(*args, **{**kwargs, "device": self._gpu.device})
-        name = func.__name__
-        if name == "tensor":
-            self._gpu._record_upload(torch.zeros(max(1, made.numel()), dtype=made.dtype), non_blocking=False)
-        if name not in _NO_LAUNCH:
-            self._gpu.launch(name)
-        return GpuTensor(made, self._gpu)
 
 
 def _is_mask(index: Any) -> bool:
