@@ -11,6 +11,7 @@ Proofs, each of which can be wrong (`gpu/proofs.py`):
     streams      that copies to the host arrive unharmed beside other work, and wait for none of it
     kernels      that attention takes the kernels that `modeling/gpu.py` names
     compiled     torch.compile against the plain encoder; that it compiles once
+    graphs       CUDA graphs of the network's operations against the operations
     pixels       torchcodec's pixels against PyAV's
     memory       that memory which ends is a MemoryError, and that work goes on when there is room again
 
@@ -19,7 +20,7 @@ Measurements (`gpu/measurements.py`):
     rates        products, and the cost of a launch
     precision    what TensorFloat-32, which is switched off, would do to the mask decoder
     attention    milliseconds of every attention of a frame by each kernel that takes it
-    costs        milliseconds and kernels to encode a frame and to step 1 and 8 tracks
+    costs        milliseconds and kernels to encode a frame and to step 1 and 8 tracks, also with CUDA graphs
     row_costs    milliseconds and kernels of the run lengths of 8 masks
     video        frames per second of whole chunks, rows included, of frames in memory at 720p and 1080p
     decoding     frames per second of files by 1 and 4 threads, and by torchcodec on the GPU
@@ -54,6 +55,7 @@ SECTIONS: dict[str, Callable[[Session], None]] = {
     "streams": proofs.check_streams,
     "kernels": proofs.check_kernels,
     "compiled": proofs.check_compiled,
+    "graphs": proofs.check_graphs,
     "pixels": proofs.check_pixels,
     "memory": proofs.check_memory,
     "rates": measurements.measure_rates,

@@ -145,6 +145,11 @@ def test_any_override_is_taken_or_refused_with_its_name(name: str, text: str) ->
             "compile: true\ntask: segment",
             "compile is given, but task is segment, whose batches have many sizes; remove",
         ),
+        (
+            "cuda_graphs: true\ntask: segment",
+            "cuda_graphs is given, but task is segment, whose batches have many sizes; remove",
+        ),
+        ("cuda_graphs: true\ndevice: cpu", "cuda_graphs is given, but device is cpu, which has none; remove one"),
         ("weights: https://me:secret@host/w.pt?token=1\nreplicas: 0", "replicas is 0"),
     ],
 )

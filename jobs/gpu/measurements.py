@@ -17,6 +17,7 @@ from gpu.session import FramesInMemory, Session, box_prompt, legs, make_tracker
 from samurai_batch.benchmark.mask_costs import FILL_HOLE_AREA, SIZES, rugged_disc
 from samurai_batch.errors import ConfigError, VideoError
 from samurai_batch.modeling.checkpoints import build_model, load_weights
+from samurai_batch.modeling.cuda_graphs import CALLS_BEFORE_CAPTURE
 from samurai_batch.modeling.gpu import auto_dtype
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.pipeline import propagate_chunk
@@ -136,24 +137,33 @@ def _measure_attention(session: Session, name: str, kernel: str, backend: SDPBac
 def measure_costs(session: Session) -> None:
     """Milliseconds and kernels of the network alone: a frame encoded, steps of 1 and 8 tracks with full memories."""
     for name in models(session):
-        if session.is_late():
-            return
-        tracker = make_tracker(session, name)
-        model = tracker.model
-        side, dtype = model.image_size, model.no_obj_ptr.dtype
-        pixels = torch.zeros(1, 3, side, side, device=session.device, dtype=dtype)
-        _add_cost(session, f"{name}: encode", partial(tracker.encode, pixels))
-        features = tracker.encode(pixels)
-        for count in (1, 8):
-            states = [TrackState(100000) for _ in range(count)]
-            tracker.step(features, [TrackInput(state, box_prompt(model)) for state in states])
-            step = partial(tracker.step, features, [TrackInput(state) for state in states])
-            for _ in range(session.pick(FULL, 2)):
-                step()
-            _add_cost(session, f"{name}: step {count}", step)
-        if session.device == "cuda":
-            session.add(f"{name}: GB reserved at most", round(torch.cuda.max_memory_reserved() / 1e9, 2))
-            torch.cuda.reset_peak_memory_stats()
+        for replays in (False, True) if session.device == "cuda" else (False,):
+            if session.is_late():
+                return
+            _measure_costs(session, name, replays=replays)
+
+
+def _measure_costs(session: Session, name: str, *, replays: bool) -> None:
+    """One model, its operations as they are or replayed as CUDA graphs."""
+    tracker = make_tracker(session, name, replays=replays)
+    model = tracker.model
+    side, dtype = model.image_size, model.no_obj_ptr.dtype
+    what = f"{name}, graphs" if replays else name
+    pixels = torch.zeros(1, 3, side, side, device=session.device, dtype=dtype)
+    for _ in range(CALLS_BEFORE_CAPTURE):
+        tracker.encode(pixels)
+    _add_cost(session, f"{what}: encode", partial(tracker.encode, pixels))
+    features = tracker.encode(pixels)
+    for count in (1, 8):
+        states = [TrackState(100000) for _ in range(count)]
+        tracker.step(features, [TrackInput(state, box_prompt(model)) for state in states])
+        step = partial(tracker.step, features, [TrackInput(state) for state in states])
+        for _ in range(session.pick(FULL + CALLS_BEFORE_CAPTURE, 2)):
+            step()
+        _add_cost(session, f"{what}: step {count}", step)
+    if session.device == "cuda":
+        session.add(f"{what}: GB reserved at most", round(torch.cuda.max_memory_reserved() / 1e9, 2))
+        torch.cuda.reset_peak_memory_stats()
 
 
 def measure_rows(session: Session) -> None:

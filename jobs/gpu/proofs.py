@@ -246,6 +246,35 @@ def check_compiled(session: Session) -> None:
         session.add(f"{name}: compiled in s, 2 frames encoded in ms", f"{took_s:.0f}, {ms}")
 
 
+def check_graphs(session: Session) -> None:
+    """Logits of operations that are replayed as CUDA graphs against those of the operations, bit for bit.
+
+    While memories fill, then with full ones; all tracks, then fewer, then all again.
+    """
+    for name in ("nano",) if session.is_rehearsal else ("nano", "sam2.1_hiera_tiny", "sam2.1_hiera_large"):
+        if session.is_late():
+            return
+        plain, replaying = (_logits_of_random_frames(session, name, replays=replays) for replays in (False, True))
+        different = sum(not torch.equal(*pair) for pair in zip(plain, replaying, strict=True))
+        is_right = session.on_gpu(different == 0)  # a rehearsal has no graphs
+        session.add(f"{name}: frames with other bits, of {len(plain)}", different, is_right=is_right)
+
+
+def _logits_of_random_frames(session: Session, name: str, *, replays: bool) -> list[Tensor]:
+    tracker = make_tracker(session, name, replays=replays)
+    model, random = tracker.model, torch.Generator().manual_seed(0)
+    states = [TrackState(1000) for _ in range(3)]
+    logits, num_frames = [], session.pick(40, 3)
+    for index in range(num_frames):
+        pixels = torch.randn(1, 3, model.image_size, model.image_size, generator=random)
+        features = tracker.encode(pixels.to(session.device, model.no_obj_ptr.dtype))
+        shown = states[:1] if num_frames // 2 <= index < num_frames // 2 + 6 else states
+        prompt = box_prompt(model) if index == 0 else None
+        results = tracker.step(features, [TrackInput(state, prompt) for state in shown])
+        logits.append(torch.stack([result.low_res_logits for result in results]).cpu())
+    return logits
+
+
 def check_pixels(session: Session) -> None:
     """torchcodec's pixels, decoded on the GPU, against PyAV's; a rehearsal compares PyAV's with themselves."""
     other: DecoderName = "pyav" if session.is_rehearsal else "torchcodec"

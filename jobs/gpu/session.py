@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from samurai_batch.benchmark.costs import FULL_MEMORY
 from samurai_batch.modeling.checkpoints import build_model, load_weights
 from samurai_batch.modeling.compiling import compiled_encoder
+from samurai_batch.modeling.cuda_graphs import with_cuda_graphs
 from samurai_batch.modeling.gpu import auto_dtype
+from samurai_batch.modeling.operations import Operations
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.prompts import BoxPrompt
 from samurai_batch.tasks import Leg, Track, Video
@@ -82,13 +84,23 @@ class Session:
         return [event.name for event in seen.events() or [] if "CUDA" in str(event.device_type)]
 
 
-def make_tracker(session: Session, name: str, *, is_compiled: bool = False, frames_per_batch: int = 1) -> Tracker:
-    """A model of the table, with drawn weights, in the device's dtype, that remembers every frame."""
+def make_tracker(
+    session: Session, name: str, *, is_compiled: bool = False, frames_per_batch: int = 1, replays: bool = False
+) -> Tracker:
+    """A model of the table, with drawn weights, in the device's dtype, that remembers every frame.
+
+    With ``replays``, its operations are CUDA graphs; a rehearsal has none.
+    """
     weights = load_weights(name, None if name == "nano" else "untrained:0")
     image_size = 64 if session.is_rehearsal else None
     model = build_model(weights, image_size, auto_dtype(session.device), session.device)
     settings = TrackerSettings(**vars(FULL_MEMORY))
-    return Tracker(model, settings, compiled_encoder(model, frames_per_batch) if is_compiled else None)
+    operations = Operations.of(model)
+    if is_compiled:
+        operations = replace(operations, encode_image=compiled_encoder(model, frames_per_batch))
+    if replays and session.device == "cuda":
+        operations = with_cuda_graphs(operations, captures_encoder=not is_compiled)
+    return Tracker(model, settings, operations)
 
 
 def box_prompt(model: SAM2) -> FramePrompt:

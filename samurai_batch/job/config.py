@@ -71,6 +71,12 @@ class JobConfig(BaseModel):
     """Run the image encoder with torch.compile, for GPUs: true or false. A replica takes one or two minutes longer to
     start, and masks differ by rounding. On CPUs it is mostly slower."""
 
+    cuda_graphs: bool = False
+    """Start all kernels of an operation of the network at once, on a GPU, where the number of tracks and of their
+    memories stays the same: true or false. For small models and few tracks, which starting kernels one by one holds up;
+    it takes more of the GPU's memory. No GPU has run it yet: `python jobs/gpu_checks.py --only graphs` compares the
+    masks."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs: cpu, cuda, or auto for cuda if there is a GPU. A GPU that is reserved but cannot be used is
     an error, never replaced by the CPU."""
@@ -255,6 +261,10 @@ class JobConfig(BaseModel):
             raise contradiction("interpolate_boxes", "frame_step is 1, which leaves no frame out; raise frame_step")
         if self.task == "segment" and self.compile:
             raise contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
+        if self.task == "segment" and self.cuda_graphs:
+            raise contradiction("cuda_graphs", "task is segment, whose batches have many sizes; remove one of them")
+        if self.device == "cpu" and self.cuda_graphs:
+            raise contradiction("cuda_graphs", "device is cpu, which has none; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:
             raise contradiction(
                 "num_gpus_per_replica", "device is cuda, and replicas see only GPUs that are reserved; reserve one"

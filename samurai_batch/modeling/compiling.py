@@ -4,16 +4,14 @@ While tracing, every layer takes its plain path (`products.runs_on_cpu`), whose 
 measurements see the docstring of `samurai_batch.benchmark`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from samurai_batch.errors import ConfigError
+from samurai_batch.modeling.operations import EncodeImage
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
-
-EncodeImage = Callable[[Tensor], FrameFeatures]
 
 
 def compiled_encoder(model: SAM2, frames_per_batch: int = 1) -> EncodeImage:

@@ -4,7 +4,9 @@ On a GPU each of them costs launches of small kernels, which is what a frame of 
 Where gradients are wanted, or the compiler traces, nothing is kept.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +16,19 @@ from torch import Tensor
 from samurai_batch.modeling.kernels import cpu_kernels
 
 T = TypeVar("T")
+
+_READ: ContextVar[list[Any] | None] = ContextVar("read", default=None)
+
+
+@contextmanager
+def reading_constants() -> Iterator[list[Any]]:
+    """Within it, this thread's constants are added to a list as they are read."""
+    read: list[Any] = []
+    token = _READ.set(read)
+    try:
+        yield read
+    finally:
+        _READ.reset(token)
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,8 @@ class Constants:
         if entry is None or entry.variant != variant or entry.state != state or not _same(entry.sources, sources):
             entry = _Entry(variant, sources, state, compute())
             self._entries[name] = entry
+        if (read := _READ.get()) is not None:
+            read.append(entry.value)
         value: T = entry.value
         return value
 

@@ -20,6 +20,8 @@ from samurai_batch.job import JobConfig
 from samurai_batch.modeling.checkpoints import Weights, build_model, load_weights
 from samurai_batch.modeling.compiling import compiled_encoder
 from samurai_batch.modeling.configs import SamConfig
+from samurai_batch.modeling.cuda_graphs import with_cuda_graphs
+from samurai_batch.modeling.operations import Operations
 from samurai_batch.modeling.process import prepare_process
 from samurai_batch.pipeline import propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
@@ -164,8 +166,12 @@ def _num_cpus(config: JobConfig) -> int:
 def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
     """The tracker of a job on the device it asks for."""
     model = build_model(weights, config.image_size, dtype_of(config), device_of(config))
-    encode_image = compiled_encoder(model, config.frames_per_batch) if config.compile else None
-    return Tracker(model, config.tracker_settings, encode_image)
+    operations = Operations.of(model)
+    if config.compile:
+        operations = replace(operations, encode_image=compiled_encoder(model, config.frames_per_batch))
+    if config.cuda_graphs and device_of(config) == "cuda":
+        operations = with_cuda_graphs(operations, captures_encoder=not config.compile)
+    return Tracker(model, config.tracker_settings, operations)
 
 
 def make_pool(plan: ReplicaPlan) -> Pool:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samurai_batch.modeling.mask_decoder import Candidates, resize_logits, take_multimask, take_single
+from samurai_batch.modeling.operations import Operations
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.tracking.candidate_masks import tight_boxes
@@ -33,6 +34,7 @@ class Proposer:
     """
 
     model: SAM2
+    operations: Operations
     settings: TrackerSettings
     rules: Rules
     features: FrameFeatures
@@ -47,7 +49,7 @@ class Proposer:
         for _, group in _grouped(selections, key=lambda i: selections[i].shape):
             order += group
             conditioned.append(self._attend([selections[i] for i in group]))
-        candidates = take_multimask(self.model.decode(torch.cat(conditioned), self.features.high_res))
+        candidates = take_multimask(self.operations.decode(torch.cat(conditioned), self.features.high_res))
         return [self._propose(order, candidates)]
 
     def by_prompts(self, prompts: Mapping[int, FramePrompt]) -> list[Proposals]:
@@ -91,7 +93,7 @@ class Proposer:
         weights = None
         if group[0].memory_weights:
             weights = uploaded([s.memory_weights for s in group]), uploaded([s.pointer_weights for s in group])
-        return self.model.attend_to_memory(
+        return self.operations.attend_to_memory(
             self.features.image,
             torch.stack([m.spatial for s in group for m in s.memories]).unflatten(0, (len(group), -1)).to(dtype),
             upload(torch.tensor([s.ranks for s in group]), device),

@@ -18,8 +18,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from samurai_batch.modeling.compiling import EncodeImage
 from samurai_batch.modeling.mask_decoder import resize_logits
+from samurai_batch.modeling.operations import Operations
 from samurai_batch.modeling.overflow import check_not_nan
 from samurai_batch.modeling.pixels import upload
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
@@ -96,12 +96,12 @@ class Tracker:
         self,
         model: SAM2,
         settings: TrackerSettings,
-        encode_image: EncodeImage | None = None,
+        operations: Operations | None = None,
         rules: Rules | None = None,
     ) -> None:
-        """``encode_image`` replaces the model's own, for a compiled one; ``rules`` those of the settings' mode."""
+        """``operations`` replace the model's own, by faster ones; ``rules`` those of the settings' mode."""
         self.model = model
-        self._encode_image = encode_image or model.encode_image
+        self.operations = operations or Operations.of(model)
         self.settings = settings.resolve(model.config)
         own = TRACKERS[self.settings.mode].combine(self.settings)
         self.rules = rules or replace(own, rescue=rescue.combine(self.settings))
@@ -109,7 +109,7 @@ class Tracker:
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> FrameFeatures:
         """Frames (B, 3, S, S), normalised -> their features."""
-        return self._encode_image(pixels)
+        return self.operations.encode_image(pixels)
 
     @torch.inference_mode()
     def step(
@@ -216,18 +216,18 @@ class Tracker:
 
     def _proposer(self, features: FrameFeatures, video_size: tuple[int, int] | None) -> Proposer:
         size = self.model.image_size
-        return Proposer(self.model, self.settings, self.rules, features, video_size or (size, size))
+        return Proposer(self.model, self.operations, self.settings, self.rules, features, video_size or (size, size))
 
     def _remember(self, features: FrameFeatures, picks: Sequence[_Pick], chosen: Chosen) -> None:
         """Compute object pointers and spatial memories of all picks in one call each, and update the states."""
         is_promoted = [self._promotes(pick) for pick in picks]
-        pointers = self.model.object_pointer(chosen.token, chosen.is_present)
+        pointers = self.operations.object_pointer(chosen.token, chosen.is_present)
         is_given = [
             pick.item.prompt is not None or new or pick.review.rescued is not None
             for pick, new in zip(picks, is_promoted, strict=True)
         ]
-        masks = self._masks_to_remember(chosen, is_given)
-        spatial = self.model.encode_memory(features.image, masks.to(features.image.dtype), chosen.object_score <= 0)
+        masks = self._masks_to_remember(chosen, is_given).to(features.image.dtype)
+        spatial = self.operations.encode_memory(features.image, masks, chosen.object_score <= 0)
         spatial = spatial.to(torch.bfloat16)
         for row, pick in enumerate(picks):
             facts, index, is_rescued = pick.facts, pick.choice.index, pick.review.rescued is not None

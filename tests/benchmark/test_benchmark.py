@@ -26,6 +26,7 @@ from samurai_batch.masks import read_masks
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.configs import MODELS, NUM_MASKMEM
 from samurai_batch.modeling.kernels import choose, cpu_kernels, using
+from samurai_batch.modeling.operations import Operations
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.planning.orders import Order
@@ -48,13 +49,13 @@ def test_costs_are_those_of_full_memories() -> None:
         TrackerSettings(**FULL_MEMORY.overrides()),
     )
     seen: list[tuple[int, int]] = []
-    attend = tracker.model.attend_to_memory
+    attend = tracker.operations.attend_to_memory
 
     def watched(image: torch.Tensor, memories: torch.Tensor, *rest: Any) -> torch.Tensor:
         seen.append((memories.shape[0], memories.shape[1]))
         return attend(image, memories, *rest)
 
-    tracker.model.attend_to_memory = watched  # type: ignore[assignment,method-assign]
+    tracker.operations = replace(tracker.operations, attend_to_memory=watched)
     costs = measure_costs(tracker, 2, (1, 3), repeats=2, matmul_gflops=10.0)
     assert seen[-6:] == [(1, NUM_MASKMEM)] * 3 + [(3, NUM_MASKMEM)] * 3
     assert [step.tracks for step in costs.steps] == [1, 3]
@@ -76,7 +77,8 @@ def test_what_encodes_is_timed_as_it_is_and_counted_as_it_is_written() -> None:
         calls.append(len(pixels))
         return model.encode_image(pixels)
 
-    costs = measure_costs(Tracker(model, TrackerSettings(), compiled), 1, (1,), repeats=1, matmul_gflops=10.0)
+    operations = replace(Operations.of(model), encode_image=compiled)
+    costs = measure_costs(Tracker(model, TrackerSettings(), operations), 1, (1,), repeats=1, matmul_gflops=10.0)
     assert calls
     assert costs.encode_gflop > 0
 

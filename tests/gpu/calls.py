@@ -56,7 +56,7 @@ class Calls(TorchFunctionMode):
 
     def _made_on_device(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """torch.zeros(…, device="cuda") and its like."""
-        made = func(*args, **{**kwargs, "device": self._gpu.device})
+        made = self._gpu.carry_out(func, args, {**kwargs, "device": self._gpu.device})
         name = func.__name__
         if name == "tensor":
             self._gpu.record_upload(torch.zeros(max(1, made.numel()), dtype=made.dtype), non_blocking=False)

@@ -17,6 +17,8 @@ Recorded, each with the line of the package where it happens:
     mixed      operations on tensors of both devices, which CUDA refuses
     attention  calls of PyTorch's attention, by shape and dtype
 
+A CUDA graph is one launch (`graphs`); its operations are carried out again with the memory that they had.
+
 What is copied to the host without waiting arrives when the host waits for an event that was recorded after the copy,
 or for the whole device. Before that, the host's tensor holds nothing of use, as on a GPU.
 
@@ -37,7 +39,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
-from tests.gpu import streams
+from tests.gpu import graphs, streams
 from tests.gpu.calls import Calls
 from tests.gpu.gpu_tensor import GpuTensor, tensors_in
 from tests.gpu.records import AttentionCall, Upload, Wait, place, thread_name
@@ -64,6 +66,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         self._downloads: list[tuple[int, Tensor, Tensor]] = []
         self._patches: list[Any] = []
         self._local = threading.local()
+        self.graph: graphs.CudaGraph | None = None  # that is being captured
         self._mode: TorchFunctionMode = Calls(self)
         self.reset()
 
@@ -105,6 +108,9 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
             "is_bf16_supported": lambda *_, **__: self.capability >= (8, 0),
             "Event": type("Event", (streams.Event,), {"gpu": self}),
             "Stream": type("Stream", (streams.Stream,), {"gpu": self}),
+            "CUDAGraph": type("CUDAGraph", (graphs.CudaGraph,), {"gpu": self}),
+            "graph": graphs.capture,
+            "graph_pool_handle": lambda: (0, 1),
             "current_stream": lambda *_: torch.cuda.Stream(),
             "stream": self._in_stream,
             "synchronize": lambda *_: self.wait("synchronize"),
@@ -151,9 +157,15 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
 
     # What is recorded ------------------------------------------------------------------------------------------
 
+    @property
+    def captured(self) -> graphs.CudaGraph | None:
+        """The CUDA graph that this thread captures, if it does."""
+        graph = self.graph
+        return graph if graph is not None and graph.thread == threading.get_ident() else None
+
     def launch(self, name: str) -> None:
         """Enqueue the kernel of an operation; some, which give memory alone, have none."""
-        if name in _NO_LAUNCH:
+        if name in _NO_LAUNCH or self.captured is not None:
             return
         with self._lock:
             self.enqueued += 1
@@ -162,6 +174,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
 
     def wait(self, kind: str, until: int | None = None, made_at: int | None = None) -> None:
         """Let the host wait for launch number ``until``, or for all that is enqueued."""
+        self._refuse_in_capture(kind)
         with self._lock:
             until = self.enqueued if until is None else until
             self.waits.append(Wait(kind, place(2), thread_name(), until, self.enqueued, made_at))
@@ -169,6 +182,10 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
             self._downloads = [one for one in self._downloads if one[0] > until]
             for _, host, numbers in arrived:
                 host.copy_(numbers)
+
+    def _refuse_in_capture(self, what: str) -> None:
+        if self.captured is not None:
+            raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({what})")
 
     @contextmanager
     def _in_stream(self, stream: streams.Stream) -> Iterator[None]:
@@ -205,11 +222,18 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
             kwargs = {**kwargs, "device": self.device}
         if kwargs.get("pin_memory"):
             kwargs = {**kwargs, "pin_memory": None}
-        out = func(*(self._inner(x) for x in args), **{name: self._inner(x) for name, x in kwargs.items()})
+        out = self.carry_out(func, [self._inner(x) for x in args], {key: self._inner(x) for key, x in kwargs.items()})
         if func._schema.is_mutable and func._schema.returns:
             args[0].made_at = self.enqueued
             return args[0]
         return self._wrapped(out)
+
+    def carry_out(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The result of an operation on the tensors behind the device's."""
+        out = function(*args, **kwargs)
+        if (graph := self.captured) is not None:
+            graph.add(function, args, kwargs, out)
+        return out
 
     def _wrapped(self, out: Any) -> Any:
         if isinstance(out, list | tuple):
@@ -249,6 +273,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         """Record a copy of a tensor of the host to the device."""
         if host.dim() == 0:
             return  # a number goes along with the launch
+        self._refuse_in_capture("copy to the device")
         waits = not (non_blocking and self.is_pinned(host))
         self.uploads.append(Upload(place(2), thread_name(), host.numel() * host.element_size(), waits))
 
@@ -287,14 +312,16 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         self.attention.append(AttentionCall(tuple(q.shape), tuple(k.shape), tuple(v.shape), q.dtype))
         if not self.has_values:
             return GpuTensor(torch.empty(*q.shape[:-1], v.shape[-1], dtype=q.dtype, device=self.device), self)
-        q, k, v, attn_mask = (self._inner(x) for x in (q, k, v, attn_mask))
-        out = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask, **kwargs)
-        return GpuTensor(out.contiguous(), self)
+        return GpuTensor(self.carry_out(_attention, [self._inner(x) for x in (q, k, v, attn_mask)], kwargs), self)
 
     def tolist(self, x: GpuTensor) -> Any:
         """``x.tolist()``."""
         self.wait("tolist", made_at=x.made_at)
         return x.inner.tolist() if self.has_values else torch.full(x.shape, MADE_UP).tolist()
+
+
+def _attention(*args: Any, **kwargs: Any) -> Tensor:
+    return torch.nn.functional.scaled_dot_product_attention(*args, **kwargs).contiguous()
 
 
 def _is_mask(index: Any) -> bool:

@@ -11,6 +11,7 @@ import torch
 from samurai_batch.benchmark.costs import FULL_MEMORY
 from samurai_batch.modeling.checkpoints import _Undrawn
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS, MODELS
+from samurai_batch.modeling.cuda_graphs import CALLS_BEFORE_CAPTURE, with_cuda_graphs
 from samurai_batch.modeling.gpu import attention_backend
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
 from samurai_batch.tracking.memory_bank import TrackedFrame
@@ -48,6 +49,27 @@ def test_a_frame_keeps_to_its_number_of_launches(name: str) -> None:
             assert_flash_is_used_where_it_can_be(gpu)
             found.append(gpu.num_launches)
     assert all(count <= bound for count, bound in zip(found, BOUNDS[name], strict=True)), found
+
+
+@pytest.mark.slow
+def test_with_cuda_graphs_a_frame_of_any_model_takes_fewer_than_a_hundred_launches() -> None:
+    for name in BOUNDS:
+        with FakeGpu(values=False) as gpu:
+            tracker, features = full_size(name)
+            tracker.operations = with_cuda_graphs(tracker.operations, captures_encoder=True)
+            side = tracker.model.image_size
+            pixels = torch.zeros(1, 3, side, side, dtype=torch.bfloat16, device="cuda")
+            one_frame(gpu, tracker, pixels, full_inputs(tracker, features, 8))
+            assert gpu.num_launches <= 95
+            assert gpu.launches["graph"] == 5
+            assert_waits_once_a_step(gpu.waits, 1)
+
+
+def one_frame(gpu: FakeGpu, tracker: Tracker, pixels: torch.Tensor, inputs: list[TrackInput]) -> None:
+    """Record a frame whose shapes have come often enough to be replayed."""
+    for _ in range(CALLS_BEFORE_CAPTURE + 2):
+        gpu.reset()
+        tracker.step(tracker.encode(pixels), inputs)
 
 
 def full_size(name: str) -> tuple[Tracker, FrameFeatures]:

@@ -1,7 +1,7 @@
 """The authors' own numbers: what the public code of SAM 2, SAMURAI and DAM4SAM computes, reproduced in float64."""
 
 import json
-import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from samurai_batch.modeling.configs import MODELS
-from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
+from samurai_batch.modeling.sam2 import FrameFeatures
 from samurai_batch.tracking.candidate_masks import CandidateMasks
 from samurai_batch.tracking.memory_bank import Selection
 from samurai_batch.tracking.prompts import FramePrompt
@@ -132,17 +132,14 @@ def pixels_of(low_res: torch.Tensor, video: Size) -> int:
 def newest_pointers(tracker: Tracker) -> list[torch.Tensor]:
     """The object pointers that a tracker makes from now on, also those that it does not keep."""
     made: list[torch.Tensor] = []
-    # Weak: in a cycle of references the model, 0.3 GB, would outlive its test.
-    model = weakref.ref(tracker.model)
+    make = tracker.operations.object_pointer
 
     def watched(token: torch.Tensor, is_present: torch.Tensor) -> torch.Tensor:
-        alive = model()
-        assert alive is not None
-        pointers = SAM2.object_pointer(alive, token, is_present)
+        pointers = make(token, is_present)
         made.append(pointers[0])
         return pointers
 
-    tracker.model.object_pointer = watched  # type: ignore[method-assign]
+    tracker.operations = replace(tracker.operations, object_pointer=watched)
     return made
 
 

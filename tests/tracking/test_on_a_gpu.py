@@ -92,18 +92,16 @@ def test_a_frame_goes_to_the_device_by_one_upload(traffic: Traffic) -> None:
 
 
 @pytest.mark.parametrize("num_tracks", [1, 3])
-def test_shapes_are_those_of_every_frame_from_the_sixteenth_on(
-    num_tracks: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shapes_are_those_of_every_frame_from_the_sixteenth_on(num_tracks: int) -> None:
     """What a captured graph rests on; checked on the CPU, where memories have values to be selected by."""
     follower, shapes = make_tracker(TrackerSettings(mode="sam2")), []
-    attend = follower.model.attend_to_memory
+    attend = follower.operations.attend_to_memory
 
     def watched(*arguments: Any) -> Tensor:
         shapes.append([argument.shape for argument in arguments if isinstance(argument, Tensor)])
         return attend(*arguments)
 
-    monkeypatch.setattr(follower.model, "attend_to_memory", watched)
+    follower.operations = replace(follower.operations, attend_to_memory=watched)
     video = features(follower.model)
     list(steps(follower, [Script({0: box(4.0 + n, 4, 40, 50)}) for n in range(num_tracks)], video))
     assert len(shapes) == len(video) - 1

@@ -1,0 +1,165 @@
+"""Operations replayed as CUDA graphs, on the fake GPU: the masks of operations that are not, by far fewer launches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from samurai_batch.job import make_job
+from samurai_batch.modeling.checkpoints import load_weights
+from samurai_batch.modeling.constants import Constants
+from samurai_batch.modeling.cuda_graphs import CALLS_BEFORE_CAPTURE, MOST_GRAPHS, Replayed, with_cuda_graphs
+from samurai_batch.pipeline import ChunkResult, propagate_chunk
+from samurai_batch.runtime import assembly
+from samurai_batch.tracking.settings import TrackerSettings
+from samurai_batch.tracking.tracker import Tracker
+from tests.deterministic import deterministic_frames, small_model
+from tests.gpu.checks import on_gpu
+from tests.gpu.fake_gpu import FakeGpu
+from tests.gpu.test_tracking import assert_equal_masks, assert_no_needless_wait, tracks
+from tests.small_video import FakeSource, legs_of
+from tests.tracking.scripts import SIZE, VARIANTS
+
+FRAMES_PER_CHUNK = 14
+NEW_JOB = {"prompts": "prompts.csv", "output": "out"}
+
+
+@pytest.fixture
+def gpu(one_thread: None) -> Iterator[FakeGpu]:
+    with FakeGpu() as fake:
+        yield fake
+
+
+def replaying(settings: TrackerSettings) -> Tracker:
+    plain = Tracker(on_gpu(small_model()), settings)
+    return Tracker(plain.model, settings, with_cuda_graphs(plain.operations, captures_encoder=True))
+
+
+def run(tracker: Tracker, count: int, use_threads: bool, gpu: FakeGpu | None = None) -> list[ChunkResult]:
+    """Two chunks, the second from the saved states of the first: memories fill in the first one."""
+    results, states = list[ChunkResult](), dict[str, bytes]()
+    for begin in (0, FRAMES_PER_CHUNK):
+        frames = range(begin, begin + FRAMES_PER_CHUNK)
+        source = FakeSource(deterministic_frames(2 * FRAMES_PER_CHUNK, SIZE), [])
+        if gpu is not None:
+            gpu.reset()
+        result = propagate_chunk(tracker, source, legs_of(tracks(count)), frames, states, use_threads=use_threads)
+        if gpu is not None:
+            assert gpu.launches["graph"] > FRAMES_PER_CHUNK
+            if tracker.rules.rescue is None:  # which reads more than a step does
+                assert_no_needless_wait(gpu, FRAMES_PER_CHUNK)
+        states = dict(result.states)
+        results.append(result)
+    return results
+
+
+@pytest.mark.parametrize("mode", VARIANTS)
+@pytest.mark.parametrize(("count", "use_threads"), [(1, False), (8, True)])
+def test_a_tracker_that_replays_finds_what_the_cpu_finds(
+    gpu: FakeGpu, mode: str, count: int, use_threads: bool
+) -> None:
+    """Every prompt, tracks that begin late and are prompted again, memories that fill and then stay full."""
+    found = run(replaying(VARIANTS[mode]), count, use_threads, gpu)
+    expected = run(Tracker(small_model(), VARIANTS[mode]), count, use_threads)
+    for ours, of_cpu in zip(found, expected, strict=True):
+        assert ours.tables.keys() == of_cpu.tables.keys()
+        for name, table in of_cpu.tables.items():
+            assert_equal_masks(ours.tables[name], table)
+
+
+def double(x: Tensor, by: float = 2.0) -> Tensor:
+    return x * by + 1.0
+
+
+def calls(function: Replayed[Tensor], gpu: FakeGpu, *shapes: int) -> list[int]:
+    """Graph launches of calls with vectors of these lengths, one after the other; each result is checked."""
+    launches = []
+    for number, length in enumerate(shapes):
+        gpu.reset()
+        x = gpu.on_device(torch.full((length,), float(number)))
+        assert function(x).tolist() == [2.0 * number + 1] * length
+        launches.append(gpu.launches["graph"])
+    return launches
+
+
+def test_a_shape_is_captured_when_it_comes_for_the_third_time_in_a_row(gpu: FakeGpu) -> None:
+    assert CALLS_BEFORE_CAPTURE == 2
+    replayed = Replayed(double, (0, 1))
+    assert calls(replayed, gpu, 5, 5, 5, 5) == [0, 0, 1, 1]
+    assert calls(replayed, gpu, 6, 7, 6, 7, 6, 5) == [0, 0, 0, 0, 0, 1]
+
+
+def test_constants_of_a_call_are_captured_with_it(gpu: FakeGpu) -> None:
+    replayed = Replayed(double, (0, 1))
+    x = gpu.on_device(torch.ones(4))
+    for _ in range(4):
+        assert replayed(x, 2.0).tolist() == [3.0] * 4
+    assert replayed(x, 3.0).tolist() == [4.0] * 4
+
+
+def test_the_graph_that_was_used_longest_ago_is_dropped(gpu: FakeGpu) -> None:
+    replayed = Replayed(double, (0, 1))
+    for length in range(1, MOST_GRAPHS + 1):
+        calls(replayed, gpu, length, length, length)
+    assert calls(replayed, gpu, 1) == [1]
+    calls(replayed, gpu, 99, 99, 99)
+    assert calls(replayed, gpu, 1, 2, 3) == [1, 0, 1]
+
+
+def test_a_result_is_not_changed_by_the_next_call(gpu: FakeGpu) -> None:
+    replayed = Replayed(double, (0, 1))
+    results = [replayed(gpu.on_device(torch.full((4,), float(number)))) for number in range(6)]
+    assert [result.tolist()[0] for result in results] == [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]
+
+
+@dataclass
+class Scaled:
+    """Multiplies by a constant of its own, of which one variant is kept."""
+
+    weight: Tensor
+    constants: Constants
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x * self.constants.get("scale", lambda: self.weight * 2.0, self.weight, variant=len(x))
+
+
+def test_a_graph_keeps_the_constants_that_it_reads(gpu: FakeGpu) -> None:
+    """Another shape puts another variant in their place, and their memory must not be given to others."""
+    scaled = Scaled(gpu.on_device(torch.tensor([3.0])), Constants())
+    replayed = Replayed(scaled, (0, 1))
+    for length in (4, 4, 4, 5, 5, 5, 4, 5):
+        gpu.reset()
+        assert replayed(gpu.on_device(torch.ones(length))).tolist() == [6.0] * length
+    assert gpu.launches["graph"] == 1
+
+
+def waits_for_the_device(x: Tensor) -> Tensor:
+    return x * float(x.sum())
+
+
+def test_what_cannot_be_captured_is_named(gpu: FakeGpu) -> None:
+    replayed = Replayed(waits_for_the_device, (0, 1))
+    x = gpu.on_device(torch.ones(3))
+    for _ in range(2):
+        assert replayed(x).tolist() == [3.0] * 3
+    with pytest.raises(RuntimeError, match=r"not permitted when stream is capturing .*; .* leave cuda_graphs out"):
+        replayed(x)
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_a_job_with_cuda_graphs_replays_every_operation_that_is_not_compiled(
+    gpu: FakeGpu, compiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "compiled_encoder", lambda model, _: model.encode_image)
+    config = make_job({**NEW_JOB, "device": "cuda", "cuda_graphs": True, "compile": compiles})
+    operations = vars(assembly.make_tracker(config, load_weights("nano")).operations)
+    not_replayed = {name for name, function in operations.items() if not isinstance(function, Replayed)}
+    assert not_replayed == ({"encode_image"} if compiles else set())
+
+
+@pytest.mark.parametrize("wishes", [{"device": "cpu"}, {"device": "auto", "cuda_graphs": True}])
+def test_without_a_gpu_nothing_is_replayed(wishes: dict[str, object]) -> None:
+    tracker = assembly.make_tracker(make_job({**NEW_JOB, **wishes}), load_weights("nano"))
+    assert not any(isinstance(function, Replayed) for function in vars(tracker.operations).values())
