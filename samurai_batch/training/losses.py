@@ -20,7 +20,8 @@ class LossWeights:
     """The weight of each loss.
 
     ``absent`` weighs invisible objects, which are few, in the object score's loss; ``runner_up`` weighs the multimask
-    outputs other than the best; ``features`` weighs `feature_penalty`; ``distractors`` weighs false positives on
+    outputs other than the best; ``multimask`` weighs the multimask outputs on frames without a prompt, where a tracker
+    chooses among them alone; ``features`` weighs `feature_penalty`; ``distractors`` weighs false positives on
     distractors, things that the object could be mistaken for.
     """
 
@@ -31,6 +32,7 @@ class LossWeights:
     object_score: float = 1.0
     absent: float = 3.0
     runner_up: float = 0.5
+    multimask: float = 1.0
     features: float = 0.1
     distractors: float = 0.0
 
@@ -103,7 +105,8 @@ def frame_loss(
     count = present.sum().clamp(min=1)
     losses = mask_loss(candidates.logits, target, weights, distractors)
     best = losses[:, 1:].min(1).values
-    masks = losses[:, 0] + (1 - weights.runner_up) * best + weights.runner_up * losses[:, 1:].mean(1)
+    multimask = (1 - weights.runner_up) * best + weights.runner_up * losses[:, 1:].mean(1)
+    masks = losses[:, 0] + (1.0 if prompted else weights.multimask) * multimask
     mask = (masks * present).sum() / count
     with torch.no_grad():
         ious = mask_iou(candidates.logits, target)

@@ -1,5 +1,7 @@
 """What wrong masks, scores and loud features cost."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -51,6 +53,18 @@ def test_an_absent_object_trains_the_object_score_alone() -> None:
     assert loss.total.item() == pytest.approx(0.0, abs=1e-6)
     loss = frame_loss(candidates(target, 20.0), torch.zeros_like(target), absent, False, LossWeights())
     assert loss.total.item() == pytest.approx(20.0 * LossWeights().absent, abs=1e-3)
+
+
+def test_the_masks_a_tracker_chooses_from_weigh_more_where_there_is_no_prompt() -> None:
+    target, shown = square(), torch.ones(1, dtype=torch.bool)
+    right = candidates(target, 20.0)
+    wrong = replace(right, logits=torch.cat([right.logits[:, :1], -right.logits[:, 1:]], dim=1))
+
+    def masks_cost(prompted: bool, multimask: float) -> float:
+        return frame_loss(wrong, target, shown, prompted, LossWeights(multimask=multimask)).mask.item()
+
+    assert masks_cost(prompted=False, multimask=2.0) == pytest.approx(2 * masks_cost(False, 1.0), rel=0.01)
+    assert masks_cost(prompted=True, multimask=2.0) == masks_cost(True, 1.0)
 
 
 def test_loud_features_cost_and_quiet_ones_do_not() -> None:
