@@ -32,7 +32,7 @@ from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.synthetic.scene import SceneSettings
 from samurai_batch.training.bank import StoredBank
 from samurai_batch.training.batches import BatchSettings, ClipBatches
-from samurai_batch.training.calibration import calibrate
+from samurai_batch.training.calibration import calibrate_object_score, sharpen_single_mask
 from samurai_batch.training.losses import LossWeights
 from samurai_batch.training.schedule import Stage, TrainingSettings
 from samurai_batch.training.state import (
@@ -262,13 +262,17 @@ def begin_from(begin: Path | None, folder: Path) -> None:
 
 
 def calibrated(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with a calibrated object score, on clips that neither training nor the suites use."""
+    """The weights with a calibrated object score and a sharper single mask.
+
+    The clips for it are used neither by training nor by the suites.
+    """
     settings = replace(_FINEST.batches, clips=8, frames=12, repeats=1, objects=2, prompt_chances=(1.0, 0.0, 0.0, 0.0))
     clips = ClipBatches(settings, (_CALIBRATION_SEED,))
     model = SAM2(NANO, settings.size).float()
     model.load_state_dict(weights)
-    threshold = calibrate(model, (clips[index] for index in range(8)))
+    threshold = calibrate_object_score(model, (clips[index] for index in range(8)))
     logging.info("the object score's best threshold was %.2f", threshold)
+    sharpen_single_mask(model)
     return model.state_dict()
 
 

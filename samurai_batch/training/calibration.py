@@ -1,7 +1,9 @@
-"""Calibrates the object score, so that the tracker's fixed thresholds separate visible from absent objects best.
+"""Calibrates trained weights to the fixed thresholds of the trackers.
 
-The thresholds are -1 in SAMURAI's rules and 0 in SAM 2's; where training puts the boundary depends on how often
-objects are absent in its clips.
+- Object score: -1 in SAMURAI's rules and 0 in SAM 2's separate visible from absent objects; where training puts the
+  boundary depends on how often objects are absent in its clips.
+- Single mask: SAM 2 replaces one whose area changes by more than 2 % between the thresholds of -0.05 and 0.05. A small
+  network is less sure of its edges than those thresholds expect, and its single mask is the better one.
 """
 
 from collections.abc import Iterable
@@ -9,10 +11,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from samurai_batch.modeling.layers import Mlp
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.training.batches import Batch
 from samurai_batch.training.rollout import MemorySampling, encode_batch, propagate
 
+_SINGLE_MASK_SCALE = 8.0
 _SCALE = 3.0  # of the scores: it makes the distance of the two thresholds small
 _MIDDLE = -0.5  # of the two thresholds
 _ACCURACY_ERROR = 0.01  # of balanced accuracy, measured on a few hundred absent objects
@@ -45,7 +49,7 @@ def best_threshold(scores: Tensor, visible: Tensor) -> float:
     return float(tried[accuracy >= accuracy.max() - _ACCURACY_ERROR].min())
 
 
-def calibrate(model: SAM2, batches: Iterable[Batch]) -> float:
+def calibrate_object_score(model: SAM2, batches: Iterable[Batch]) -> float:
     """Shift and scale the object score head, in place; returns the threshold that was best before."""
     threshold = best_threshold(*object_scores(model, batches))
     last = model.sam_mask_decoder.pred_obj_score_head.layers[-1]
@@ -54,3 +58,14 @@ def calibrate(model: SAM2, batches: Iterable[Batch]) -> float:
         last.weight.mul_(_SCALE)
         last.bias.sub_(threshold).mul_(_SCALE).add_(_MIDDLE)
     return threshold
+
+
+def sharpen_single_mask(model: SAM2) -> None:
+    """Scale the logits of the single-mask output, in place: the mask stays as it is, and counts as stable."""
+    mlp = model.sam_mask_decoder.output_hypernetworks_mlps[0]
+    assert isinstance(mlp, Mlp)
+    last = mlp.layers[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(_SINGLE_MASK_SCALE)
+        last.bias.mul_(_SINGLE_MASK_SCALE)
