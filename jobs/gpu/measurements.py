@@ -17,7 +17,6 @@ from gpu.session import FramesInMemory, Session, box_prompt, legs, make_tracker
 from samurai_batch.benchmark.mask_costs import FILL_HOLE_AREA, SIZES, rugged_disc
 from samurai_batch.errors import ConfigError, VideoError
 from samurai_batch.modeling.checkpoints import build_model, load_weights
-from samurai_batch.modeling.cuda_graphs import CALLS_BEFORE_CAPTURE
 from samurai_batch.modeling.gpu import auto_dtype
 from samurai_batch.modeling.pixels import to_model_input
 from samurai_batch.pipeline import propagate_chunk
@@ -150,15 +149,13 @@ def _measure_costs(session: Session, name: str, *, replays: bool) -> None:
     side, dtype = model.image_size, model.no_obj_ptr.dtype
     what = f"{name}, graphs" if replays else name
     pixels = torch.zeros(1, 3, side, side, device=session.device, dtype=dtype)
-    for _ in range(CALLS_BEFORE_CAPTURE):
-        tracker.encode(pixels)
     _add_cost(session, f"{what}: encode", partial(tracker.encode, pixels))
     features = tracker.encode(pixels)
     for count in (1, 8):
         states = [TrackState(100000) for _ in range(count)]
         tracker.step(features, [TrackInput(state, box_prompt(model)) for state in states])
         step = partial(tracker.step, features, [TrackInput(state) for state in states])
-        for _ in range(session.pick(FULL + CALLS_BEFORE_CAPTURE, 2)):
+        for _ in range(session.pick(FULL, 2)):
             step()
         _add_cost(session, f"{what}: step {count}", step)
     if session.device == "cuda":

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from samurai_batch.benchmark.costs import FULL_MEMORY
 from samurai_batch.modeling.checkpoints import build_model, load_weights
-from samurai_batch.modeling.compiling import compiled_encoder
-from samurai_batch.modeling.cuda_graphs import with_cuda_graphs
 from samurai_batch.modeling.gpu import auto_dtype
-from samurai_batch.modeling.operations import Operations
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.prompts import BoxPrompt
+from samurai_batch.runtime.assembly import make_operations
 from samurai_batch.tasks import Leg, Track, Video
 from samurai_batch.tracking.prompts import FramePrompt
 from samurai_batch.tracking.settings import TrackerSettings
@@ -61,7 +59,10 @@ class Session:
             torch.cuda.synchronize()
 
     def milliseconds(self, work: Callable[[], object]) -> float:
-        """Median of several calls, the device having done all of each."""
+        """Median of several calls, the device having done all of each.
+
+        The first ones, in which constants are made and graphs captured, do not count.
+        """
         seconds = []
         for number in range(self.pick(13, 3)):
             self.synchronize()
@@ -95,11 +96,8 @@ def make_tracker(
     image_size = 64 if session.is_rehearsal else None
     model = build_model(weights, image_size, auto_dtype(session.device), session.device)
     settings = TrackerSettings(**vars(FULL_MEMORY))
-    operations = Operations.of(model)
-    if is_compiled:
-        operations = replace(operations, encode_image=compiled_encoder(model, frames_per_batch))
-    if replays and session.device == "cuda":
-        operations = with_cuda_graphs(operations, captures_encoder=not is_compiled)
+    replays = replays and session.device == "cuda"
+    operations = make_operations(model, is_compiled=is_compiled, frames_per_batch=frames_per_batch, replays=replays)
     return Tracker(model, settings, operations)
 
 

@@ -259,10 +259,9 @@ class JobConfig(BaseModel):
             raise contradiction("on_cut", "task is segment, whose pictures have one shot; remove one of them")
         if self.interpolate_boxes and self.frame_step == 1:
             raise contradiction("interpolate_boxes", "frame_step is 1, which leaves no frame out; raise frame_step")
-        if self.task == "segment" and self.compile:
-            raise contradiction("compile", "task is segment, whose batches have many sizes; remove one of them")
-        if self.task == "segment" and self.cuda_graphs:
-            raise contradiction("cuda_graphs", "task is segment, whose batches have many sizes; remove one of them")
+        for name in ("compile", "cuda_graphs"):
+            if self.task == "segment" and getattr(self, name):
+                raise contradiction(name, "task is segment, whose batches have many sizes; remove one of them")
         if self.device == "cpu" and self.cuda_graphs:
             raise contradiction("cuda_graphs", "device is cpu, which has none; remove one of them")
         if self.pool == "ray" and self.device == "cuda" and self.num_gpus_per_replica == 0:

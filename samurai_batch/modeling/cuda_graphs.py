@@ -42,7 +42,9 @@ def with_cuda_graphs(operations: Operations, *, captures_encoder: bool) -> Opera
 
 
 class Replayed(Generic[T]):
-    """A function of tensors, tuples and dataclasses of tensors, and constants; replayed once its shapes repeat.
+    """A function of tensors, tuples and dataclasses of tensors, and constants.
+
+    It is replayed from the third call in a row with the same shapes on.
 
     All functions of one ``pool`` share the memory of what they compute on the way. They may, because each result is
     copied before another graph runs.

@@ -23,6 +23,7 @@ from samurai_batch.modeling.configs import SamConfig
 from samurai_batch.modeling.cuda_graphs import with_cuda_graphs
 from samurai_batch.modeling.operations import Operations
 from samurai_batch.modeling.process import prepare_process
+from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.pipeline import propagate_chunk
 from samurai_batch.planning.fingerprints import Recipe
 from samurai_batch.redaction import get_logger, redact_logging
@@ -166,12 +167,24 @@ def _num_cpus(config: JobConfig) -> int:
 def make_tracker(config: JobConfig, weights: Weights) -> Tracker:
     """The tracker of a job on the device it asks for."""
     model = build_model(weights, config.image_size, dtype_of(config), device_of(config))
-    operations = Operations.of(model)
-    if config.compile:
-        operations = replace(operations, encode_image=compiled_encoder(model, config.frames_per_batch))
-    if config.cuda_graphs and device_of(config) == "cuda":
-        operations = with_cuda_graphs(operations, captures_encoder=not config.compile)
+    replays = config.cuda_graphs and device_of(config) == "cuda"
+    operations = make_operations(
+        model, is_compiled=config.compile, frames_per_batch=config.frames_per_batch, replays=replays
+    )
     return Tracker(model, config.tracker_settings, operations)
+
+
+def make_operations(
+    model: SAM2, *, is_compiled: bool = False, frames_per_batch: int = 1, replays: bool = False
+) -> Operations:
+    """The network's operations for a tracker: the image encoder compiled, the others replayed as CUDA graphs, or not.
+
+    An image encoder that is not compiled is replayed as well.
+    """
+    operations = Operations.of(model)
+    if is_compiled:
+        operations = replace(operations, encode_image=compiled_encoder(model, frames_per_batch))
+    return with_cuda_graphs(operations, captures_encoder=not is_compiled) if replays else operations
 
 
 def make_pool(plan: ReplicaPlan) -> Pool:
