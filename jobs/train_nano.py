@@ -121,8 +121,8 @@ _BANK_STAGE = replace(
     ),
     loss_weights=LossWeights(focal=20.0, balanced=0.3, distractors=0.3, object_score=2.0, iou=2.0, multimask=2.0),
     image_weight=1.0,
-    # At 0.25 the loss rose from 3.5 to 4.0 within 1,600 steps; at 0.08 it was 3.3 to 3.6, in means of 200. Both with
-    # the losses before: those of today are higher.
+    # At 0.25 the loss rose from 3.5 to 4.0 within 1,600 steps; at 0.08 it was 3.3 to 3.6, in means of 200. Both were
+    # measured with the loss weights before; these give higher numbers.
     rate_factor=0.08,
     constant_rate=True,
     average_decay=0.998,
