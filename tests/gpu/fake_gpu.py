@@ -25,7 +25,6 @@ or for the whole device. Before that, the host's tensor holds nothing of use, as
 What this does not show: speed, memory, numerical differences of CUDA's kernels, several streams at once, gradients.
 """
 
-import functools
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -39,18 +38,13 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
-from tests.gpu import graphs, streams
+from tests.gpu import aten, graphs, streams
 from tests.gpu.calls import Calls
 from tests.gpu.gpu_tensor import GpuTensor, tensors_in
 from tests.gpu.records import AttentionCall, Upload, Wait, place, thread_name
 
 MADE_UP = 0.75  # what the host reads where there are shapes only
 GARBAGE_BYTE = 0xA5  # what is in the host's memory before a copy has arrived
-
-_NO_LAUNCH = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "detach", "lift_fresh"}
-_VIEWS = {"_unsafe_view", "_reshape_alias", "alias"}
-_WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal"}
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
 class FakeGpu(AbstractContextManager["FakeGpu"]):
@@ -165,7 +159,7 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
 
     def launch(self, name: str) -> None:
         """Enqueue the kernel of an operation; some, which give memory alone, have none."""
-        if name in _NO_LAUNCH or self.captured is not None:
+        if name in aten.NO_LAUNCH or self.captured is not None:
             return
         with self._lock:
             self.enqueued += 1
@@ -203,18 +197,18 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
         name = func._schema.name.partition("::")[2]
         if name == "copy_" and not isinstance(args[0], GpuTensor):
             return self.copy_to_host(args[0], args[1], bool(args[2]) if len(args) > 2 else False)
-        if _is_composite(func):
-            return func._op_dk(_COMPOSITE, *args, **kwargs)
+        if aten.is_composite(func):
+            return func._op_dk(aten.COMPOSITE, *args, **kwargs)
         to_host = kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cpu"
         if name == "_to_copy" and to_host:
             return self.copied_to_host(args[0], kwargs)
         tensors = list(tensors_in(args, kwargs))
         self._check_devices(name, args, tensors)
-        if name in _WAITING or (name == "index" and any(_is_mask(x) for x in args[1])):
+        if aten.waits(name, args):
             self.wait(name, made_at=max(x.made_at for x in tensors if isinstance(x, GpuTensor)))
             if not self.has_values and name == "_local_scalar_dense":
                 return MADE_UP
-        if not _is_view(func, name):
+        if not aten.is_view(func, name):
             self.launch(name)
         if name == "copy_" and not isinstance(args[1], GpuTensor):
             self.record_upload(args[1], bool(args[2]) if len(args) > 2 else False)
@@ -322,24 +316,6 @@ class FakeGpu(AbstractContextManager["FakeGpu"]):
 
 def _attention(*args: Any, **kwargs: Any) -> Tensor:
     return torch.nn.functional.scaled_dot_product_attention(*args, **kwargs).contiguous()
-
-
-def _is_mask(index: Any) -> bool:
-    return isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8)
-
-
-@functools.cache
-def _is_composite(func: Any) -> bool:
-    """Whether PyTorch carries the operation out by others, which are seen one by one."""
-    has_kernel: bool = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE)
-    return has_kernel
-
-
-@functools.cache
-def _is_view(func: Any, name: str) -> bool:
-    returns = func._schema.returns
-    aliases = bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
-    return aliases or name in _VIEWS
 
 
 @contextmanager

@@ -11,16 +11,14 @@ from samurai_batch.job import make_job
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.constants import Constants
 from samurai_batch.modeling.cuda_graphs import CALLS_BEFORE_CAPTURE, MOST_GRAPHS, Replayed, with_cuda_graphs
-from samurai_batch.pipeline import ChunkResult, propagate_chunk
 from samurai_batch.runtime import assembly
 from samurai_batch.tracking.settings import TrackerSettings
 from samurai_batch.tracking.tracker import Tracker
-from tests.deterministic import deterministic_frames, small_model
-from tests.gpu.checks import on_gpu
+from tests.deterministic import small_model
+from tests.gpu.checks import gpu_tracker
 from tests.gpu.fake_gpu import FakeGpu
-from tests.gpu.test_tracking import assert_equal_masks, assert_no_needless_wait, tracks
-from tests.small_video import FakeSource, legs_of
-from tests.tracking.scripts import SIZE, VARIANTS
+from tests.gpu.test_tracking import assert_equal_chunks, run_chunks
+from tests.tracking.scripts import VARIANTS
 
 FRAMES_PER_CHUNK = 14
 NEW_JOB = {"prompts": "prompts.csv", "output": "out"}
@@ -33,26 +31,8 @@ def gpu(one_thread: None) -> Iterator[FakeGpu]:
 
 
 def replaying(settings: TrackerSettings) -> Tracker:
-    plain = Tracker(on_gpu(small_model()), settings)
+    plain = gpu_tracker(settings)
     return Tracker(plain.model, settings, with_cuda_graphs(plain.operations, captures_encoder=True))
-
-
-def run(tracker: Tracker, count: int, use_threads: bool, gpu: FakeGpu | None = None) -> list[ChunkResult]:
-    """Two chunks, the second from the saved states of the first: memories fill in the first one."""
-    results, states = list[ChunkResult](), dict[str, bytes]()
-    for begin in (0, FRAMES_PER_CHUNK):
-        frames = range(begin, begin + FRAMES_PER_CHUNK)
-        source = FakeSource(deterministic_frames(2 * FRAMES_PER_CHUNK, SIZE), [])
-        if gpu is not None:
-            gpu.reset()
-        result = propagate_chunk(tracker, source, legs_of(tracks(count)), frames, states, use_threads=use_threads)
-        if gpu is not None:
-            assert gpu.launches["graph"] > FRAMES_PER_CHUNK
-            if tracker.rules.rescue is None:  # which reads more than a step does
-                assert_no_needless_wait(gpu, FRAMES_PER_CHUNK)
-        states = dict(result.states)
-        results.append(result)
-    return results
 
 
 @pytest.mark.parametrize("mode", VARIANTS)
@@ -61,12 +41,11 @@ def test_a_tracker_that_replays_finds_what_the_cpu_finds(
     gpu: FakeGpu, mode: str, count: int, use_threads: bool
 ) -> None:
     """Every prompt, tracks that begin late and are prompted again, memories that fill and then stay full."""
-    found = run(replaying(VARIANTS[mode]), count, use_threads, gpu)
-    expected = run(Tracker(small_model(), VARIANTS[mode]), count, use_threads)
-    for ours, of_cpu in zip(found, expected, strict=True):
-        assert ours.tables.keys() == of_cpu.tables.keys()
-        for name, table in of_cpu.tables.items():
-            assert_equal_masks(ours.tables[name], table)
+    chunks = {"chunk_frames": FRAMES_PER_CHUNK, "frames_per_batch": 1}
+    graphs = FRAMES_PER_CHUNK + 1
+    found = run_chunks(replaying(VARIANTS[mode]), gpu, count, use_threads, **chunks, min_graphs=graphs)
+    expected = run_chunks(Tracker(small_model(), VARIANTS[mode]), None, count, use_threads, **chunks)
+    assert_equal_chunks(found, expected)
 
 
 def double(x: Tensor, by: float = 2.0) -> Tensor:

@@ -57,16 +57,15 @@ def test_with_cuda_graphs_a_frame_of_any_model_takes_fewer_than_a_hundred_launch
         with FakeGpu(values=False) as gpu:
             tracker, features = full_size(name)
             tracker.operations = with_cuda_graphs(tracker.operations, captures_encoder=True)
-            side = tracker.model.image_size
-            pixels = torch.zeros(1, 3, side, side, dtype=torch.bfloat16, device="cuda")
-            one_frame(gpu, tracker, pixels, full_inputs(tracker, features, 8))
+            one_frame(gpu, tracker, full_inputs(tracker, features, 8))
             assert gpu.num_launches <= 95
             assert gpu.launches["graph"] == 5
             assert_waits_once_a_step(gpu.waits, 1)
 
 
-def one_frame(gpu: FakeGpu, tracker: Tracker, pixels: torch.Tensor, inputs: list[TrackInput]) -> None:
+def one_frame(gpu: FakeGpu, tracker: Tracker, inputs: list[TrackInput]) -> None:
     """Record a frame whose shapes have come often enough to be replayed."""
+    pixels = black(tracker.model)
     for _ in range(CALLS_BEFORE_CAPTURE + 2):
         gpu.reset()
         tracker.step(tracker.encode(pixels), inputs)
@@ -78,12 +77,16 @@ def full_size(name: str) -> tuple[Tracker, FrameFeatures]:
         model = SAM2(MODELS[name])
     model = model.in_dtype(torch.bfloat16).eval().requires_grad_(False).to("cuda")
     tracker = Tracker(model, TrackerSettings(**vars(FULL_MEMORY)))
-    side = model.image_size
-    pixels = torch.zeros(1, 3, side, side, dtype=torch.bfloat16, device="cuda")
+    pixels = black(model)
     tracker.encode(pixels)
     gpu = pixels.gpu  # type: ignore[attr-defined]
     gpu.reset()
     return tracker, tracker.encode(pixels)
+
+
+def black(model: SAM2) -> torch.Tensor:
+    """A frame (1, 3, S, S) of zeros on the device."""
+    return torch.zeros(1, 3, model.image_size, model.image_size, dtype=torch.bfloat16, device="cuda")
 
 
 def full_inputs(tracker: Tracker, features: FrameFeatures, num_tracks: int) -> list[TrackInput]:

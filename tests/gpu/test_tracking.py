@@ -1,6 +1,6 @@
 """Tracking on the fake GPU: no mixed devices, one wait a step, no upload that the host waits for, the CPU's masks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -88,9 +88,9 @@ def test_a_step_with_pooled_memories_waits_once(gpu: FakeGpu) -> None:
         assert_waits_once_a_step(step.waits, 1)
 
 
-def source() -> FakeSource:
+def source(num_frames: int = 8) -> FakeSource:
     """Frames of the network's own size: the CPU and a GPU resize others a little differently."""
-    return FakeSource(deterministic_frames(8, SIZE), [])
+    return FakeSource(deterministic_frames(num_frames, SIZE), [])
 
 
 def rectangle() -> MaskPrompt:
@@ -115,18 +115,38 @@ def tracks(count: int) -> list[Track]:
     return [Track(video=VIDEO, object_id=name, prompts=prompts) for name, prompts in list(kinds.items())[:count]]
 
 
-def run_chunks(tracker: Tracker, gpu: FakeGpu | None, count: int, use_threads: bool) -> list[ChunkResult]:
-    """Two chunks of four frames, the second from the saved states of the first; checked one by one."""
+def run_chunks(
+    tracker: Tracker,
+    gpu: FakeGpu | None,
+    count: int,
+    use_threads: bool,
+    *,
+    chunk_frames: int = 4,
+    frames_per_batch: int = 2,
+    min_graphs: int = 0,
+) -> list[ChunkResult]:
+    """Two chunks, the second from the saved states of the first; checked one by one.
+
+    On a GPU each of them launches at least ``min_graphs`` CUDA graphs.
+    """
     results: list[ChunkResult] = []
     states: Mapping[str, bytes] = {}
-    for frames in (range(4), range(4, 8)):
+    for frames in (range(chunk_frames), range(chunk_frames, 2 * chunk_frames)):
         if gpu is not None:
             gpu.reset()
         result = propagate_chunk(
-            tracker, source(), legs_of(tracks(count)), frames, states, frames_per_batch=2, use_threads=use_threads
+            tracker,
+            source(2 * chunk_frames),
+            legs_of(tracks(count)),
+            frames,
+            states,
+            frames_per_batch=frames_per_batch,
+            use_threads=use_threads,
         )
         if gpu is not None:
-            assert_no_needless_wait(gpu, len(frames))
+            assert gpu.launches["graph"] >= min_graphs
+            if tracker.rules.rescue is None:  # which reads more than a step does
+                assert_no_needless_wait(gpu, len(frames))
         states = result.states
         results.append(result)
     return results
@@ -151,7 +171,12 @@ def test_a_chunk_and_one_resumed_from_saved_states_give_the_masks_of_the_cpu(
 ) -> None:
     found = run_chunks(gpu_tracker(settings()), gpu, count, use_threads)
     expected = run_chunks(Tracker(small_model(), settings()), None, count, use_threads)
+    assert_equal_chunks(found, expected)
+
+
+def assert_equal_chunks(found: Sequence[ChunkResult], expected: Sequence[ChunkResult]) -> None:
     for ours, of_cpu in zip(found, expected, strict=True):
+        assert ours.tables.keys() == of_cpu.tables.keys()
         for name, table in ours.tables.items():
             assert_equal_masks(table, of_cpu.tables[name])
 
