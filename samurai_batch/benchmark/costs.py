@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from samurai_batch.benchmark.clip import HEIGHT, WIDTH, clip_tracks, frames
 from samurai_batch.benchmark.machine import now
 from samurai_batch.modeling.configs import MAX_OBJ_PTRS
+from samurai_batch.modeling.cuda_graphs import CALLS_BEFORE_CAPTURE
 from samurai_batch.modeling.kernels import (
     cpu_kernels,
     fused_attention_operator,
@@ -92,11 +93,11 @@ def measure_costs(
 ) -> Costs:
     """Encode one frame and propagate tracks through it repeatedly, each time from the same full memory banks."""
     model = tracker.model
+    countable = Tracker(model, tracker.settings)  # operations that are compiled or replayed cannot be looked into
     device = model.no_obj_ptr.device
     pixels = to_model_input(next(frames(1)), model.image_size, model.no_obj_ptr.dtype, device)
     batch = pixels.expand(frames_per_batch, -1, -1, -1)
-    with torch.inference_mode():  # the eager network: compiled code cannot be counted
-        encode_gflop = _gflop(lambda: model.encode_image(batch)) / frames_per_batch
+    encode_gflop = _gflop(lambda: countable.encode(batch)) / frames_per_batch
     encode_s = _seconds(lambda: None, lambda _: tracker.encode(batch), repeats, device) / frames_per_batch
     features = tracker.encode(pixels)
     state = _full_state(tracker, features)
@@ -109,11 +110,11 @@ def measure_costs(
         def prepare(count: int = count) -> list[TrackInput]:
             return [TrackInput(TrackState.from_bytes(state, device)) for _ in range(count)]
 
-        def propagate(inputs: list[TrackInput]) -> object:
-            return tracker.step(features, inputs, video_size=(HEIGHT, WIDTH))
+        def propagate(by: Tracker, inputs: list[TrackInput]) -> object:
+            return by.step(features, inputs, video_size=(HEIGHT, WIDTH))
 
-        gflop = _gflop(partial(propagate, prepare()))
-        propagate_s = _seconds(prepare, propagate, repeats, device)
+        gflop = _gflop(partial(propagate, countable, prepare()))
+        propagate_s = _seconds(prepare, partial(propagate, tracker), repeats, device)
         steps.append(
             StepCost(
                 tracks=count,
@@ -157,6 +158,9 @@ _COUNTED = {onednn_linear_operator(): _linear_flops, fused_attention_operator():
 """Operators that PyTorch's FLOP counter does not know and would count as 0."""
 
 
+_WARM_UPS = {"cpu": 1, "cuda": CALLS_BEFORE_CAPTURE + 1}  # calls by device
+
+
 def _gflop(work: Callable[[], object]) -> float:
     """GFLOP of matrix products and convolutions."""
     known = {operator: count for operator, count in _COUNTED.items() if operator is not None}
@@ -167,14 +171,14 @@ def _gflop(work: Callable[[], object]) -> float:
 
 
 def _seconds(prepare: Callable[[], T], work: Callable[[T], object], repeats: int, device: torch.device) -> float:
-    """Median seconds of ``work``, which has run before (to count its operations), so no warm-up is needed."""
+    """Median seconds of ``work``, without its first calls, which compile, make constants and capture graphs."""
     seconds = []
-    for _ in range(repeats):
+    for _ in range(_WARM_UPS[device.type] + repeats):
         prepared = prepare()
         start_s = now(device)
         work(prepared)
         seconds.append(now(device) - start_s)
-    return statistics.median(seconds)
+    return statistics.median(seconds[-repeats:])
 
 
 def can_compare_with_plain(device: torch.device, dtype: torch.dtype) -> bool:

@@ -15,6 +15,7 @@ from samurai_batch.benchmark.machine import Machine, describe_machine, num_cores
 from samurai_batch.benchmark.mask_costs import MaskCost, measure_mask_costs
 from samurai_batch.benchmark.memory import Peak, measure_peak
 from samurai_batch.benchmark.sharing import Sharing, measure_sharing
+from samurai_batch.errors import ConfigError
 from samurai_batch.job import JobConfig, make_job
 from samurai_batch.modeling.checkpoints import Weights, load_weights
 from samurai_batch.modeling.process import prepare_process
@@ -43,6 +44,7 @@ class BenchmarkSettings:
     image_size: int | None = None
     dtype: Dtype = "auto"
     compile: bool = False
+    cuda_graphs: bool = False
     frames_per_batch: int = 1
     tracks: tuple[int, ...] = (1, 2, 4, 8, 16)
     threads: int = 1
@@ -80,10 +82,12 @@ class Results:
 def run_benchmark(settings: BenchmarkSettings, on_progress: Callable[[str], None]) -> Results:
     """Measure; ``on_progress`` gets the name of each measurement as it starts.
 
-    Raises ConfigError for a model or weights that do not exist.
+    Raises ConfigError for a model or weights that do not exist, and for CUDA graphs without a GPU.
     """
     prepare_process(settings.threads)
     jobs = [_job(settings, model) for model in settings.models]
+    if settings.cuda_graphs and device_of(jobs[0]) != "cuda":
+        raise ConfigError("CUDA graphs (--cuda-graphs) need a GPU, and this machine has none; leave them out")
     weights = [load_weights(job.model, job.weights) for job in jobs]  # raises before any measurement
     on_progress("the machine")
     machine = describe_machine(dtype_of(jobs[0]), torch.device(device_of(jobs[0])))
@@ -148,6 +152,7 @@ def _job(settings: BenchmarkSettings, model: str) -> JobConfig:
             "image_size": settings.image_size,
             "dtype": settings.dtype,
             "compile": settings.compile,
+            "cuda_graphs": settings.cuda_graphs,
             "frames_per_batch": settings.frames_per_batch,
             "num_cpus_per_replica": float(min(settings.threads, num_cores())),
             "threads_per_replica": settings.threads,

@@ -21,6 +21,7 @@ from samurai_batch.benchmark.memory import Peak, peak_bytes
 from samurai_batch.benchmark.presentation import as_json, as_markdown, as_svg
 from samurai_batch.benchmark.run import BenchmarkSettings, ModelResult, Results, run_benchmark
 from samurai_batch.benchmark.sharing import Sharing
+from samurai_batch.errors import ConfigError
 from samurai_batch.job import make_job
 from samurai_batch.masks import read_masks
 from samurai_batch.modeling.checkpoints import load_weights
@@ -81,6 +82,11 @@ def test_what_encodes_is_timed_as_it_is_and_counted_as_it_is_written() -> None:
     costs = measure_costs(Tracker(model, TrackerSettings(), operations), 1, (1,), repeats=1, matmul_gflops=10.0)
     assert calls
     assert costs.encode_gflop > 0
+
+
+def test_a_benchmark_of_cuda_graphs_needs_a_gpu() -> None:
+    with pytest.raises(ConfigError, match="need a GPU, and this machine has none; leave them out"):
+        run_benchmark(BenchmarkSettings(cuda_graphs=True), lambda text: None)
 
 
 def test_plain_kernels_are_measured_for_comparison_where_they_can_be() -> None:

@@ -1,12 +1,13 @@
 """Operations replayed as CUDA graphs, on the fake GPU: the masks of operations that are not, by far fewer launches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
+from samurai_batch.benchmark import costs
 from samurai_batch.job import make_job
 from samurai_batch.modeling.checkpoints import load_weights
 from samurai_batch.modeling.constants import Constants
@@ -68,6 +69,22 @@ def test_a_shape_is_captured_when_it_comes_for_the_third_time_in_a_row(gpu: Fake
     replayed = Replayed(double, (0, 1))
     assert calls(replayed, gpu, 5, 5, 5, 5) == [0, 0, 1, 1]
     assert calls(replayed, gpu, 6, 7, 6, 7, 6, 5) == [0, 0, 0, 0, 0, 1]
+
+
+def test_a_benchmark_times_replayed_operations_and_counts_the_work_of_those_that_are_not(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replayed operation cannot be looked into: nothing would be counted."""
+
+    def graphs_started_by(work: Callable[[], object]) -> float:
+        before = gpu.launches["graph"]
+        work()
+        return float(gpu.launches["graph"] - before)
+
+    monkeypatch.setattr(costs, "_gflop", graphs_started_by)
+    found = costs.measure_costs(replaying(TrackerSettings()), 1, (2,), repeats=1, matmul_gflops=10.0)
+    assert gpu.launches["graph"] > 0
+    assert found.encode_gflop == found.steps[0].propagate_gflop == 0.0
 
 
 def test_constants_of_a_call_are_captured_with_it(gpu: FakeGpu) -> None:
