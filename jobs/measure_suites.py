@@ -2,9 +2,10 @@
 
     python jobs/measure_suites.py --model nano
 
-Or on validation clips, to select weights: they use other seeds than training and suites, and held-out pictures:
+Or on validation clips, to select weights: they use other seeds than training and suites, and held-out pictures. Clip by
+clip, two weights differ by much less than the clips do:
 
-    python jobs/measure_suites.py --weights FILE --bank ~/.cache/nano-pictures/held-out
+    python jobs/measure_suites.py --weights FILE --against OTHER --bank ~/.cache/nano-pictures/held-out --clips 64
 """
 
 import argparse
@@ -23,30 +24,38 @@ MODES: tuple[Mode, ...] = tuple(TRACKERS)
 
 
 def main() -> None:
-    """Print a Markdown table with a line per suite and mode, and the gains over SAM 2 clip by clip."""
+    """Print a table with a line per suite and mode, and the gains over SAM 2, or other weights, clip by clip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="a name of `samurai-batch models`")
     parser.add_argument("--weights", help="weights file; default: those that ship inside the package")
+    parser.add_argument("--against", help="weights file to compare with")
     parser.add_argument("--bank", type=Path, help="folder `held-out` written by jobs/gather_pictures.py")
+    parser.add_argument("--clips", type=int, default=32, help="number of validation clips of each kind")
     parser.add_argument("--mode", choices=MODES, action="append", help="measure only this mode")
     arguments = parser.parse_args()
     modes: list[Mode] = arguments.mode or list(MODES)
-    suites = validation_suites(StoredBank.open(arguments.bank)) if arguments.bank else SUITES
+    suites = validation_suites(StoredBank.open(arguments.bank), arguments.clips) if arguments.bank else SUITES
     prepare_process(1)
-    model = build_model(load_weights(arguments.model, arguments.weights))
+    files = [arguments.weights, arguments.against] if arguments.against else [arguments.weights]
+    model, *other = [build_model(load_weights(arguments.model, file)) for file in files]
     print("| suite | mode | first frame | tracked IoU | seen when there | no mask when gone | balanced |")
     print("|---|---|---|---|---|---|---|")
     gains = []
     for name, suite in suites.items():
         found = {mode: measure_suite(Tracker(model, TrackerSettings(mode=mode)), suite) for mode in modes}
-        if plain := found.get("sam2"):
-            others = {mode: quality for mode, quality in found.items() if mode != "sam2"}
-            gains += [f"| {name} | {mode} | {one.gain_over(plain)} |" for mode, one in others.items()]
+        for mode, quality in found.items():
+            if other:
+                base = measure_suite(Tracker(other[0], TrackerSettings(mode=mode)), suite)
+            elif "sam2" in found and mode != "sam2":
+                base = found["sam2"]
+            else:
+                continue
+            gains.append(f"| {name} | {mode} | {quality.gain_over(base)} |")
         for mode, quality in found.items():
             shares = f"{quality.seen:.3f} | {quality.missed:.3f} | {quality.balanced_accuracy:.3f}"
             print(f"| {name} | {mode} | {quality.first_iou:.3f} | {quality.tracked} | {shares} |", flush=True)
     if gains:
-        print("\n| suite | mode | tracked IoU over sam2, clip by clip |\n|---|---|---|")
+        print(f"\n| suite | mode | tracked IoU over {arguments.against or 'sam2'}, clip by clip |\n|---|---|---|")
         print("\n".join(gains))
 
 

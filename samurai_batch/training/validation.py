@@ -148,6 +148,9 @@ class ValidationSuite:
         raise AssertionError("no clip shows its object")
 
 
-def validation_suites(bank: Bank) -> dict[str, ValidationSuite]:
+def validation_suites(bank: Bank, num_clips: int = 32) -> dict[str, ValidationSuite]:
     """One suite with pictures of a held-out bank, and one that is wholly generated."""
-    return {"pictures": ValidationSuite(bank, _BANK_SCENE, 1), "generated": ValidationSuite(None, _GENERATED_SCENE, 2)}
+    return {
+        "pictures": ValidationSuite(bank, _BANK_SCENE, 1, num_clips),
+        "generated": ValidationSuite(None, _GENERATED_SCENE, 2, num_clips),
+    }
