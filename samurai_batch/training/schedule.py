@@ -1,7 +1,7 @@
 """The training schedule: stages with a length in minutes, and the learning rate over all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from samurai_batch.training.batches import BatchSettings
 from samurai_batch.training.losses import LossWeights
@@ -44,7 +44,9 @@ class Stage:
     its box without memory. ``rate_factor`` multiplies the learning rate. ``warms_up_memory`` marks the first stage of
     clips after stages of single images: memory is trained on ellipses before it (`initialization.warm_up_memory`). With
     ``constant_rate`` the learning rate stays level until the training is told to cool down. ``average_decay`` is
-    that of the exponential moving average of the weights, per step: a window of about 1 / (1 − decay) steps.
+    that of the exponential moving average of the weights, per step: a window of about 1 / (1 − decay) steps. With
+    ``pictures``, batches of single frames, every second step segments those instead of clips. A batch of clips has
+    few scenes, and a batch of as many single frames has one scene per frame, so its gradients are less noisy.
     """
 
     name: str
@@ -59,6 +61,17 @@ class Stage:
     warms_up_memory: bool = False
     constant_rate: bool = False
     average_decay: float = 0.99
+    pictures: BatchSettings | None = None
+
+    def turns(self) -> tuple["Stage", ...]:
+        """The stages whose batches and losses the steps have in turn: this one, and that of its ``pictures``.
+
+        Pictures leave the object score alone: their objects are always there.
+        """
+        if self.pictures is None:
+            return (self,)
+        losses = replace(self.loss_weights, object_score=0.0)
+        return self, replace(self, batches=self.pictures, loss_weights=losses, image_weight=0.0, pictures=None)
 
     def teacher_forcing_at(self, stage_share: float) -> float:
         """The probability of teacher forcing at a share (0 to 1) of the stage, interpolated linearly."""

@@ -189,10 +189,11 @@ class _Training:
         generator = torch.Generator().manual_seed(settings.seed + state.step + _RANK_SEED * self.rank)
         averages, saved_s, started_s = _Averages(), time.monotonic(), time.process_time()
         logger.info("stage %s from step %d", stage.name, state.step)
-        batches = iter(_loader(stage, seed, settings.num_loaders))
+        turns = [(turn, iter(_loader(turn, seed, settings.num_loaders))) for turn in stage.turns()]
         while (progress := self.progress()) is not None and progress.stage == index:
+            turn, batches = turns[state.step % len(turns)]
             batch = next(batches).to(settings.device)
-            averages.add(self._step(objective, optimizers, batch, stage, progress, generator))
+            averages.add(self._step(objective, optimizers, batch, turn, progress, generator))
             decay = min(stage.average_decay, (state.step + 1) / (state.step + 10))
             update_average(average.values(), (model.state_dict()[name] for name in average), decay)
             state.step += 1

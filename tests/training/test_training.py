@@ -3,13 +3,16 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.modeling.sam2 import SAM2, FrameFeatures
-from samurai_batch.training.batches import ClipBatches
+from samurai_batch.training import trainer
+from samurai_batch.training.batches import Batch, ClipBatches
 from samurai_batch.training.initialization import initial_weights, scale_memory, warm_up_decoder
 from samurai_batch.training.rollout import (
     MemorySampling,
@@ -24,7 +27,7 @@ from samurai_batch.training.schedule import Stage, TrainingSettings
 from samurai_batch.training.state import (
     load_state,
 )
-from samurai_batch.training.trainer import train
+from samurai_batch.training.trainer import ClipLoss, train
 from tests.training.networks import BATCHES, STAGES, TINY, tiny_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,6 +67,26 @@ def test_a_training_told_to_cool_down_ends_within_its_stage_of_constant_rate(tmp
     )
     assert state.step > 0
     assert 0.02 * 60 <= state.elapsed_s < 60 * 60  # of CPU time; a step takes what it takes
+
+
+def test_a_stage_with_pictures_takes_steps_on_clips_and_on_single_frames_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, float]] = []
+    stop = threading.Event()
+
+    class Watched(ClipLoss):
+        def forward(self, batch: Batch, stage: Stage, *rest: Any) -> tuple[Tensor, dict[str, Tensor]]:
+            seen.append((batch.frames.shape[1], stage.loss_weights.object_score))
+            if len(seen) == 4:
+                stop.set()
+            return super().forward(batch, stage, *rest)
+
+    monkeypatch.setattr(trainer, "ClipLoss", Watched)
+    stage = Stage(name="s", minutes=60, batches=BATCHES, pictures=replace(BATCHES, frames=1, single_frames=True))
+    state = train(TINY, [stage], TrainingSettings(prompt_warmup_steps=0), tmp_path, stop)
+    assert state.step == 4
+    assert seen == [(3, 1.0), (1, 0.0), (3, 1.0), (1, 0.0)]
 
 
 def test_the_warm_up_teaches_the_decoder_what_a_prompt_is() -> None:
