@@ -16,6 +16,7 @@ import argparse
 import logging
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,7 +213,9 @@ def main() -> None:
     parser.add_argument("--stretch", type=float, default=1.0, help="factor on the minutes of all stages")
     parser.add_argument("--photographs", type=Path, help="folder of pictures to take textures from")
     parser.add_argument(
-        "--bank", type=Path, help="folder written by jobs/gather_pictures.py, for the stages `small world` and `world`"
+        "--bank",
+        type=Path,
+        help="folder written by jobs/gather_pictures.py, for the stages `small world` and `world` and for --export",
     )
     parser.add_argument(
         "--finish", type=float, help="in these two stages: decay the learning rate over so many minutes, then end"
@@ -223,7 +226,11 @@ def main() -> None:
     parser.add_argument("--larger", type=int, default=1, help="factor on the batch size")
     parser.add_argument("--export", type=Path, help="do not train: write the average weights to this file")
     parser.add_argument(
-        "--blend", type=Path, help="folder with an earlier state: export the mean of both states' average weights"
+        "--blend",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder with an earlier state, may be repeated: export the mean of all states' average weights",
     )
     parser.add_argument(
         "--keep", type=Path, help="do not train: write the state, in half precision, and its curve to this folder"
@@ -238,11 +245,11 @@ def main() -> None:
         dist.init_process_group("gloo")
     is_first = not dist.is_initialized() or dist.get_rank() == 0
     logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format="%(asctime)s %(message)s")
+    bank = StoredBank.open(arguments.bank) if arguments.bank else None
     if arguments.export or arguments.keep:
-        export(arguments.folder, arguments.export, arguments.keep, arguments.blend)
+        export(arguments.folder, arguments.export, arguments.keep, arguments.blend, bank)
         return
     photographs = read_photographs(arguments.photographs) if arguments.photographs else ()
-    bank = StoredBank.open(arguments.bank) if arguments.bank else None
 
     def filled(batches: BatchSettings) -> BatchSettings:
         return replace(
@@ -277,16 +284,26 @@ def begin_from(begin: Path | None, folder: Path) -> None:
         save_state(folder, state_in(begin))
 
 
-def calibrated(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def calibrated(weights: dict[str, Tensor], bank: StoredBank | None) -> dict[str, Tensor]:
     """The weights with a calibrated object score and a sharper single mask.
 
-    The clips for it are used neither by training nor by the suites.
+    The clips for it are used neither by training nor by the suites. With a bank, half of them show its pictures.
     """
-    settings = replace(_FINEST.batches, clips=8, frames=12, repeats=1, objects=2, prompt_chances=(1.0, 0.0, 0.0, 0.0))
+    settings = replace(
+        _FINEST.batches,
+        clips=8,
+        frames=12,
+        repeats=1,
+        objects=2,
+        prompt_chances=(1.0, 0.0, 0.0, 0.0),
+        bank=bank,
+        bank_share=0.5,
+        bank_scene=_BANK_SCENE,
+    )
     clips = ClipBatches(settings, (_CALIBRATION_SEED,))
     model = SAM2(NANO, settings.size).float()
     model.load_state_dict(weights)
-    threshold = calibrate_object_score(model, (clips[index] for index in range(8)))
+    threshold = calibrate_object_score(model, (clips[index] for index in range(16)))
     logging.info("the object score's best threshold was %.2f", threshold)
     sharpen_single_mask(model)
     return model.state_dict()
@@ -305,15 +322,17 @@ def state_in(folder: Path) -> TrainingState:
     return state
 
 
-def export(folder: Path, weights: Path | None, kept: Path | None, earlier: Path | None) -> None:
+def export(
+    folder: Path, weights: Path | None, kept: Path | None, earlier: Sequence[Path], bank: StoredBank | None
+) -> None:
     """Write the calibrated weights that ship, and a compact state to resume from, of the state in ``folder``.
 
-    If ``earlier`` is given, the weights are the mean of both states' average weights.
+    The weights are the mean of the average weights of this state and of those in the folders ``earlier``.
     """
     state = state_in(folder)
     if weights:
-        average = mean_average([state_in(earlier), state]) if earlier else state.average
-        export_weights(replace(state, average=calibrated(average)), weights)
+        average = mean_average([*map(state_in, earlier), state])
+        export_weights(replace(state, average=calibrated(average, bank)), weights)
     if kept:
         save_state(kept, compacted(state))
         (kept / "curve.svg").write_text(curve_svg(state.curve), encoding="utf-8")

@@ -7,51 +7,70 @@
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samurai_batch.modeling.layers import Mlp
 from samurai_batch.modeling.sam2 import SAM2
 from samurai_batch.training.batches import Batch
+from samurai_batch.training.losses import mask_iou
 from samurai_batch.training.rollout import MemorySampling, encode_batch, propagate
 
 _SINGLE_MASK_SCALE = 8.0
 _SCALE = 3.0  # of the scores: it makes the distance of the two thresholds small
 _MIDDLE = -0.5  # of the two thresholds
-_ACCURACY_ERROR = 0.01  # of balanced accuracy, measured on a few hundred absent objects
+_IOU_ERROR = 0.01  # of the mean IoU over a few thousand objects
 
 
-def object_scores(model: SAM2, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
-    """Scores (K,) float32 of all objects on all frames but the prompted one, and whether each is visible (K,) bool."""
-    scores, visible = [], []
-    with torch.no_grad():
-        for batch in batches:
-            sampling, generator = MemorySampling(teacher_forcing=0.0, dropout=0.0), torch.Generator().manual_seed(0)
-            found = propagate(model, batch, encode_batch(model, batch), sampling, generator)
-            scores.append(torch.cat([candidates.object_score[:, 0] for candidates in found[1:]]))
-            visible.append(batch.masks.flatten(2).any(2)[:, 1:].T.flatten())
-    return torch.cat(scores), torch.cat(visible)
+@dataclass(frozen=True)
+class ScoredObjects:
+    """K objects on frames without a prompt, (K,) each.
 
-
-def best_threshold(scores: Tensor, visible: Tensor) -> float:
-    """The threshold that separates scores (K,) of visible and absent objects best; ``visible`` (K,) bool.
-
-    Candidates are the percentiles 1 to 99. Of those whose balanced accuracy is highest, within the error of measuring
-    it, the lowest is taken: an object taken for absent gets no mask, which is the worse mistake. Raises ValueError if
-    all objects are visible, or none.
+    ``scores`` float32 are their object scores; ``visible`` bool says whether they are there, and ``ious`` float32 how
+    well the mask that a tracker would choose fits.
     """
-    if visible.all() or not visible.any():
-        raise ValueError("calibration needs visible and absent objects; take more clips")
-    tried = torch.quantile(scores, torch.linspace(0.01, 0.99, 99))
-    said = scores[:, None] > tried
-    accuracy = (said[visible].float().mean(0) + (~said[~visible]).float().mean(0)) / 2
-    return float(tried[accuracy >= accuracy.max() - _ACCURACY_ERROR].min())
+
+    scores: Tensor
+    visible: Tensor
+    ious: Tensor
+
+    def best_threshold(self) -> float:
+        """The threshold that gives the highest mean IoU: an object has its mask if its score is above, otherwise none.
+
+        No mask is right, an IoU of 1, where the object is absent. Candidates are the percentiles 1 to 99. Of those
+        whose mean IoU is highest, within the error of measuring it, the lowest is taken: training's clips hide objects
+        more often than videos do. Raises ValueError if all objects are visible, or none.
+        """
+        if self.visible.all() or not self.visible.any():
+            raise ValueError("calibration needs visible and absent objects; take more clips")
+        tried = torch.quantile(self.scores, torch.linspace(0.01, 0.99, 99))
+        with_mask, without = torch.where(self.visible, self.ious, 0.0), (~self.visible).float()
+        ious = torch.where(self.scores[:, None] > tried, with_mask[:, None], without[:, None]).mean(0)
+        return float(tried[ious >= ious.max() - _IOU_ERROR].min())
+
+
+def score_objects(model: SAM2, batches: Iterable[Batch]) -> ScoredObjects:
+    """All objects of the batches on all frames but the prompted one, propagated through their clips."""
+    scores, visible, ious = [], [], []
+    for batch in batches:
+        sampling, generator = MemorySampling(teacher_forcing=0.0, dropout=0.0), torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            found = propagate(model, batch, encode_batch(model, batch), sampling, generator)[1:]
+        covers = F.avg_pool2d(batch.masks.float(), 4)
+        for time, candidates in enumerate(found, start=1):
+            best = 1 + candidates.ious[:, 1:].argmax(1, keepdim=True)
+            ious.append(mask_iou(candidates.logits, covers[:, time]).gather(1, best)[:, 0])
+            scores.append(candidates.object_score[:, 0])
+            visible.append(batch.masks[:, time].flatten(1).any(1))
+    return ScoredObjects(torch.cat(scores), torch.cat(visible), torch.cat(ious))
 
 
 def calibrate_object_score(model: SAM2, batches: Iterable[Batch]) -> float:
     """Shift and scale the object score head, in place; returns the threshold that was best before."""
-    threshold = best_threshold(*object_scores(model, batches))
+    threshold = score_objects(model, batches).best_threshold()
     last = model.sam_mask_decoder.pred_obj_score_head.layers[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():

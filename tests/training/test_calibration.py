@@ -7,26 +7,34 @@ import torch
 
 from samurai_batch.modeling.mask_decoder import Candidates
 from samurai_batch.training.batches import ClipBatches
-from samurai_batch.training.calibration import best_threshold, calibrate_object_score, sharpen_single_mask
+from samurai_batch.training.calibration import ScoredObjects, calibrate_object_score, sharpen_single_mask
 from tests.training.networks import BATCHES, tiny_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_best_threshold_parts_what_is_there_from_what_is_gone() -> None:
-    scores = torch.cat([torch.linspace(-9, -4, 50), torch.linspace(-3, 2, 500)])
-    threshold = best_threshold(scores, torch.arange(550) >= 50)
-    assert -4.1 < threshold < -2.9
+    scores, visible = torch.cat([torch.linspace(-9, -4, 50), torch.linspace(-3, 2, 500)]), torch.arange(550) >= 50
+    ious = torch.full((550,), 0.7)
+    assert -4.1 < ScoredObjects(scores, visible, ious).best_threshold() < -2.9
     with pytest.raises(ValueError, match="take more clips"):
-        best_threshold(scores, torch.ones(550, dtype=torch.bool))
+        ScoredObjects(scores, torch.ones(550, dtype=torch.bool), ious).best_threshold()
 
 
-def test_where_scores_hardly_tell_an_object_counts_as_there() -> None:
+@pytest.mark.parametrize(("iou", "is_there"), [(0.9, True), (0.1, False)])
+def test_a_doubtful_object_is_there_if_its_mask_is_worth_more_than_having_none(iou: float, is_there: bool) -> None:
     gone, there = torch.linspace(-9, -4, 1000), torch.linspace(-1, 9, 1000)
-    doubtful = torch.linspace(-3.9, -1.1, 15)
-    scores = torch.cat([gone, doubtful, doubtful, there])
-    visible = torch.arange(len(scores)) >= 1015
-    assert -4.2 < best_threshold(scores, visible) < -3.8
+    absent, visible = torch.linspace(-3.9, -1.1, 200), torch.linspace(-3.9, -1.1, 400)
+    scores = torch.cat([gone, absent, visible, there])
+    objects = ScoredObjects(scores, torch.arange(len(scores)) >= 1200, torch.full((len(scores),), iou))
+    assert (objects.best_threshold() < -2.5) == is_there
+
+
+def test_where_it_makes_hardly_a_difference_an_object_counts_as_there() -> None:
+    """A threshold above the doubtful ones would be best, by less than can be measured."""
+    scores = torch.cat([torch.linspace(-9, -4, 2000), torch.linspace(-3.9, -1.1, 60), torch.linspace(-1, 9, 2000)])
+    objects = ScoredObjects(scores, torch.arange(4060) >= 2060, torch.full((4060,), 0.7))
+    assert -4 < objects.best_threshold() < -2
 
 
 def test_calibrating_moves_the_best_threshold_between_the_trackers_two() -> None:
