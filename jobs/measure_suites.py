@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--weights", help="weights file; default: those that ship inside the package")
     parser.add_argument("--against", help="weights file to compare with")
     parser.add_argument("--bank", type=Path, help="folder `held-out` written by jobs/gather_pictures.py")
-    parser.add_argument("--clips", type=int, default=32, help="number of validation clips of each kind")
+    parser.add_argument("--clips", type=int, default=32, help="with --bank: number of validation clips of each kind")
     parser.add_argument("--mode", choices=MODES, action="append", help="measure only this mode")
     arguments = parser.parse_args()
     modes: list[Mode] = arguments.mode or list(MODES)
@@ -43,14 +43,11 @@ def main() -> None:
     gains = []
     for name, suite in suites.items():
         found = {mode: measure_suite(Tracker(model, TrackerSettings(mode=mode)), suite) for mode in modes}
-        for mode, quality in found.items():
-            if other:
-                base = measure_suite(Tracker(other[0], TrackerSettings(mode=mode)), suite)
-            elif "sam2" in found and mode != "sam2":
-                base = found["sam2"]
-            else:
-                continue
-            gains.append(f"| {name} | {mode} | {quality.gain_over(base)} |")
+        if other:
+            bases = {mode: measure_suite(Tracker(other[0], TrackerSettings(mode=mode)), suite) for mode in modes}
+        else:
+            bases = {mode: found["sam2"] for mode in modes if "sam2" in modes and mode != "sam2"}
+        gains += [f"| {name} | {mode} | {found[mode].gain_over(base)} |" for mode, base in bases.items()]
         for mode, quality in found.items():
             shares = f"{quality.seen:.3f} | {quality.missed:.3f} | {quality.balanced_accuracy:.3f}"
             print(f"| {name} | {mode} | {quality.first_iou:.3f} | {quality.tracked} | {shares} |", flush=True)

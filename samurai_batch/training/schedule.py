@@ -17,7 +17,7 @@ class TrainingSettings:
     training on ellipses before the first stage (`initialization.warm_up_decoder`). From the share ``decay_from`` of the
     whole schedule on, the learning rate decays linearly. ``cooldown_minutes`` ends a stage of constant rate: counted
     from the start of this session, the learning rate decays over so many minutes, and then the training ends.
-    ``num_loaders`` processes generate batches for ``device``.
+    ``num_loaders`` processes generate batches for ``device``, and as many those of pictures.
     """
 
     seed: int = 0
